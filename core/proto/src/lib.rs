@@ -1,1 +1,6 @@
-//! To come.
+//! What XMPP says: pure values and state machines. No tokio, no SQLite, no clock, no randomness of its own.
+
+pub mod message;
+pub mod ns;
+pub mod stamp;
+pub mod write;

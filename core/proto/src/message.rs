@@ -1,0 +1,161 @@
+//! Reading a `<message/>` (RFC 6121 §5) in one pass, without copying.
+//!
+//! Catching up reads tens of thousands of these, so nothing is rebuilt: a [`MessageView`] borrows from the element.
+//! It reads what is there and believes none of it: whether a carbon came from our own account, or a `stanza-id` from
+//! the archive it names, is decided by the engine, which knows who is who.
+
+use minidom::Element;
+
+use crate::ns;
+
+/// What a message says, borrowed from its element.
+#[derive(Debug, Default)]
+pub struct MessageView<'a> {
+    /// `from`, not normalised.
+    pub from: Option<&'a str>,
+    /// `to`, not normalised.
+    pub to: Option<&'a str>,
+    /// `id`.
+    pub id: Option<&'a str>,
+    /// `type`; absent means `normal`.
+    pub kind: Kind,
+    /// The text. Where there are several, the one without a language, or else the first.
+    pub body: Option<String>,
+    /// XEP-0359: the sender's own id.
+    pub origin_id: Option<&'a str>,
+    /// XEP-0359: `(by, id)`.
+    pub stanza_ids: Vec<(&'a str, &'a str)>,
+    /// XEP-0184: the sender wants a receipt.
+    pub wants_receipt: bool,
+    /// XEP-0184: a receipt for this id.
+    pub received: Option<&'a str>,
+    /// XEP-0333: the sender wants a marker.
+    pub markable: bool,
+    /// XEP-0333: seen up to this id.
+    pub displayed: Option<&'a str>,
+    /// XEP-0085, by element name.
+    pub chat_state: Option<&'a str>,
+    /// XEP-0203: `(from, stamp)`.
+    pub delay: Option<(Option<&'a str>, &'a str)>,
+    /// XEP-0280: a copy of what another of our devices sent or received.
+    pub carbon: Option<Carbon<'a>>,
+    /// XEP-0313: a result from an archive.
+    pub result: Option<Archived<'a>>,
+    /// RFC 6120 §8.3: the defined condition, if this is an error.
+    pub error: Option<&'a str>,
+}
+
+/// RFC 6121 §5.2.2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// One-to-one, in a conversation.
+    Chat,
+    /// One-to-one, outside of one; also what an unknown type means.
+    #[default]
+    Normal,
+    /// From a room.
+    Groupchat,
+    /// An alert.
+    Headline,
+    /// Something we sent came back.
+    Error,
+}
+
+/// XEP-0280.
+#[derive(Clone, Copy, Debug)]
+pub struct Carbon<'a> {
+    /// Another of our devices sent it; otherwise it received it.
+    pub sent: bool,
+    /// The message inside of the first `<forwarded/>`.
+    pub message: &'a Element,
+    /// When the server saw it (XEP-0203).
+    pub stamp: Option<&'a str>,
+}
+
+/// XEP-0313 §4.2.
+#[derive(Clone, Copy, Debug)]
+pub struct Archived<'a> {
+    /// Names the query it answers.
+    pub query: Option<&'a str>,
+    /// The id in the archive.
+    pub id: &'a str,
+    /// When the archive got it.
+    pub stamp: Option<&'a str>,
+    /// The message, if there is one.
+    pub message: Option<&'a Element>,
+}
+
+impl<'a> MessageView<'a> {
+    /// Reads an element that is a `<message/>`. Never fails: what cannot be read is absent.
+    pub fn read(element: &'a Element) -> Self {
+        let mut view = Self {
+            from: element.attr("from"),
+            to: element.attr("to"),
+            id: element.attr("id"),
+            kind: match element.attr("type") {
+                Some("chat") => Kind::Chat,
+                Some("groupchat") => Kind::Groupchat,
+                Some("headline") => Kind::Headline,
+                Some("error") => Kind::Error,
+                _ => Kind::Normal,
+            },
+            ..Self::default()
+        };
+        let mut body_has_language = true;
+        for child in element.children() {
+            match child.name() {
+                "body" if child.has_ns(ns::JABBER_CLIENT) => {
+                    let has_language = child.attrs().iter().any(|((_, name), _)| name.as_str() == "lang");
+                    if view.body.is_none() || (body_has_language && !has_language) {
+                        view.body = Some(child.text());
+                        body_has_language = has_language;
+                    }
+                }
+                "origin-id" if child.has_ns(ns::SID) => view.origin_id = non_empty(child.attr("id")),
+                "stanza-id" if child.has_ns(ns::SID) => {
+                    if let (Some(by), Some(id)) = (child.attr("by"), non_empty(child.attr("id"))) {
+                        view.stanza_ids.push((by, id));
+                    }
+                }
+                "request" if child.has_ns(ns::RECEIPTS) => view.wants_receipt = true,
+                "received" if child.has_ns(ns::RECEIPTS) => view.received = non_empty(child.attr("id")),
+                "markable" if child.has_ns(ns::CHAT_MARKERS) => view.markable = true,
+                "displayed" if child.has_ns(ns::CHAT_MARKERS) => view.displayed = non_empty(child.attr("id")),
+                "received" | "sent" if child.has_ns(ns::CARBONS) => {
+                    // Only the first layer is read: a carbon inside of a carbon is nobody's.
+                    view.carbon = forwarded(child).and_then(|(message, stamp)| {
+                        Some(Carbon { sent: child.name() == "sent", message: message?, stamp })
+                    });
+                }
+                "result" if child.has_ns(ns::MAM) => {
+                    if let Some(id) = non_empty(child.attr("id")) {
+                        let (message, stamp) = forwarded(child).unwrap_or_default();
+                        view.result = Some(Archived { query: child.attr("queryid"), id, stamp, message });
+                    }
+                }
+                "delay" if child.has_ns(ns::DELAY) => {
+                    if let Some(stamp) = child.attr("stamp") {
+                        view.delay = Some((child.attr("from"), stamp));
+                    }
+                }
+                "error" if child.has_ns(ns::JABBER_CLIENT) => {
+                    view.error = child.children().find(|c| c.has_ns(ns::STANZA_ERRORS) && c.name() != "text").map(Element::name);
+                }
+                name if child.has_ns(ns::CHAT_STATES) => view.chat_state = Some(name),
+                _ => {}
+            }
+        }
+        view
+    }
+}
+
+fn non_empty(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.is_empty())
+}
+
+fn forwarded(parent: &Element) -> Option<(Option<&Element>, Option<&str>)> {
+    let forwarded = parent.get_child("forwarded", ns::FORWARD)?;
+    let message = forwarded.get_child("message", ns::JABBER_CLIENT);
+    let stamp = forwarded.get_child("delay", ns::DELAY).and_then(|delay| delay.attr("stamp"));
+    Some((message, stamp))
+}

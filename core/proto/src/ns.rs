@@ -1,0 +1,74 @@
+//! XML namespaces, by the short names that XMPP people use.
+
+macro_rules! namespaces {
+    ($($(#[$doc:meta])* $name:ident = $uri:literal;)*) => {
+        $($(#[$doc])* pub const $name: &str = $uri;)*
+    };
+}
+
+namespaces! {
+    /// RFC 6120: stanzas of a client.
+    JABBER_CLIENT = "jabber:client";
+    /// RFC 6120: streams.
+    STREAM = "http://etherx.jabber.org/streams";
+    /// RFC 6120 §4.9: stream errors.
+    STREAM_ERRORS = "urn:ietf:params:xml:ns:xmpp-streams";
+    /// RFC 6120 §8.3: stanza errors.
+    STANZA_ERRORS = "urn:ietf:params:xml:ns:xmpp-stanzas";
+    /// RFC 6120 §5: STARTTLS.
+    TLS = "urn:ietf:params:xml:ns:xmpp-tls";
+    /// RFC 6120 §6: SASL.
+    SASL = "urn:ietf:params:xml:ns:xmpp-sasl";
+    /// RFC 6120 §7: resource binding.
+    BIND = "urn:ietf:params:xml:ns:xmpp-bind";
+    /// RFC 6121 §2: roster.
+    ROSTER = "jabber:iq:roster";
+    /// RFC 6121 §2.6: roster versioning.
+    ROSTER_VER = "urn:xmpp:features:rosterver";
+    /// XEP-0004: data forms.
+    DATA_FORMS = "jabber:x:data";
+    /// XEP-0030: service discovery.
+    DISCO_INFO = "http://jabber.org/protocol/disco#info";
+    /// XEP-0030: service discovery.
+    DISCO_ITEMS = "http://jabber.org/protocol/disco#items";
+    /// XEP-0059: result set management.
+    RSM = "http://jabber.org/protocol/rsm";
+    /// XEP-0085: chat states.
+    CHAT_STATES = "http://jabber.org/protocol/chatstates";
+    /// XEP-0092: software version.
+    VERSION = "jabber:iq:version";
+    /// XEP-0115: entity capabilities.
+    CAPS = "http://jabber.org/protocol/caps";
+    /// XEP-0184: delivery receipts.
+    RECEIPTS = "urn:xmpp:receipts";
+    /// XEP-0198: stream management.
+    SM = "urn:xmpp:sm:3";
+    /// XEP-0199: ping.
+    PING = "urn:xmpp:ping";
+    /// XEP-0203: delayed delivery.
+    DELAY = "urn:xmpp:delay";
+    /// XEP-0280: carbons.
+    CARBONS = "urn:xmpp:carbons:2";
+    /// XEP-0297: forwarding.
+    FORWARD = "urn:xmpp:forward:0";
+    /// XEP-0313: message archive.
+    MAM = "urn:xmpp:mam:2";
+    /// XEP-0333: chat markers.
+    CHAT_MARKERS = "urn:xmpp:chat-markers:0";
+    /// XEP-0334: message processing hints.
+    HINTS = "urn:xmpp:hints";
+    /// XEP-0352: client state.
+    CSI = "urn:xmpp:csi:0";
+    /// XEP-0359: stanza ids.
+    SID = "urn:xmpp:sid:0";
+    /// XEP-0386: Bind 2.
+    BIND2 = "urn:xmpp:bind:0";
+    /// XEP-0388: SASL2.
+    SASL2 = "urn:xmpp:sasl:2";
+    /// XEP-0440: channel-binding types.
+    SASL_CB = "urn:xmpp:sasl-cb:0";
+    /// XEP-0478: stream limits.
+    LIMITS = "urn:xmpp:stream-limits:0";
+    /// XEP-0484: FAST.
+    FAST = "urn:xmpp:fast:0";
+}
