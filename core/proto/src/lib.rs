@@ -2,5 +2,6 @@
 
 pub mod message;
 pub mod ns;
+pub mod scram;
 pub mod stamp;
 pub mod write;
