@@ -1,7 +1,10 @@
 //! What XMPP says: pure values and state machines. No tokio, no SQLite, no clock, no randomness of its own.
 
+pub mod features;
 pub mod message;
+pub mod negotiation;
 pub mod ns;
 pub mod scram;
+pub mod sm;
 pub mod stamp;
 pub mod write;

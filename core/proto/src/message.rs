@@ -139,7 +139,10 @@ impl<'a> MessageView<'a> {
                     }
                 }
                 "error" if child.has_ns(ns::JABBER_CLIENT) => {
-                    view.error = child.children().find(|c| c.has_ns(ns::STANZA_ERRORS) && c.name() != "text").map(Element::name);
+                    view.error = child
+                        .children()
+                        .find(|c| c.has_ns(ns::STANZA_ERRORS) && c.name() != "text")
+                        .map(Element::name);
                 }
                 name if child.has_ns(ns::CHAT_STATES) => view.chat_state = Some(name),
                 _ => {}

@@ -135,7 +135,13 @@ impl Scram {
         Self::with_nonce(hash, binding, user, password, BASE64.encode(random))
     }
 
-    fn with_nonce(hash: Hash, binding: Binding, user: &str, password: &str, nonce: String) -> Result<(Self, Vec<u8>), ScramError> {
+    fn with_nonce(
+        hash: Hash,
+        binding: Binding,
+        user: &str,
+        password: &str,
+        nonce: String,
+    ) -> Result<(Self, Vec<u8>), ScramError> {
         let password = stringprep::saslprep(password).map_err(|_| ScramError::Password)?.into_owned();
         let (gs2, binding) = match binding {
             Binding::ServerCannot => ("y,,".to_owned(), Vec::new()),
@@ -189,7 +195,8 @@ impl Scram {
         let salted = self.hash.salted_password(self.password.as_bytes(), &salt, iterations);
         let client_key = self.hash.hmac(&salted, b"Client Key");
         let client_signature = self.hash.hmac(&self.hash.digest(&client_key), signed.as_bytes());
-        let proof: Vec<u8> = client_key.iter().zip(&client_signature).map(|(key, signature)| key ^ signature).collect();
+        let proof: Vec<u8> =
+            client_key.iter().zip(&client_signature).map(|(key, signature)| key ^ signature).collect();
         let server_key = self.hash.hmac(&salted, b"Server Key");
         let signature = self.hash.hmac(&server_key, signed.as_bytes());
         Ok((Finished { signature }, format!("{without_proof},p={}", BASE64.encode(proof)).into_bytes()))
@@ -203,7 +210,8 @@ impl Finished {
     /// [`ScramError::Signature`] unless the server knows the password.
     pub fn verify(&self, server_final: &[u8]) -> Result<(), ScramError> {
         let text = std::str::from_utf8(server_final).map_err(|_| ScramError::Signature)?;
-        let value = text.split(',').next().and_then(|part| part.strip_prefix("v=")).ok_or(ScramError::Signature)?;
+        let value =
+            text.split(',').next().and_then(|part| part.strip_prefix("v=")).ok_or(ScramError::Signature)?;
         let signature = BASE64.decode(value).map_err(|_| ScramError::Signature)?;
         if bool::from(signature.ct_eq(&self.signature)) { Ok(()) } else { Err(ScramError::Signature) }
     }
@@ -242,7 +250,8 @@ mod tests {
     use super::*;
 
     fn exchange(hash: Hash, nonce: &str, challenge: &str) -> (Finished, String) {
-        let (scram, _) = Scram::with_nonce(hash, Binding::ClientCannot, "user", "pencil", nonce.into()).unwrap();
+        let (scram, _) =
+            Scram::with_nonce(hash, Binding::ClientCannot, "user", "pencil", nonce.into()).unwrap();
         let (finished, answer) = scram.answer(challenge.as_bytes(), &Offered::default()).unwrap();
         (finished, String::from_utf8(answer).unwrap())
     }
@@ -254,7 +263,10 @@ mod tests {
             "fyko+d2lbbFgONRv9qkxdawL",
             "r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096",
         );
-        assert_eq!(answer, "c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=");
+        assert_eq!(
+            answer,
+            "c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts="
+        );
         finished.verify(b"v=rmF9pqV8S7suAoZWja4dJRkFsKQ=").unwrap();
         assert_eq!(finished.verify(b"v=AAAApqV8S7suAoZWja4dJRkFsKQ="), Err(ScramError::Signature));
         assert_eq!(finished.verify(b""), Err(ScramError::Signature));
@@ -277,7 +289,8 @@ mod tests {
     #[test]
     fn challenges_that_cheat_are_refused() {
         let answer = |challenge: &str| {
-            let (scram, _) = Scram::with_nonce(Hash::Sha1, Binding::ClientCannot, "u", "p", "abc".into()).unwrap();
+            let (scram, _) =
+                Scram::with_nonce(Hash::Sha1, Binding::ClientCannot, "u", "p", "abc".into()).unwrap();
             scram.answer(challenge.as_bytes(), &Offered::default()).map(|_| ()).unwrap_err()
         };
         assert_eq!(answer("r=abc,s=QSXCR+Q6sek8bf92,i=4096"), ScramError::Nonce);

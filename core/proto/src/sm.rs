@@ -1,0 +1,127 @@
+//! Stream management (XEP-0198): two counters that survive the process.
+//!
+//! Counting is all it does. The bytes behind the numbers are the engine's rows, and the invariant that joins them (a
+//! counter moves in the transaction that stores what it counts) is the engine's to keep. Numbers here never wrap; on the
+//! wire they do, at 2^32.
+
+use minidom::Element;
+use serde::{Deserialize, Serialize};
+
+use crate::ns;
+
+/// One session's counters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamManagement {
+    id: Option<String>,
+    handled: u64,
+    sent: u64,
+    acknowledged: u64,
+}
+
+/// An `h` that nobody could send: more than we sent, or fewer than was acknowledged before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the server acknowledged {h}, of {sent} sent and {acknowledged} acknowledged before")]
+pub struct ImpossibleAck {
+    /// What came.
+    pub h: u32,
+    /// What was sent.
+    pub sent: u64,
+    /// What was acknowledged before.
+    pub acknowledged: u64,
+}
+
+impl StreamManagement {
+    /// A session that has just been enabled. Without an id it cannot be resumed.
+    pub fn new(id: Option<String>) -> Self {
+        Self { id, handled: 0, sent: 0, acknowledged: 0 }
+    }
+
+    /// What to resume with (`previd`).
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// A stanza of the server's was handled: stored, answered or found to be nonsense.
+    pub fn handle_one(&mut self) {
+        self.handled += 1;
+    }
+
+    /// Our `h`, as it goes over the wire.
+    pub fn handled(&self) -> u32 {
+        self.handled as u32
+    }
+
+    /// Gives the next stanza of ours its number.
+    pub fn number_next(&mut self) -> u64 {
+        self.sent += 1;
+        self.sent
+    }
+
+    /// The number of the last stanza that the server took over.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// How many stanzas of ours are under way.
+    pub fn in_flight(&self) -> u64 {
+        self.sent - self.acknowledged
+    }
+
+    /// The server's `h`. Returns the number up to which it took over; 2^32 wraps.
+    ///
+    /// # Errors
+    /// [`ImpossibleAck`], and nothing has changed.
+    pub fn handle_ack(&mut self, h: u32) -> Result<u64, ImpossibleAck> {
+        let advance = u64::from(h.wrapping_sub(self.acknowledged as u32));
+        if advance > self.in_flight() {
+            return Err(ImpossibleAck { h, sent: self.sent, acknowledged: self.acknowledged });
+        }
+        self.acknowledged += advance;
+        Ok(self.acknowledged)
+    }
+}
+
+/// `<r/>`.
+pub const REQUEST: &str = "<r xmlns='urn:xmpp:sm:3'/>";
+
+/// `<a h='..'/>`.
+pub fn ack(h: u32) -> String {
+    format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>")
+}
+
+/// Whether an element counts: message, presence and iq, and nothing else.
+pub fn is_counted(element: &Element) -> bool {
+    element.has_ns(ns::JABBER_CLIENT) && matches!(element.name(), "message" | "presence" | "iq")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acks_move_forward_and_only_as_far_as_was_sent() {
+        let mut sm = StreamManagement::new(Some("id".into()));
+        for number in 1..=5 {
+            assert_eq!(sm.number_next(), number);
+        }
+        assert_eq!(sm.handle_ack(3), Ok(3));
+        assert_eq!(sm.in_flight(), 2);
+        assert_eq!(sm.handle_ack(3), Ok(3));
+        assert!(sm.handle_ack(6).is_err(), "handled_too_high");
+        assert!(sm.handle_ack(2).is_err(), "handled_backwards");
+        assert_eq!(sm.acknowledged(), 3);
+    }
+
+    #[test]
+    fn counters_wrap_at_2_to_the_32() {
+        let near = u64::from(u32::MAX) - 1;
+        let mut sm = StreamManagement { id: None, handled: near, sent: near, acknowledged: near };
+        for _ in 0..4 {
+            sm.handle_one();
+            sm.number_next();
+        }
+        assert_eq!(sm.handled(), 2);
+        assert_eq!(sm.handle_ack(1), Ok(near + 3));
+        assert_eq!(sm.in_flight(), 1);
+    }
+}
