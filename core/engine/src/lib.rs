@@ -1,1 +1,28 @@
-//! To come.
+//! What an account remembers and decides. SQLite, and no clock, randomness or socket of its own.
+//!
+//! One step is a batch of inputs, one transaction, and effects released after the commit. [`Engine::turn`] is that step;
+//! [`timeline`] and [`roster`] read what it left in the file.
+
+mod account;
+pub mod api;
+mod catch_up;
+mod commands;
+mod effect;
+mod error;
+mod input;
+mod iq;
+mod messages;
+mod outbox;
+pub mod roster;
+mod session;
+pub mod splice;
+pub mod store;
+pub mod timeline;
+mod turn;
+
+pub use account::Config;
+pub use effect::{Effect, Touched};
+pub use error::{Error, Result};
+pub use input::{Destination, Drained, Input, LinkFailure, LinkId, Now};
+pub use turn::Engine;
+pub use whimbrel_proto::negotiation::{StreamHeader, Tls};

@@ -1,0 +1,182 @@
+-- The first schema: one account, everything it remembers. Times are ms UTC, addresses are normalised text.
+
+-- What the user decided and what the device is. One row.
+CREATE TABLE account (
+    id            INTEGER PRIMARY KEY CHECK (id = 1),
+    jid           TEXT    NOT NULL,
+    resource      TEXT,                       -- what the user calls this device
+    password      TEXT,
+    allow_plain   INTEGER NOT NULL DEFAULT 0,
+    user_agent_id TEXT    NOT NULL,           -- UUIDv4 of the installation (XEP-0388)
+    signed_in_at  INTEGER,                    -- first successful login; NULL before
+    created_at    INTEGER NOT NULL
+) STRICT;
+
+-- What the server taught us about logging in: pins, the offer to pipeline, the FAST token. One row, JSON where the
+-- value is a machine's own and never queried.
+CREATE TABLE login (
+    id            INTEGER PRIMARY KEY CHECK (id = 1),
+    pins          TEXT    NOT NULL,
+    offer         TEXT,
+    token         TEXT,                       -- the token to use next
+    max_stanza    INTEGER,                    -- XEP-0478, bytes
+    archive       INTEGER NOT NULL DEFAULT 0, -- the account's archive (XEP-0313): 0 unknown or none, 1 there, 2 keeps everything
+    roster_ver    TEXT                        -- NULL: the server has no versioning or we have no roster yet
+) STRICT;
+
+-- The session on the server that we can go back to (XEP-0198). One row.
+CREATE TABLE session (
+    id            INTEGER PRIMARY KEY CHECK (id = 1),
+    jid           TEXT,                       -- full address, NULL before the first bind
+    sm            TEXT,                       -- serialised stream management, NULL where the server has none
+    started_at    INTEGER,                    -- when it was bound
+    told          TEXT    NOT NULL,           -- what this session told the server: presence, carbons, caps
+    next_position INTEGER NOT NULL,           -- where the next live message stands
+    resends       INTEGER NOT NULL DEFAULT 0, -- streams that ended with an error after a resend (STREAM 13)
+    checked_at    INTEGER NOT NULL DEFAULT 0  -- when the archive was last asked for dropped stanzas (STREAM 11)
+) STRICT;
+
+-- Every counted stanza of ours, from the command to the server's ack. `number` NULL: waiting.
+CREATE TABLE outbox (
+    seq        INTEGER PRIMARY KEY,
+    number     INTEGER UNIQUE,                -- order of sending in this session; NULL: not sent in this session
+    kind       INTEGER NOT NULL,              -- 0 message with a row, 1 other message, 2 iq, 3 presence
+    message    INTEGER REFERENCES message (id) ON DELETE CASCADE,
+    peer       TEXT    NOT NULL,
+    name       TEXT,                          -- its id attribute
+    bytes      BLOB    NOT NULL,
+    queued_at  INTEGER NOT NULL,
+    first_sent INTEGER,                       -- when it was first numbered, in any session
+    covered    TEXT,                          -- the last covered archive id before that
+    doubt      INTEGER NOT NULL DEFAULT 0,    -- 1: ask the archive before it is sent again (STREAM 12)
+    blamed     INTEGER NOT NULL DEFAULT 0     -- streams that ended while it was alone in flight
+) STRICT;
+CREATE INDEX outbox_message ON outbox (message) WHERE message IS NOT NULL;
+
+-- iqs that wait for an answer, with what is to be done with it. Survives the process.
+CREATE TABLE pending (
+    iq       TEXT    PRIMARY KEY,
+    peer     TEXT,                            -- NULL: our own account or server
+    what     TEXT    NOT NULL,
+    asked_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE conversation (
+    id            INTEGER PRIMARY KEY,
+    jid           TEXT    NOT NULL UNIQUE,
+    last_position INTEGER NOT NULL DEFAULT 0,
+    last_message  INTEGER,
+    read_position INTEGER NOT NULL DEFAULT -9223372036854775808,
+    unread        INTEGER NOT NULL DEFAULT 0,
+    chat_state    TEXT,                       -- the peer's (XEP-0085)
+    answers       INTEGER NOT NULL DEFAULT 0  -- bits: 1 chat states, 2 receipts seen from the peer
+) STRICT;
+CREATE INDEX conversation_recent ON conversation (last_position DESC) WHERE last_message IS NOT NULL;
+
+-- The archive. `position` is the order that we assign (STREAM 19).
+CREATE TABLE message (
+    id           INTEGER PRIMARY KEY,
+    conversation INTEGER NOT NULL REFERENCES conversation (id),
+    position     INTEGER NOT NULL,
+    mine         INTEGER NOT NULL,
+    kind         INTEGER NOT NULL,            -- 0 text, 1 placeholder for what could not be built
+    sender       TEXT    NOT NULL,            -- full address where known
+    body         TEXT    NOT NULL,
+    at           INTEGER NOT NULL,            -- when it reached the server or us
+    written_at   INTEGER,                     -- what its sender claims, where earlier
+    name         TEXT,                        -- origin-id, or else the id attribute
+    stanza_id    TEXT,                        -- the id attribute where it differs from name
+    has_origin   INTEGER NOT NULL DEFAULT 0,
+    local_id     TEXT,                        -- made by our own API
+    state        INTEGER NOT NULL DEFAULT 0,  -- of our own: 1 queued 2 sent 3 delivered 4 displayed 5 failed
+    reason       TEXT,                        -- why it failed
+    own_failure  INTEGER NOT NULL DEFAULT 0,  -- failed by our own making: an archive hit corrects it (STREAM 15)
+    asks         INTEGER NOT NULL DEFAULT 0   -- bits: 1 wants a receipt, 2 markable
+) STRICT;
+CREATE INDEX message_order ON message (conversation, position);
+CREATE INDEX message_name ON message (name) WHERE name IS NOT NULL;
+CREATE UNIQUE INDEX message_local ON message (local_id) WHERE local_id IS NOT NULL;
+
+-- Which archive knows a message under which id. A resend may have two.
+CREATE TABLE archived (
+    id      TEXT    NOT NULL,
+    archive TEXT    NOT NULL,
+    message INTEGER NOT NULL REFERENCES message (id),
+    PRIMARY KEY (id, archive)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX archived_message ON archived (message);
+
+-- What of an archive we do not have. Between low and high position nothing is known to be complete.
+CREATE TABLE gap (
+    id            INTEGER PRIMARY KEY,
+    archive       TEXT    NOT NULL,
+    kind          INTEGER NOT NULL,           -- 0 gap, 1 unfetched (before the first sign-in), 2 no longer on the server
+    after_id      TEXT,                       -- last covered id below; NULL: from the archive's beginning
+    before_id     TEXT,                       -- of an unfetched region: the first covered id above
+    since         INTEGER,                    -- time of the lower edge, for servers that forgot the id
+    low_position  INTEGER NOT NULL,           -- the last known position below, moves up as it is filled
+    high_position INTEGER NOT NULL,           -- the first position above
+    done          INTEGER NOT NULL DEFAULT 0, -- messages fetched so far
+    total         INTEGER,                    -- the server's guess
+    by_time       INTEGER NOT NULL DEFAULT 0  -- 1: item-not-found was answered, ask with start=
+) STRICT;
+
+-- The newest id of each archive that is covered, by live messages or by pages.
+CREATE TABLE coverage (
+    archive  TEXT    PRIMARY KEY,
+    last_id  TEXT,                            -- NULL: the archive was empty
+    last_at  INTEGER NOT NULL                 -- when it got there; ms UTC by the server's clock
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE contact (
+    jid          TEXT    PRIMARY KEY,
+    name         TEXT,
+    subscription INTEGER NOT NULL,            -- 0 none 1 to 2 from 3 both
+    asked        INTEGER NOT NULL DEFAULT 0,  -- our request is pending
+    groups       TEXT    NOT NULL DEFAULT '[]'
+) STRICT, WITHOUT ROWID;
+
+-- Who asks to see our presence and was not answered.
+CREATE TABLE subscription_request (
+    jid TEXT    PRIMARY KEY,
+    at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Presence of this session; emptied by a fresh bind.
+CREATE TABLE presence (
+    jid      TEXT    PRIMARY KEY,             -- full address
+    bare     TEXT    NOT NULL,
+    show     TEXT,
+    status   TEXT,
+    priority INTEGER NOT NULL DEFAULT 0,
+    caps     TEXT                             -- node#ver of XEP-0115
+) STRICT, WITHOUT ROWID;
+CREATE INDEX presence_bare ON presence (bare);
+
+-- disco#info by verified verification string (XEP-0115), shared by all who show it.
+CREATE TABLE caps (
+    ver      TEXT    PRIMARY KEY,             -- hash algorithm and verification string
+    features TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What we could not handle: kept raw, counted as handled, shown as a placeholder where it was a message.
+CREATE TABLE quarantine (
+    id     INTEGER PRIMARY KEY,
+    at     INTEGER NOT NULL,
+    why    TEXT    NOT NULL,
+    input  BLOB    NOT NULL
+) STRICT;
+CREATE TABLE strike (
+    digest BLOB    PRIMARY KEY,
+    count  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Who may write. Whoever raises it has the lease.
+CREATE TABLE lease (
+    id         INTEGER PRIMARY KEY CHECK (id = 1),
+    generation INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO lease (id, generation) VALUES (1, 0);
+INSERT INTO login (id, pins) VALUES (1, '{}');
+INSERT INTO session (id, told, next_position) VALUES (1, '{}', 0);

@@ -1,0 +1,511 @@
+//! What an account remembers between two steps, and where each input goes.
+//!
+//! Memory is a cache of the database: [`Account::load`] after a kill gives the same account. What is only here (timers,
+//! who waits for a reply, the state of the current connection) is allowed to be forgotten.
+
+use std::collections::BTreeMap;
+
+use jid::{BareJid, FullJid};
+use rand::RngCore;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use uuid::Uuid;
+use whimbrel_proto::{
+    features::Features,
+    negotiation::{FastToken, Negotiation, Pins},
+    sm::{self, StreamManagement},
+};
+
+use crate::{
+    api::{self, Event, Reply, RequestId, Status},
+    catch_up::Query,
+    effect::{Effect, Touched},
+    error::{Error, Result},
+    input::{Input, LinkId, Now},
+};
+
+/// What the app decides about an account, beside what the database holds.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The name of the software, told to the server and to contacts.
+    pub software: String,
+    /// Tell every stanza as an event.
+    pub raw: bool,
+    /// Messages to ask the archive for at once, 1 to 500; the server may give fewer.
+    pub page: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { software: "Whimbrel".into(), raw: false, page: 250 }
+    }
+}
+
+/// An account, as it stands after the last commit.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) config: Config,
+    pub(crate) jid: BareJid,
+    pub(crate) resource: Option<String>,
+    pub(crate) password: Option<String>,
+    pub(crate) allow_plain: bool,
+    pub(crate) user_agent: Uuid,
+    pub(crate) login: LoginMemory,
+    pub(crate) session: Session,
+    pub(crate) link: Link,
+    pub(crate) queries: BTreeMap<String, Query>,
+    /// Whether somebody wants to be online.
+    pub(crate) wanted: bool,
+    pub(crate) foreground: bool,
+    /// Attempts since the last success.
+    pub(crate) attempts: u32,
+    /// When to try again, mono ms.
+    pub(crate) retry: Option<u64>,
+    pub(crate) after_start: bool,
+    pub(crate) waiting: Waiting,
+    pub(crate) status: Status,
+    next_link: u64,
+}
+
+/// What the server taught us about logging in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LoginMemory {
+    pub(crate) pins: Pins,
+    pub(crate) offer: Option<Features>,
+    pub(crate) token: Option<FastToken>,
+    pub(crate) max_stanza: Option<u64>,
+    pub(crate) archive: Archive,
+    pub(crate) roster_ver: Option<String>,
+}
+
+/// The account's own archive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Archive {
+    #[default]
+    Unknown,
+    There,
+    Always,
+}
+
+/// The session on the server.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Session {
+    pub(crate) jid: Option<FullJid>,
+    pub(crate) sm: Option<StreamManagement>,
+    pub(crate) next_position: i64,
+    pub(crate) dirty: bool,
+}
+
+/// The current connection.
+#[derive(Debug)]
+pub(crate) enum Link {
+    Down,
+    Opening { link: LinkId },
+    Negotiating { link: LinkId, negotiation: Box<Negotiation>, deadline: u64 },
+    Online(Online),
+}
+
+/// A usable connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Online {
+    pub(crate) link: LinkId,
+    /// When the server was last heard, mono ms.
+    pub(crate) heard: u64,
+    /// Since when an answer is expected, mono ms.
+    pub(crate) expecting: Option<u64>,
+    /// Stanzas handled since the last `<a/>`.
+    pub(crate) unacknowledged: u32,
+    /// Something of ours was written since the last `<r/>`.
+    pub(crate) ask: bool,
+    /// The server asked, or a page ended: acknowledge after this commit.
+    pub(crate) answer: bool,
+}
+
+/// Who waits for a reply. Forgotten by a kill, as is the caller.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    pub(crate) sign_in: Vec<RequestId>,
+    pub(crate) sync: Vec<(RequestId, u64)>,
+    pub(crate) older: BTreeMap<String, RequestId>,
+}
+
+/// What a step works with.
+pub(crate) struct Cx<'a> {
+    pub(crate) tx: &'a Transaction<'a>,
+    pub(crate) now: Now,
+    pub(crate) rng: &'a mut dyn RngCore,
+    pub(crate) out: Vec<Effect>,
+    pub(crate) touched: Touched,
+}
+
+impl Cx<'_> {
+    pub(crate) fn event(&mut self, event: Event) {
+        self.out.push(Effect::Event(Box::new(event)));
+    }
+
+    pub(crate) fn reply(&mut self, request: RequestId, result: std::result::Result<Reply, api::Error>) {
+        self.out.push(Effect::Reply { request, result });
+    }
+
+    /// A fresh id for a stanza.
+    pub(crate) fn id(&mut self) -> String {
+        let mut bytes = [0; 16];
+        self.rng.fill_bytes(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    }
+}
+
+/// How long a server may say nothing while an answer is due, in ms. A slow honest link says something.
+const SILENCE: u64 = 30_000;
+/// Idle time after which the link is probed, in ms.
+const IDLE: u64 = 300_000;
+/// Unasked, acknowledge every so many stanzas (STREAM 10).
+const ACKNOWLEDGE: u32 = 50;
+
+impl Account {
+    pub(crate) fn load(connection: &Connection, config: Config, next_link: u64) -> Result<Self> {
+        let account = connection
+            .query_row("SELECT jid, resource, password, allow_plain, user_agent_id FROM account", [], |row| {
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get(1)?,
+                    row.get(2)?,
+                    row.get(3)?,
+                    row.get::<_, String>(4)?,
+                ))
+            })
+            .optional()?;
+        let Some((jid, resource, password, allow_plain, agent)) = account else {
+            return Err(Error::bug("the file holds no account"));
+        };
+        let login = connection.query_row(
+            "SELECT pins, offer, token, max_stanza, archive, roster_ver FROM login",
+            [],
+            |row| {
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, Option<String>>(1)?,
+                    row.get::<_, Option<String>>(2)?,
+                    row.get::<_, Option<i64>>(3)?,
+                    row.get::<_, i64>(4)?,
+                    row.get::<_, Option<String>>(5)?,
+                ))
+            },
+        )?;
+        let (jid_full, sm, next_position) =
+            connection.query_row("SELECT jid, sm, next_position FROM session", [], |row| {
+                Ok((row.get::<_, Option<String>>(0)?, row.get::<_, Option<String>>(1)?, row.get(2)?))
+            })?;
+        Ok(Self {
+            config,
+            jid: BareJid::new(&jid).map_err(|_| Error::bug("the account's address"))?,
+            resource,
+            password,
+            allow_plain,
+            user_agent: Uuid::parse_str(&agent).map_err(|_| Error::bug("the user agent's id"))?,
+            login: LoginMemory {
+                pins: serde_json::from_str(&login.0)?,
+                offer: login.1.as_deref().map(serde_json::from_str).transpose()?,
+                token: login.2.as_deref().map(serde_json::from_str).transpose()?,
+                max_stanza: login.3.map(|max| max as u64),
+                archive: match login.4 {
+                    2 => Archive::Always,
+                    1 => Archive::There,
+                    _ => Archive::Unknown,
+                },
+                roster_ver: login.5,
+            },
+            session: Session {
+                jid: jid_full.as_deref().and_then(|jid| FullJid::new(jid).ok()),
+                sm: sm.as_deref().map(serde_json::from_str).transpose()?,
+                next_position,
+                dirty: false,
+            },
+            link: Link::Down,
+            queries: crate::catch_up::load(connection)?,
+            wanted: false,
+            foreground: true,
+            attempts: 0,
+            retry: None,
+            after_start: true,
+            waiting: Waiting::default(),
+            status: Status::Offline { reason: None, detail: String::new(), next_attempt: None },
+            next_link,
+        })
+    }
+
+    /// Back to what the database says, after a rollback. A usable connection stays usable: all that matters of it is there.
+    pub(crate) fn reload(&mut self, connection: &Connection) -> Result<()> {
+        let mut fresh = Self::load(connection, self.config.clone(), self.next_link)?;
+        fresh.wanted = self.wanted;
+        fresh.foreground = self.foreground;
+        fresh.after_start = self.after_start;
+        fresh.status = self.status.clone();
+        fresh.waiting = std::mem::take(&mut self.waiting);
+        if let Link::Online(online) = &self.link {
+            fresh.link = Link::Online(online.clone());
+        } else if self.wanted {
+            fresh.retry = Some(0);
+        }
+        *self = fresh;
+        Ok(())
+    }
+
+    pub(crate) fn next_link(&self) -> u64 {
+        self.next_link
+    }
+
+    /// The number of a new connection.
+    pub(crate) fn new_link(&mut self) -> LinkId {
+        self.next_link += 1;
+        LinkId(self.next_link)
+    }
+
+    /// The world failed: hang up without a word. What was in memory is not believed any more.
+    pub(crate) fn abandon(&mut self, why: &api::Error, next_attempt: Option<i64>) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if let Some(link) = self.current_link() {
+            effects.push(Effect::Hangup { link });
+        }
+        self.link = Link::Down;
+        let waiting = std::mem::take(&mut self.waiting);
+        let requests =
+            waiting.sign_in.into_iter().chain(waiting.sync.into_iter().map(|(request, _)| request));
+        for request in requests.chain(waiting.older.into_values()) {
+            effects.push(Effect::Reply { request, result: Err(why.clone()) });
+        }
+        let detail = why.to_string();
+        effects.push(Effect::Event(Box::new(Event::Offline {
+            reason: why.kind().into(),
+            detail: detail.clone(),
+        })));
+        effects.push(Effect::Status(Status::Offline { reason: Some(why.clone()), detail, next_attempt }));
+        effects
+    }
+
+    pub(crate) fn step(
+        &mut self,
+        tx: &Transaction<'_>,
+        inputs: &[Input],
+        now: Now,
+        rng: &mut dyn RngCore,
+    ) -> Result<Vec<Effect>> {
+        let mut cx = Cx { tx, now, rng, out: Vec::new(), touched: Touched::default() };
+        for input in inputs {
+            self.handle(&mut cx, input)?;
+        }
+        self.finish(cx)
+    }
+
+    /// A step that counts an input as handled without looking at it: it was put into quarantine.
+    pub(crate) fn step_over(
+        &mut self,
+        tx: &Transaction<'_>,
+        input: &Input,
+        why: &str,
+        now: Now,
+        rng: &mut dyn RngCore,
+    ) -> Result<Vec<Effect>> {
+        let mut cx = Cx { tx, now, rng, out: Vec::new(), touched: Touched::default() };
+        match input {
+            Input::Element { link, element } if self.is_online(*link) && sm::is_counted(element) => {
+                self.count_handled();
+                self.placeholder_for(&mut cx, element, why)?;
+            }
+            Input::Command { request, .. } => {
+                cx.reply(*request, Err(api::Error::Bug { report: why.to_owned() }))
+            }
+            _ => {}
+        }
+        self.finish(cx)
+    }
+
+    fn finish(&mut self, mut cx: Cx<'_>) -> Result<Vec<Effect>> {
+        self.tick(&mut cx)?;
+        self.flush(&mut cx)?;
+        self.answer(&mut cx);
+        self.check_sync(&mut cx)?;
+        self.save(&mut cx)?;
+        if !cx.touched.is_empty() {
+            cx.out.push(Effect::Update(std::mem::take(&mut cx.touched)));
+        }
+        let status = self.compute_status(&cx)?;
+        if status != self.status {
+            self.status = status.clone();
+            cx.out.push(Effect::Status(status));
+        }
+        Ok(cx.out)
+    }
+
+    fn handle(&mut self, cx: &mut Cx<'_>, input: &Input) -> Result<()> {
+        match input {
+            Input::LinkUp { link, tls } => self.link_up(cx, *link, tls.clone()),
+            Input::Secured { link, tls } => {
+                self.negotiate(cx, *link, whimbrel_proto::negotiation::Event::Secured(tls.clone()))
+            }
+            Input::Header { link, header } => {
+                self.negotiate(cx, *link, whimbrel_proto::negotiation::Event::Header(header))
+            }
+            Input::LinkLost { link, why } => self.link_lost(cx, *link, why),
+            Input::Closed { link } => self.stream_closed(cx, *link),
+            Input::Element { link, element } => {
+                if self.is_online(*link) {
+                    self.online_element(cx, element)
+                } else {
+                    self.negotiate(cx, *link, whimbrel_proto::negotiation::Event::Element(element))
+                }
+            }
+            Input::TooMuch { link, drained } => {
+                if self.is_online(*link) {
+                    self.heard(cx.now);
+                    self.count_handled();
+                    self.drained(cx, drained)?;
+                }
+                Ok(())
+            }
+            Input::Command { request, command } => self.command(cx, *request, command),
+            Input::Network { available } => self.network(cx, *available),
+            Input::Foreground(foreground) => self.set_foreground(cx, *foreground),
+            Input::Tick => Ok(()),
+        }
+    }
+
+    fn online_element(&mut self, cx: &mut Cx<'_>, element: &minidom::Element) -> Result<()> {
+        self.heard(cx.now);
+        if self.config.raw {
+            cx.event(Event::Raw { outgoing: false, xml: String::from(element) });
+        }
+        if sm::is_counted(element) {
+            self.count_handled();
+            return match element.name() {
+                "message" => self.message(cx, element),
+                "presence" => self.presence(cx, element),
+                _ => self.iq(cx, element),
+            };
+        }
+        self.nonza(cx, element)
+    }
+
+    pub(crate) fn count_handled(&mut self) {
+        if let Some(sm) = &mut self.session.sm {
+            sm.handle_one();
+            self.session.dirty = true;
+        }
+        if let Link::Online(online) = &mut self.link {
+            online.unacknowledged += 1;
+        }
+    }
+
+    fn heard(&mut self, now: Now) {
+        if let Link::Online(online) = &mut self.link {
+            online.heard = now.mono;
+            online.expecting = None;
+        }
+    }
+
+    /// Acknowledges what this step handled. The bytes leave after the commit.
+    fn answer(&mut self, cx: &mut Cx<'_>) {
+        let Some(sm) = &self.session.sm else { return };
+        let h = sm.handled();
+        if let Link::Online(online) = &mut self.link
+            && (online.answer || online.unacknowledged >= ACKNOWLEDGE)
+        {
+            online.answer = false;
+            online.unacknowledged = 0;
+            cx.out.push(Effect::Send { link: online.link, bytes: sm::ack(h).into_bytes() });
+        }
+    }
+
+    fn save(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        for query in self.queries.values_mut().filter(|query| query.dirty) {
+            query.save(cx.tx)?;
+        }
+        if self.session.dirty {
+            self.session.dirty = false;
+            let sm = self.session.sm.as_ref().map(serde_json::to_string).transpose()?;
+            cx.tx.prepare_cached("UPDATE session SET jid = ?1, sm = ?2, next_position = ?3")?.execute(
+                params![self.session.jid.as_ref().map(|jid| jid.as_str()), sm, self.session.next_position],
+            )?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn save_login(&self, cx: &Cx<'_>) -> Result<()> {
+        let login = &self.login;
+        cx.tx.execute(
+            "UPDATE login SET pins = ?1, offer = ?2, token = ?3, max_stanza = ?4, archive = ?5, roster_ver = ?6",
+            params![
+                serde_json::to_string(&login.pins)?,
+                login.offer.as_ref().map(serde_json::to_string).transpose()?,
+                login.token.as_ref().map(serde_json::to_string).transpose()?,
+                login.max_stanza.map(|max| max as i64),
+                login.archive as i64,
+                login.roster_ver,
+            ],
+        )?;
+        Ok(())
+    }
+
+    pub(crate) fn current_link(&self) -> Option<LinkId> {
+        match &self.link {
+            Link::Down => None,
+            Link::Opening { link } | Link::Negotiating { link, .. } => Some(*link),
+            Link::Online(online) => Some(online.link),
+        }
+    }
+
+    pub(crate) fn is_online(&self, link: LinkId) -> bool {
+        matches!(&self.link, Link::Online(online) if online.link == link)
+    }
+
+    pub(crate) fn online(&self) -> Option<&Online> {
+        match &self.link {
+            Link::Online(online) => Some(online),
+            _ => None,
+        }
+    }
+
+    /// When something is to be done at the latest, mono ms.
+    pub(crate) fn next_wake(&self) -> Option<u64> {
+        let link = match &self.link {
+            Link::Down => self.retry.filter(|_| self.wanted),
+            Link::Opening { .. } => None,
+            Link::Negotiating { deadline, .. } => Some(*deadline),
+            Link::Online(online) => {
+                Some(online.expecting.map_or(online.heard + IDLE, |since| since.max(online.heard) + SILENCE))
+            }
+        };
+        let sync = self.waiting.sync.iter().map(|(_, deadline)| *deadline).min();
+        [link, sync].into_iter().flatten().min()
+    }
+
+    fn tick(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        let now = cx.now.mono;
+        match &mut self.link {
+            Link::Down if self.wanted && self.retry.is_some_and(|retry| now >= retry) => self.connect(cx),
+            Link::Negotiating { link, deadline, .. } if now >= *deadline => {
+                let link = *link;
+                cx.out.push(Effect::Hangup { link });
+                self.link_lost(
+                    cx,
+                    link,
+                    &crate::input::LinkFailure::Network("the server took too long to log in".into()),
+                )?;
+            }
+            Link::Online(online) => match online.expecting {
+                Some(since) if now >= since.max(online.heard) + SILENCE => {
+                    let link = online.link;
+                    cx.out.push(Effect::Hangup { link });
+                    self.link_lost(
+                        cx,
+                        link,
+                        &crate::input::LinkFailure::Network("the server fell silent".into()),
+                    )?;
+                }
+                None if now >= online.heard + IDLE => online.ask = true,
+                _ => {}
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,433 @@
+//! What an app asks for and what it gets: commands, replies, events, views, errors.
+//!
+//! The client crate exports these as its own; ffi mirrors them. Each error is one decision of a user interface.
+
+use jid::{BareJid, Jid};
+use serde::{Deserialize, Serialize};
+
+/// Names a command until it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// The id of an item in a timeline. Made by the caller for what the app sends, stable for ever.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ItemId(pub String);
+
+/// What an app wants of an account.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Connect with this password and stay connected. Replied to when online, or with the reason why not.
+    SignIn {
+        /// Kept in the encrypted database; `None`: the one kept there.
+        password: Option<String>,
+    },
+    /// Stay connected, as signed in before. Replied to at once.
+    Connect,
+    /// Close the session on the server and stay offline. Replied to when the stream is closed.
+    Disconnect,
+    /// Stop: acknowledge what was handled, hang up so that the session can be resumed. Nothing else is taken after it.
+    Suspend,
+    /// A text to a contact. Replied to when it is durable; doing it twice with one id sends it once.
+    Send {
+        /// A UUID made by the caller; also the stanza's id and origin-id (XEP-0359).
+        id: ItemId,
+        /// The contact.
+        to: BareJid,
+        /// The text.
+        text: String,
+    },
+    /// Everything in this conversation was seen.
+    MarkRead {
+        /// The contact.
+        with: BareJid,
+    },
+    /// Tell a contact that we are typing or not (XEP-0085). Not kept, not repeated.
+    SetChatState {
+        /// The contact.
+        with: BareJid,
+        /// What we do.
+        state: ChatState,
+    },
+    /// Fetch older messages from the archive. Replied to with [`Reply::Older`] when a page has come.
+    Older {
+        /// The contact.
+        with: BareJid,
+        /// How many, 1 to 500.
+        limit: u32,
+    },
+    /// Add or rename a contact and ask to see their presence (RFC 6121 §2.3, §3.1).
+    AddContact {
+        /// Whom.
+        jid: BareJid,
+        /// How to call them.
+        name: Option<String>,
+    },
+    /// Remove a contact (RFC 6121 §2.5).
+    RemoveContact {
+        /// Whom.
+        jid: BareJid,
+    },
+    /// Let a contact see our presence (RFC 6121 §3.1.4).
+    Accept {
+        /// Whom.
+        jid: BareJid,
+    },
+    /// A stanza as it is. Counted, kept and resent like any other of ours.
+    Raw {
+        /// One well-formed `message`, `presence` or `iq`.
+        xml: String,
+    },
+    /// Reply when caught up: no gap open since the first sign-in, and the outbox empty.
+    Sync {
+        /// In milliseconds; [`Error::TimedOut`] or [`Error::Offline`] after that.
+        timeout: u64,
+    },
+}
+
+/// What a contact or we are doing in a conversation (XEP-0085).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChatState {
+    /// Attention is on the conversation.
+    Active,
+    /// Typing.
+    Composing,
+    /// Stopped typing.
+    Paused,
+    /// Not looking.
+    Inactive,
+    /// Closed the conversation.
+    Gone,
+}
+
+/// The answer to a command that went well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Done.
+    Done,
+    /// It is durable.
+    Sent {
+        /// Its id.
+        id: ItemId,
+    },
+    /// A page of older messages is in the archive now.
+    Older {
+        /// How many were new.
+        added: u32,
+        /// Nothing older is on the server.
+        complete: bool,
+    },
+}
+
+/// Why something did not happen. Each is one decision of a user interface.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no connection; the account goes on trying.
+    #[error("offline")]
+    Offline,
+    /// No answer within the time given.
+    #[error("timed out")]
+    TimedOut,
+    /// The server does not accept this password: ask for it.
+    #[error("wrong password")]
+    WrongPassword,
+    /// The server said no.
+    #[error("refused by the server: {condition}{}", text.as_ref().map(|t| format!(" ({t})")).unwrap_or_default())]
+    ServerRefused {
+        /// The defined condition of RFC 6120 §4.9.3, §6.5 or §8.3.3.
+        condition: String,
+        /// The server's own words.
+        text: Option<String>,
+    },
+    /// The connection is not safe: wrong certificate, no TLS, or weaker than it was.
+    #[error("not trusted: {what}")]
+    Untrusted {
+        /// What is wrong, for a person.
+        what: String,
+    },
+    /// No such host, contact or message.
+    #[error("not found")]
+    NotFound,
+    /// The caller's own mistake.
+    #[error("invalid input: {what}")]
+    InvalidInput {
+        /// Which.
+        what: String,
+    },
+    /// The disk is full. Goes on by itself once there is room.
+    #[error("the storage is full")]
+    StorageFull,
+    /// The file cannot be used. It is never deleted.
+    #[error("the database cannot be used: {why}")]
+    DatabaseUnusable {
+        /// Why.
+        why: Unusable,
+    },
+    /// The file is there and its key is not.
+    #[error("the key of the database is lost")]
+    KeyLost,
+    /// The device is locked and the key cannot be had yet.
+    #[error("the device is locked")]
+    Locked,
+    /// The account or the client was closed.
+    #[error("closed")]
+    Closed,
+    /// Suspended: call `resume` first.
+    #[error("suspended")]
+    Suspended,
+    /// A mistake of ours. The account goes on; please report it.
+    #[error("a bug: {report}")]
+    Bug {
+        /// What happened, without content.
+        report: String,
+    },
+}
+
+impl Error {
+    /// The error's name in snake_case, as the console and logs show it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Offline => "offline",
+            Self::TimedOut => "timed_out",
+            Self::WrongPassword => "wrong_password",
+            Self::ServerRefused { .. } => "server_refused",
+            Self::Untrusted { .. } => "untrusted",
+            Self::NotFound => "not_found",
+            Self::InvalidInput { .. } => "invalid_input",
+            Self::StorageFull => "storage_full",
+            Self::DatabaseUnusable { .. } => "database_unusable",
+            Self::KeyLost => "key_lost",
+            Self::Locked => "locked",
+            Self::Closed => "closed",
+            Self::Suspended => "suspended",
+            Self::Bug { .. } => "bug",
+        }
+    }
+}
+
+/// Why a database file cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// Written by a newer version of this library.
+    #[error("it was written by a newer version")]
+    Newer,
+    /// The key does not fit, or it is not a database at all: with encryption the two cannot be told apart.
+    #[error("the key does not fit")]
+    WrongKey,
+    /// Damaged.
+    #[error("it is damaged")]
+    Corrupt,
+    /// No permission to write.
+    #[error("it cannot be written")]
+    ReadOnly,
+}
+
+/// How an account is doing. Honest enough to draw, quiet enough to ignore.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Not connected.
+    Offline {
+        /// Why; `None` where nobody asked for a connection.
+        reason: Option<Error>,
+        /// What happened, for a person; empty where there is nothing to say.
+        detail: String,
+        /// When the next attempt begins, ms UTC; `None`: not by itself.
+        next_attempt: Option<i64>,
+    },
+    /// Resolving, connecting, logging in.
+    Connecting,
+    /// Online; what was missed is being fetched.
+    CatchingUp {
+        /// Messages fetched so far.
+        done: u64,
+        /// The server's guess of all.
+        total: Option<u64>,
+    },
+    /// Online and complete.
+    Online,
+}
+
+/// How far a message of ours has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SendState {
+    /// On disk here.
+    Queued,
+    /// Taken over by our server.
+    Sent,
+    /// Received by a device of the contact (XEP-0184).
+    Delivered,
+    /// Seen by the contact (XEP-0333).
+    Displayed,
+    /// It will not arrive.
+    Failed {
+        /// The condition.
+        reason: String,
+    },
+}
+
+/// One message, shaped for the view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Stable for ever.
+    pub id: ItemId,
+    /// Whom the conversation is with.
+    pub with: BareJid,
+    /// Who wrote it.
+    pub from: Jid,
+    /// Whether we wrote it, here or on another device.
+    pub mine: bool,
+    /// The text; for a placeholder, a description of what could not be shown.
+    pub text: String,
+    /// What could not be built or handled stands as a placeholder.
+    pub placeholder: bool,
+    /// When it reached the server or us, ms UTC.
+    pub at: i64,
+    /// When its sender says it was written, ms UTC, where that is earlier.
+    pub written_at: Option<i64>,
+    /// How far it has come, if it is ours.
+    pub state: Option<SendState>,
+    /// The first of its day, in the offset from UTC that the timeline was opened with.
+    pub starts_day: bool,
+    /// The first of a run by one sender within five minutes.
+    pub starts_group: bool,
+}
+
+/// One line of a timeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// A message.
+    Message(Message),
+    /// A hole in what we have.
+    Gap(Gap),
+}
+
+impl Item {
+    /// Stable for ever.
+    pub fn id(&self) -> ItemId {
+        match self {
+            Self::Message(message) => message.id.clone(),
+            Self::Gap(gap) => ItemId(format!("gap-{}", gap.id)),
+        }
+    }
+}
+
+/// A hole in what we have of the archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Its number.
+    pub id: i64,
+    /// What kind of hole.
+    pub kind: GapKind,
+}
+
+/// What kind of hole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GapKind {
+    /// Messages were missed and are being fetched.
+    Missing,
+    /// From before the first sign-in on this device; fetched when somebody scrolls there.
+    Unfetched,
+    /// The server no longer has it.
+    NoLongerOnServer,
+}
+
+/// One line of the conversation list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    /// Whom it is with.
+    pub with: BareJid,
+    /// The contact's name, or else the local part of the address.
+    pub name: String,
+    /// The newest message.
+    pub last: Option<Message>,
+    /// How many were not read.
+    pub unread: u64,
+    /// What the contact is doing.
+    pub chat_state: Option<ChatState>,
+}
+
+/// One line of the roster (RFC 6121 §2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Contact {
+    /// Address.
+    pub jid: BareJid,
+    /// The name that the user gave.
+    pub name: Option<String>,
+    /// `none`, `to`, `from` or `both`.
+    pub subscription: Subscription,
+    /// Our request to see their presence was not answered yet.
+    pub asked: bool,
+    /// They ask to see our presence.
+    pub asks: bool,
+    /// Any of their devices is online.
+    pub available: bool,
+}
+
+/// Who sees whose presence (RFC 6121 §2.1.2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subscription {
+    /// Nobody.
+    None,
+    /// We see theirs.
+    To,
+    /// They see ours.
+    From,
+    /// Both.
+    Both,
+}
+
+/// What happened, in order, for logs, notifications and the console. Lists follow their own updates instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The session is usable.
+    Online {
+        /// Whether the server took us back into the last session.
+        resumed: bool,
+        /// Whether it is the first since the process started or was resumed.
+        after_start: bool,
+        /// Flights of ours after TLS that had to be answered before.
+        round_trips: u32,
+        /// SASL mechanism.
+        mechanism: String,
+        /// Why a resumption was refused, if one was.
+        refused: Option<String>,
+    },
+    /// The session is gone or could not be had.
+    Offline {
+        /// Why, as an error's kind or `network`.
+        reason: String,
+        /// For a person.
+        detail: String,
+    },
+    /// A message is new here.
+    Message(Message),
+    /// A message of ours came further.
+    State {
+        /// Which.
+        id: ItemId,
+        /// In which conversation.
+        with: BareJid,
+        /// How far.
+        state: SendState,
+    },
+    /// Catching up goes on.
+    Progress {
+        /// Messages fetched so far.
+        caught_up: u64,
+        /// The server's guess of all.
+        total: Option<u64>,
+    },
+    /// Nothing is missing any more.
+    CaughtUp,
+    /// A stanza as it came or went, if the account was opened for that.
+    Raw {
+        /// Ours.
+        outgoing: bool,
+        /// As text.
+        xml: String,
+    },
+}

@@ -1,0 +1,540 @@
+//! What was missed, from the archive (XEP-0313; STREAM 16 to 18). Gaps are rows.
+//!
+//! A fresh bind opens a gap in its own transaction. It is filled forward, page by page; results are stored as they arrive,
+//! and the gap's edge moves only with the page's `<fin/>`. Live messages stand above the gap and never move its edge. What
+//! was before the first sign-in is an unfetched region, filled backwards when somebody looks.
+//!
+//! A page's positions follow a cursor: what is new stands behind what came before it in the archive's order, what is known
+//! stays where it is unless that would break this order.
+
+use std::collections::BTreeMap;
+
+use jid::Jid;
+use minidom::Element;
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
+use whimbrel_proto::{
+    message::{Archived, MessageView},
+    ns, stamp,
+    write::Tag,
+};
+
+use crate::{
+    account::{Account, Archive, Cx, Link},
+    api::{self, Event, Reply},
+    effect::Effect,
+    error::Result,
+    iq::Pending,
+    messages::{self, STEP, Source, Stored},
+};
+
+/// Room for positions in one gap: sixteen million messages, and half a million gaps.
+const ROOM: i64 = 1 << 44;
+/// Overlap when an id is forgotten and time must do, in ms.
+const OVERLAP: i64 = 3_600_000;
+
+/// A query under way, as it is kept in `pending`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Query {
+    #[serde(skip)]
+    pub(crate) id: String,
+    #[serde(skip)]
+    pub(crate) dirty: bool,
+    aim: Aim,
+    /// Where the last result stands.
+    cursor: i64,
+    /// First and last id seen on this page.
+    first: Option<String>,
+    last: Option<String>,
+    last_at: Option<i64>,
+    added: u32,
+    seen: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Aim {
+    /// Fill this gap forward.
+    Fill { gap: i64 },
+    /// The newest page, at the first sign-in.
+    Newest,
+    /// The page before an unfetched region's edge.
+    Before { gap: i64 },
+    /// Only look whether ours are there; nothing is stored (STREAM 12).
+    Doubt { peer: String, after: Option<String>, since: Option<i64> },
+}
+
+impl Query {
+    fn new(aim: Aim, cursor: i64) -> Self {
+        Self {
+            id: String::new(),
+            dirty: false,
+            aim,
+            cursor,
+            first: None,
+            last: None,
+            last_at: None,
+            added: 0,
+            seen: 0,
+        }
+    }
+
+    pub(crate) fn about(peer: String, after: Option<String>, since: Option<i64>) -> Self {
+        Self::new(Aim::Doubt { peer, after, since }, 0)
+    }
+
+    pub(crate) fn doubts(&self, peer: &str) -> bool {
+        matches!(&self.aim, Aim::Doubt { peer: doubted, .. } if doubted == peer)
+    }
+
+    pub(crate) fn save(&mut self, tx: &rusqlite::Transaction<'_>) -> Result<()> {
+        self.dirty = false;
+        tx.prepare_cached("UPDATE pending SET what = ?2 WHERE iq = ?1")?
+            .execute(params![self.id, serde_json::to_string(&Pending::Page(self.clone()))?])?;
+        Ok(())
+    }
+}
+
+/// The queries that were under way.
+pub(crate) fn load(connection: &Connection) -> Result<BTreeMap<String, Query>> {
+    let mut statement = connection.prepare("SELECT iq, what FROM pending")?;
+    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+    let mut queries = BTreeMap::new();
+    for row in rows {
+        let (id, what) = row?;
+        if let Pending::Page(mut query) = serde_json::from_str(&what)? {
+            query.id.clone_from(&id);
+            queries.insert(id, query);
+        }
+    }
+    Ok(queries)
+}
+
+/// Messages fetched and the server's guess of all, while a gap is open.
+pub(crate) fn progress(tx: &Connection) -> Result<Option<(u64, Option<u64>)>> {
+    Ok(tx
+        .prepare_cached("SELECT done, total FROM gap WHERE kind = 0 ORDER BY id LIMIT 1")?
+        .query_row([], |row| {
+            Ok((row.get::<_, i64>(0)? as u64, row.get::<_, Option<i64>>(1)?.map(|total| total as u64)))
+        })
+        .optional()?)
+}
+
+impl Account {
+    /// In the transaction of a fresh bind: what comes from now on stands above what may have been missed (STREAM 17).
+    pub(crate) fn bound_anew(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        let own = self.jid.as_str();
+        let edge: Option<(Option<String>, i64)> = cx
+            .tx
+            .query_row("SELECT last_id, last_at FROM coverage WHERE archive = ?1", params![own], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        let Some((last_id, last_at)) = edge else { return Ok(()) };
+        let low = self.session.next_position;
+        // Nothing of the archive was seen since the last gap was opened: it is still the same gap.
+        let same: Option<i64> = cx
+            .tx
+            .query_row(
+                "SELECT id FROM gap WHERE archive = ?1 AND kind = 0 AND after_id IS ?2",
+                params![own, last_id],
+                |row| row.get(0),
+            )
+            .optional()?;
+        self.session.next_position = low + ROOM;
+        self.session.dirty = true;
+        match same {
+            Some(gap) => {
+                cx.tx.execute("UPDATE gap SET high_position = ?2 WHERE id = ?1", params![gap, low + ROOM])?;
+            }
+            None => {
+                cx.tx.execute(
+                    "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position) VALUES (?1, 0, ?2, ?3, ?4, ?5)",
+                    params![own, last_id, last_at, low, low + ROOM],
+                )?;
+            }
+        }
+        cx.touched.all_timelines = true;
+        Ok(())
+    }
+
+    /// Asks for what is missing, if anything is and nobody asked yet. After the initial presence (STREAM 17).
+    pub(crate) fn catch_up(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        if self.login.archive == Archive::Unknown || self.online().is_none() {
+            return Ok(());
+        }
+        if self.queries.values().any(|query| matches!(query.aim, Aim::Fill { .. } | Aim::Newest)) {
+            return Ok(());
+        }
+        let known: bool = cx.tx.query_row(
+            "SELECT EXISTS (SELECT 1 FROM coverage WHERE archive = ?1)",
+            params![self.jid.as_str()],
+            |row| row.get(0),
+        )?;
+        if !known {
+            let cursor = self.session.next_position - ROOM;
+            return self.query(cx, Query::new(Aim::Newest, cursor));
+        }
+        let gap: Option<(i64, i64)> = cx
+            .tx
+            .query_row(
+                "SELECT id, low_position FROM gap WHERE kind = 0 ORDER BY low_position LIMIT 1",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()?;
+        if let Some((gap, low)) = gap {
+            if let Some(link) = self.current_link() {
+                cx.out.push(Effect::Hurry { link, on: true });
+            }
+            self.query(cx, Query::new(Aim::Fill { gap }, low))?;
+        }
+        Ok(())
+    }
+
+    /// Sends a query and keeps it.
+    pub(crate) fn query(&mut self, cx: &mut Cx<'_>, mut query: Query) -> Result<()> {
+        let name = cx.id();
+        let mut form = Tag::with_ns("x", ns::DATA_FORMS).attr("type", "submit").child(
+            Tag::new("field")
+                .attr("var", "FORM_TYPE")
+                .attr("type", "hidden")
+                .child(Tag::new("value").text(ns::MAM)),
+        );
+        let mut field = |name: &str, value: &str| {
+            let tag = Tag::new("field").attr("var", name).child(Tag::new("value").text(value));
+            form = form.clone().child(tag);
+        };
+        let mut page = Tag::with_ns("set", ns::RSM)
+            .child(Tag::new("max").text(self.config.page.clamp(1, 500).to_string()));
+        match &query.aim {
+            Aim::Fill { gap } => {
+                let (after, since, by_time): (Option<String>, Option<i64>, bool) = cx.tx.query_row(
+                    "SELECT after_id, since, by_time FROM gap WHERE id = ?1",
+                    params![gap],
+                    |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+                )?;
+                match (after, since) {
+                    (Some(after), _) if !by_time => page = page.child(Tag::new("after").text(after)),
+                    (_, Some(since)) if by_time => field("start", &stamp::format(since - OVERLAP)),
+                    _ => {}
+                }
+            }
+            Aim::Newest => page = page.child(Tag::new("before")),
+            Aim::Before { gap } => {
+                let before: Option<String> =
+                    cx.tx.query_row("SELECT before_id FROM gap WHERE id = ?1", params![gap], |row| {
+                        row.get(0)
+                    })?;
+                page = page.child(Tag::new("before").text(before.unwrap_or_default()));
+            }
+            Aim::Doubt { peer, after, since } => {
+                field("with", peer);
+                match (after, since) {
+                    (Some(after), _) => page = page.child(Tag::new("after").text(after)),
+                    (None, Some(since)) => field("start", &stamp::format(since - OVERLAP)),
+                    _ => {}
+                }
+            }
+        }
+        let payload = Tag::with_ns("query", ns::MAM).attr("queryid", &name).child(form).child(page);
+        // The query id is the name under which results are believed; it must not be guessable, as the iq's own is not.
+        query.id = name.clone();
+        let iq = Tag::new("iq").attr("type", "set").attr("id", &name).child(payload);
+        cx.tx
+            .prepare_cached("INSERT INTO pending (iq, what, asked_at) VALUES (?1, ?2, ?3)")?
+            .execute(params![name, serde_json::to_string(&Pending::Page(query.clone()))?, cx.now.wall])?;
+        self.enqueue(cx, crate::outbox::Kind::Iq, "", Some(&name), &iq.into_bytes())?;
+        self.queries.insert(name, query);
+        Ok(())
+    }
+
+    /// One result of a page.
+    pub(crate) fn archived(&mut self, cx: &mut Cx<'_>, result: &Archived<'_>) -> Result<()> {
+        let Some(name) = result.query else { return Ok(()) };
+        let Some(mut query) = self.queries.remove(name) else { return Ok(()) };
+        let done = self.take_result(cx, &mut query, result);
+        self.queries.insert(name.to_owned(), query);
+        done
+    }
+
+    fn take_result(&mut self, cx: &mut Cx<'_>, query: &mut Query, result: &Archived<'_>) -> Result<()> {
+        query.dirty = true;
+        query.seen += 1;
+        query.first.get_or_insert_with(|| result.id.to_owned());
+        query.last = Some(result.id.to_owned());
+        let at = result.stamp.and_then(stamp::parse);
+        query.last_at = at.or(query.last_at);
+        let Some(message) = result.message else { return Ok(()) };
+        let view = MessageView::read(message);
+        if let Aim::Doubt { .. } = query.aim {
+            let ours =
+                view.from.and_then(|from| Jid::new(from).ok()).is_some_and(|from| from.to_bare() == self.jid);
+            if let (true, Some(id)) = (ours, view.origin_id.or(view.id)) {
+                self.found_in_archive(cx, id)?;
+            }
+            return Ok(());
+        }
+        let position = self.place(cx, query)?;
+        let at = at.unwrap_or(cx.now.wall);
+        match self.take(cx, &view, Source::Archive { id: result.id, at, position })? {
+            Stored::Nothing => {}
+            Stored::New(_) => {
+                query.cursor = position;
+                query.added += 1;
+            }
+            // It stands before what the archive has before it: an own message whose ack came early or late.
+            Stored::Known { id, position: standing } if standing < query.cursor => {
+                let conversation: i64 = cx.tx.query_row(
+                    "SELECT conversation FROM message WHERE id = ?1",
+                    params![id],
+                    |row| row.get(0),
+                )?;
+                messages::move_to(cx, id, conversation, position)?;
+                query.cursor = position;
+            }
+            Stored::Known { position: standing, .. } => query.cursor = standing,
+        }
+        Ok(())
+    }
+
+    /// Where the next new result stands: a step behind the cursor, but below what stands above the gap.
+    fn place(&self, cx: &Cx<'_>, query: &Query) -> Result<i64> {
+        let high = match query.aim {
+            Aim::Fill { gap } | Aim::Before { gap } => cx
+                .tx
+                .prepare_cached("SELECT high_position FROM gap WHERE id = ?1")?
+                .query_row(params![gap], |row| row.get(0))
+                .optional()?,
+            Aim::Newest | Aim::Doubt { .. } => None,
+        };
+        Ok(match high {
+            Some(high) if query.cursor < high => (query.cursor + STEP).min(high - 1).max(query.cursor + 1),
+            Some(_) => query.cursor + 1,
+            None => query.cursor + STEP,
+        })
+    }
+
+    /// A result that could not be built or handled.
+    pub(crate) fn archived_placeholder(
+        &mut self,
+        cx: &mut Cx<'_>,
+        name: &str,
+        id: &str,
+        text: &str,
+    ) -> Result<()> {
+        let Some(mut query) = self.queries.remove(name) else { return Ok(()) };
+        query.dirty = true;
+        query.seen += 1;
+        query.first.get_or_insert_with(|| id.to_owned());
+        query.last = Some(id.to_owned());
+        if !matches!(query.aim, Aim::Doubt { .. }) && messages::known_as(cx, self.jid.as_str(), id)?.is_none()
+        {
+            let position = self.place(cx, &query)?;
+            // Whom it was from is inside of what was not read: it stands in the conversation with ourselves.
+            let from = Jid::from(self.jid.clone());
+            let at = query.last_at.unwrap_or(cx.now.wall);
+            let message = self.insert_placeholder(cx, &from, text, position, at)?;
+            cx.tx.execute(
+                "INSERT OR IGNORE INTO archived (id, archive, message) VALUES (?1, ?2, ?3)",
+                params![id, self.jid.as_str(), message],
+            )?;
+            query.cursor = position;
+            query.added += 1;
+        }
+        self.queries.insert(name.to_owned(), query);
+        Ok(())
+    }
+
+    /// A page is over: the edge moves, in the transaction that holds what was still in its batch.
+    pub(crate) fn page_done(
+        &mut self,
+        cx: &mut Cx<'_>,
+        query: &Query,
+        answer: std::result::Result<&Element, &str>,
+    ) -> Result<()> {
+        self.queries.remove(&query.id);
+        if let Link::Online(online) = &mut self.link {
+            online.answer = true;
+        }
+        let fin = match answer {
+            Ok(iq) => iq.get_child("fin", ns::MAM),
+            Err(condition) => return self.page_failed(cx, query, condition),
+        };
+        let complete = fin.is_some_and(|fin| matches!(fin.attr("complete"), Some("true" | "1")));
+        let set = fin.and_then(|fin| fin.get_child("set", ns::RSM));
+        let count = set
+            .and_then(|set| set.get_child("count", ns::RSM))
+            .and_then(|count| count.text().trim().parse::<i64>().ok());
+        // A page without results that does not say it is the last would be asked for for ever.
+        let stuck = query.seen == 0;
+        match &query.aim {
+            Aim::Doubt { peer, .. } => {
+                if complete || stuck {
+                    self.doubts_settled(cx, peer)
+                } else {
+                    self.query(cx, Query::about(peer.clone(), query.last.clone(), None))
+                }
+            }
+            Aim::Newest => self.newest_done(cx, query, complete || stuck),
+            Aim::Before { gap } => self.before_done(cx, query, *gap, complete || stuck),
+            Aim::Fill { gap } => self.fill_done(cx, query, *gap, complete, stuck, count),
+        }
+    }
+
+    fn fill_done(
+        &mut self,
+        cx: &mut Cx<'_>,
+        query: &Query,
+        gap: i64,
+        complete: bool,
+        stuck: bool,
+        count: Option<i64>,
+    ) -> Result<()> {
+        let own = self.jid.as_str().to_owned();
+        let high: i64 =
+            cx.tx.query_row("SELECT high_position FROM gap WHERE id = ?1", params![gap], |row| row.get(0))?;
+        // Another gap above means that this one has an upper edge: it closes where known messages begin.
+        let above: bool = cx.tx.query_row(
+            "SELECT EXISTS (SELECT 1 FROM gap WHERE kind = 0 AND archive = ?2 AND low_position >= ?3 AND id <> ?1)",
+            params![gap, own, high],
+            |row| row.get(0),
+        )?;
+        let closed = complete || (above && query.cursor >= high);
+        let repeats: bool = query.last.is_some()
+            && cx.tx.query_row(
+                "SELECT after_id IS ?2 FROM gap WHERE id = ?1",
+                params![gap, query.last],
+                |row| row.get(0),
+            )?;
+        cx.tx.execute(
+            "UPDATE gap SET after_id = coalesce(?2, after_id), since = coalesce(?3, since), by_time = CASE WHEN ?2 IS NULL THEN by_time ELSE 0 END,
+             low_position = max(low_position, min(?4, high_position - 1)), done = done + ?5, total = coalesce(total, ?6) WHERE id = ?1",
+            params![gap, query.last, query.last_at, query.cursor, query.seen, count],
+        )?;
+        if let (Some(last), false) = (&query.last, above) {
+            let at = query.last_at.unwrap_or(cx.now.wall);
+            self.covered(cx, last, at)?;
+        }
+        let (done, total): (i64, Option<i64>) =
+            cx.tx.query_row("SELECT done, total FROM gap WHERE id = ?1", params![gap], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+        cx.event(Event::Progress { caught_up: done as u64, total: total.map(|total| total as u64) });
+        if closed {
+            cx.tx.execute("DELETE FROM gap WHERE id = ?1", params![gap])?;
+            cx.touched.all_timelines = true;
+            if progress(cx.tx)?.is_none() {
+                cx.event(Event::CaughtUp);
+                if let Some(link) = self.current_link() {
+                    cx.out.push(Effect::Hurry { link, on: false });
+                }
+            }
+        } else if stuck || repeats {
+            // It never closes by guess: it stays visible, and the next session asks again.
+            tracing::warn!("the archive does not go on");
+            return Ok(());
+        }
+        self.catch_up(cx)
+    }
+
+    fn newest_done(&mut self, cx: &mut Cx<'_>, query: &Query, complete: bool) -> Result<()> {
+        let own = self.jid.as_str();
+        cx.tx.execute(
+            "INSERT OR IGNORE INTO coverage (archive, last_id, last_at) VALUES (?1, ?2, ?3)",
+            params![own, query.last, query.last_at.unwrap_or(cx.now.wall)],
+        )?;
+        if !complete {
+            let start = self.session.next_position.min(query.cursor) - 2 * ROOM;
+            let first: i64 = query
+                .first
+                .as_deref()
+                .and_then(|id| messages::known_as(cx, own, id).ok().flatten())
+                .map_or(query.cursor, |(_, position)| position);
+            cx.tx.execute(
+                "INSERT INTO gap (archive, kind, before_id, low_position, high_position) VALUES (?1, 1, ?2, ?3, ?4)",
+                params![own, query.first, start, first - ROOM / 4],
+            )?;
+        }
+        cx.touched.all_timelines = true;
+        cx.event(Event::CaughtUp);
+        Ok(())
+    }
+
+    fn before_done(&mut self, cx: &mut Cx<'_>, query: &Query, gap: i64, complete: bool) -> Result<()> {
+        if complete {
+            cx.tx.execute("DELETE FROM gap WHERE id = ?1", params![gap])?;
+        } else {
+            cx.tx.execute(
+                "UPDATE gap SET before_id = ?2, high_position = high_position - (?3 + 2) * ?4 WHERE id = ?1",
+                params![gap, query.first, i64::from(query.seen.max(self.config.page)), STEP],
+            )?;
+        }
+        cx.touched.all_timelines = true;
+        if let Some(request) = self.waiting.older.remove(&query.id) {
+            cx.reply(request, Ok(Reply::Older { added: query.added, complete }));
+        }
+        Ok(())
+    }
+
+    fn page_failed(&mut self, cx: &mut Cx<'_>, query: &Query, condition: &str) -> Result<()> {
+        if let Some(request) = self.waiting.older.remove(&query.id) {
+            cx.reply(request, Err(api::Error::ServerRefused { condition: condition.to_owned(), text: None }));
+        }
+        match &query.aim {
+            Aim::Doubt { peer, .. } => self.doubts_settled(cx, peer),
+            Aim::Fill { gap } if condition == "item-not-found" => {
+                let by_time: bool =
+                    cx.tx
+                        .query_row("SELECT by_time FROM gap WHERE id = ?1", params![gap], |row| row.get(0))?;
+                if by_time {
+                    cx.tx.execute("UPDATE gap SET kind = 2 WHERE id = ?1", params![gap])?;
+                    cx.touched.all_timelines = true;
+                } else {
+                    // The server has forgotten the id: time must do, with an overlap (STREAM 18).
+                    cx.tx.execute("UPDATE gap SET by_time = 1 WHERE id = ?1", params![gap])?;
+                }
+                self.catch_up(cx)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Someone scrolls to where the unfetched region begins.
+    pub(crate) fn older(&mut self, cx: &mut Cx<'_>, request: api::RequestId) -> Result<()> {
+        if self.online().is_none() {
+            cx.reply(request, Err(api::Error::Offline));
+            return Ok(());
+        }
+        let gap: Option<(i64, i64)> = cx
+            .tx
+            .query_row("SELECT id, high_position FROM gap WHERE kind = 1", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        let Some((gap, high)) = gap else {
+            cx.reply(request, Ok(Reply::Older { added: 0, complete: true }));
+            return Ok(());
+        };
+        let query = Query::new(Aim::Before { gap }, high - (i64::from(self.config.page) + 1) * STEP);
+        let before: Vec<String> = self.queries.keys().cloned().collect();
+        self.query(cx, query)?;
+        if let Some(id) = self.queries.keys().find(|id| !before.contains(id)) {
+            self.waiting.older.insert(id.clone(), request);
+        }
+        Ok(())
+    }
+
+    /// A live message with an id from our archive: covered, unless something below it may be missing.
+    pub(crate) fn covered_live(&self, cx: &mut Cx<'_>, id: &str, at: i64) -> Result<()> {
+        self.covered(cx, id, at)
+    }
+
+    fn covered(&self, cx: &mut Cx<'_>, id: &str, at: i64) -> Result<()> {
+        cx.tx
+            .prepare_cached(
+                "UPDATE coverage SET last_id = ?2, last_at = ?3 WHERE archive = ?1 AND last_at <= ?3",
+            )?
+            .execute(params![self.jid.as_str(), id, at])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,218 @@
+//! What the app wants.
+
+use jid::BareJid;
+use minidom::Element;
+use rusqlite::{OptionalExtension, params};
+use uuid::Uuid;
+use whimbrel_proto::{ns, write::Tag};
+
+use crate::{
+    account::{Account, Cx, Link},
+    api::{ChatState, Command, Error, ItemId, Reply, RequestId},
+    effect::Effect,
+    error::Result,
+    messages,
+    outbox::{self, Kind},
+};
+
+/// Longest text, in bytes. The server's limit counts besides.
+const MAX_TEXT: usize = 200 * 1024;
+
+impl Account {
+    pub(crate) fn command(&mut self, cx: &mut Cx<'_>, request: RequestId, command: &Command) -> Result<()> {
+        let done = match command {
+            Command::SignIn { password } => {
+                if let Some(password) = password {
+                    self.password = Some(password.clone());
+                    cx.tx.execute("UPDATE account SET password = ?1", params![password])?;
+                }
+                self.go_online(cx);
+                if self.online().is_none() {
+                    self.waiting.sign_in.push(request);
+                    return Ok(());
+                }
+                Ok(Reply::Done)
+            }
+            Command::Connect => {
+                self.go_online(cx);
+                Ok(Reply::Done)
+            }
+            Command::Disconnect => {
+                self.wanted = false;
+                if let Some(link) = self.current_link() {
+                    cx.out.push(Effect::Close { link });
+                    self.session.sm = None;
+                    self.session.dirty = true;
+                    self.went_offline(cx, None, "signed out".into(), false);
+                }
+                Ok(Reply::Done)
+            }
+            Command::Suspend => {
+                self.suspend(cx);
+                Ok(Reply::Done)
+            }
+            Command::Send { id, to, text } => self.send(cx, id, to, text)?,
+            Command::MarkRead { with } => self.mark_read(cx, with)?,
+            Command::SetChatState { with, state } => self.send_chat_state(cx, with, *state)?,
+            Command::Older { .. } => return self.older(cx, request),
+            Command::AddContact { jid, name } => {
+                self.add_contact(cx, jid, name.as_deref()).map(|()| Ok(Reply::Done))?
+            }
+            Command::RemoveContact { jid } => self.remove_contact(cx, jid).map(|()| Ok(Reply::Done))?,
+            Command::Accept { jid } => self.accept(cx, jid).map(|()| Ok(Reply::Done))?,
+            Command::Raw { xml } => self.raw(cx, xml)?,
+            Command::Sync { timeout } => {
+                self.waiting.sync.push((request, cx.now.mono.saturating_add(*timeout)));
+                return Ok(());
+            }
+        };
+        cx.reply(request, done);
+        Ok(())
+    }
+
+    fn go_online(&mut self, cx: &Cx<'_>) {
+        self.wanted = true;
+        if matches!(self.link, Link::Down) {
+            self.attempts = 0;
+            self.retry = Some(cx.now.mono);
+        }
+    }
+
+    fn send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: &ItemId,
+        to: &BareJid,
+        text: &str,
+    ) -> Result<std::result::Result<Reply, Error>> {
+        let invalid = |what: &str| Ok(Err(Error::InvalidInput { what: what.to_owned() }));
+        if Uuid::parse_str(&id.0).is_err() {
+            return invalid("the message's id is not a UUID");
+        }
+        if text.is_empty() {
+            return invalid("the text is empty");
+        }
+        if text.len() > MAX_TEXT {
+            return invalid("the text is too long");
+        }
+        let known: bool = cx
+            .tx
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM message WHERE local_id = ?1)")?
+            .query_row(params![id.0], |row| row.get(0))?;
+        if known {
+            // The caller was cut off before it had the answer, and asks again.
+            return Ok(Ok(Reply::Sent { id: id.clone() }));
+        }
+        let conversation = messages::conversation(cx, to)?;
+        let position = self.next_position();
+        let from = self.session.jid.as_ref().map_or_else(|| self.jid.to_string(), ToString::to_string);
+        let message = messages::insert_own(cx, conversation, position, &from, id, text)?;
+        let bytes = outbox::text_stanza(id, to.as_str(), text);
+        self.enqueue(cx, Kind::Message(message), to.as_str(), Some(&id.0), &bytes)?;
+        self.arrived(cx, to, conversation, message, position, true)?;
+        Ok(Ok(Reply::Sent { id: id.clone() }))
+    }
+
+    fn mark_read(&mut self, cx: &mut Cx<'_>, with: &BareJid) -> Result<std::result::Result<Reply, Error>> {
+        let newest: Option<(i64, Option<String>, Option<String>, i64, i64)> = cx
+            .tx
+            .query_row(
+                "SELECT m.position, m.stanza_id, m.name, m.asks, c.read_position FROM message AS m
+                 JOIN conversation AS c ON c.id = m.conversation
+                 WHERE c.jid = ?1 AND m.mine = 0 ORDER BY m.position DESC LIMIT 1",
+                params![with.as_str()],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+            )
+            .optional()?;
+        let Some((position, stanza_id, name, asks, read)) = newest else { return Ok(Ok(Reply::Done)) };
+        if position > read {
+            messages::read_up_to(cx, with, position)?;
+            if asks & 2 != 0
+                && self.sees_our_presence(cx, with)?
+                && let Some(id) = stanza_id.or(name)
+            {
+                let marker = Tag::new("message")
+                    .attr("type", "chat")
+                    .attr("to", with.as_str())
+                    .attr("id", cx.id())
+                    .child(Tag::with_ns("displayed", ns::CHAT_MARKERS).attr("id", id))
+                    .child(Tag::with_ns("store", ns::HINTS));
+                self.enqueue(cx, Kind::Note, with.as_str(), None, &marker.into_bytes())?;
+            }
+        }
+        Ok(Ok(Reply::Done))
+    }
+
+    fn send_chat_state(
+        &mut self,
+        cx: &mut Cx<'_>,
+        with: &BareJid,
+        state: ChatState,
+    ) -> Result<std::result::Result<Reply, Error>> {
+        if self.online().is_none() {
+            return Ok(Err(Error::Offline));
+        }
+        let name = match state {
+            ChatState::Active => "active",
+            ChatState::Composing => "composing",
+            ChatState::Paused => "paused",
+            ChatState::Inactive => "inactive",
+            ChatState::Gone => "gone",
+        };
+        let message = Tag::new("message")
+            .attr("type", "chat")
+            .attr("to", with.as_str())
+            .attr("id", cx.id())
+            .child(Tag::with_ns(name, ns::CHAT_STATES))
+            .child(Tag::with_ns("no-store", ns::HINTS));
+        self.enqueue(cx, Kind::Note, with.as_str(), None, &message.into_bytes())?;
+        Ok(Ok(Reply::Done))
+    }
+
+    fn raw(&mut self, cx: &mut Cx<'_>, xml: &str) -> Result<std::result::Result<Reply, Error>> {
+        let invalid = |what: String| Ok(Err(Error::InvalidInput { what }));
+        let wrapped = format!("<stream xmlns='{}'>{xml}</stream>", ns::JABBER_CLIENT);
+        let stream: Element = match wrapped.parse() {
+            Ok(stream) => stream,
+            Err(error) => return invalid(format!("not well-formed: {error}")),
+        };
+        let mut children = stream.children();
+        match (children.next(), children.next()) {
+            (Some(stanza), None)
+                if whimbrel_proto::sm::is_counted(stanza)
+                    && stream.texts().all(|text| text.trim().is_empty()) =>
+            {
+                let to = stanza.attr("to").unwrap_or_default();
+                self.enqueue(cx, Kind::Note, to, stanza.attr("id"), String::from(stanza).as_bytes())?;
+                Ok(Ok(Reply::Done))
+            }
+            _ => invalid("one message, presence or iq is needed".to_owned()),
+        }
+    }
+
+    pub(crate) fn check_sync(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        if self.waiting.sync.is_empty() {
+            return Ok(());
+        }
+        let complete = self.online().is_some() && {
+            let open: bool = cx.tx.query_row(
+                "SELECT EXISTS (SELECT 1 FROM gap WHERE kind = 0) OR EXISTS (SELECT 1 FROM outbox)
+                 OR EXISTS (SELECT 1 FROM pending WHERE what NOT LIKE '\"Nothing\"')",
+                [],
+                |row| row.get(0),
+            )?;
+            !open
+        };
+        for (request, deadline) in std::mem::take(&mut self.waiting.sync) {
+            if complete {
+                cx.reply(request, Ok(Reply::Done));
+            } else if cx.now.mono >= deadline {
+                let error = if self.online().is_some() { Error::TimedOut } else { Error::Offline };
+                cx.reply(request, Err(error));
+            } else {
+                self.waiting.sync.push((request, deadline));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,196 @@
+//! Questions and answers (RFC 6120 §8.2.3): what we asked is a row, what we are asked is answered.
+//!
+//! An answer counts only from whom the question went to; with a guessed id from anybody else, the question still waits.
+//! Requests that we do not know get `service-unavailable`, as RFC 6120 §8.4 demands.
+
+use jid::BareJid;
+use minidom::Element;
+use rusqlite::{OptionalExtension, params};
+use serde::{Deserialize, Serialize};
+use whimbrel_proto::{ns, write::Tag};
+
+use crate::{
+    account::{Account, Archive, Cx},
+    catch_up::Query,
+    error::Result,
+    outbox::Kind,
+    roster,
+};
+
+/// What an answer is for. Never a closure: it survives the process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Pending {
+    Roster,
+    AccountInfo,
+    ArchivePrefs,
+    Page(Query),
+    /// The answer tells nothing that is needed.
+    Nothing,
+}
+
+/// What we can do (XEP-0030), in the order that XEP-0115 hashes.
+pub(crate) const FEATURES: [&str; 9] = [
+    ns::CAPS,
+    ns::CHAT_STATES,
+    ns::DISCO_INFO,
+    ns::VERSION,
+    ns::CARBONS,
+    ns::CHAT_MARKERS,
+    ns::PING,
+    ns::RECEIPTS,
+    ns::SID,
+];
+
+impl Account {
+    /// The first words of a new session: what it must know, then presence, then what was missed.
+    pub(crate) fn greet(&mut self, cx: &mut Cx<'_>, carbons: bool) -> Result<()> {
+        if !carbons {
+            let enable = Tag::with_ns("enable", ns::CARBONS);
+            self.ask(cx, &Pending::Nothing, "set", None, enable)?;
+        }
+        let roster =
+            Tag::with_ns("query", ns::ROSTER).attr("ver", self.login.roster_ver.clone().unwrap_or_default());
+        self.ask(cx, &Pending::Roster, "get", None, roster)?;
+        let presence = Tag::new("presence").child(roster::caps_tag());
+        self.enqueue(cx, Kind::Presence, "", None, &presence.into_bytes())?;
+        // What the archive has is asked for in the same flight, if there was an archive the last time.
+        self.catch_up(cx)?;
+        let info = Tag::with_ns("query", ns::DISCO_INFO);
+        let own = self.jid.to_string();
+        self.ask(cx, &Pending::AccountInfo, "get", Some(&own), info)?;
+        Ok(())
+    }
+
+    pub(crate) fn iq(&mut self, cx: &mut Cx<'_>, element: &Element) -> Result<()> {
+        match element.attr("type") {
+            Some("result" | "error") => self.answered(cx, element),
+            Some("get" | "set") => self.asked(cx, element),
+            _ => Ok(()),
+        }
+    }
+
+    fn answered(&mut self, cx: &mut Cx<'_>, element: &Element) -> Result<()> {
+        let Some(id) = element.attr("id") else { return Ok(()) };
+        let found: Option<(Option<String>, String)> = cx
+            .tx
+            .prepare_cached("SELECT peer, what FROM pending WHERE iq = ?1")?
+            .query_row(params![id], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let Some((peer, what)) = found else { return Ok(()) };
+        let from = element.attr("from");
+        let right = match &peer {
+            None => self.is_own_account(from) || from == self.session.jid.as_ref().map(|jid| jid.as_str()),
+            Some(peer) => {
+                from == Some(peer.as_str()) || (*peer == self.jid.as_str() && self.is_own_account(from))
+            }
+        };
+        if !right {
+            return Ok(());
+        }
+        cx.tx.prepare_cached("DELETE FROM pending WHERE iq = ?1")?.execute(params![id])?;
+        let failed = element.attr("type") == Some("error");
+        match serde_json::from_str(&what)? {
+            Pending::Roster if !failed => self.roster_result(cx, element),
+            Pending::AccountInfo if !failed => self.account_info(cx, element),
+            Pending::ArchivePrefs if !failed => {
+                let default = element.get_child("prefs", ns::MAM).and_then(|prefs| prefs.attr("default"));
+                self.login.archive = if default == Some("always") { Archive::Always } else { Archive::There };
+                self.save_login(cx)
+            }
+            Pending::Page(stored) => {
+                // The copy in memory is ahead of the one in the row, which is written at the end of a step.
+                let query = self.queries.get(id).cloned().unwrap_or(stored);
+                let answer = if failed { Err(condition(element)) } else { Ok(element) };
+                self.page_done(cx, &query, answer)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn account_info(&mut self, cx: &mut Cx<'_>, element: &Element) -> Result<()> {
+        let Some(query) = element.get_child("query", ns::DISCO_INFO) else { return Ok(()) };
+        let has = |feature: &str| {
+            query.children().any(|child| child.name() == "feature" && child.attr("var") == Some(feature))
+        };
+        if !has(ns::MAM) {
+            self.login.archive = Archive::Unknown;
+            return self.save_login(cx);
+        }
+        if self.login.archive == Archive::Unknown {
+            self.login.archive = Archive::There;
+            self.save_login(cx)?;
+        }
+        self.ask(cx, &Pending::ArchivePrefs, "get", None, Tag::with_ns("prefs", ns::MAM))?;
+        self.catch_up(cx)
+    }
+
+    fn asked(&mut self, cx: &mut Cx<'_>, element: &Element) -> Result<()> {
+        let from = element.attr("from");
+        let id = element.attr("id").unwrap_or_default();
+        let is_get = element.attr("type") == Some("get");
+        let Some(payload) = element.children().next() else {
+            return self.refuse(cx, from, id, "modify", "bad-request");
+        };
+        if payload.is("query", ns::ROSTER) && !is_get {
+            // CVE-2015-8688: only our own account pushes our roster.
+            if !self.is_own_account(from) {
+                return self.refuse(cx, from, id, "cancel", "service-unavailable");
+            }
+            self.roster_push(cx, payload)?;
+            return self.answer_iq(cx, from, id, None);
+        }
+        if is_get && payload.is("ping", ns::PING) {
+            return self.answer_iq(cx, from, id, None);
+        }
+        if is_get && payload.is("query", ns::DISCO_INFO) {
+            let mut query = Tag::with_ns("query", ns::DISCO_INFO).attr_opt("node", payload.attr("node"));
+            query = query.child(roster::identity_tag());
+            for feature in FEATURES {
+                query = query.child(Tag::new("feature").attr("var", feature));
+            }
+            return self.answer_iq(cx, from, id, Some(query));
+        }
+        if is_get && payload.is("query", ns::DISCO_ITEMS) {
+            return self.answer_iq(cx, from, id, Some(Tag::with_ns("query", ns::DISCO_ITEMS)));
+        }
+        if is_get && payload.is("query", ns::VERSION) {
+            // Which version would help an attacker more than a friend; the name is in the caps anyway.
+            let query =
+                Tag::with_ns("query", ns::VERSION).child(Tag::new("name").text(&self.config.software));
+            return self.answer_iq(cx, from, id, Some(query));
+        }
+        self.refuse(cx, from, id, "cancel", "service-unavailable")
+    }
+
+    fn answer_iq(&mut self, cx: &mut Cx<'_>, to: Option<&str>, id: &str, payload: Option<Tag>) -> Result<()> {
+        let iq = Tag::new("iq").attr("type", "result").attr("id", id).attr_opt("to", to).child_opt(payload);
+        self.enqueue(cx, Kind::Iq, to.unwrap_or_default(), None, &iq.into_bytes())
+    }
+
+    fn refuse(
+        &mut self,
+        cx: &mut Cx<'_>,
+        to: Option<&str>,
+        id: &str,
+        kind: &str,
+        condition: &'static str,
+    ) -> Result<()> {
+        let error = Tag::new("error").attr("type", kind).child(Tag::with_ns(condition, ns::STANZA_ERRORS));
+        let iq = Tag::new("iq").attr("type", "error").attr("id", id).attr_opt("to", to).child(error);
+        self.enqueue(cx, Kind::Iq, to.unwrap_or_default(), None, &iq.into_bytes())
+    }
+}
+
+fn condition(element: &Element) -> &str {
+    element
+        .get_child("error", ns::JABBER_CLIENT)
+        .into_iter()
+        .flat_map(Element::children)
+        .find(|child| child.has_ns(ns::STANZA_ERRORS) && child.name() != "text")
+        .map_or("undefined-condition", Element::name)
+}
+
+/// Reads an address, or nothing.
+pub(crate) fn bare(text: Option<&str>) -> Option<BareJid> {
+    text.and_then(|text| jid::Jid::new(text).ok()).map(jid::Jid::into_bare)
+}

@@ -1,0 +1,620 @@
+//! Messages coming in: live, as carbons, and from the archive. Who said so, is it new, where does it stand.
+//!
+//! Duplicates are known by several names (STREAM 20): the archive's id; our origin-id when the sender is we ourselves; the
+//! sender's full address, conversation and origin-id; a bare id with the same content joins only a row that no archive
+//! knows yet. The phone's clock orders nothing (STREAM 19).
+
+use std::str::FromStr as _;
+
+use jid::{BareJid, Jid};
+use minidom::Element;
+use rusqlite::{OptionalExtension, params};
+use whimbrel_proto::{
+    message::{Kind, MessageView},
+    ns, stamp,
+    write::Tag,
+};
+
+use crate::{
+    account::{Account, Cx},
+    api::{ChatState, Event, ItemId, SendState},
+    error::{Error, Result},
+    input::Drained,
+    outbox, timeline,
+};
+
+/// Distance between neighbours, so that something can be put between them later.
+pub(crate) const STEP: i64 = 1 << 16;
+
+/// Longest text that is kept of one message, in bytes.
+const MAX_BODY: usize = 512 * 1024;
+
+/// Where a message came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source<'a> {
+    /// Over the stream, to this device.
+    Live,
+    /// A copy of what another device of ours sent or received.
+    Carbon { at: Option<i64> },
+    /// From our archive, at this position if it is new.
+    Archive { id: &'a str, at: i64, position: i64 },
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// Nothing to show.
+    Nothing,
+    New(i64),
+    /// Known already, standing there.
+    Known {
+        id: i64,
+        position: i64,
+    },
+}
+
+impl Account {
+    pub(crate) fn message(&mut self, cx: &mut Cx<'_>, element: &Element) -> Result<()> {
+        let view = MessageView::read(element);
+        let from_own = self.is_own_account(view.from);
+        if let Some(result) = &view.result {
+            // Only our own archive, and only what was asked: the rest is somebody's forgery.
+            return if from_own { self.archived(cx, result) } else { Ok(()) };
+        }
+        if let Some(carbon) = &view.carbon {
+            // CVE-2017-5589 and a dozen others: only our own account sends carbons.
+            if !from_own || view.from.is_none() {
+                return Ok(());
+            }
+            let inner = MessageView::read(carbon.message);
+            let ours = inner
+                .from
+                .and_then(|from| Jid::new(from).ok())
+                .is_some_and(|from| from.to_bare() == self.jid);
+            if carbon.sent != ours || matches!(inner.kind, Kind::Groupchat | Kind::Error) {
+                return Ok(());
+            }
+            let at = carbon.stamp.and_then(stamp::parse);
+            self.take(cx, &inner, Source::Carbon { at })?;
+            return Ok(());
+        }
+        self.take(cx, &view, Source::Live)?;
+        Ok(())
+    }
+
+    /// Whether a stanza's `from` means our own account: absent, or our bare address.
+    pub(crate) fn is_own_account(&self, from: Option<&str>) -> bool {
+        from.is_none_or(|from| {
+            from == self.jid.as_str() || BareJid::from_str(from).is_ok_and(|from| from == self.jid)
+        })
+    }
+
+    /// Everything that a one-to-one message can do.
+    pub(crate) fn take(
+        &mut self,
+        cx: &mut Cx<'_>,
+        view: &MessageView<'_>,
+        source: Source<'_>,
+    ) -> Result<Stored> {
+        let from = match view.from {
+            Some(from) => Jid::new(from),
+            None => Ok(self.jid.clone().into()),
+        };
+        // An address that cannot be normalised is nobody's: nothing happens.
+        let Ok(from) = from else { return Ok(Stored::Nothing) };
+        let mine = from.to_bare() == self.jid;
+        let peer = if mine && view.to.is_some() {
+            view.to.and_then(|to| Jid::new(to).ok()).map(Jid::into_bare)
+        } else {
+            Some(from.to_bare())
+        };
+        let Some(peer) = peer else { return Ok(Stored::Nothing) };
+        match view.kind {
+            Kind::Error => {
+                if !mine && let (Source::Live, Some(id)) = (source, view.id) {
+                    self.bounced(cx, &peer, id, view.error.unwrap_or("undefined-condition"))?;
+                }
+                return Ok(Stored::Nothing);
+            }
+            Kind::Groupchat | Kind::Headline => return Ok(Stored::Nothing),
+            Kind::Chat | Kind::Normal => {}
+        }
+        if !mine {
+            if let Some(id) = view.received {
+                self.confirmed(cx, &peer, id, &SendState::Delivered)?;
+            }
+            if let Some(id) = view.displayed {
+                self.confirmed(cx, &peer, id, &SendState::Displayed)?;
+            }
+            if matches!(source, Source::Live)
+                && let Some(state) = view.chat_state
+            {
+                self.peer_chat_state(cx, &peer, state)?;
+            }
+        } else if let (Some(id), false) = (view.displayed, matches!(source, Source::Live)) {
+            self.read_elsewhere(cx, &peer, id)?;
+        }
+        let Some(body) = view.body.as_deref() else { return Ok(Stored::Nothing) };
+        let stored = self.store(cx, view, source, &from, &peer, mine, body)?;
+        if let (Stored::New(_), false, Source::Live) = (stored, mine, source)
+            && view.wants_receipt
+            && let Some(id) = view.id
+            && self.sees_our_presence(cx, &peer)?
+        {
+            // XEP-0184 §8: a receipt to a stranger would tell that we are here.
+            let receipt = Tag::new("message")
+                .attr("type", "chat")
+                .attr("to", from.as_str())
+                .attr("id", cx.id())
+                .child(Tag::with_ns("received", ns::RECEIPTS).attr("id", id))
+                .child(Tag::with_ns("store", ns::HINTS));
+            self.enqueue(cx, outbox::Kind::Note, peer.as_str(), None, &receipt.into_bytes())?;
+        }
+        Ok(stored)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one message has many sides")]
+    fn store(
+        &mut self,
+        cx: &mut Cx<'_>,
+        view: &MessageView<'_>,
+        source: Source<'_>,
+        from: &Jid,
+        peer: &BareJid,
+        mine: bool,
+        body: &str,
+    ) -> Result<Stored> {
+        let own = self.jid.as_str();
+        // A stanza-id is the archive's only if it names our own archive; live, the server strips what others claim.
+        let archive_id = match source {
+            Source::Archive { id, .. } => Some(id),
+            _ => view.stanza_ids.iter().find(|(by, _)| *by == own).map(|(_, id)| *id),
+        };
+        if let Some(id) = archive_id
+            && let Some((message, position)) = known_as(cx, own, id)?
+        {
+            return Ok(Stored::Known { id: message, position });
+        }
+        let conversation = conversation(cx, peer)?;
+        let name = view.origin_id.or(view.id);
+        let body = cut(body);
+        if let Some(name) = name
+            && let Some(known) =
+                self.known_by_name(cx, conversation, name, view.origin_id.is_some(), mine, from, body)?
+        {
+            if let Some(id) = archive_id {
+                self.join_archive(cx, known.0, id)?;
+            }
+            if mine {
+                self.found_in_archive(cx, name)?;
+                corrected_by_archive(cx, known.0, matches!(source, Source::Archive { .. }))?;
+            }
+            return Ok(Stored::Known { id: known.0, position: known.1 });
+        }
+        let (position, at) = match source {
+            Source::Archive { position, at, .. } => (position, at),
+            Source::Carbon { at } => (self.next_position(), at.unwrap_or(cx.now.wall)),
+            Source::Live => {
+                let server = view
+                    .delay
+                    .filter(|(by, _)| by.is_some_and(|by| by == own || by == self.jid.domain().as_str()));
+                (self.next_position(), server.and_then(|(_, text)| stamp::parse(text)).unwrap_or(cx.now.wall))
+            }
+        };
+        let written_at = view.delay.and_then(|(_, text)| stamp::parse(text)).filter(|written| *written < at);
+        let asks = i64::from(view.wants_receipt) | i64::from(view.markable) << 1;
+        cx.tx
+            .prepare_cached(
+                "INSERT INTO message (conversation, position, mine, kind, sender, body, at, written_at, name, stanza_id, has_origin, state, asks)
+                 VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            )?
+            .execute(params![
+                conversation,
+                position,
+                mine,
+                from.as_str(),
+                body,
+                at,
+                written_at,
+                name,
+                view.id.filter(|id| Some(*id) != name),
+                view.origin_id.is_some(),
+                if mine { state_code(&SendState::Sent) } else { 0 },
+                asks,
+            ])?;
+        let message = cx.tx.last_insert_rowid();
+        if let Some(id) = archive_id {
+            self.join_archive(cx, message, id)?;
+            if !matches!(source, Source::Archive { .. }) {
+                self.covered_live(cx, id, at)?;
+            }
+        }
+        self.arrived(cx, peer, conversation, message, position, mine)?;
+        Ok(Stored::New(message))
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "a duplicate is known by all of these together")]
+    fn known_by_name(
+        &self,
+        cx: &Cx<'_>,
+        conversation: i64,
+        name: &str,
+        is_origin: bool,
+        mine: bool,
+        from: &Jid,
+        body: &str,
+    ) -> Result<Option<(i64, i64)>> {
+        let mut statement = cx.tx.prepare_cached(
+            "SELECT id, position, mine, sender, has_origin, body, local_id FROM message WHERE name = ?1 AND conversation = ?2",
+        )?;
+        let mut rows = statement.query(params![name, conversation])?;
+        while let Some(row) = rows.next()? {
+            let (id, position): (i64, i64) = (row.get(0)?, row.get(1)?);
+            let row_mine: bool = row.get(2)?;
+            if row_mine != mine {
+                continue;
+            }
+            let same_text = row.get_ref(5)?.as_str().is_ok_and(|text| text == body);
+            let has_origin: bool = row.get(4)?;
+            let local = row.get_ref(6)? != rusqlite::types::ValueRef::Null;
+            let same = if mine && (local || (is_origin && has_origin)) {
+                true
+            } else if is_origin && has_origin {
+                // One sender reusing an origin-id for another text has written two messages.
+                same_text && row.get_ref(3)?.as_str().is_ok_and(|sender| sender == from.as_str())
+            } else {
+                same_text && !in_archive(cx, id)?
+            };
+            if same {
+                return Ok(Some((id, position)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn join_archive(&self, cx: &mut Cx<'_>, message: i64, id: &str) -> Result<()> {
+        cx.tx
+            .prepare_cached("INSERT OR IGNORE INTO archived (id, archive, message) VALUES (?1, ?2, ?3)")?
+            .execute(params![id, self.jid.as_str(), message])?;
+        Ok(())
+    }
+
+    /// A message is new here: list, unread count, event.
+    pub(crate) fn arrived(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: &BareJid,
+        conversation: i64,
+        message: i64,
+        position: i64,
+        mine: bool,
+    ) -> Result<()> {
+        cx.tx
+            .prepare_cached(
+                "UPDATE conversation SET
+                   unread = unread + (?4 = 0 AND ?3 > read_position),
+                   last_message = CASE WHEN last_message IS NULL OR ?3 > last_position THEN ?2 ELSE last_message END,
+                   last_position = CASE WHEN last_message IS NULL OR ?3 > last_position THEN ?3 ELSE last_position END
+                 WHERE id = ?1",
+            )?
+            .execute(params![conversation, message, position, mine])?;
+        touch(cx, peer);
+        if let Some(view) = timeline::message(cx.tx, message)? {
+            cx.event(Event::Message(view));
+        }
+        Ok(())
+    }
+
+    /// A receipt or marker from the peer that the message went to; of anybody else's it is nothing.
+    fn confirmed(&self, cx: &mut Cx<'_>, peer: &BareJid, id: &str, state: &SendState) -> Result<()> {
+        let found: Option<(i64, i64, i64)> = cx
+            .tx
+            .prepare_cached(
+                "SELECT m.id, m.position, m.conversation FROM message AS m JOIN conversation AS c ON c.id = m.conversation
+                 WHERE m.name = ?1 AND m.mine = 1 AND c.jid = ?2",
+            )?
+            .query_row(params![id, peer.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        let Some((message, position, conversation)) = found else { return Ok(()) };
+        advance(cx, message, state)?;
+        if *state == SendState::Displayed {
+            // XEP-0333 §4.1: a marker is about everything before it, too.
+            let mut statement = cx.tx.prepare_cached(
+                "SELECT id FROM message WHERE conversation = ?1 AND position < ?2 AND mine = 1 AND state IN (2, 3) ORDER BY position DESC LIMIT 500",
+            )?;
+            let earlier = statement
+                .query_map(params![conversation, position], |row| row.get(0))?
+                .collect::<rusqlite::Result<Vec<i64>>>()?;
+            for message in earlier {
+                advance(cx, message, state)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn bounced(&self, cx: &mut Cx<'_>, peer: &BareJid, id: &str, condition: &str) -> Result<()> {
+        let found: Option<i64> = cx
+            .tx
+            .prepare_cached(
+                "SELECT m.id FROM message AS m JOIN conversation AS c ON c.id = m.conversation
+                 WHERE m.name = ?1 AND m.mine = 1 AND m.state < 3 AND c.jid = ?2",
+            )?
+            .query_row(params![id, peer.as_str()], |row| row.get(0))
+            .optional()?;
+        match found {
+            Some(message) => advance(cx, message, &SendState::Failed { reason: condition.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    fn peer_chat_state(&self, cx: &mut Cx<'_>, peer: &BareJid, state: &str) -> Result<()> {
+        if chat_state(state).is_some() {
+            let changed = cx
+                .tx
+                .prepare_cached(
+                    "UPDATE conversation SET chat_state = ?2 WHERE jid = ?1 AND chat_state IS NOT ?2",
+                )?
+                .execute(params![peer.as_str(), state])?;
+            cx.touched.conversations |= changed > 0;
+        }
+        Ok(())
+    }
+
+    /// We saw it on another device (a sent marker, by carbon or archive).
+    fn read_elsewhere(&self, cx: &mut Cx<'_>, peer: &BareJid, id: &str) -> Result<()> {
+        let position: Option<i64> = cx
+            .tx
+            .prepare_cached(
+                "SELECT m.position FROM message AS m JOIN conversation AS c ON c.id = m.conversation
+                 WHERE (m.name = ?1 OR m.stanza_id = ?1) AND m.mine = 0 AND c.jid = ?2",
+            )?
+            .query_row(params![id, peer.as_str()], |row| row.get(0))
+            .optional()?;
+        match position {
+            Some(position) => read_up_to(cx, peer, position),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn sees_our_presence(&self, cx: &Cx<'_>, peer: &BareJid) -> Result<bool> {
+        let subscription: Option<i64> = cx
+            .tx
+            .prepare_cached("SELECT subscription FROM contact WHERE jid = ?1")?
+            .query_row(params![peer.as_str()], |row| row.get(0))
+            .optional()?;
+        Ok(*peer == self.jid || subscription.is_some_and(|subscription| subscription >= 2))
+    }
+
+    /// What was too deep or too large leaves a visible placeholder (STREAM 21).
+    pub(crate) fn drained(&mut self, cx: &mut Cx<'_>, drained: &Drained) -> Result<()> {
+        cx.tx.execute(
+            "INSERT INTO quarantine (at, why, input) VALUES (?1, ?2, ?3)",
+            params![cx.now.wall, drained.why, drained.head],
+        )?;
+        if drained.name != "message" {
+            return Ok(());
+        }
+        let text = format!("{} bytes ({})", drained.size, drained.why);
+        match &drained.archived {
+            Some((query, id)) if self.is_own_account(drained.from.as_deref()) => {
+                self.archived_placeholder(cx, query, id, &text)
+            }
+            Some(_) => Ok(()),
+            None => self.placeholder(cx, drained.from.as_deref(), &text),
+        }
+    }
+
+    /// The same for what was built and then put into quarantine.
+    pub(crate) fn placeholder_for(&mut self, cx: &mut Cx<'_>, element: &Element, why: &str) -> Result<()> {
+        if element.name() != "message" {
+            return Ok(());
+        }
+        let view = MessageView::read(element);
+        match view.result {
+            Some(result) if self.is_own_account(view.from) => {
+                self.archived_placeholder(cx, result.query.unwrap_or_default(), result.id, why)
+            }
+            _ if view.body.is_some() => self.placeholder(cx, view.from, why),
+            _ => Ok(()),
+        }
+    }
+
+    fn placeholder(&mut self, cx: &mut Cx<'_>, from: Option<&str>, text: &str) -> Result<()> {
+        let Some(from) = from.and_then(|from| Jid::new(from).ok()) else { return Ok(()) };
+        let position = self.next_position();
+        let at = cx.now.wall;
+        self.insert_placeholder(cx, &from, text, position, at)?;
+        Ok(())
+    }
+
+    pub(crate) fn insert_placeholder(
+        &mut self,
+        cx: &mut Cx<'_>,
+        from: &Jid,
+        text: &str,
+        position: i64,
+        at: i64,
+    ) -> Result<i64> {
+        let peer = from.to_bare();
+        let conversation = conversation(cx, &peer)?;
+        cx.tx.execute(
+            "INSERT INTO message (conversation, position, mine, kind, sender, body, at) VALUES (?1, ?2, 0, 1, ?3, ?4, ?5)",
+            params![conversation, position, from.as_str(), text, at],
+        )?;
+        let message = cx.tx.last_insert_rowid();
+        self.arrived(cx, &peer, conversation, message, position, false)?;
+        Ok(message)
+    }
+}
+
+/// Reads an element name of XEP-0085.
+pub(crate) fn chat_state(name: &str) -> Option<ChatState> {
+    Some(match name {
+        "active" => ChatState::Active,
+        "composing" => ChatState::Composing,
+        "paused" => ChatState::Paused,
+        "inactive" => ChatState::Inactive,
+        "gone" => ChatState::Gone,
+        _ => return None,
+    })
+}
+
+/// The row of a conversation, made if it is the first message.
+pub(crate) fn conversation(cx: &Cx<'_>, peer: &BareJid) -> Result<i64> {
+    let found = cx
+        .tx
+        .prepare_cached("SELECT id FROM conversation WHERE jid = ?1")?
+        .query_row(params![peer.as_str()], |row| row.get(0))
+        .optional()?;
+    if let Some(id) = found {
+        return Ok(id);
+    }
+    cx.tx.prepare_cached("INSERT INTO conversation (jid) VALUES (?1)")?.execute(params![peer.as_str()])?;
+    Ok(cx.tx.last_insert_rowid())
+}
+
+/// Everything up to a position was seen.
+pub(crate) fn read_up_to(cx: &mut Cx<'_>, peer: &BareJid, position: i64) -> Result<()> {
+    let changed = cx
+        .tx
+        .prepare_cached("UPDATE conversation SET read_position = ?2 WHERE jid = ?1 AND read_position < ?2")?
+        .execute(params![peer.as_str(), position])?;
+    if changed > 0 {
+        cx.tx
+            .prepare_cached(
+                "UPDATE conversation SET unread = (SELECT count(*) FROM message AS m WHERE m.conversation = conversation.id
+                 AND m.position > conversation.read_position AND m.mine = 0) WHERE jid = ?1",
+            )?
+            .execute(params![peer.as_str()])?;
+        cx.touched.conversations = true;
+    }
+    Ok(())
+}
+
+/// Where an archive's id is known already.
+pub(crate) fn known_as(cx: &Cx<'_>, archive: &str, id: &str) -> Result<Option<(i64, i64)>> {
+    Ok(cx
+        .tx
+        .prepare_cached(
+            "SELECT m.id, m.position FROM archived AS a JOIN message AS m ON m.id = a.message WHERE a.id = ?1 AND a.archive = ?2",
+        )?
+        .query_row(params![id, archive], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?)
+}
+
+fn in_archive(cx: &Cx<'_>, message: i64) -> Result<bool> {
+    Ok(cx
+        .tx
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM archived WHERE message = ?1)")?
+        .query_row(params![message], |row| row.get(0))?)
+}
+
+/// An archive hit corrects only a failure of our own making (STREAM 15).
+fn corrected_by_archive(cx: &mut Cx<'_>, message: i64, archived: bool) -> Result<()> {
+    if archived {
+        let failed_here: bool = cx
+            .tx
+            .prepare_cached("SELECT state = 5 AND own_failure = 1 FROM message WHERE id = ?1")?
+            .query_row(params![message], |row| row.get(0))?;
+        if failed_here {
+            return set_state(cx, message, &SendState::Sent);
+        }
+    }
+    Ok(())
+}
+
+/// A message of ours came further. It never goes back, but for a bounce; a receipt corrects a bounce.
+pub(crate) fn advance(cx: &mut Cx<'_>, message: i64, state: &SendState) -> Result<()> {
+    let current: i64 = cx
+        .tx
+        .prepare_cached("SELECT state FROM message WHERE id = ?1")?
+        .query_row(params![message], |row| row.get(0))?;
+    let next = state_code(state);
+    let forward = match (current, next) {
+        (5, 3 | 4) => true,
+        (5, _) => false,
+        (1 | 2, 5) => true,
+        _ => next > current && next != 5,
+    };
+    if forward { set_state(cx, message, state) } else { Ok(()) }
+}
+
+fn set_state(cx: &mut Cx<'_>, message: i64, state: &SendState) -> Result<()> {
+    let reason = match state {
+        SendState::Failed { reason } => Some(reason.as_str()),
+        _ => None,
+    };
+    cx.tx.prepare_cached("UPDATE message SET state = ?2, reason = ?3 WHERE id = ?1")?.execute(params![
+        message,
+        state_code(state),
+        reason
+    ])?;
+    if let Some(view) = timeline::message(cx.tx, message)? {
+        touch(cx, &view.with);
+        cx.event(Event::State { id: view.id, with: view.with, state: state.clone() });
+    }
+    Ok(())
+}
+
+/// Moves a message to another position.
+pub(crate) fn move_to(cx: &mut Cx<'_>, message: i64, conversation: i64, position: i64) -> Result<()> {
+    cx.tx
+        .prepare_cached("UPDATE message SET position = ?2 WHERE id = ?1")?
+        .execute(params![message, position])?;
+    cx.tx
+        .prepare_cached(
+            "UPDATE conversation SET (last_message, last_position) =
+             (SELECT id, position FROM message WHERE conversation = ?1 ORDER BY position DESC, id DESC LIMIT 1) WHERE id = ?1",
+        )?
+        .execute(params![conversation])?;
+    let peer: String = cx
+        .tx
+        .prepare_cached("SELECT jid FROM conversation WHERE id = ?1")?
+        .query_row(params![conversation], |row| row.get(0))?;
+    let peer = BareJid::new(&peer).map_err(|_| Error::bug("a conversation's address"))?;
+    touch(cx, &peer);
+    Ok(())
+}
+
+fn touch(cx: &mut Cx<'_>, peer: &BareJid) {
+    if !cx.touched.timelines.contains(peer) {
+        cx.touched.timelines.insert(peer.clone());
+    }
+    cx.touched.conversations = true;
+}
+
+fn cut(body: &str) -> &str {
+    if body.len() <= MAX_BODY {
+        return body;
+    }
+    let end = (0..=MAX_BODY).rev().find(|end| body.is_char_boundary(*end)).unwrap_or(0);
+    &body[..end]
+}
+
+pub(crate) fn state_code(state: &SendState) -> i64 {
+    match state {
+        SendState::Queued => 1,
+        SendState::Sent => 2,
+        SendState::Delivered => 3,
+        SendState::Displayed => 4,
+        SendState::Failed { .. } => 5,
+    }
+}
+
+/// A row of ours, made by the app.
+pub(crate) fn insert_own(
+    cx: &mut Cx<'_>,
+    conversation: i64,
+    position: i64,
+    from: &str,
+    id: &ItemId,
+    text: &str,
+) -> Result<i64> {
+    cx.tx
+        .prepare_cached(
+            "INSERT INTO message (conversation, position, mine, kind, sender, body, at, name, has_origin, local_id, state)
+             VALUES (?1, ?2, 1, 0, ?3, ?4, ?5, ?6, 1, ?6, 1)",
+        )?
+        .execute(params![conversation, position, from, text, cx.now.wall, id.0])?;
+    Ok(cx.tx.last_insert_rowid())
+}

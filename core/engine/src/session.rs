@@ -1,0 +1,375 @@
+//! Coming online, staying there, and losing the link (STREAM 1 to 9 and 14).
+//!
+//! What a login brings is stored in the transaction that believes it: pins, token, the address, the counters, what is to be
+//! sent again and the gap that a fresh bind opens. Resumption is the normal path; every `<failed/>` means to bind anew.
+
+use minidom::Element;
+use rusqlite::params;
+use whimbrel_proto::{
+    features::Features,
+    negotiation::{self, Failure, Login, Negotiated, Negotiation, Out, Progress, Resume, Tls},
+    ns, sm,
+    sm::StreamManagement,
+};
+
+use crate::{
+    account::{Account, Archive, Cx, Link, Online},
+    api::{self, Event, Reply, Status},
+    effect::Effect,
+    error::Result,
+    input::{Destination, LinkFailure, LinkId, Now},
+};
+
+/// Time for one exchange of a login, in ms.
+const LOGIN: u64 = 30_000;
+/// Back-off, in ms: doubled from the first to the last, each with full jitter.
+const BACK_OFF: (u64, u64) = (500, 120_000);
+
+impl Account {
+    pub(crate) fn connect(&mut self, cx: &mut Cx<'_>) {
+        let link = self.new_link();
+        self.retry = None;
+        self.link = Link::Opening { link };
+        cx.out.push(Effect::Connect { link, destination: Destination { account: self.jid.clone() } });
+    }
+
+    pub(crate) fn link_up(&mut self, cx: &mut Cx<'_>, link: LinkId, tls: Option<Tls>) -> Result<()> {
+        if !matches!(&self.link, Link::Opening { link: current } if *current == link) {
+            return Ok(());
+        }
+        let resume = self.session.sm.as_ref().and_then(|sm| {
+            Some(Resume { previd: sm.id()?.to_owned(), h: sm.handled(), jid: self.session.jid.clone()? })
+        });
+        let login = Login {
+            jid: self.jid.clone(),
+            resource: self.resource.clone(),
+            password: self.password.clone(),
+            token: self.login.token.clone(),
+            user_agent: self.user_agent,
+            software: self.config.software.clone(),
+            resume,
+            use_bind2: self.login.archive == Archive::Always,
+            pins: self.login.pins,
+            allow_plain: self.allow_plain,
+            offer: self.login.offer.clone(),
+        };
+        let step = Negotiation::start(login, tls, cx.rng);
+        self.negotiated_step(cx, link, step)
+    }
+
+    pub(crate) fn negotiate(
+        &mut self,
+        cx: &mut Cx<'_>,
+        link: LinkId,
+        event: negotiation::Event<'_>,
+    ) -> Result<()> {
+        if !matches!(&self.link, Link::Negotiating { link: current, .. } if *current == link) {
+            return Ok(());
+        }
+        let Link::Negotiating { negotiation, .. } = std::mem::replace(&mut self.link, Link::Down) else {
+            return Ok(());
+        };
+        let step = negotiation.handle(event, cx.rng);
+        self.negotiated_step(cx, link, step)
+    }
+
+    fn negotiated_step(&mut self, cx: &mut Cx<'_>, link: LinkId, step: negotiation::Step) -> Result<()> {
+        for out in step.outs {
+            cx.out.push(match out {
+                Out::Write(bytes) => Effect::Send { link, bytes },
+                Out::StartTls => Effect::StartTls { link },
+                Out::Restart => Effect::RestartStream { link },
+            });
+        }
+        match step.progress {
+            Progress::Going(negotiation) => {
+                self.link = Link::Negotiating { link, negotiation, deadline: cx.now.mono + LOGIN };
+                Ok(())
+            }
+            Progress::Online(negotiated) => self.came_online(cx, link, *negotiated),
+            Progress::Failed(failure) => {
+                cx.out.push(Effect::Hangup { link });
+                self.login_failed(cx, failure)
+            }
+        }
+    }
+
+    fn login_failed(&mut self, cx: &mut Cx<'_>, failure: Failure) -> Result<()> {
+        // What was pipelined may have been what went wrong: begin with open eyes next time.
+        if self.login.offer.take().is_some() {
+            self.save_login(cx)?;
+        }
+        let detail = failure.to_string();
+        let (error, retry) = match failure {
+            Failure::WrongPassword | Failure::NoPassword => (api::Error::WrongPassword, false),
+            Failure::Untrusted(what) => (api::Error::Untrusted { what }, false),
+            Failure::Refused { condition, text } => (api::Error::ServerRefused { condition, text }, true),
+            Failure::Nonsense(what) => {
+                (api::Error::ServerRefused { condition: "nonsense".into(), text: Some(what) }, true)
+            }
+        };
+        self.went_offline(cx, Some(error), detail, retry);
+        Ok(())
+    }
+
+    fn came_online(&mut self, cx: &mut Cx<'_>, link: LinkId, negotiated: Negotiated) -> Result<()> {
+        self.link = Link::Online(Online {
+            link,
+            heard: cx.now.mono,
+            expecting: None,
+            unacknowledged: 0,
+            ask: false,
+            answer: false,
+        });
+        self.attempts = 0;
+        self.login.pins = negotiated.pins;
+        self.login.offer = Some(negotiated.offer);
+        if negotiated.token_refused {
+            self.login.token = None;
+        }
+        if let Some(token) = negotiated.token {
+            self.login.token = Some(token);
+        }
+        if let Some(features) = &negotiated.features {
+            self.learn(features);
+        }
+        self.save_login(cx)?;
+        cx.tx
+            .execute("UPDATE account SET signed_in_at = coalesce(signed_in_at, ?1)", params![cx.now.wall])?;
+        let (resumed, refused) = match negotiated.session {
+            negotiation::Session::Resumed { h } => {
+                if !self.handle_ack(cx, h)? {
+                    return self.lost_count(cx, link);
+                }
+                self.resend(cx)?;
+                (true, None)
+            }
+            negotiation::Session::Bound { sm, refused } => {
+                let condition = refused.as_ref().map(|refused| refused.condition.clone());
+                if let Some(h) = refused.as_ref().and_then(|refused| refused.h) {
+                    self.handle_ack(cx, h)?;
+                }
+                self.requeue(cx)?;
+                self.session.jid = Some(negotiated.jid);
+                self.session.sm = sm.map(|enabled| StreamManagement::new(enabled.id));
+                self.session.dirty = true;
+                cx.tx.execute("DELETE FROM presence", [])?;
+                self.bound_anew(cx)?;
+                self.greet(cx, negotiated.carbons)?;
+                (false, condition)
+            }
+        };
+        if !self.foreground {
+            self.send_csi(cx);
+        }
+        if let Link::Online(online) = &mut self.link {
+            online.ask = true;
+        }
+        let after_start = std::mem::replace(&mut self.after_start, false);
+        cx.event(Event::Online {
+            resumed,
+            after_start,
+            round_trips: negotiated.flights,
+            mechanism: negotiated.mechanism,
+            refused,
+        });
+        for request in std::mem::take(&mut self.waiting.sign_in) {
+            cx.reply(request, Ok(Reply::Done));
+        }
+        cx.touched.contacts = true;
+        Ok(())
+    }
+
+    /// `h` that nobody could send: the session cannot be trusted to lose nothing, so it is given up and bound anew.
+    fn lost_count(&mut self, cx: &mut Cx<'_>, link: LinkId) -> Result<()> {
+        self.session.sm = None;
+        self.session.dirty = true;
+        cx.out.push(Effect::Close { link });
+        let error = api::Error::ServerRefused { condition: "impossible-ack".into(), text: None };
+        self.went_offline(cx, Some(error), "the server acknowledged what was never sent".into(), true);
+        Ok(())
+    }
+
+    fn learn(&mut self, features: &Features) {
+        self.login.max_stanza = features.max_bytes;
+    }
+
+    /// What is neither message, presence nor iq.
+    pub(crate) fn nonza(&mut self, cx: &mut Cx<'_>, element: &Element) -> Result<()> {
+        if element.is("r", ns::SM) {
+            if let Link::Online(online) = &mut self.link {
+                online.answer = true;
+            }
+        } else if element.is("a", ns::SM) {
+            let h = element.attr("h").and_then(|h| h.trim().parse().ok());
+            if let Some(h) = h
+                && !self.handle_ack(cx, h)?
+                && let Some(link) = self.current_link()
+            {
+                return self.lost_count(cx, link);
+            }
+        } else if element.is("features", ns::STREAM) {
+            self.learn(&Features::read(element));
+            self.save_login(cx)?;
+        } else if element.is("error", ns::STREAM) {
+            let failure = negotiation::stream_error(element);
+            let detail = failure.to_string();
+            if let Failure::Refused { condition, text } = failure {
+                self.stream_error(cx)?;
+                if let Some(link) = self.current_link() {
+                    cx.out.push(Effect::Hangup { link });
+                }
+                self.went_offline(cx, Some(api::Error::ServerRefused { condition, text }), detail, true);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn link_lost(&mut self, cx: &mut Cx<'_>, link: LinkId, why: &LinkFailure) -> Result<()> {
+        if self.current_link() != Some(link) {
+            return Ok(());
+        }
+        match why {
+            LinkFailure::Network(detail) => self.went_offline(cx, None, detail.clone(), true),
+            LinkFailure::NotFound(detail) => {
+                self.went_offline(cx, Some(api::Error::NotFound), detail.clone(), true)
+            }
+            LinkFailure::Untrusted(what) => {
+                self.went_offline(
+                    cx,
+                    Some(api::Error::Untrusted { what: what.clone() }),
+                    what.clone(),
+                    false,
+                );
+            }
+            LinkFailure::Nonsense(detail) => {
+                let error = api::Error::ServerRefused {
+                    condition: "not-well-formed".into(),
+                    text: Some(detail.clone()),
+                };
+                self.went_offline(cx, Some(error), detail.clone(), true);
+            }
+        }
+        Ok(())
+    }
+
+    /// The server's footer ends the session: it has forgotten it, and says so when we try to resume.
+    pub(crate) fn stream_closed(&mut self, cx: &mut Cx<'_>, link: LinkId) -> Result<()> {
+        if self.current_link() == Some(link) {
+            cx.out.push(Effect::Hangup { link });
+            self.went_offline(cx, None, "the server closed the stream".into(), true);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn went_offline(
+        &mut self,
+        cx: &mut Cx<'_>,
+        error: Option<api::Error>,
+        detail: String,
+        retry: bool,
+    ) {
+        let was_online = matches!(self.link, Link::Online(_));
+        self.link = Link::Down;
+        let next_attempt = (retry && self.wanted).then(|| {
+            let limit = BACK_OFF.0.saturating_mul(1 << self.attempts.min(16)).min(BACK_OFF.1);
+            // After a cut, try at once: cuts are the normal case. The jitter keeps a thousand phones apart.
+            let wait =
+                if was_online { 0 } else { limit / 2 + u64::from(cx.rng.next_u32()) % (limit / 2 + 1) };
+            self.attempts += 1;
+            self.retry = Some(cx.now.mono + wait);
+            cx.now.wall + wait as i64
+        });
+        if next_attempt.is_none() {
+            self.wanted = false;
+            self.retry = None;
+        }
+        let reason = error.as_ref().map_or("network", |error| error.kind()).to_owned();
+        // A sign-in waits for what only the user can change; the network may come back by itself.
+        let answer = error.clone().unwrap_or(api::Error::Offline);
+        for request in std::mem::take(&mut self.waiting.sign_in) {
+            cx.reply(request, Err(answer.clone()));
+        }
+        for request in std::mem::take(&mut self.waiting.older).into_values() {
+            cx.reply(request, Err(api::Error::Offline));
+        }
+        cx.event(Event::Offline { reason, detail: detail.clone() });
+        cx.touched.contacts = true;
+        self.status = Status::Offline { reason: error, detail, next_attempt };
+        cx.out.push(Effect::Status(self.status.clone()));
+    }
+
+    pub(crate) fn network(&mut self, cx: &mut Cx<'_>, available: bool) -> Result<()> {
+        match (&self.link, available) {
+            (Link::Down, true) if self.wanted => {
+                self.attempts = 0;
+                self.retry = Some(cx.now.mono);
+            }
+            // Another network: the old connection may be dead without knowing. Probe it; silence ends it.
+            (Link::Online(_), true) => {
+                if let Link::Online(online) = &mut self.link {
+                    online.ask = true;
+                }
+            }
+            (Link::Down, _) => {}
+            (_, false) => {
+                if let Some(link) = self.current_link() {
+                    cx.out.push(Effect::Hangup { link });
+                    self.link_lost(cx, link, &LinkFailure::Network("no network".into()))?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(crate) fn set_foreground(&mut self, cx: &mut Cx<'_>, foreground: bool) -> Result<()> {
+        if self.foreground != foreground {
+            self.foreground = foreground;
+            self.send_csi(cx);
+        }
+        Ok(())
+    }
+
+    fn send_csi(&self, cx: &mut Cx<'_>) {
+        if let Some(online) = self.online() {
+            let name = if self.foreground { "active" } else { "inactive" };
+            let bytes = format!("<{name} xmlns='{}'/>", ns::CSI).into_bytes();
+            cx.out.push(Effect::Send { link: online.link, bytes });
+        }
+    }
+
+    /// Acknowledge what was handled and hang up: the session stays on the server.
+    pub(crate) fn suspend(&mut self, cx: &mut Cx<'_>) {
+        if let Link::Online(online) = &self.link
+            && let Some(sm) = &self.session.sm
+        {
+            cx.out.push(Effect::Send { link: online.link, bytes: sm::ack(sm.handled()).into_bytes() });
+        }
+        self.wanted = false;
+        if let Some(link) = self.current_link() {
+            cx.out.push(Effect::Hangup { link });
+            self.went_offline(cx, None, "suspended".into(), false);
+        }
+    }
+
+    pub(crate) fn compute_status(&self, cx: &Cx<'_>) -> Result<Status> {
+        Ok(match &self.link {
+            Link::Down => match &self.status {
+                status @ Status::Offline { .. } => status.clone(),
+                _ => Status::Offline { reason: None, detail: String::new(), next_attempt: None },
+            },
+            Link::Opening { .. } | Link::Negotiating { .. } => Status::Connecting,
+            Link::Online(_) => match crate::catch_up::progress(cx.tx)? {
+                Some((done, total)) => Status::CatchingUp { done, total },
+                None => Status::Online,
+            },
+        })
+    }
+
+    pub(crate) fn now_expecting(&mut self, now: Now) {
+        if let Link::Online(online) = &mut self.link {
+            online.expecting.get_or_insert(now.mono);
+        }
+    }
+}

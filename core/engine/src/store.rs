@@ -1,0 +1,179 @@
+//! Opening the file of an account.
+//!
+//! One SQLite file holds everything, encrypted as a whole by SQLCipher. Its first 32 bytes stay plain, so that iOS sees
+//! what it is; SQLCipher then cannot find its salt there, and the secret holds both (32 bytes of key, 16 of salt).
+//! Migrations are numbered, go forward only, and are never edited once released.
+
+use std::{path::Path, time::Duration};
+
+use jid::BareJid;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use uuid::Uuid;
+
+use crate::{
+    api::{self, Unusable},
+    error::{Error, Result},
+};
+
+/// `WHIM`, in the file's header.
+const APPLICATION_ID: i32 = 0x5748_494d;
+
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_initial.sql")];
+
+/// 32 bytes of key and 16 of salt.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub [u8; 48]);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// Opens the file for writing, makes it if it is not there, and brings it to this version's schema.
+///
+/// # Errors
+/// `DatabaseUnusable` where the file is of a newer version, damaged, or not readable with this key. It is left as it is.
+pub fn open(path: &Path, secret: &Secret) -> Result<Connection> {
+    let mut connection =
+        connect(path, secret, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    if cfg!(target_vendor = "apple") {
+        connection.pragma_update(None, "fullfsync", true)?;
+        connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+    }
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// Opens the file for reading only. It must have been opened by [`open`] before.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_reader(path: &Path, secret: &Secret) -> Result<Connection> {
+    let connection = connect(path, secret, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+/// Which account the file holds; `None` where [`create_account`] was not called yet.
+///
+/// # Errors
+/// Where the world failed.
+pub fn account(connection: &Connection) -> Result<Option<BareJid>> {
+    let jid: Option<String> =
+        connection.query_row("SELECT jid FROM account", [], |row| row.get(0)).optional()?;
+    jid.map(|jid| BareJid::new(&jid).map_err(|_| Error::bug("the account's address"))).transpose()
+}
+
+/// Makes the account of a new file. `agent` is this installation's own id (XEP-0388); `now` in ms UTC.
+///
+/// # Errors
+/// Where the world failed, or the file holds an account already.
+pub fn create_account(
+    connection: &Connection,
+    jid: &BareJid,
+    resource: Option<&str>,
+    agent: Uuid,
+    now: i64,
+) -> Result<()> {
+    connection.execute(
+        "INSERT INTO account (id, jid, resource, user_agent_id, created_at) VALUES (1, ?1, ?2, ?3, ?4)",
+        params![jid.as_str(), resource, agent.to_string(), now],
+    )?;
+    Ok(())
+}
+
+fn connect(path: &Path, secret: &Secret, flags: OpenFlags) -> Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let hex: String = secret.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    // The order matters: the key comes first, and SQLCipher writes its mind to stderr unless told not to.
+    connection.pragma_update(None, "key", format!("x'{hex}'"))?;
+    connection.pragma_update(None, "cipher_log_level", "NONE")?;
+    connection.pragma_update(None, "cipher_plaintext_header_size", 32)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(128);
+    // The first read is what tells whether the key fits.
+    match connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)) {
+        Ok(_) => {}
+        Err(error) => {
+            return Err(match error.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::NotADatabase) => unusable(Unusable::WrongKey),
+                _ => error.into(),
+            });
+        }
+    }
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection) -> Result<()> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: usize = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version > MIGRATIONS.len() {
+        return Err(unusable(Unusable::Newer));
+    }
+    if version > 0 {
+        let application: i32 = tx.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        if application != APPLICATION_ID {
+            return Err(unusable(Unusable::Corrupt));
+        }
+    }
+    for (number, migration) in MIGRATIONS.iter().enumerate().skip(version) {
+        tx.execute_batch(migration)?;
+        tx.pragma_update(None, "user_version", number + 1)?;
+        tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
+    tx.commit()?;
+    Ok(())
+}
+
+fn unusable(why: Unusable) -> Error {
+    Error::World { what: api::Error::DatabaseUnusable { why }, source: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn why(error: Error) -> Unusable {
+        match error.to_api() {
+            api::Error::DatabaseUnusable { why } => why,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn file_is_encrypted_and_opens_again_with_its_key_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("account.db");
+        let secret = Secret([7; 48]);
+        let connection = open(&path, &secret).unwrap();
+        connection.execute("INSERT INTO caps VALUES ('wherefore', 'art thou')", []).unwrap();
+        connection.close().unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(bytes.starts_with(b"SQLite format 3"));
+        assert!(!bytes.windows(9).any(|window| window == b"wherefore"));
+        assert_eq!(why(open(&path, &Secret([8; 48])).unwrap_err()), Unusable::WrongKey);
+        let connection = open(&path, &secret).unwrap();
+        let features: String =
+            connection.query_row("SELECT features FROM caps", [], |row| row.get(0)).unwrap();
+        assert_eq!(features, "art thou");
+        assert!(open_reader(&path, &secret).unwrap().execute("DELETE FROM caps", []).is_err());
+    }
+
+    #[test]
+    fn database_from_the_future_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("account.db");
+        let secret = Secret([7; 48]);
+        let connection = open(&path, &secret).unwrap();
+        connection.pragma_update(None, "user_version", 99).unwrap();
+        connection.close().unwrap();
+        let before = std::fs::read(&path).unwrap();
+        assert_eq!(why(open(&path, &secret).unwrap_err()), Unusable::Newer);
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+}

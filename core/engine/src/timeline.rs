@@ -1,0 +1,173 @@
+//! What is shown: the window of a timeline and the conversation list, straight from the database.
+//!
+//! Read by connections of their own. An update is the difference between two of these reads (see `splice`), so that a
+//! folded list always equals a fresh query.
+
+use jid::{BareJid, Jid};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::{
+    api::{Conversation, Gap, GapKind, Item, ItemId, Message, SendState},
+    error::{Error, Result},
+    messages::chat_state,
+};
+
+const COLUMNS: &str = "m.id, m.local_id, c.jid, m.sender, m.mine, m.body, m.kind, m.at, m.written_at, m.state, m.reason, m.position";
+/// A run of messages by one sender is one group while neighbours are less than this apart, in ms.
+const GROUP: i64 = 300_000;
+const DAY: i64 = 86_400_000;
+
+/// Where a window begins: everything from there to the newest is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start(i64);
+
+/// One message by its row.
+pub(crate) fn message(connection: &Connection, id: i64) -> Result<Option<Message>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM message AS m JOIN conversation AS c ON c.id = m.conversation WHERE m.id = ?1"
+    );
+    let row = connection.prepare_cached(&sql)?.query_row(params![id], |row| Ok(read(row))).optional()?;
+    row.transpose().map(|row| row.map(|(message, _)| message))
+}
+
+/// Where a window of this many messages begins.
+///
+/// # Errors
+/// Where the world failed.
+pub fn start(connection: &Connection, with: &BareJid, limit: u32) -> Result<Start> {
+    let position = connection
+        .prepare_cached(
+            "SELECT position FROM message WHERE conversation = (SELECT id FROM conversation WHERE jid = ?1)
+             ORDER BY position DESC, id DESC LIMIT 1 OFFSET ?2",
+        )?
+        .query_row(params![with.as_str(), limit.saturating_sub(1)], |row| row.get(0))
+        .optional()?;
+    Ok(Start(position.unwrap_or(i64::MIN)))
+}
+
+/// A window that begins this many messages earlier, as far as there are any.
+///
+/// # Errors
+/// Where the world failed.
+pub fn earlier(connection: &Connection, with: &BareJid, from: Start, limit: u32) -> Result<Start> {
+    let position = connection
+        .prepare_cached(
+            "SELECT position FROM message WHERE conversation = (SELECT id FROM conversation WHERE jid = ?1) AND position < ?2
+             ORDER BY position DESC, id DESC LIMIT 1 OFFSET ?3",
+        )?
+        .query_row(params![with.as_str(), from.0, limit.saturating_sub(1)], |row| row.get(0))
+        .optional()?;
+    Ok(Start(position.unwrap_or(i64::MIN)))
+}
+
+/// Everything from a start to the newest, oldest first, with the holes in between. `offset` is the local time's, in ms.
+///
+/// # Errors
+/// Where the world failed.
+pub fn window(connection: &Connection, with: &BareJid, from: Start, offset: i64) -> Result<Vec<Item>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM message AS m JOIN conversation AS c ON c.id = m.conversation
+         WHERE m.conversation = (SELECT id FROM conversation WHERE jid = ?1) AND m.position >= ?2 ORDER BY m.position, m.id"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![with.as_str(), from.0])?;
+    let mut gaps = gaps(connection, from)?.into_iter().peekable();
+    let mut items = Vec::new();
+    let mut previous: Option<(bool, i64)> = None;
+    while let Some(row) = rows.next()? {
+        let (mut message, position) = read(row)?;
+        while let Some((_, gap)) = gaps.next_if(|(at, _)| *at <= position) {
+            items.push(Item::Gap(gap));
+            previous = None;
+        }
+        let day = |at: i64| (at + offset).div_euclid(DAY);
+        message.starts_day = previous.is_none_or(|(_, at)| day(at) != day(message.at));
+        message.starts_group = message.starts_day
+            || previous.is_none_or(|(mine, at)| mine != message.mine || message.at - at > GROUP);
+        previous = Some((message.mine, message.at));
+        items.push(Item::Message(message));
+    }
+    items.extend(gaps.map(|(_, gap)| Item::Gap(gap)));
+    Ok(items)
+}
+
+/// The holes above a start, with the position that each stands before.
+fn gaps(connection: &Connection, from: Start) -> Result<Vec<(i64, Gap)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, kind, high_position FROM gap WHERE high_position >= ?1 ORDER BY high_position",
+    )?;
+    let rows = statement.query_map(params![from.0], |row| {
+        let kind = match row.get::<_, i64>(1)? {
+            0 => GapKind::Missing,
+            1 => GapKind::Unfetched,
+            _ => GapKind::NoLongerOnServer,
+        };
+        Ok((row.get(2)?, Gap { id: row.get(0)?, kind }))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The conversations with the newest messages first.
+///
+/// # Errors
+/// Where the world failed.
+pub fn conversations(connection: &Connection) -> Result<Vec<Conversation>> {
+    let sql = format!(
+        "SELECT {COLUMNS}, c.unread, c.chat_state, (SELECT name FROM contact WHERE jid = c.jid)
+         FROM conversation AS c JOIN message AS m ON m.id = c.last_message ORDER BY c.last_position DESC, c.id"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([])?;
+    let mut conversations = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (message, _) = read(row)?;
+        let with = message.with.clone();
+        let name: Option<String> = row.get(14)?;
+        conversations.push(Conversation {
+            name: name.unwrap_or_else(|| {
+                with.node().map_or_else(|| with.to_string(), |node| node.as_str().to_owned())
+            }),
+            unread: row.get::<_, i64>(12)?.max(0) as u64,
+            chat_state: row.get::<_, Option<String>>(13)?.as_deref().and_then(chat_state),
+            last: Some(message),
+            with,
+        });
+    }
+    Ok(conversations)
+}
+
+fn read(row: &Row<'_>) -> Result<(Message, i64)> {
+    let mine: bool = row.get(4)?;
+    let id = match row.get::<_, Option<String>>(1)? {
+        Some(local) => ItemId(local),
+        None => ItemId(row.get::<_, i64>(0)?.to_string()),
+    };
+    let address = |_| Error::bug("an address in the archive");
+    let message = Message {
+        id,
+        with: BareJid::new(row.get_ref(2)?.as_str().map_err(|_| Error::bug("a conversation's address"))?)
+            .map_err(address)?,
+        from: Jid::new(row.get_ref(3)?.as_str().map_err(|_| Error::bug("a sender's address"))?)
+            .map_err(address)?,
+        mine,
+        text: row.get(5)?,
+        placeholder: row.get::<_, i64>(6)? != 0,
+        at: row.get(7)?,
+        written_at: row.get(8)?,
+        state: state(row.get(9)?, row.get(10)?).filter(|_| mine),
+        starts_day: false,
+        starts_group: false,
+    };
+    Ok((message, row.get(11)?))
+}
+
+fn state(code: i64, reason: Option<String>) -> Option<SendState> {
+    Some(match code {
+        1 => SendState::Queued,
+        2 => SendState::Sent,
+        3 => SendState::Delivered,
+        4 => SendState::Displayed,
+        5 => SendState::Failed { reason: reason.unwrap_or_default() },
+        _ => return None,
+    })
+}

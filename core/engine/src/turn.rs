@@ -1,0 +1,226 @@
+//! One step, one transaction, effects after the commit. No exception, ever.
+//!
+//! [`Engine::turn`] is the only place that begins and commits. It keeps the three kinds of failure apart: when the world
+//! failed, the batch rolls back, the link is hung up so that the server keeps its queue, and the account is loaded again
+//! after a while; when we are wrong, the batch rolls back and its inputs run again one at a time, each under a savepoint.
+//! An input that fails twice (counted in a transaction of its own, so that a kill cannot reset the count) goes raw into
+//! `quarantine`, is counted as handled, and the stream moves on.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rand::RngCore;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    account::{Account, Config},
+    api,
+    effect::Effect,
+    error::{Error, Result},
+    input::{Input, Now},
+};
+
+/// How long to wait before a failed world is tried again, in ms.
+const HALT: u64 = 3_000;
+
+/// An account and the connection that may write to its file.
+#[derive(Debug)]
+pub struct Engine {
+    connection: Connection,
+    account: Account,
+    config: Config,
+    generation: i64,
+    halted: Option<Halted>,
+}
+
+#[derive(Debug)]
+struct Halted {
+    until: Option<u64>,
+    why: api::Error,
+}
+
+impl Engine {
+    /// Takes the lease of a file opened by [`crate::store::open`] and loads the account in it.
+    ///
+    /// # Errors
+    /// Where the world failed.
+    pub fn load(mut connection: Connection, config: Config) -> Result<Self> {
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        tx.execute("UPDATE lease SET generation = generation + 1", [])?;
+        let generation = tx.query_row("SELECT generation FROM lease", [], |row| row.get(0))?;
+        tx.commit()?;
+        let account = Account::load(&connection, config.clone(), 0)?;
+        Ok(Self { connection, account, config, generation, halted: None })
+    }
+
+    /// Steps over a batch of inputs in one transaction and returns what to do after it.
+    ///
+    /// Never fails: what goes wrong is told to the app by a status, and to the server by silence.
+    pub fn turn(&mut self, inputs: Vec<Input>, now: Now, rng: &mut dyn RngCore) -> Vec<Effect> {
+        if let Some(halted) = &self.halted {
+            if halted.until.is_none_or(|until| now.mono < until) {
+                return refuse(&inputs, &halted.why);
+            }
+            match Account::load(&self.connection, self.config.clone(), self.account.next_link()) {
+                Ok(account) => {
+                    self.account = account;
+                    self.halted = None;
+                }
+                Err(error) => return self.halt(&error, &inputs, now),
+            }
+        }
+        match self.attempt(&inputs, now, rng) {
+            Ok(effects) => effects,
+            Err(Error::Bug { report }) => {
+                tracing::error!(%report, "a batch was rolled back");
+                self.one_at_a_time(inputs, now, rng)
+            }
+            Err(error) => self.halt(&error, &inputs, now),
+        }
+    }
+
+    /// When to call [`Engine::turn`] with a `Tick` at the latest, in monotonic ms.
+    pub fn next_wake(&self) -> Option<u64> {
+        match &self.halted {
+            Some(halted) => halted.until,
+            None => self.account.next_wake(),
+        }
+    }
+
+    /// Writes the journal back into the file and closes it.
+    ///
+    /// # Errors
+    /// Where the world failed. The file is whole in any case.
+    pub fn close(self) -> Result<()> {
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        self.connection.close().map_err(|(_, error)| error.into())
+    }
+
+    fn attempt(&mut self, inputs: &[Input], now: Now, rng: &mut dyn RngCore) -> Result<Vec<Effect>> {
+        let tx = begin(&mut self.connection, self.generation)?;
+        let account = &mut self.account;
+        let effects = guarded(|| account.step(&tx, inputs, now, rng))?;
+        tx.commit()?;
+        Ok(effects)
+    }
+
+    fn one_at_a_time(&mut self, inputs: Vec<Input>, now: Now, rng: &mut dyn RngCore) -> Vec<Effect> {
+        let mut all = Vec::new();
+        for input in inputs {
+            let single = [input];
+            match self.single(&single, now, rng) {
+                Ok(effects) => all.extend(effects),
+                Err(error) => {
+                    all.extend(self.halt(&error, &single, now));
+                    break;
+                }
+            }
+        }
+        all
+    }
+
+    /// One input, from a freshly loaded account where needed; quarantined when it fails a second time.
+    fn single(&mut self, input: &[Input; 1], now: Now, rng: &mut dyn RngCore) -> Result<Vec<Effect>> {
+        for _ in 0..2 {
+            // Crash-only: what the failed attempt left in memory is not looked at again, but the connection lives on.
+            self.account.reload(&self.connection)?;
+            match self.attempt(input, now, rng) {
+                Err(Error::Bug { report }) => {
+                    if self.strike(&input[0])? >= 2 {
+                        return self.quarantine(&input[0], &report, now, rng);
+                    }
+                }
+                other => return other,
+            }
+        }
+        self.quarantine(&input[0], "failed twice", now, rng)
+    }
+
+    fn strike(&mut self, input: &Input) -> Result<u32> {
+        let tx = begin(&mut self.connection, self.generation)?;
+        let digest = digest(input);
+        tx.execute(
+            "INSERT INTO strike (digest, count) VALUES (?1, 1) ON CONFLICT (digest) DO UPDATE SET count = count + 1",
+            params![digest],
+        )?;
+        let count =
+            tx.query_row("SELECT count FROM strike WHERE digest = ?1", params![digest], |row| row.get(0))?;
+        tx.commit()?;
+        Ok(count)
+    }
+
+    fn quarantine(
+        &mut self,
+        input: &Input,
+        report: &str,
+        now: Now,
+        rng: &mut dyn RngCore,
+    ) -> Result<Vec<Effect>> {
+        self.account.reload(&self.connection)?;
+        let tx = begin(&mut self.connection, self.generation)?;
+        tx.execute(
+            "INSERT INTO quarantine (at, why, input) VALUES (?1, ?2, ?3)",
+            params![now.wall, report, raw(input)],
+        )?;
+        tx.execute("DELETE FROM strike WHERE digest = ?1", params![digest(input)])?;
+        let account = &mut self.account;
+        let effects = guarded(|| account.step_over(&tx, input, report, now, rng))?;
+        tx.commit()?;
+        Ok(effects)
+    }
+
+    /// The world failed: let go of the server without a word, answer what was asked, and wait.
+    fn halt(&mut self, error: &Error, inputs: &[Input], now: Now) -> Vec<Effect> {
+        let why = error.to_api();
+        tracing::warn!(%error, "the account stops");
+        let until = match error {
+            Error::LeaseLost => None,
+            Error::World { what: api::Error::DatabaseUnusable { why: api::Unusable::Corrupt }, .. } => None,
+            _ => Some(now.mono + HALT),
+        };
+        let mut effects = self.account.abandon(&why, until.map(|until| now.wall + (until - now.mono) as i64));
+        effects.extend(refuse(inputs, &why));
+        self.halted = Some(Halted { until, why });
+        effects
+    }
+}
+
+/// Begins to write, if nobody else has raised the lease.
+fn begin(connection: &mut Connection, generation: i64) -> Result<Transaction<'_>> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let current: Option<i64> =
+        tx.prepare_cached("SELECT generation FROM lease")?.query_row([], |row| row.get(0)).optional()?;
+    if current == Some(generation) { Ok(tx) } else { Err(Error::LeaseLost) }
+}
+
+/// A panic is a bug of ours, and no more.
+fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        let text = payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        Err(Error::bug(format!("panic: {text}")))
+    })
+}
+
+fn refuse(inputs: &[Input], why: &api::Error) -> Vec<Effect> {
+    let commands = inputs.iter().filter_map(|input| match input {
+        Input::Command { request, .. } => Some(*request),
+        _ => None,
+    });
+    commands.map(|request| Effect::Reply { request, result: Err(why.clone()) }).collect()
+}
+
+fn raw(input: &Input) -> Vec<u8> {
+    match input {
+        Input::Element { element, .. } => String::from(element).into_bytes(),
+        Input::TooMuch { drained, .. } => drained.head.clone(),
+        other => format!("{other:?}").into_bytes(),
+    }
+}
+
+fn digest(input: &Input) -> Vec<u8> {
+    Sha256::digest(raw(input)).to_vec()
+}
