@@ -1,0 +1,162 @@
+//! An open connection with its buffers, driven by one task.
+//!
+//! Writing never waits: bytes go into a buffer, and whoever waits for something to read also drives the writing. All that
+//! was put there between two waits leaves as one write.
+
+use std::{
+    future::poll_fn,
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::client::TlsStream;
+
+const READ: usize = 64 * 1024;
+
+/// A connection, encrypted or not yet.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+        }
+    }
+
+    fn write_half(&mut self) -> Pin<&mut (dyn AsyncWrite + Send)> {
+        match self {
+            Self::Plain(tcp) => Pin::new(tcp),
+            Self::Tls(tls) => Pin::new(tls.as_mut()),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.write_half().poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.write_half().poll_write_vectored(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.write_half().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.write_half().poll_shutdown(cx)
+    }
+}
+
+/// A connection and what waits to be written.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(crate) stream: Stream,
+    out: BytesMut,
+    unflushed: bool,
+    hurry: bool,
+    buffer: Vec<u8>,
+}
+
+impl Wire {
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self { stream, out: BytesMut::new(), unflushed: false, hurry: false, buffer: vec![0; READ] }
+    }
+
+    /// Puts bytes into the write buffer.
+    pub(crate) fn queue(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// Acknowledge TCP segments at once: page by page, a delayed ACK costs more than the page.
+    pub(crate) fn hurry(&mut self, on: bool) {
+        self.hurry = on;
+        self.quickack();
+    }
+
+    fn quickack(&self) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if self.hurry {
+            // The kernel forgets it again, so it is said after each read.
+            let _ = socket2::SockRef::from(self.stream.tcp()).set_tcp_quickack(true);
+        }
+    }
+
+    /// Writes what is queued and waits until something can be read. An empty slice is the end of the stream. Safe to drop.
+    pub(crate) async fn read(&mut self) -> io::Result<&[u8]> {
+        let count = poll_fn(|cx| self.poll(cx)).await?;
+        self.quickack();
+        Ok(&self.buffer[..count])
+    }
+
+    /// Likewise, but does not wait.
+    pub(crate) async fn read_now(&mut self) -> Option<io::Result<&[u8]>> {
+        let polled = poll_fn(|cx| {
+            Poll::Ready(match self.poll(cx) {
+                Poll::Ready(result) => Some(result),
+                Poll::Pending => None,
+            })
+        });
+        let count = polled.await?;
+        self.quickack();
+        Some(count.map(|count| &self.buffer[..count]))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        while !self.out.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.out) {
+                Poll::Ready(Ok(count)) => {
+                    self.out.advance(count);
+                    self.unflushed = true;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => break,
+            }
+        }
+        if self.unflushed {
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {}
+            }
+        }
+        let mut buffer = ReadBuf::new(&mut self.buffer);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    /// Writes what is queued and closes TCP. What the server still sends is read and dropped, or else the kernel would reset
+    /// the connection and our last bytes with it.
+    pub(crate) async fn hang_up(mut self) {
+        let work = async {
+            self.stream.write_all(&self.out).await?;
+            self.stream.flush().await?;
+            socket2::SockRef::from(self.stream.tcp()).shutdown(std::net::Shutdown::Write)?;
+            while self.stream.read(&mut self.buffer).await? > 0 {}
+            io::Result::Ok(())
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(1), work).await;
+    }
+}
