@@ -26,7 +26,7 @@ use crate::{
         framing::{Frame, Framer, FramingError},
         io::Wire,
     },
-    shared::Shared,
+    shared::{Shared, wall_clock},
 };
 
 /// One batch is at most this much (DESIGN: everything ready, but no more).
@@ -70,13 +70,21 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// Runs until it is told to stop, or nobody is left to tell it.
-    pub(crate) async fn run(mut self) {
+    /// Runs on this thread until it is told to stop, or nobody is left to tell it.
+    pub(crate) fn run_to_end(self) {
+        match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => {
+                runtime.block_on(self.run());
+                // A name that is still being looked up must not keep a suspended app waiting.
+                runtime.shutdown_background();
+            }
+            Err(error) => tracing::error!(%error, "no runtime for an account's thread"),
+        }
+    }
+
+    async fn run(mut self) {
         let started = Instant::now();
-        let now = || Now {
-            mono: started.elapsed().as_millis() as u64,
-            wall: std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64),
-        };
+        let now = || Now { mono: started.elapsed().as_millis() as u64, wall: wall_clock() };
         let mut rng = StdRng::from_os_rng();
         let (done, mut finished) = mpsc::unbounded_channel();
         let mut closing = JoinSet::new();
@@ -127,7 +135,13 @@ impl Driver {
             for effect in effects {
                 match effect {
                     Effect::Connect { link: id, destination: _ } => {
-                        drop(link.replace(Link { id, wire: None, framer: Framer::new(), rest: Vec::new(), hurry: false }));
+                        drop(link.replace(Link {
+                            id,
+                            wire: None,
+                            framer: Framer::new(),
+                            rest: Vec::new(),
+                            hurry: false,
+                        }));
                         let (route, domain, done) = (self.route.clone(), self.domain.clone(), done.clone());
                         tokio::spawn(async move {
                             let _ = done.send(Done::Connected(id, route.connect(domain).await));
@@ -138,12 +152,15 @@ impl Driver {
                             && let Some(wire) = current.wire.take()
                         {
                             if current.rest.is_empty() {
-                                let (route, domain, done) = (self.route.clone(), self.domain.clone(), done.clone());
+                                let (route, domain, done) =
+                                    (self.route.clone(), self.domain.clone(), done.clone());
                                 tokio::spawn(async move {
                                     let _ = done.send(Done::Secured(id, route.upgrade(wire, domain).await));
                                 });
                             } else {
-                                let why = LinkFailure::Untrusted("plaintext behind the beginning of encryption".into());
+                                let why = LinkFailure::Untrusted(
+                                    "plaintext behind the beginning of encryption".into(),
+                                );
                                 let _ = done.send(Done::Connected(id, Err(why)));
                             }
                         }
@@ -154,11 +171,15 @@ impl Driver {
                         }
                     }
                     Effect::Send { link: id, bytes } => {
-                        if let Some(wire) = link.as_mut().filter(|link| link.id == id).and_then(|link| link.wire.as_mut()) {
+                        if let Some(wire) =
+                            link.as_mut().filter(|link| link.id == id).and_then(|link| link.wire.as_mut())
+                        {
                             wire.queue(&bytes);
                         }
                     }
-                    Effect::Hangup { link: id } | Effect::Close { link: id } if link.as_ref().is_some_and(|link| link.id == id) => {
+                    Effect::Hangup { link: id } | Effect::Close { link: id }
+                        if link.as_ref().is_some_and(|link| link.id == id) =>
+                    {
                         if let Some(mut wire) = link.take().and_then(|link| link.wire) {
                             if matches!(effect, Effect::Close { .. }) {
                                 wire.queue(b"</stream:stream>");
@@ -182,7 +203,7 @@ impl Driver {
                     }
                     Effect::Update(touched) => self.shared.touched(&touched),
                     Effect::Status(status) => self.shared.set_status(status),
-                    Effect::Event(event) => self.shared.event(*event),
+                    Effect::Event(event) => self.shared.event(&event),
                 }
             }
             while closing.try_join_next().is_some() {}
@@ -192,7 +213,7 @@ impl Driver {
             let _ = reply.send(Err(Error::Suspended));
         }
         while closing.join_next().await.is_some() {}
-        self.shared.close_reader();
+        self.shared.close_reader(false);
         if let Err(error) = self.engine.close() {
             tracing::warn!(%error, "the file was closed without writing its journal back");
         }
@@ -266,7 +287,11 @@ async fn read(link: &mut Option<Link>, inputs: &mut Vec<Input>) {
         }
         let began = *began.get_or_insert_with(Instant::now);
         // What follows a point where the stream may change waits for the decision.
-        if !current.rest.is_empty() || inputs.len() >= BATCH || size >= BATCH_BYTES || began.elapsed() >= BATCH_TIME {
+        if !current.rest.is_empty()
+            || inputs.len() >= BATCH
+            || size >= BATCH_BYTES
+            || began.elapsed() >= BATCH_TIME
+        {
             if inputs.is_empty() && current.rest.is_empty() {
                 continue;
             }
@@ -284,13 +309,20 @@ fn ends_page(inputs: &[Input]) -> bool {
     }
 }
 
-fn feed(id: LinkId, framer: &mut Framer, bytes: &[u8], rest: &mut Vec<u8>, inputs: &mut Vec<Input>) -> Option<LinkFailure> {
+fn feed(
+    id: LinkId,
+    framer: &mut Framer,
+    bytes: &[u8],
+    rest: &mut Vec<u8>,
+    inputs: &mut Vec<Input>,
+) -> Option<LinkFailure> {
     let mut frames = Vec::new();
     let result = framer.feed(bytes, &mut frames);
     inputs.extend(frames.into_iter().map(|frame| match frame {
-        Frame::Header(header) => {
-            Input::Header { link: id, header: whimbrel_engine::StreamHeader { from: header.from, id: header.id } }
-        }
+        Frame::Header(header) => Input::Header {
+            link: id,
+            header: whimbrel_engine::StreamHeader { from: header.from, id: header.id },
+        },
         Frame::Element { element, .. } => Input::Element { link: id, element },
         Frame::TooMuch(drained) => Input::TooMuch {
             link: id,
@@ -300,7 +332,7 @@ fn feed(id: LinkId, framer: &mut Framer, bytes: &[u8], rest: &mut Vec<u8>, input
                 to: drained.to,
                 id: drained.id,
                 kind: drained.kind,
-                archived: drained.archive.map(|archive| (archive.query, archive.id)),
+                archived: drained.archive.and_then(|archive| Some((archive.query?, archive.id))),
                 size: drained.size,
                 why: format!("{:?}", drained.why).to_lowercase(),
                 head: drained.head,

@@ -1,1 +1,67 @@
-//! To come.
+//! Whimbrel: XMPP conversations that survive bad links, for phones.
+//!
+//! A [`Client`] keeps accounts in one data directory. Each [`Account`] has a thread that holds its connection and its
+//! encrypted database; what an app asks for is a command that is answered once it is durable, what an app shows is a list
+//! that it follows by differences: [`Timeline`], [`ConversationList`], [`ContactList`].
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use whimbrel::{Client, Connection, FileVault, Item, ItemId, Options};
+//!
+//! # async fn first_message() -> Result<(), whimbrel::Error> {
+//! let vault = Arc::new(FileVault::new("data/keys"));
+//! let client = Client::open("data", vault, Options::default()).await?;
+//! let romeo = client.add_account("romeo@montague.lit".parse()?, Connection::default()).await?;
+//! romeo.sign_in("secret").await?;
+//!
+//! let juliet: whimbrel::Address = "juliet@capulet.lit".parse()?;
+//! romeo.send(ItemId::new(), &juliet, "But soft, what light?").await?;
+//!
+//! let timeline = romeo.timeline(&juliet, 50)?;
+//! let updates = timeline.subscribe();
+//! let (mut items, mut seq) = (Vec::new(), 0);
+//! loop {
+//!     let update = updates.next(seq).await?;
+//!     seq = update.seq;
+//!     whimbrel::apply(&mut items, &update.splices);
+//!     if let Some(Item::Message(newest)) = items.last() {
+//!         println!("{}: {}", newest.from, newest.text);
+//!     }
+//! }
+//! # }
+//! ```
+//!
+//! # What it promises
+//! - [`Account::send`] returns when the message is on disk. From then on it is delivered, or visibly failed, whatever
+//!   happens to the link, the process or the power. The same id sent twice is one message.
+//! - What was shown does not disappear; a message arrives once. Towards contacts whose software does not know a resend by
+//!   its id (XEP-0359) it is "at least once", as XMPP has nothing better to offer.
+//! - A folded list of updates equals a fresh query, however slow the listener.
+//!
+//! # Where things are
+//! Decisions are made in `whimbrel-engine`, grammar is in `whimbrel-proto`; here are sockets, threads and handles.
+
+mod account;
+mod client;
+mod driver;
+mod lists;
+mod net;
+mod shared;
+mod vault;
+
+pub use jid::{BareJid as Address, Jid as FullAddress};
+pub use whimbrel_engine::{
+    api::{
+        ChatState, Contact, Conversation, Error, Event, Gap, GapKind, Item, ItemId, Message, SendState,
+        Status, Subscription as PresenceSubscription, Unusable,
+    },
+    splice::{Splice, apply},
+};
+
+pub use crate::{
+    account::{Account, Events, Older},
+    client::{Client, Options},
+    lists::{ContactList, ConversationList, Subscription, Timeline, Update},
+    net::connect::{Connection, Server},
+    vault::{FileVault, KeyVault, Scope},
+};

@@ -2,18 +2,24 @@
 
 use std::{
     path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
 };
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{mpsc, watch};
 use whimbrel_engine::{
     Touched,
     api::{Error, Event, Status},
     store::{self, Secret},
 };
 
+use crate::account::Events;
+
 /// Events that a slow listener may fall behind.
-const EVENTS: usize = 65_536;
+const EVENTS: usize = 16_384;
 
 /// Counts changes; what is shown is read again when its number moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,64 +29,85 @@ pub(crate) struct Changes {
     pub(crate) contacts: u64,
 }
 
-#[derive(Debug)]
 pub(crate) struct Shared {
     path: PathBuf,
-    secret: Secret,
     reader: Mutex<Reader>,
+    listeners: Mutex<Vec<Listener>>,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) changes: watch::Sender<Changes>,
-    pub(crate) events: broadcast::Sender<Event>,
 }
 
-#[derive(Debug)]
 enum Reader {
     Open(rusqlite::Connection),
-    Idle,
+    Idle(Secret),
     Suspended,
+    Closed,
+}
+
+struct Listener {
+    sender: mpsc::Sender<Event>,
+    missed: Arc<AtomicU64>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
 }
 
 impl Shared {
-    pub(crate) fn new(path: PathBuf, secret: Secret) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         let offline = Status::Offline { reason: None, detail: String::new(), next_attempt: None };
         Self {
             path,
-            secret,
-            reader: Mutex::new(Reader::Idle),
+            reader: Mutex::new(Reader::Suspended),
+            listeners: Mutex::default(),
             status: watch::Sender::new(offline),
             changes: watch::Sender::new(Changes::default()),
-            events: broadcast::Sender::new(EVENTS),
         }
     }
 
     /// Reads from the file. The connection is opened by the first reader and closed when the account is suspended.
-    pub(crate) fn read<T>(&self, query: impl FnOnce(&rusqlite::Connection) -> whimbrel_engine::Result<T>) -> Result<T, Error> {
+    pub(crate) fn read<T>(
+        &self,
+        query: impl FnOnce(&rusqlite::Connection) -> whimbrel_engine::Result<T>,
+    ) -> Result<T, Error> {
         let mut reader = self.reader();
-        if matches!(*reader, Reader::Idle) {
-            *reader = Reader::Open(store::open_reader(&self.path, &self.secret).map_err(|error| error.to_api())?);
+        if let Reader::Idle(secret) = &*reader {
+            *reader = Reader::Open(store::open_reader(&self.path, secret).map_err(|error| error.to_api())?);
         }
         match &*reader {
             Reader::Open(connection) => query(connection).map_err(|error| error.to_api()),
-            Reader::Idle | Reader::Suspended => Err(Error::Suspended),
+            Reader::Idle(_) | Reader::Suspended => Err(Error::Suspended),
+            Reader::Closed => Err(Error::Closed),
         }
     }
 
-    pub(crate) fn close_reader(&self) {
-        *self.reader() = Reader::Suspended;
-        // Whoever waits for a change learns that there will be none.
+    pub(crate) fn open_reader(&self, secret: Secret) {
+        *self.reader() = Reader::Idle(secret);
+        self.everything_changed();
+    }
+
+    /// Closes the file. Whoever waits for a change goes on waiting, unless it is for good.
+    pub(crate) fn close_reader(&self, for_good: bool) {
+        {
+            let mut reader = self.reader();
+            let closed = for_good || matches!(*reader, Reader::Closed);
+            *reader = if closed { Reader::Closed } else { Reader::Suspended };
+        }
+        self.everything_changed();
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Reader> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn everything_changed(&self) {
         self.changes.send_modify(|changes| {
             changes.timelines += 1;
             changes.conversations += 1;
             changes.contacts += 1;
         });
-    }
-
-    pub(crate) fn open_reader(&self) {
-        *self.reader() = Reader::Idle;
-    }
-
-    fn reader(&self) -> MutexGuard<'_, Reader> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn touched(&self, touched: &Touched) {
@@ -91,12 +118,40 @@ impl Shared {
         });
     }
 
+    /// A timeline shows more than before.
+    pub(crate) fn window_moved(&self) {
+        self.changes.send_modify(|changes| changes.timelines += 1);
+    }
+
     pub(crate) fn set_status(&self, status: Status) {
         self.status.send_replace(status);
     }
 
-    pub(crate) fn event(&self, event: Event) {
-        // Nobody listening is fine.
-        let _ = self.events.send(event);
+    pub(crate) fn listen(&self) -> Events {
+        let (sender, receiver) = mpsc::channel(EVENTS);
+        let missed = Arc::new(AtomicU64::new(0));
+        self.listeners().push(Listener { sender, missed: Arc::clone(&missed) });
+        Events { receiver, missed }
     }
+
+    /// A slow listener never holds the account back.
+    pub(crate) fn event(&self, event: &Event) {
+        self.listeners().retain(|listener| match listener.sender.try_send(event.clone()) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                listener.missed.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        });
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Vec<Listener>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Milliseconds since 1970, as the device believes.
+pub(crate) fn wall_clock() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }

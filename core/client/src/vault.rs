@@ -57,7 +57,12 @@ impl KeyVault for FileVault {
     fn store(&self, name: &str, bytes: &[u8], _: Scope) -> Result<(), Error> {
         use io::Write as _;
         let write = || {
-            let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(self.dir.join(name))?;
+            let mut file = fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(self.dir.join(name))?;
             file.write_all(bytes)?;
             file.sync_all()
         };

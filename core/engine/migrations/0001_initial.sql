@@ -7,6 +7,7 @@ CREATE TABLE account (
     resource      TEXT,                       -- what the user calls this device
     password      TEXT,
     allow_plain   INTEGER NOT NULL DEFAULT 0,
+    connection    TEXT    NOT NULL DEFAULT '{}', -- host, proxy, certificates: JSON, the client's own
     user_agent_id TEXT    NOT NULL,           -- UUIDv4 of the installation (XEP-0388)
     signed_in_at  INTEGER,                    -- first successful login; NULL before
     created_at    INTEGER NOT NULL

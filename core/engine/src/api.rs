@@ -14,6 +14,14 @@ pub struct RequestId(pub u64);
 #[serde(transparent)]
 pub struct ItemId(pub String);
 
+impl ItemId {
+    /// A new one, for something to be sent.
+    #[allow(clippy::new_without_default, reason = "two of them are never equal")]
+    pub fn new() -> Self {
+        Self(uuid::Uuid::new_v4().to_string())
+    }
+}
+
 /// What an app wants of an account.
 #[derive(Clone, Debug)]
 pub enum Command {

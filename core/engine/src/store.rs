@@ -71,18 +71,43 @@ pub fn account(connection: &Connection) -> Result<Option<BareJid>> {
 ///
 /// # Errors
 /// Where the world failed, or the file holds an account already.
-pub fn create_account(
-    connection: &Connection,
-    jid: &BareJid,
-    resource: Option<&str>,
-    agent: Uuid,
-    now: i64,
-) -> Result<()> {
+pub fn create_account(connection: &Connection, jid: &BareJid, agent: Uuid, now: i64) -> Result<()> {
     connection.execute(
-        "INSERT INTO account (id, jid, resource, user_agent_id, created_at) VALUES (1, ?1, ?2, ?3, ?4)",
-        params![jid.as_str(), resource, agent.to_string(), now],
+        "INSERT INTO account (id, jid, user_agent_id, created_at) VALUES (1, ?1, ?2, ?3)",
+        params![jid.as_str(), agent.to_string(), now],
     )?;
     Ok(())
+}
+
+/// What the app decides about an account and may change later.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<'a> {
+    /// What the user calls this device.
+    pub resource: Option<&'a str>,
+    /// Whether PLAIN is allowed, over verified TLS.
+    pub allow_plain: bool,
+    /// How to connect, in the client's own words.
+    pub connection: &'a str,
+}
+
+/// Changes the settings of an account that is not loaded.
+///
+/// # Errors
+/// Where the world failed.
+pub fn configure(connection: &Connection, settings: &Settings<'_>) -> Result<()> {
+    connection.execute(
+        "UPDATE account SET resource = ?1, allow_plain = ?2, connection = ?3",
+        params![settings.resource, settings.allow_plain, settings.connection],
+    )?;
+    Ok(())
+}
+
+/// How to connect, as it was given to [`configure`].
+///
+/// # Errors
+/// Where the world failed, or there is no account.
+pub fn connection(connection: &Connection) -> Result<String> {
+    Ok(connection.query_row("SELECT connection FROM account", [], |row| row.get(0))?)
 }
 
 fn connect(path: &Path, secret: &Secret, flags: OpenFlags) -> Result<Connection> {
@@ -99,7 +124,9 @@ fn connect(path: &Path, secret: &Secret, flags: OpenFlags) -> Result<Connection>
         Ok(_) => {}
         Err(error) => {
             return Err(match error.sqlite_error_code() {
-                Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::Unknown) => unusable(Unusable::WrongKey),
+                Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::Unknown) => {
+                    unusable(Unusable::WrongKey)
+                }
                 _ => error.into(),
             });
         }

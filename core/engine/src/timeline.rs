@@ -60,6 +60,19 @@ pub fn earlier(connection: &Connection, with: &BareJid, from: Start, limit: u32)
     Ok(Start(position.unwrap_or(i64::MIN)))
 }
 
+/// How many messages there are before a start, counted up to a limit.
+///
+/// # Errors
+/// Where the world failed.
+pub fn count_before(connection: &Connection, with: &BareJid, from: Start, limit: u32) -> Result<u32> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT count(*) FROM (SELECT 1 FROM message WHERE conversation = (SELECT id FROM conversation WHERE jid = ?1)
+             AND position < ?2 LIMIT ?3)",
+        )?
+        .query_row(params![with.as_str(), from.0, limit], |row| row.get(0))?)
+}
+
 /// Everything from a start to the newest, oldest first, with the holes in between. `offset` is the local time's, in ms.
 ///
 /// # Errors

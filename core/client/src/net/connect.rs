@@ -8,21 +8,39 @@ use std::{net::SocketAddr, time::Duration};
 
 use hickory_resolver::{Resolver, proto::rr::rdata::SRV};
 use rand::Rng as _;
+use serde::{Deserialize, Serialize};
 use tokio::{net::TcpStream, task::JoinSet, time};
 use whimbrel_engine::{LinkFailure, Tls};
 
 use super::{
     io::{Stream, Wire},
-    tls::Tls13,
+    tls::{self, Tls13},
 };
+use crate::Error;
 
 /// Head start of one address before the next is tried (RFC 8305 §5).
 const STAGGER: Duration = Duration::from_millis(250);
 /// Time for one host, TLS included.
 const ATTEMPT: Duration = Duration::from_secs(20);
 
+/// How an account connects. The default finds everything by the account's domain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Connection {
+    /// A server given by hand, for intranets and tests: nothing is looked up.
+    pub server: Option<Server>,
+    /// `host:port` of a SOCKS5 proxy. Names are resolved by the proxy.
+    pub proxy: Option<String>,
+    /// Certificates to trust besides the platform's, as PEM.
+    pub certificates: Option<String>,
+    /// What the user calls this device; part of the full address.
+    pub resource: Option<String>,
+    /// Allows a server that knows nothing better to see the password itself, over verified TLS (RFC 4616).
+    pub allow_plain: bool,
+}
+
 /// A server given by hand.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
     /// Name or address.
     pub host: String,
@@ -35,13 +53,20 @@ pub struct Server {
 /// How to get there.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
-    pub(crate) server: Option<Server>,
-    /// `host:port` of a SOCKS5 proxy.
-    pub(crate) proxy: Option<String>,
-    pub(crate) tls: Tls13,
+    server: Option<Server>,
+    proxy: Option<String>,
+    tls: Tls13,
 }
 
 impl Route {
+    pub(crate) fn new(connection: &Connection) -> Result<Self, Error> {
+        let invalid =
+            |what: String| Error::InvalidInput { what: format!("the certificates to trust: {what}") };
+        let extra = connection.certificates.as_deref().map(tls::read_pem).transpose().map_err(invalid)?;
+        let tls = Tls13::new(&extra.unwrap_or_default()).map_err(|what| Error::Untrusted { what })?;
+        Ok(Self { server: connection.server.clone(), proxy: connection.proxy.clone(), tls })
+    }
+
     /// Tries one candidate after the other. A certificate that is not to be trusted ends it only if nothing else works.
     pub(crate) async fn connect(self, domain: String) -> Result<(Wire, Option<Tls>), LinkFailure> {
         let candidates = match &self.server {
@@ -61,15 +86,20 @@ impl Route {
         let untrusted = failures.iter().position(|failure| matches!(failure, LinkFailure::Untrusted(_)));
         let network = failures.iter().position(|failure| matches!(failure, LinkFailure::Network(_)));
         let worst = untrusted.or(network).unwrap_or(0);
-        Err(failures.into_iter().nth(worst).unwrap_or_else(|| LinkFailure::NotFound(format!("{domain} offers no XMPP"))))
+        Err(failures
+            .into_iter()
+            .nth(worst)
+            .unwrap_or_else(|| LinkFailure::NotFound(format!("{domain} offers no XMPP"))))
     }
 
     async fn attempt(&self, server: &Server, domain: &str) -> Result<(Wire, Option<Tls>), LinkFailure> {
         let tcp = match &self.proxy {
-            Some(proxy) => tokio_socks::tcp::Socks5Stream::connect(proxy.as_str(), (server.host.as_str(), server.port))
-                .await
-                .map_err(|error| LinkFailure::Network(format!("the proxy: {error}")))?
-                .into_inner(),
+            Some(proxy) => {
+                tokio_socks::tcp::Socks5Stream::connect(proxy.as_str(), (server.host.as_str(), server.port))
+                    .await
+                    .map_err(|error| LinkFailure::Network(format!("the proxy: {error}")))?
+                    .into_inner()
+            }
             None => open(server).await?,
         };
         tcp.set_nodelay(true).map_err(network)?;
@@ -83,7 +113,9 @@ impl Route {
 
     /// After `<proceed/>`.
     pub(crate) async fn upgrade(self, wire: Wire, domain: String) -> Result<(Wire, Tls), LinkFailure> {
-        let Stream::Plain(tcp) = wire.stream else { return Err(LinkFailure::Nonsense("TLS inside of TLS".into())) };
+        let Stream::Plain(tcp) = wire.stream else {
+            return Err(LinkFailure::Nonsense("TLS inside of TLS".into()));
+        };
         match time::timeout(ATTEMPT, self.tls.secure(tcp, &domain, false)).await {
             Ok(result) => result.map(|(stream, facts)| (Wire::new(Stream::Tls(Box::new(stream))), facts)),
             Err(_) => Err(LinkFailure::Network("the server does not go on with TLS".into())),
@@ -137,13 +169,26 @@ async fn candidates(domain: &str) -> Result<Vec<Server>, LinkFailure> {
     // A phone has no resolv.conf; without one the domain itself is tried, by the platform's own means.
     let Ok(builder) = Resolver::builder_tokio() else { return Ok(fallback(domain)) };
     let resolver = builder.build();
-    let (direct_name, starttls_name) = (format!("_xmpps-client._tcp.{domain}."), format!("_xmpp-client._tcp.{domain}."));
+    let (direct_name, starttls_name) =
+        (format!("_xmpps-client._tcp.{domain}."), format!("_xmpp-client._tcp.{domain}."));
     let both = async { tokio::join!(resolver.srv_lookup(direct_name), resolver.srv_lookup(starttls_name)) };
-    let Ok((direct, starttls)) = time::timeout(Duration::from_secs(5), both).await else { return Ok(fallback(domain)) };
+    let Ok((direct, starttls)) = time::timeout(Duration::from_secs(5), both).await else {
+        return Ok(fallback(domain));
+    };
     let mut found: Vec<(bool, SRV)> = Vec::new();
     let (direct_found, starttls_found) = (direct.is_ok(), starttls.is_ok());
-    found.extend(direct.into_iter().flat_map(|lookup| lookup.iter().cloned().collect::<Vec<_>>()).map(|srv| (true, srv)));
-    found.extend(starttls.into_iter().flat_map(|lookup| lookup.iter().cloned().collect::<Vec<_>>()).map(|srv| (false, srv)));
+    found.extend(
+        direct
+            .into_iter()
+            .flat_map(|lookup| lookup.iter().cloned().collect::<Vec<_>>())
+            .map(|srv| (true, srv)),
+    );
+    found.extend(
+        starttls
+            .into_iter()
+            .flat_map(|lookup| lookup.iter().cloned().collect::<Vec<_>>())
+            .map(|srv| (false, srv)),
+    );
     // RFC 2782: a target of "." says that there is no such service.
     found.retain(|(_, srv)| !srv.target().is_root());
     if found.is_empty() {
@@ -161,7 +206,11 @@ fn in_order(mut found: Vec<(bool, SRV)>) -> Vec<Server> {
     let mut rng = rand::rng();
     let mut servers = Vec::new();
     while let Some(priority) = found.iter().map(|(_, srv)| srv.priority()).min() {
-        let total: u32 = found.iter().filter(|(_, srv)| srv.priority() == priority).map(|(_, srv)| u32::from(srv.weight()) + 1).sum();
+        let total: u32 = found
+            .iter()
+            .filter(|(_, srv)| srv.priority() == priority)
+            .map(|(_, srv)| u32::from(srv.weight()) + 1)
+            .sum();
         let mut draw = rng.random_range(0..total);
         let chosen = found.iter().position(|(_, srv)| {
             srv.priority() == priority && {

@@ -22,7 +22,7 @@ use rxml::{
 };
 
 /// Namespace of `<stream:stream/>` (RFC 6120 §4.8.1).
-pub const NS_STREAM: &str = "http://etherx.jabber.org/streams";
+pub(crate) const NS_STREAM: &str = "http://etherx.jabber.org/streams";
 const NS_TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
 const NS_SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 const NS_MAM: &str = "urn:xmpp:mam:2";
@@ -50,19 +50,19 @@ const MAX_KEPT_IDS: usize = 8;
 
 /// What is built; whatever exceeds one of these is drained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Levels below the stream: a stanza is level 1.
-    pub depth: usize,
+    pub(crate) depth: usize,
     /// Bytes of one stanza on the wire.
-    pub size: usize,
+    pub(crate) size: usize,
     /// Elements in one stanza, itself included. One costs up to 1.3 kB of memory, even where the wire took nine bytes.
-    pub elements: usize,
+    pub(crate) elements: usize,
     /// Attributes in one stanza, namespace declarations included.
-    pub attributes: usize,
+    pub(crate) attributes: usize,
     /// Namespace declarations in force at any one place: each name is looked up among them.
-    pub namespaces: usize,
+    pub(crate) namespaces: usize,
     /// Bytes of one drained stanza; beyond it the stream ends.
-    pub drained: u64,
+    pub(crate) drained: u64,
 }
 
 impl Default for Limits {
@@ -80,7 +80,7 @@ impl Default for Limits {
 
 /// Which of the [`Limits`] a drained stanza exceeded first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Excess {
+pub(crate) enum Excess {
     /// [`Limits::depth`].
     Depth,
     /// [`Limits::size`].
@@ -95,7 +95,7 @@ pub enum Excess {
 
 /// One unit of the stream, in the order of arrival.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Frame {
+pub(crate) enum Frame {
     /// The peer's stream header; the first frame of each stream.
     Header(StreamHeader),
     /// A whole element directly below the stream.
@@ -113,60 +113,60 @@ pub enum Frame {
 
 /// What the peer's `<stream:stream>` said. Missing attributes are `None`; nothing of it is believed here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StreamHeader {
+pub(crate) struct StreamHeader {
     /// The domain that answers.
-    pub from: Option<String>,
+    pub(crate) from: Option<String>,
     /// Whom it believes to talk to.
-    pub to: Option<String>,
+    pub(crate) to: Option<String>,
     /// The stream id.
-    pub id: Option<String>,
+    pub(crate) id: Option<String>,
     /// `1.0`, or nothing on a server from before 2004.
-    pub version: Option<String>,
+    pub(crate) version: Option<String>,
     /// `xml:lang`, the language of its error texts.
-    pub lang: Option<String>,
+    pub(crate) lang: Option<String>,
 }
 
 /// What is left of a stanza that was drained: enough for a placeholder and for stepping past it in an archive (STREAM 21).
 /// Values longer than 4 KiB are left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Drained {
+pub(crate) struct Drained {
     /// The limit it exceeded first.
-    pub why: Excess,
+    pub(crate) why: Excess,
     /// Local name of the stanza, such as `message`.
-    pub name: String,
+    pub(crate) name: String,
     /// Its namespace.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// Its `from`.
-    pub from: Option<String>,
+    pub(crate) from: Option<String>,
     /// Its `to`.
-    pub to: Option<String>,
+    pub(crate) to: Option<String>,
     /// Its `id`.
-    pub id: Option<String>,
+    pub(crate) id: Option<String>,
     /// Its `type`.
-    pub kind: Option<String>,
+    pub(crate) kind: Option<String>,
     /// Set if it is an archive's result (XEP-0313 §4.2). As unproven as the stanza's `from`.
-    pub archive: Option<ArchivedAs>,
+    pub(crate) archive: Option<ArchivedAs>,
     /// The `<stanza-id/>`s (XEP-0359) directly in it, as (`by`, `id`): at most eight, not yet believed.
-    pub stanza_ids: Vec<(String, String)>,
+    pub(crate) stanza_ids: Vec<(String, String)>,
     /// Bytes on the wire.
-    pub size: u64,
+    pub(crate) size: u64,
     /// Its first 16 KiB as they came. May end inside a character.
-    pub head: Vec<u8>,
+    pub(crate) head: Vec<u8>,
 }
 
 /// Which result of which archive query a stanza is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ArchivedAs {
+pub(crate) struct ArchivedAs {
     /// `queryid` of the `<result/>`.
-    pub query: Option<String>,
+    pub(crate) query: Option<String>,
     /// `id` of the `<result/>`: the archive's own id.
-    pub id: String,
+    pub(crate) id: String,
 }
 
 /// Why the stream cannot go on. Everything before the offence was handed out; nothing after it is.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum FramingError {
+pub(crate) enum FramingError {
     /// Not XML, not UTF-8, a character that XML does not have, tags or prefixes that do not match.
     #[error("not well-formed: {0}")]
     NotWellFormed(#[source] XmlError),
@@ -190,19 +190,6 @@ pub enum FramingError {
     TooLarge,
 }
 
-impl FramingError {
-    /// The defined condition for the `<stream:error/>` that tells the peer (RFC 6120 §4.9.3).
-    pub fn condition(&self) -> &'static str {
-        match self {
-            Self::NotWellFormed(_) => "not-well-formed",
-            Self::Forbidden(_) => "restricted-xml",
-            Self::NotAStream => "invalid-namespace",
-            Self::TextBetweenStanzas => "bad-format",
-            Self::TokenTooLong | Self::TooDeep | Self::TooLarge => "policy-violation",
-        }
-    }
-}
-
 impl From<XmlError> for FramingError {
     fn from(error: XmlError) -> Self {
         match error {
@@ -219,7 +206,7 @@ impl From<XmlError> for FramingError {
 
 /// Turns the bytes of one stream into [`Frame`]s.
 #[derive(Debug)]
-pub struct Framer {
+pub(crate) struct Framer {
     parser: RawParser,
     limits: Limits,
     phase: Phase,
@@ -290,12 +277,12 @@ impl Default for Framer {
 
 impl Framer {
     /// A framer that waits for a stream header, with the usual [`Limits`].
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_limits(Limits::default())
     }
 
     /// Likewise, with other limits: a notification extension has less memory.
-    pub fn with_limits(limits: Limits) -> Self {
+    pub(crate) fn with_limits(limits: Limits) -> Self {
         Self {
             parser: parser(),
             limits,
@@ -322,13 +309,8 @@ impl Framer {
 
     /// Forgets everything and waits for the header of a new stream on the same connection: behind SASL's `<success/>`
     /// (RFC 6120 §6.4.6) or STARTTLS.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         *self = Self::with_limits(self.limits);
-    }
-
-    /// Whether a stanza has begun and is not over: losing the link now loses part of it.
-    pub fn is_within_stanza(&self) -> bool {
-        self.open > 0
     }
 
     /// Reads `bytes`, appends what is complete to `frames`, and returns how many bytes were used.
@@ -342,7 +324,7 @@ impl Framer {
     ///
     /// # Errors
     /// The stream is over; the same error is returned from then on. Frames from before the offence are in `frames`.
-    pub fn feed(&mut self, bytes: &[u8], frames: &mut Vec<Frame>) -> Result<usize, FramingError> {
+    pub(crate) fn feed(&mut self, bytes: &[u8], frames: &mut Vec<Frame>) -> Result<usize, FramingError> {
         match self.phase {
             Phase::Failed(error) => return Err(error),
             Phase::Closed => return Ok(bytes.len()),
@@ -392,7 +374,12 @@ impl Framer {
         Err(error)
     }
 
-    fn handle(&mut self, event: RawEvent, bytes: &[u8], frames: &mut Vec<Frame>) -> Result<Then, FramingError> {
+    fn handle(
+        &mut self,
+        event: RawEvent,
+        bytes: &[u8],
+        frames: &mut Vec<Frame>,
+    ) -> Result<Then, FramingError> {
         if self.open > 0 {
             let size = self.position - self.start;
             if size > self.limits.drained {
@@ -511,10 +498,9 @@ impl Framer {
     /// The start tag is complete.
     fn close_tag(&mut self, frames: &mut Vec<Frame>) -> Result<(), FramingError> {
         let Some(tag) = self.tag.take() else { return Ok(()) };
-        if self.drained.is_some() {
+        if let Some(drained) = &mut self.drained {
             let namespace = resolve(&self.scopes, tag.prefix.as_ref()).unwrap_or_default().to_owned();
             let attributes = std::mem::take(&mut self.attributes);
-            let drained = self.drained.as_mut().expect("checked above");
             if self.open == 1 {
                 drained.note_stanza(tag.name.as_str(), namespace, |name| find(&attributes, name));
             } else {
@@ -680,7 +666,12 @@ impl Framer {
 }
 
 impl Drained {
-    fn note_stanza<'a>(&mut self, name: &str, namespace: String, attribute: impl Fn(&str) -> Option<&'a str>) {
+    fn note_stanza<'a>(
+        &mut self,
+        name: &str,
+        namespace: String,
+        attribute: impl Fn(&str) -> Option<&'a str>,
+    ) {
         self.name = name.to_owned();
         self.namespace = namespace;
         let attribute = |name: &str| attribute(name).map(str::to_owned);
@@ -735,7 +726,10 @@ fn is_worth_keeping(name: &AttributeName, value: &str, already: usize) -> bool {
 }
 
 fn find<'a>(attributes: &'a [(AttributeName, String)], name: &str) -> Option<&'a str> {
-    attributes.iter().find(|((prefix, local), _)| prefix.is_none() && local == name).map(|(_, value)| value.as_str())
+    attributes
+        .iter()
+        .find(|((prefix, local), _)| prefix.is_none() && local == name)
+        .map(|(_, value)| value.as_str())
 }
 
 /// An attribute without namespace, unless it is too long to be kept.

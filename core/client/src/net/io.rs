@@ -35,7 +35,7 @@ impl Stream {
         }
     }
 
-    fn write_half(&mut self) -> Pin<&mut (dyn AsyncWrite + Send)> {
+    fn write_half(&mut self) -> Pin<&mut (dyn AsyncWrite + Send + Unpin)> {
         match self {
             Self::Plain(tcp) => Pin::new(tcp),
             Self::Tls(tls) => Pin::new(tls.as_mut()),
@@ -44,7 +44,11 @@ impl Stream {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match &mut *self {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
             Self::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buffer),
@@ -57,7 +61,11 @@ impl AsyncWrite for Stream {
         self.write_half().poll_write(cx, bytes)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         self.write_half().poll_write_vectored(cx, bytes)
     }
 

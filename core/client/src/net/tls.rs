@@ -3,11 +3,11 @@
 //! Trusted are the platform's roots and the certificates that the app adds. The name that must be in the certificate is the
 //! account's domain, never the host that SRV led to (RFC 6120 §13.7.2). Versions 1.3 and 1.2, with rustls' safe suites.
 
-use std::{io, path::Path, sync::Arc};
+use std::{io, sync::Arc};
 
 use rustls::{
-    ClientConfig, ProtocolVersion, RootCertStore, client::WebPkiServerVerifier, client::danger::ServerCertVerifier,
-    crypto::CryptoProvider,
+    ClientConfig, ProtocolVersion, RootCertStore, client::WebPkiServerVerifier,
+    client::danger::ServerCertVerifier, crypto::CryptoProvider,
 };
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio::net::TcpStream;
@@ -47,15 +47,23 @@ impl Tls13 {
     }
 
     /// Encrypts a connection and tells what it can be bound to.
-    pub(crate) async fn secure(&self, tcp: TcpStream, domain: &str, direct: bool) -> Result<(TlsStream<TcpStream>, Tls), LinkFailure> {
-        let name = ServerName::try_from(domain.to_owned())
-            .map_err(|_| LinkFailure::NotFound(format!("{domain} is not a name that a certificate can have")))?;
+    pub(crate) async fn secure(
+        &self,
+        tcp: TcpStream,
+        domain: &str,
+        direct: bool,
+    ) -> Result<(TlsStream<TcpStream>, Tls), LinkFailure> {
+        let name = ServerName::try_from(domain.to_owned()).map_err(|_| {
+            LinkFailure::NotFound(format!("{domain} is not a name that a certificate can have"))
+        })?;
         let config = if direct { &self.direct } else { &self.starttls };
         let stream = TlsConnector::from(Arc::clone(config)).connect(name, tcp).await.map_err(failure)?;
         let (_, connection) = stream.get_ref();
         // TLS 1.2 without extended master secret must not be bound to (RFC 9266 §4.2), and rustls does not tell.
         let exporter = (connection.protocol_version() == Some(ProtocolVersion::TLSv1_3))
-            .then(|| connection.export_keying_material([0u8; 32], b"EXPORTER-Channel-Binding", Some(&[])).ok())
+            .then(|| {
+                connection.export_keying_material([0u8; 32], b"EXPORTER-Channel-Binding", Some(&[])).ok()
+            })
             .flatten()
             .map(|key| key.to_vec());
         let end_point = connection.peer_certificates().and_then(<[_]>::first).and_then(end_point);
@@ -64,15 +72,20 @@ impl Tls13 {
     }
 }
 
-/// Reads certificates from a PEM file.
-pub(crate) fn read_pem(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?.collect();
-    certificates.map_err(|error| error.to_string())
+/// Reads certificates from PEM.
+pub(crate) fn read_pem(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    let certificates = certificates.map_err(|error| error.to_string())?;
+    if certificates.is_empty() { Err("there are none".into()) } else { Ok(certificates) }
 }
 
-fn verifier(extra: &[CertificateDer<'static>], provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, String> {
+fn verifier(
+    extra: &[CertificateDer<'static>],
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, String> {
     #[cfg(not(target_os = "android"))]
-    let platform = rustls_platform_verifier::Verifier::new_with_extra_roots(extra.iter().cloned(), Arc::clone(provider));
+    let platform =
+        rustls_platform_verifier::Verifier::new_with_extra_roots(extra.iter().cloned(), Arc::clone(provider));
     #[cfg(target_os = "android")]
     let platform = rustls_platform_verifier::Verifier::new(Arc::clone(provider));
     match platform {
@@ -81,8 +94,11 @@ fn verifier(extra: &[CertificateDer<'static>], provider: &Arc<CryptoProvider>) -
         Err(_) if !extra.is_empty() => {
             let mut roots = RootCertStore::empty();
             roots.add_parsable_certificates(extra.iter().cloned());
-            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
-            verifier.map(|verifier| verifier as Arc<dyn ServerCertVerifier>).map_err(|error| error.to_string())
+            let verifier =
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
+            verifier
+                .map(|verifier| verifier as Arc<dyn ServerCertVerifier>)
+                .map_err(|error| error.to_string())
         }
         Err(error) => Err(error.to_string()),
     }
@@ -104,9 +120,15 @@ fn end_point(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
 
 fn failure(error: io::Error) -> LinkFailure {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidCertificate(why)) => LinkFailure::Untrusted(format!("the server's certificate: {why}")),
-        Some(rustls::Error::PeerIncompatible(why)) => LinkFailure::Untrusted(format!("the server cannot encrypt safely: {why:?}")),
-        Some(rustls::Error::InvalidMessage(_)) => LinkFailure::Untrusted("the server does not speak TLS".into()),
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            LinkFailure::Untrusted(format!("the server's certificate: {why}"))
+        }
+        Some(rustls::Error::PeerIncompatible(why)) => {
+            LinkFailure::Untrusted(format!("the server cannot encrypt safely: {why:?}"))
+        }
+        Some(rustls::Error::InvalidMessage(_)) => {
+            LinkFailure::Untrusted("the server does not speak TLS".into())
+        }
         _ => LinkFailure::Network(error.to_string()),
     }
 }

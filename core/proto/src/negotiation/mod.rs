@@ -18,7 +18,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use self::mechanism::Choice;
-use crate::{features::Features, ns, write::Tag};
+use crate::{
+    features::Features,
+    ns,
+    write::{Tag, escape_into},
+};
 
 /// Elements that one login may take. The longest honest one needs nine.
 const PATIENCE: u32 = 24;
@@ -235,6 +239,7 @@ pub struct Negotiation {
 struct Context {
     login: Login,
     tls: Tls,
+    encrypted: bool,
     offer: Features,
     events: u32,
     flights: u32,
@@ -292,6 +297,7 @@ impl Negotiation {
         let mut context = Context {
             login,
             tls: Tls::default(),
+            encrypted: false,
             offer: Features::default(),
             events: 0,
             flights: 0,
@@ -398,6 +404,7 @@ impl Context {
     /// TLS is up: open the stream, and where it is known what will be offered, log in behind it.
     fn greet(&mut self, tls: Tls, rng: &mut dyn RngCore) -> Result<Next, Failure> {
         self.tls = tls;
+        self.encrypted = true;
         self.outs.push(Out::Restart);
         let mut flight = self.open();
         let _ = rng;
@@ -734,12 +741,18 @@ impl Context {
         self.outs.push(Out::Write(bytes));
     }
 
+    /// Once encrypted, the stream says whose it is (RFC 6120 §4.7.1): Prosody offers FAST only to those who do.
     fn open(&self) -> Vec<u8> {
+        let from = if self.encrypted {
+            format!(" from='{}'", escaped(self.login.jid.as_str()))
+        } else {
+            String::new()
+        };
         format!(
-            "<?xml version='1.0'?><stream:stream xmlns='{}' xmlns:stream='{}' version='1.0' xml:lang='en' to='{}'>",
+            "<?xml version='1.0'?><stream:stream xmlns='{}' xmlns:stream='{}' version='1.0' xml:lang='en' to='{}'{from}>",
             ns::JABBER_CLIENT,
             ns::STREAM,
-            self.login.jid.domain()
+            escaped(self.login.jid.domain().as_str()),
         )
         .into_bytes()
     }
@@ -766,6 +779,12 @@ fn enabled(element: &Element) -> Enabled {
 fn refused(element: &Element) -> Refused {
     let condition = element.children().next().map_or("undefined-condition", Element::name).to_owned();
     Refused { h: number(element.attr("h")), condition }
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    escape_into(&mut out, text);
+    out
 }
 
 fn number(text: Option<&str>) -> Option<u32> {

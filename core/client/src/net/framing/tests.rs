@@ -98,7 +98,11 @@ fn header_without_the_stream_namespace_is_refused() {
         "<stream>",
         "<html xmlns='http://etherx.jabber.org/streams'>",
     ] {
-        assert_eq!(Framer::new().feed(root.as_bytes(), &mut Vec::new()), Err(FramingError::NotAStream), "{root}");
+        assert_eq!(
+            Framer::new().feed(root.as_bytes(), &mut Vec::new()),
+            Err(FramingError::NotAStream),
+            "{root}"
+        );
     }
     let many: String = (0..100).map(|n| format!(" a{n}='x'")).collect();
     let root = format!("<stream:stream xmlns:stream='http://etherx.jabber.org/streams'{many}>");
@@ -109,7 +113,7 @@ fn header_without_the_stream_namespace_is_refused() {
 fn http_or_tls_on_the_port_is_not_well_formed() {
     for bytes in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"\x15\x03\x01\x00\x02\x02\x46", b"\x00\x01"] {
         let error = Framer::new().feed(bytes, &mut Vec::new()).expect_err("no XML");
-        assert_eq!(error.condition(), "not-well-formed");
+        assert!(matches!(error, FramingError::NotWellFormed(_)), "{error}");
     }
 }
 
@@ -117,7 +121,10 @@ fn http_or_tls_on_the_port_is_not_well_formed() {
 fn elements_come_out_as_minidom_would_have_parsed_them() {
     let mut framer = open();
     assert_eq!(only_element(feed(&mut framer, ARCHIVED)), ARCHIVED.parse::<Element>().unwrap());
-    let inherited = only_element(feed(&mut framer, "<message><x:y xmlns:x='urn:x' x:a='1' a='2' xml:lang='de'/></message>"));
+    let inherited = only_element(feed(
+        &mut framer,
+        "<message><x:y xmlns:x='urn:x' x:a='1' a='2' xml:lang='de'/></message>",
+    ));
     let child = inherited.get_child("y", "urn:x").expect("prefix resolved");
     assert_eq!(inherited.ns(), "jabber:client");
     assert_eq!(child.attr_ns("urn:x", "a"), Some("1"));
@@ -159,7 +166,9 @@ fn mixed_content_keeps_its_order() {
     let Frame::Element { element, .. } = element("<a>1<b>2</b>3<c/> <d/></a>") else { unreachable!() };
     let order: Vec<String> = element
         .nodes()
-        .map(|node| node.as_text().map_or_else(|| node.as_element().unwrap().name().to_owned(), str::to_owned))
+        .map(|node| {
+            node.as_text().map_or_else(|| node.as_element().unwrap().name().to_owned(), str::to_owned)
+        })
         .collect();
     assert_eq!(order, ["1", "b", "3", "c", " ", "d"]);
 }
@@ -176,7 +185,12 @@ fn whitespace_between_stanzas_is_no_frame() {
 #[test]
 fn sizes_are_the_bytes_on_the_wire() {
     let mut framer = open();
-    let stanzas = ["<message/>", "<iq a='&lt;' ></iq >", "<message><body>&#x41;<![CDATA[B]]>é</body></message>", ARCHIVED];
+    let stanzas = [
+        "<message/>",
+        "<iq a='&lt;' ></iq >",
+        "<message><body>&#x41;<![CDATA[B]]>é</body></message>",
+        ARCHIVED,
+    ];
     let frames = feed(&mut framer, stanzas.join("\n "));
     let sizes: Vec<_> = frames
         .iter()
@@ -212,7 +226,7 @@ fn entity_bomb() {
     for xml in forbidden {
         let (frames, error) = fails(format!("<presence/>{xml}<message/>"));
         assert!(matches!(error, FramingError::Forbidden(_)), "{xml}: {error:?}");
-        assert_eq!(error.condition(), "restricted-xml");
+        assert!(matches!(error, FramingError::Forbidden(_)), "{error}");
         assert_eq!(frames.len(), 1, "nothing of it is handed out: {xml}");
     }
     let before_the_root = "<!DOCTYPE a><stream:stream xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -260,7 +274,10 @@ fn not_well_formed() {
         let (_, error) = fails(xml);
         let shown = String::from_utf8_lossy(xml);
         assert!(
-            matches!(error, FramingError::NotWellFormed(_) | FramingError::Forbidden(XmlError::UndeclaredEntity)),
+            matches!(
+                error,
+                FramingError::NotWellFormed(_) | FramingError::Forbidden(XmlError::UndeclaredEntity)
+            ),
             "{shown}: {error:?}"
         );
     }
@@ -289,13 +306,17 @@ fn cut_mid_stanza() {
         let mut framer = Framer::with_limits(limits);
         let (head, tail) = stream.as_bytes().split_at(cut);
         let mut frames = feed(&mut framer, head);
-        assert!(frames.len() <= whole.len() && frames == whole[..frames.len()], "whole or not at all, cut at {cut}");
+        assert!(
+            frames.len() <= whole.len() && frames == whole[..frames.len()],
+            "whole or not at all, cut at {cut}"
+        );
         frames.extend(feed(&mut framer, tail));
         assert_eq!(frames, whole, "cut at {cut}");
     }
     for step in [1, 2, 3, 7, 64, 333] {
         let mut framer = Framer::with_limits(limits);
-        let frames: Vec<_> = stream.as_bytes().chunks(step).flat_map(|piece| feed(&mut framer, piece)).collect();
+        let frames: Vec<_> =
+            stream.as_bytes().chunks(step).flat_map(|piece| feed(&mut framer, piece)).collect();
         assert_eq!(frames, whole, "in pieces of {step}");
     }
 }
@@ -305,7 +326,8 @@ fn deep_nesting() {
     let mut framer = open();
     let depth = 30_000;
     for (tag, end) in [("<a>", "</a>"), ("<a:b xmlns:a='urn:distinct'>", "</a:b>")] {
-        let message = format!("<message from='romeo@montague.lit/x' id='m1' type='chat'>{}", tag.repeat(depth));
+        let message =
+            format!("<message from='romeo@montague.lit/x' id='m1' type='chat'>{}", tag.repeat(depth));
         assert_eq!(feed(&mut framer, &message), []);
         is_small(&framer);
         let frames = feed(&mut framer, format!("{}</message>", end.repeat(depth)));
@@ -314,7 +336,10 @@ fn deep_nesting() {
         assert_eq!((message.why, message.size), (Excess::Depth, size));
         assert_eq!((message.name.as_str(), message.namespace.as_str()), ("message", "jabber:client"));
         assert_eq!(message.from.as_deref(), Some("romeo@montague.lit/x"));
-        assert_eq!((message.id.as_deref(), message.kind.as_deref(), message.to.as_deref()), (Some("m1"), Some("chat"), None));
+        assert_eq!(
+            (message.id.as_deref(), message.kind.as_deref(), message.to.as_deref()),
+            (Some("m1"), Some("chat"), None)
+        );
         assert_eq!(message.head.len(), HEAD);
         still_alive(&mut framer);
     }
@@ -404,13 +429,17 @@ fn huge_text() {
     let built = only_element(feed(&mut framer, format!("<message><body>{text}</body></message>")));
     assert_eq!(built.children().next().map(Element::text), Some(text));
 
-    feed(&mut framer, "<message from='a@b' xmlns='jabber:client'><result xmlns='urn:xmpp:mam:2' queryid='q' id='r'><body>");
+    feed(
+        &mut framer,
+        "<message from='a@b' xmlns='jabber:client'><result xmlns='urn:xmpp:mam:2' queryid='q' id='r'><body>",
+    );
     let piece = "x".repeat(1 << 20);
     for _ in 0..100 {
         assert_eq!(feed(&mut framer, &piece), []);
     }
     is_small(&framer);
-    let frames = feed(&mut framer, "</body></result><stanza-id xmlns='urn:xmpp:sid:0' by='b' id='s'/></message>");
+    let frames =
+        feed(&mut framer, "</body></result><stanza-id xmlns='urn:xmpp:sid:0' by='b' id='s'/></message>");
     let message = drained(&frames[0]);
     assert_eq!(message.why, Excess::Size);
     assert!(message.size > 100 << 20);
@@ -440,7 +469,11 @@ fn many_attributes() {
     let message = drained(&frames[0]);
     assert_eq!(message.why, Excess::Attributes);
     assert_eq!((message.id.as_deref(), message.to.as_deref()), (Some("i"), Some("t")));
-    assert_eq!((message.from.as_deref(), message.kind.as_deref()), (Some("f"), Some("chat")), "behind the limit too");
+    assert_eq!(
+        (message.from.as_deref(), message.kind.as_deref()),
+        (Some("f"), Some("chat")),
+        "behind the limit too"
+    );
     is_small(&framer);
     still_alive(&mut framer);
 }
@@ -455,7 +488,10 @@ fn many_namespaces() {
         format!("<message id='i'><c><d{many}><p7:x/></d></c></message>"),
     ] {
         let frames = feed(&mut framer, message);
-        assert_eq!((drained(&frames[0]).why, drained(&frames[0]).id.as_deref()), (Excess::Namespaces, Some("i")));
+        assert_eq!(
+            (drained(&frames[0]).why, drained(&frames[0]).id.as_deref()),
+            (Excess::Namespaces, Some("i"))
+        );
         is_small(&framer);
         still_alive(&mut framer);
     }
@@ -464,7 +500,8 @@ fn many_namespaces() {
 #[test]
 fn unknown_payload_storm() {
     let mut framer = open();
-    let frames = feed(&mut framer, format!("<message id='i'>{}</message>", "<x xmlns='urn:unknown'/>".repeat(10_000)));
+    let frames =
+        feed(&mut framer, format!("<message id='i'>{}</message>", "<x xmlns='urn:unknown'/>".repeat(10_000)));
     assert_eq!(only_element(frames).children().count(), 10_000);
     let frames = feed(&mut framer, format!("<message id='i'>{}</message>", "<x/>".repeat(100_000)));
     assert_eq!(drained(&frames[0]).why, Excess::Elements);
@@ -477,13 +514,17 @@ fn an_archived_stanza_that_is_too_much_says_which_one_it_is() {
     let mut framer = open();
     for result in ["<result xmlns='urn:xmpp:mam:2'", "<m:result xmlns:m='urn:xmpp:mam:2'"] {
         let end = if result.starts_with("<m:") { "</m:result>" } else { "</result>" };
-        let frames = feed(&mut framer, format!("<message>{result} id='r7' queryid='q1'>{inner}{end}</message>"));
+        let frames =
+            feed(&mut framer, format!("<message>{result} id='r7' queryid='q1'>{inner}{end}</message>"));
         let expected = Some(ArchivedAs { query: Some("q1".into()), id: "r7".into() });
         assert_eq!(drained(&frames[0]).archive, expected);
     }
     let frames = feed(&mut framer, format!("<message><result xmlns='urn:other' id='r7'/>{inner}</message>"));
     assert_eq!(drained(&frames[0]).archive, None);
-    let frames = feed(&mut framer, format!("<message><x>{inner}<result xmlns='urn:xmpp:mam:2' id='r7'/></x></message>"));
+    let frames = feed(
+        &mut framer,
+        format!("<message><x>{inner}<result xmlns='urn:xmpp:mam:2' id='r7'/></x></message>"),
+    );
     assert_eq!(drained(&frames[0]).archive, None, "not directly in the stanza");
 }
 

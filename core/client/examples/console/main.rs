@@ -1,0 +1,270 @@
+//! A small real program on the public API: JSON lines in, JSON lines out. `tests/console.md` holds every shape.
+//!
+//! Tests and other programs drive the core with it. Commands are begun in the order of their lines and answered as they
+//! finish; events come in between. The end of input means `quit`, which leaves the session on the server.
+
+mod shapes;
+mod vault;
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    io::{BufRead as _, Write as _},
+    path::PathBuf,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::Parser;
+use serde_json::{Value, json};
+use tokio::{sync::mpsc, task};
+use whimbrel::{Account, Address, Client, Connection, Error, ItemId, Options, Server, Timeline};
+
+#[derive(Parser)]
+#[command(about = "An XMPP account on standard input and output. The password comes from WHIMBREL_PASSWORD.")]
+struct Arguments {
+    /// Where everything is kept.
+    #[arg(long)]
+    data: PathBuf,
+    /// Whose account.
+    #[arg(long)]
+    account: Address,
+    /// Where the server is; found by the address if not given.
+    #[arg(long, value_parser = host_and_port)]
+    server: Option<(String, u16)>,
+    /// TLS from the first byte on that server's port.
+    #[arg(long)]
+    direct_tls: bool,
+    /// A file of certificates (PEM) to trust besides the platform's.
+    #[arg(long)]
+    ca: Option<PathBuf>,
+    /// What to call this device.
+    #[arg(long)]
+    resource: Option<String>,
+    /// host:port of a SOCKS5 proxy.
+    #[arg(long)]
+    proxy: Option<String>,
+    /// Let the server see the password if it knows nothing better.
+    #[arg(long)]
+    allow_plain: bool,
+    /// Messages to ask an archive for at once.
+    #[arg(long, default_value_t = 500)]
+    page: u32,
+    /// Show every stanza.
+    #[arg(long)]
+    raw: bool,
+}
+
+fn host_and_port(text: &str) -> Result<(String, u16), String> {
+    let (host, port) = text.rsplit_once(':').ok_or("HOST:PORT is needed")?;
+    let port = port.parse().map_err(|_| format!("{port} is not a port"))?;
+    Ok((host.trim_matches(['[', ']']).to_owned(), port))
+}
+
+fn main() -> std::process::ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_env("WHIMBREL_LOG"))
+        .with_writer(std::io::stderr)
+        .init();
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(task::LocalSet::new().run_until(run(arguments))),
+        Err(error) => Err(Error::Bug { report: error.to_string() }),
+    };
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            print(&shapes::failure(&Value::Null, &error));
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), Error> {
+    let invalid = |what: String| Error::InvalidInput { what };
+    std::fs::create_dir_all(&arguments.data).map_err(|error| invalid(error.to_string()))?;
+    let certificates = arguments.ca.as_ref().map(std::fs::read_to_string).transpose();
+    let connection = Connection {
+        server: arguments.server.map(|(host, port)| Server { host, port, direct_tls: arguments.direct_tls }),
+        proxy: arguments.proxy,
+        certificates: certificates.map_err(|error| invalid(format!("--ca: {error}")))?,
+        resource: arguments.resource,
+        allow_plain: arguments.allow_plain,
+    };
+    let vault = Arc::new(vault::OneKey::new(&arguments.data)?);
+    let options = Options { software: "Whimbrel console".into(), raw: arguments.raw, page: arguments.page };
+    let client = Client::open(&arguments.data, vault, options).await?;
+    let account = client.add_account(arguments.account, connection).await?;
+    let mut events = account.events();
+    let following = task::spawn_local(async move {
+        while let Some(event) = events.next().await {
+            let missed = events.missed();
+            if missed > 0 {
+                print(&json!({ "event": "missed", "count": missed }));
+            }
+            print(&shapes::event(&event));
+        }
+    });
+    let signing_in = account.clone();
+    task::spawn_local(async move {
+        // How it goes is told by events.
+        let _ = match std::env::var("WHIMBREL_PASSWORD") {
+            Ok(password) => signing_in.sign_in(&password).await,
+            Err(_) => signing_in.connect().await,
+        };
+    });
+    let console = Rc::new(Console { account, timelines: RefCell::default() });
+    let mut lines = read_lines();
+    while let Some(line) = lines.recv().await {
+        let Ok(request @ Value::Object(_)) = serde_json::from_str::<Value>(&line) else {
+            print(&shapes::failure(&Value::Null, &invalid("not a JSON object".into())));
+            continue;
+        };
+        let id = request["id"].clone();
+        match request["do"].as_str() {
+            Some("quit") => {
+                client.suspend(Duration::from_secs(5)).await;
+                print(&shapes::success(&id, json!({})));
+                following.abort();
+                return Ok(());
+            }
+            Some("suspend") => {
+                client.suspend(Duration::from_secs(5)).await;
+                print(&shapes::success(&id, json!({})));
+            }
+            Some("resume") => answer(&id, client.resume().await.map(|()| json!({}))),
+            Some(action) => {
+                let (action, console) = (action.to_owned(), Rc::clone(&console));
+                task::spawn_local(async move { answer(&id, console.act(&action, &request).await) });
+            }
+            None => print(&shapes::failure(&id, &invalid("\"do\" is missing".into()))),
+        }
+    }
+    client.suspend(Duration::from_secs(5)).await;
+    Ok(())
+}
+
+struct Console {
+    account: Account,
+    timelines: RefCell<BTreeMap<Address, Timeline>>,
+}
+
+impl Console {
+    async fn act(self: &Rc<Self>, action: &str, request: &Value) -> Result<Value, Error> {
+        let account = &self.account;
+        match action {
+            "send" => {
+                let id = request["message"].as_str().map_or_else(ItemId::new, |id| ItemId(id.to_owned()));
+                let id = account.send(id, &address(request, "to")?, text(request, "text")?).await?;
+                Ok(json!({ "message": id }))
+            }
+            "timeline" => self.timeline(&address(request, "with")?, number(request, "limit", 50)?),
+            "older" => {
+                let (with, limit) = (address(request, "with")?, number(request, "limit", 50)?);
+                let opened = self.timelines.borrow().get(&with).cloned();
+                match opened {
+                    Some(timeline) => Ok(json!({ "more": timeline.older(limit).await? })),
+                    None => {
+                        let older = account.fetch_older(&with, limit).await?;
+                        Ok(json!({ "added": older.added, "more": !older.complete }))
+                    }
+                }
+            }
+            "conversations" => {
+                let all = account.conversations().items()?;
+                Ok(json!({ "conversations": all.iter().map(shapes::conversation).collect::<Vec<_>>() }))
+            }
+            "roster" => Ok(json!({ "contacts": account.contacts().items()? })),
+            "add" => done(account.add_contact(&address(request, "jid")?, request["name"].as_str()).await),
+            "remove" => done(account.remove_contact(&address(request, "jid")?).await),
+            "accept" => done(account.accept_contact(&address(request, "jid")?).await),
+            "mark_read" => done(account.mark_read(&address(request, "with")?).await),
+            "chat_state" => {
+                let state = serde_json::from_value(request["state"].clone())
+                    .map_err(|error| Error::InvalidInput { what: format!("\"state\": {error}") })?;
+                done(account.set_chat_state(&address(request, "with")?, state).await)
+            }
+            "raw" => done(account.send_raw(text(request, "xml")?).await),
+            "status" => Ok(shapes::status(&account.status())),
+            "sync" => {
+                let timeout = Duration::from_millis(u64::from(number(request, "timeout_ms", 30_000)?));
+                done(account.sync(timeout).await)
+            }
+            "sign_in" => done(account.sign_in(text(request, "password")?).await),
+            "connect" => done(account.connect().await),
+            "disconnect" => done(account.disconnect().await),
+            unknown => Err(Error::InvalidInput { what: format!("there is no \"{unknown}\" to do") }),
+        }
+    }
+
+    /// Shows a conversation, and follows it from then on.
+    fn timeline(&self, with: &Address, limit: u32) -> Result<Value, Error> {
+        let timeline = self.account.timeline(with, limit)?;
+        let items: Vec<Value> = timeline.items()?.iter().map(shapes::item).collect();
+        if !self.timelines.borrow().contains_key(with) {
+            self.timelines.borrow_mut().insert(with.clone(), timeline.clone());
+            task::spawn_local(async move {
+                let updates = timeline.subscribe();
+                let mut seq = 0;
+                while let Ok(update) = updates.next(seq).await {
+                    seq = update.seq;
+                    print(&shapes::update(timeline.with(), &update));
+                }
+            });
+        }
+        Ok(json!({ "items": items }))
+    }
+}
+
+fn done(result: Result<(), Error>) -> Result<Value, Error> {
+    result.map(|()| json!({}))
+}
+
+fn answer(id: &Value, result: Result<Value, Error>) {
+    match result {
+        Ok(fields) => print(&shapes::success(id, fields)),
+        Err(error) => print(&shapes::failure(id, &error)),
+    }
+}
+
+fn address(request: &Value, field: &str) -> Result<Address, Error> {
+    let given = text(request, field)?;
+    given.parse().map_err(|error| Error::InvalidInput { what: format!("\"{field}\": {error}") })
+}
+
+fn text<'a>(request: &'a Value, field: &str) -> Result<&'a str, Error> {
+    request[field].as_str().ok_or_else(|| Error::InvalidInput { what: format!("\"{field}\" is missing") })
+}
+
+fn number(request: &Value, field: &str, default: u32) -> Result<u32, Error> {
+    match &request[field] {
+        Value::Null => Ok(default),
+        value => value
+            .as_u64()
+            .and_then(|number| u32::try_from(number).ok())
+            .ok_or_else(|| Error::InvalidInput { what: format!("\"{field}\" is not a number") }),
+    }
+}
+
+/// Standard input has no asynchronous reading that could be relied on: a thread waits for it.
+fn read_lines() -> mpsc::UnboundedReceiver<String> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().split(b'\n') {
+            let Ok(line) = line else { break };
+            let line = String::from_utf8_lossy(&line);
+            if !line.trim().is_empty() && sender.send(line.into_owned()).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+fn print(line: &Value) {
+    let mut out = std::io::stdout().lock();
+    // Whoever listened is gone: there is nobody left to tell.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}

@@ -1,0 +1,137 @@
+//! The shapes of what is printed (`tests/console.md`).
+
+use serde_json::{Value, json};
+use whimbrel::{
+    Address, Conversation, Error, Event, GapKind, Item, Message, SendState, Splice, Status, Update,
+};
+
+pub(crate) fn success(id: &Value, mut fields: Value) -> Value {
+    fields["reply"] = id.clone();
+    fields["ok"] = true.into();
+    fields
+}
+
+pub(crate) fn failure(id: &Value, error: &Error) -> Value {
+    json!({ "reply": id, "error": error.kind(), "text": error.to_string() })
+}
+
+pub(crate) fn event(event: &Event) -> Value {
+    match event {
+        Event::Online { resumed, after_start, round_trips, mechanism, refused } => with_some(
+            json!({ "event": "online", "resumed": resumed, "after_start": after_start, "round_trips": round_trips, "mechanism": mechanism }),
+            "refused",
+            refused.as_deref(),
+        ),
+        Event::Offline { reason, detail } => {
+            json!({ "event": "offline", "reason": reason, "detail": detail })
+        }
+        Event::Message(message) => {
+            let mut shape = self::message(message);
+            shape["event"] = "message".into();
+            shape
+        }
+        Event::State { id, with, state } => {
+            let mut shape = json!({ "event": "state", "id": id, "with": with });
+            put_state(&mut shape, state);
+            shape
+        }
+        Event::Progress { caught_up, total } => {
+            json!({ "event": "progress", "caught_up": caught_up, "total": total })
+        }
+        Event::CaughtUp => json!({ "event": "caught_up" }),
+        Event::Raw { outgoing, xml } => json!({ "event": "raw", if *outgoing { "out" } else { "in" }: xml }),
+    }
+}
+
+pub(crate) fn status(status: &Status) -> Value {
+    match status {
+        Status::Offline { reason, detail, next_attempt } => json!({
+            "status": "offline",
+            "reason": reason.as_ref().map(Error::kind),
+            "detail": detail,
+            "next_attempt": next_attempt,
+        }),
+        Status::Connecting => json!({ "status": "connecting" }),
+        Status::CatchingUp { done, total } => {
+            json!({ "status": "catching_up", "done": done, "total": total })
+        }
+        Status::Online => json!({ "status": "online" }),
+    }
+}
+
+pub(crate) fn update(with: &Address, update: &Update<Item>) -> Value {
+    let splice = |splice: &Splice<Item>| {
+        let items: Vec<Value> = splice.items.iter().map(item).collect();
+        json!({ "at": splice.at, "removed": splice.removed, "items": items })
+    };
+    let splices: Vec<Value> = update.splices.iter().map(splice).collect();
+    json!({ "event": "update", "with": with, "seq": update.seq, "splices": splices })
+}
+
+pub(crate) fn item(item: &Item) -> Value {
+    match item {
+        Item::Message(message) => self::message(message),
+        Item::Gap(gap) => json!({
+            "id": item.id(),
+            "gap": match gap.kind {
+                GapKind::Missing => "missing",
+                GapKind::Unfetched => "unfetched",
+                GapKind::NoLongerOnServer => "no_longer_on_server",
+            },
+        }),
+    }
+}
+
+pub(crate) fn conversation(conversation: &Conversation) -> Value {
+    json!({
+        "with": conversation.with,
+        "name": conversation.name,
+        "unread": conversation.unread,
+        "chat_state": conversation.chat_state,
+        "last": conversation.last.as_ref().map(message),
+    })
+}
+
+fn message(message: &Message) -> Value {
+    let mut shape = json!({
+        "id": message.id,
+        "with": message.with,
+        "from": message.from,
+        "text": message.text,
+        "at": message.at,
+        "mine": message.mine,
+        "starts_day": message.starts_day,
+        "starts_group": message.starts_group,
+    });
+    if let Some(written_at) = message.written_at {
+        shape["written_at"] = written_at.into();
+    }
+    if message.placeholder {
+        shape["placeholder"] = true.into();
+    }
+    if let Some(state) = &message.state {
+        put_state(&mut shape, state);
+    }
+    shape
+}
+
+fn put_state(shape: &mut Value, state: &SendState) {
+    shape["state"] = match state {
+        SendState::Queued => "queued",
+        SendState::Sent => "sent",
+        SendState::Delivered => "delivered",
+        SendState::Displayed => "displayed",
+        SendState::Failed { reason } => {
+            shape["reason"] = reason.as_str().into();
+            "failed"
+        }
+    }
+    .into();
+}
+
+fn with_some(mut shape: Value, field: &str, value: Option<&str>) -> Value {
+    if let Some(value) = value {
+        shape[field] = value.into();
+    }
+    shape
+}

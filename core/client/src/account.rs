@@ -1,0 +1,482 @@
+//! A handle to one account, and the life of its thread.
+//!
+//! The thread holds the write connection and the socket; it is started when the file is opened and ends with it. A handle
+//! only sends it requests, so that dropping a future of ours never leaves anything half done. It outlives the thread: a
+//! suspended account answers `Suspended`, one whose file could not be opened tries again and says why not.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+use whimbrel_engine::{
+    Config, Engine,
+    api::{Command, Reply},
+    store,
+};
+
+use crate::{
+    Address, ChatState, Error, Event, ItemId, Options, Status, client,
+    driver::{Driver, Request},
+    lists::{ContactList, ConversationList, Timeline},
+    net::connect::{Connection, Route},
+    shared::Shared,
+    vault::KeyVault,
+};
+
+/// Where an account lives and what it was opened with.
+pub(crate) struct Home {
+    pub(crate) jid: Address,
+    pub(crate) dir: PathBuf,
+    pub(crate) vault: Arc<dyn KeyVault>,
+    pub(crate) options: Options,
+}
+
+impl Home {
+    /// The name of its secret in the vault.
+    pub(crate) fn entry(&self) -> String {
+        format!("database-{}", self.dir.file_name().unwrap_or_default().to_string_lossy())
+    }
+}
+
+/// One account. Cheap to clone; all clones are the same account.
+#[derive(Clone)]
+pub struct Account {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    home: Home,
+    shared: Arc<Shared>,
+    life: Mutex<Life>,
+    /// One start at a time.
+    starting: tokio::sync::Mutex<()>,
+}
+
+struct Life {
+    connection: Connection,
+    state: State,
+    /// Whether the app wants it to be online.
+    wanted: bool,
+}
+
+enum State {
+    Running(mpsc::UnboundedSender<Request>),
+    /// Not started yet, or not possible for this reason.
+    Stopped(Option<Error>),
+    Suspended,
+    Closed,
+}
+
+/// What a page of older messages brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Older {
+    /// How many messages are new on this device.
+    pub added: u32,
+    /// Nothing older is on the server.
+    pub complete: bool,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Account").field(&self.inner.home.jid).finish()
+    }
+}
+
+impl Account {
+    pub(crate) fn new(home: Home, connection: Connection) -> Self {
+        let shared = Arc::new(Shared::new(home.dir.join("account.db")));
+        let life = Life { connection, state: State::Stopped(None), wanted: false };
+        Self {
+            inner: Arc::new(Inner {
+                home,
+                shared,
+                life: Mutex::new(life),
+                starting: tokio::sync::Mutex::default(),
+            }),
+        }
+    }
+
+    /// Whose account it is.
+    pub fn jid(&self) -> &Address {
+        &self.inner.home.jid
+    }
+
+    /// How it is doing.
+    pub fn status(&self) -> Status {
+        self.inner.shared.status.borrow().clone()
+    }
+
+    /// Waits until the status is another than this one, and returns it. Nothing in between is promised to be seen.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn status_after(&self, seen: &Status) -> Result<Status, Error> {
+        let mut status = self.inner.shared.status.subscribe();
+        let changed = status.wait_for(|status| status != seen).await.map_err(|_| Error::Closed)?;
+        Ok(changed.clone())
+    }
+
+    /// What happens from now on, in order.
+    pub fn events(&self) -> Events {
+        self.inner.shared.listen()
+    }
+
+    /// Connects with this password, keeps it in the encrypted database, and stays connected from then on. Returns when
+    /// online.
+    ///
+    /// # Errors
+    /// [`Error::WrongPassword`], [`Error::Untrusted`], [`Error::NotFound`], [`Error::ServerRefused`], [`Error::Offline`]
+    /// where there is no connection; in the last case, and only there, it goes on trying.
+    pub async fn sign_in(&self, password: &str) -> Result<(), Error> {
+        self.life().wanted = true;
+        self.done(Command::SignIn { password: Some(password.to_owned()) }).await
+    }
+
+    /// Connects as signed in before and stays connected. Returns at once: the status tells how it goes.
+    ///
+    /// # Errors
+    /// Where the account could not be opened.
+    pub async fn connect(&self) -> Result<(), Error> {
+        self.life().wanted = true;
+        self.done(Command::Connect).await
+    }
+
+    /// Closes the session on the server and stays offline.
+    ///
+    /// # Errors
+    /// Where the account could not be opened.
+    pub async fn disconnect(&self) -> Result<(), Error> {
+        self.life().wanted = false;
+        self.done(Command::Disconnect).await
+    }
+
+    /// Sends a text. Returns when it is durable: how far it comes is the [`crate::SendState`] of its item. The same id
+    /// again is the same message, so a call that was cancelled or killed can be repeated.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] where the id is no UUID, or the text is empty or larger than 200 KiB;
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn send(&self, id: ItemId, to: &Address, text: &str) -> Result<ItemId, Error> {
+        match self.ask(Command::Send { id, to: to.clone(), text: text.to_owned() }).await? {
+            Reply::Sent { id } => Ok(id),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Everything in this conversation was seen. Tells the contact, if they asked and may know (XEP-0333).
+    ///
+    /// # Errors
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn mark_read(&self, with: &Address) -> Result<(), Error> {
+        self.done(Command::MarkRead { with: with.clone() }).await
+    }
+
+    /// Tells a contact that we are typing, or no longer (XEP-0085). Not kept, not repeated.
+    ///
+    /// # Errors
+    /// [`Error::Offline`].
+    pub async fn set_chat_state(&self, with: &Address, state: ChatState) -> Result<(), Error> {
+        self.done(Command::SetChatState { with: with.clone(), state }).await
+    }
+
+    /// Fetches older messages from the server's archive (XEP-0313), up to `limit` of them, 1 to 500.
+    ///
+    /// # Errors
+    /// [`Error::Offline`], [`Error::ServerRefused`].
+    pub async fn fetch_older(&self, with: &Address, limit: u32) -> Result<Older, Error> {
+        match self.ask(Command::Older { with: with.clone(), limit: limit.clamp(1, 500) }).await? {
+            Reply::Older { added, complete } => Ok(Older { added, complete }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Adds or renames a contact and asks to see their presence (RFC 6121 §2.3, §3.1).
+    ///
+    /// # Errors
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn add_contact(&self, jid: &Address, name: Option<&str>) -> Result<(), Error> {
+        self.done(Command::AddContact { jid: jid.clone(), name: name.map(str::to_owned) }).await
+    }
+
+    /// Removes a contact (RFC 6121 §2.5). The messages stay.
+    ///
+    /// # Errors
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn remove_contact(&self, jid: &Address) -> Result<(), Error> {
+        self.done(Command::RemoveContact { jid: jid.clone() }).await
+    }
+
+    /// Lets a contact see our presence (RFC 6121 §3.1.4).
+    ///
+    /// # Errors
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn accept_contact(&self, jid: &Address) -> Result<(), Error> {
+        self.done(Command::Accept { jid: jid.clone() }).await
+    }
+
+    /// Sends a stanza as it is: one well-formed `message`, `presence` or `iq`. It is counted, kept and resent like any
+    /// other of ours.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] where it is not.
+    pub async fn send_raw(&self, xml: &str) -> Result<(), Error> {
+        self.done(Command::Raw { xml: xml.to_owned() }).await
+    }
+
+    /// Returns when caught up: no gap open since the first sign-in, and nothing waiting to be sent.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`], or [`Error::Offline`] where there was no connection at the end of the time.
+    pub async fn sync(&self, timeout: Duration) -> Result<(), Error> {
+        self.done(Command::Sync { timeout: timeout.as_millis() as u64 }).await
+    }
+
+    /// A conversation's newest `limit` messages, and all that come.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn timeline(&self, with: &Address, limit: u32) -> Result<Timeline, Error> {
+        Timeline::open(self.clone(), Arc::clone(&self.inner.shared), with.clone(), limit)
+    }
+
+    /// All conversations, the newest first.
+    pub fn conversations(&self) -> ConversationList {
+        ConversationList::new(Arc::clone(&self.inner.shared))
+    }
+
+    /// The roster, and who asks to be in it.
+    pub fn contacts(&self) -> ContactList {
+        ContactList::new(Arc::clone(&self.inner.shared))
+    }
+
+    /// As [`crate::Client::suspend`], for this account only. Gives up waiting after `within`.
+    pub async fn suspend(&self, within: Duration) {
+        let _ = tokio::time::timeout(within, self.stop(false)).await;
+    }
+
+    /// As [`crate::Client::resume`], for this account only.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened.
+    pub async fn resume(&self) -> Result<(), Error> {
+        {
+            let mut life = self.life();
+            if matches!(life.state, State::Suspended) {
+                life.state = State::Stopped(None);
+            }
+        }
+        self.start().await?;
+        if self.life().wanted { self.connect().await } else { Ok(()) }
+    }
+
+    pub(crate) fn network_changed(&self, available: bool) {
+        self.tell(Request::Network(available));
+    }
+
+    pub(crate) fn set_foreground(&self, foreground: bool) {
+        self.tell(Request::Foreground(foreground));
+    }
+
+    pub(crate) async fn close(&self) {
+        self.stop(true).await;
+    }
+
+    pub(crate) fn home(&self) -> &Home {
+        &self.inner.home
+    }
+
+    pub(crate) fn connection(&self) -> Connection {
+        self.life().connection.clone()
+    }
+
+    /// Asks the thread to end. What is returned waits until it has.
+    pub(crate) fn stop(&self, for_good: bool) -> impl Future<Output = ()> + Send + use<> {
+        let stopped = {
+            let mut life = self.life();
+            let next = if for_good || matches!(life.state, State::Closed) {
+                State::Closed
+            } else {
+                State::Suspended
+            };
+            match std::mem::replace(&mut life.state, next) {
+                State::Running(requests) => {
+                    let (reply, stopped) = oneshot::channel();
+                    requests.send(Request::Stop(reply)).ok().map(|()| stopped)
+                }
+                _ => None,
+            }
+        };
+        let shared = Arc::clone(&self.inner.shared);
+        async move {
+            if let Some(stopped) = stopped {
+                let _ = stopped.await;
+            }
+            shared.close_reader(for_good);
+        }
+    }
+
+    /// Opens the file and starts the thread, unless it runs.
+    pub(crate) async fn start(&self) -> Result<(), Error> {
+        self.start_thread(None).await
+    }
+
+    /// Likewise, connecting this way from now on.
+    pub(crate) async fn start_with(&self, connection: Connection) -> Result<(), Error> {
+        if matches!(self.life().state, State::Running(_)) && self.connection() != connection {
+            self.stop(false).await;
+            self.life().state = State::Stopped(None);
+        }
+        self.start_thread(Some(connection)).await
+    }
+
+    async fn start_thread(&self, connection: Option<Connection>) -> Result<(), Error> {
+        let _one_at_a_time = self.inner.starting.lock().await;
+        match &self.life().state {
+            State::Running(_) => return Ok(()),
+            State::Suspended => return Err(Error::Suspended),
+            State::Closed => return Err(Error::Closed),
+            State::Stopped(_) => {}
+        }
+        let (requests, incoming) = mpsc::unbounded_channel();
+        let (opened, opening) = oneshot::channel();
+        let inner = Arc::clone(&self.inner);
+        let spawned = thread::Builder::new().name("whimbrel".into()).spawn(move || {
+            match open(&inner, connection) {
+                Ok((engine, route, connection)) => {
+                    let shared = Arc::clone(&inner.shared);
+                    let domain = inner.home.jid.domain().to_string();
+                    let _ = opened.send(Ok(connection));
+                    // From here on the thread keeps nothing of the handle: when all handles are gone, it ends.
+                    drop(inner);
+                    Driver { engine, route, domain, shared, requests: incoming }.run_to_end();
+                }
+                Err(error) => drop(opened.send(Err(error))),
+            }
+        });
+        let result = match spawned {
+            Ok(_) => opening
+                .await
+                .unwrap_or_else(|_| Err(Error::Bug { report: "the account's thread died".into() })),
+            Err(error) => Err(Error::Bug { report: error.to_string() }),
+        };
+        let mut life = self.life();
+        match result {
+            Ok(connection) => {
+                life.connection = connection;
+                life.state = State::Running(requests);
+                Ok(())
+            }
+            Err(error) => {
+                life.state = State::Stopped(Some(error.clone()));
+                drop(life);
+                let detail = error.to_string();
+                let status = Status::Offline { reason: Some(error.clone()), detail, next_attempt: None };
+                self.inner.shared.set_status(status);
+                Err(error)
+            }
+        }
+    }
+
+    async fn done(&self, command: Command) -> Result<(), Error> {
+        self.ask(command).await.map(|_| ())
+    }
+
+    async fn ask(&self, command: Command) -> Result<Reply, Error> {
+        let failed = matches!(self.life().state, State::Stopped(_));
+        if failed {
+            self.start().await?;
+        }
+        let answer = {
+            let life = self.life();
+            let requests = match &life.state {
+                State::Running(requests) => requests,
+                State::Suspended => return Err(Error::Suspended),
+                State::Closed => return Err(Error::Closed),
+                State::Stopped(why) => return Err(why.clone().unwrap_or(Error::Suspended)),
+            };
+            let (reply, answer) = oneshot::channel();
+            requests.send(Request::Command(command, reply)).map_err(|_| died())?;
+            answer
+        };
+        answer.await.unwrap_or_else(|_| Err(died()))
+    }
+
+    fn tell(&self, request: Request) {
+        if let State::Running(requests) = &self.life().state {
+            let _ = requests.send(request);
+        }
+    }
+
+    fn life(&self) -> MutexGuard<'_, Life> {
+        self.inner.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// On the account's own thread: opening may wait for the vault, the disk and the cipher.
+fn open(inner: &Inner, connection: Option<Connection>) -> Result<(Engine, Route, Connection), Error> {
+    let home = &inner.home;
+    let path = home.dir.join("account.db");
+    let secret = client::secret(&*home.vault, &home.entry(), &path)?;
+    let file = store::open(&path, &secret).map_err(|error| error.to_api())?;
+    let (connection, changed) = match (store::account(&file).map_err(|error| error.to_api())?, connection) {
+        (Some(_), None) => {
+            let kept = store::connection(&file).map_err(|error| error.to_api())?;
+            (serde_json::from_str(&kept).map_err(|error| Error::Bug { report: error.to_string() })?, false)
+        }
+        (Some(_), Some(connection)) => (connection, true),
+        (None, connection) => {
+            let connection = connection.unwrap_or_default();
+            let now = crate::shared::wall_clock();
+            store::create_account(&file, &home.jid, Uuid::new_v4(), now).map_err(|error| error.to_api())?;
+            (connection, true)
+        }
+    };
+    if changed {
+        let text =
+            serde_json::to_string(&connection).map_err(|error| Error::Bug { report: error.to_string() })?;
+        let settings = store::Settings {
+            resource: connection.resource.as_deref(),
+            allow_plain: connection.allow_plain,
+            connection: &text,
+        };
+        store::configure(&file, &settings).map_err(|error| error.to_api())?;
+    }
+    let route = Route::new(&connection)?;
+    let config =
+        Config { software: home.options.software.clone(), raw: home.options.raw, page: home.options.page };
+    let engine = Engine::load(file, config).map_err(|error| error.to_api())?;
+    inner.shared.open_reader(secret);
+    Ok((engine, route, connection))
+}
+
+fn unexpected(reply: &Reply) -> Error {
+    Error::Bug { report: format!("an unexpected reply: {reply:?}") }
+}
+
+fn died() -> Error {
+    Error::Bug { report: "the account's thread is gone".into() }
+}
+
+/// What happens to an account, in order. A listener that falls too far behind misses some, and is told how many.
+#[derive(Debug)]
+pub struct Events {
+    pub(crate) receiver: mpsc::Receiver<Event>,
+    pub(crate) missed: Arc<std::sync::atomic::AtomicU64>,
+}
+
+impl Events {
+    /// The next one, or nothing when the account is gone.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.receiver.recv().await
+    }
+
+    /// How many were dropped because this listener was too slow, since the last call.
+    pub fn missed(&self) -> u64 {
+        self.missed.swap(0, std::sync::atomic::Ordering::Relaxed)
+    }
+}
