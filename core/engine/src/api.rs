@@ -215,6 +215,12 @@ impl Error {
     }
 }
 
+impl From<jid::Error> for Error {
+    fn from(error: jid::Error) -> Self {
+        Self::InvalidInput { what: format!("not an address: {error}") }
+    }
+}
+
 /// Why a database file cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {

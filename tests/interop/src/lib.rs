@@ -1,1 +1,34 @@
-//! To come.
+//! Real servers, bad links and the console as a process: what the tests against the real world stand on.
+//!
+//! Nothing here depends on the crates it tests. The core is driven from outside, as an app's user would see it: through
+//! the console's lines of JSON, over a TCP link that we can cut, against a server that somebody else wrote. So a figure
+//! taken here (a lost message, a round trip) was not counted by the thing it is about.
+//!
+//! - [`Root`]: a Debian tree in the cache directory, with the servers in it.
+//! - [`Server`]: Prosody 13, Prosody 0.12 or ejabberd, in a directory and on ports of its own.
+//! - [`Link`]: the wire between a phone and the server, which can be cut, stalled, slowed and counted.
+//! - [`Console`]: one phone: the console example, as a process that can be killed.
+//!
+//! Whatever is started here ends with the [`Server`] or [`Console`] that holds it, and at the latest with the process that
+//! started it, even if that is killed.
+
+mod console;
+mod error;
+pub mod flights;
+mod link;
+mod ports;
+mod process;
+mod root;
+mod scratch;
+mod server;
+
+pub use console::{Console, Event, Phone, console_binary};
+pub use error::Error;
+pub use link::{Connection, InFlight, Link};
+pub use process::{leashed, run_to_end, spawn};
+pub use root::{Release, Root, cache_dir, found, host_prosody, remove_all};
+pub use scratch::Scratch;
+pub use server::{Kind, Options, Server};
+
+/// Result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;

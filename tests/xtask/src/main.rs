@@ -1,1 +1,59 @@
-fn main(){}
+//! `cargo xtask`: what one does to this repository, as commands that need nothing but Rust, and root for the servers.
+//!
+//! Each module is one command. They install what they miss from the distribution's own packages and say so; where they
+//! cannot, they say what to do. What a command measures it also prints as JSON (`--json`).
+
+mod bindings;
+mod cargo;
+mod demo;
+mod host;
+mod servers;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// An error of a command is a sentence for whoever typed it.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Builds, tests and shows Whimbrel")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything, against real servers too; prints the minutes of each phase
+    Test(test::Arguments),
+    /// Two phones talk over links that are cut every few seconds, and one of them is killed; prints what was lost
+    Demo(demo::Arguments),
+    /// The servers that the tests use
+    Servers(servers::Arguments),
+    /// Builds and tests the bindings
+    Bindings(bindings::Arguments),
+    /// The documentation of the workspace, without a warning
+    Doc,
+    /// Licences and sources of all dependencies; installs cargo-deny if need be, which takes minutes
+    Deny,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Servers(arguments) => servers::run(&arguments),
+        Command::Bindings(arguments) => bindings::run(&arguments),
+        Command::Doc => cargo::doc(),
+        Command::Deny => cargo::deny(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
