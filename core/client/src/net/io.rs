@@ -1,9 +1,12 @@
 //! An open connection with its buffers, driven by one task.
 //!
-//! Writing never waits: bytes go into a buffer, and whoever waits for something to read also drives the writing. All that
-//! was put there between two waits leaves as one write.
+//! Writing never waits: bytes go into a buffer, and whoever waits for something to read also drives the writing. What was
+//! put there between two waits leaves together, in TLS records that hold whole stanzas. A link that is cut then leaves no
+//! half of a stanza at the server: Prosody 13.0 reads a resumed stream with the parser of the one that was cut, and half a
+//! stanza there makes it refuse or swallow everything that follows.
 
 use std::{
+    collections::VecDeque,
     future::poll_fn,
     io::{self, IoSlice},
     pin::Pin,
@@ -13,12 +16,14 @@ use std::{
 
 use bytes::{Buf, BytesMut};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::client::TlsStream;
 
 const READ: usize = 64 * 1024;
+/// The most that one TLS record holds (RFC 8446 §5.1).
+const RECORD: usize = 16 * 1024;
 
 /// A connection, encrypted or not yet.
 #[derive(Debug)]
@@ -83,6 +88,8 @@ impl AsyncWrite for Stream {
 pub(crate) struct Wire {
     pub(crate) stream: Stream,
     out: BytesMut,
+    /// The lengths of what was queued, which add up to `out`.
+    lengths: VecDeque<usize>,
     unflushed: bool,
     hurry: bool,
     buffer: Vec<u8>,
@@ -90,12 +97,13 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream, out: BytesMut::new(), unflushed: false, hurry: false, buffer: vec![0; READ] }
+        Self { stream, out: BytesMut::new(), lengths: VecDeque::new(), unflushed: false, hurry: false, buffer: vec![0; READ] }
     }
 
-    /// Puts bytes into the write buffer.
+    /// Puts whole stanzas, or a stream header, into the write buffer.
     pub(crate) fn queue(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
+        self.lengths.push_back(bytes.len());
     }
 
     /// Acknowledge TCP segments at once: page by page, a delayed ACK costs more than the page.
@@ -133,34 +141,71 @@ impl Wire {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        while !self.out.is_empty() {
-            match Pin::new(&mut self.stream).poll_write(cx, &self.out) {
-                Poll::Ready(Ok(count)) => {
-                    self.out.advance(count);
-                    self.unflushed = true;
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => break,
-            }
-        }
-        if self.unflushed {
-            match Pin::new(&mut self.stream).poll_flush(cx) {
-                Poll::Ready(Ok(())) => self.unflushed = false,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {}
-            }
-        }
+        self.poll_write(cx)?;
         let mut buffer = ReadBuf::new(&mut self.buffer);
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
         Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    /// Writes what is queued, as far as it goes.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        loop {
+            if self.unflushed {
+                match Pin::new(&mut self.stream).poll_flush(cx) {
+                    Poll::Ready(result) => result?,
+                    Poll::Pending => return Ok(()),
+                }
+                self.unflushed = false;
+            }
+            let record = self.next_record();
+            if record == 0 {
+                return Ok(());
+            }
+            match Pin::new(&mut self.stream).poll_write(cx, &self.out[..record]) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(written) => self.written(written?),
+                Poll::Pending => return Ok(()),
+            }
+        }
+    }
+
+    /// The length of what fits whole into one TLS record.
+    fn next_record(&self) -> usize {
+        let mut size = 0;
+        for length in &self.lengths {
+            if size > 0 && size + length > RECORD {
+                break;
+            }
+            size += length;
+        }
+        size
+    }
+
+    fn written(&mut self, count: usize) {
+        self.out.advance(count);
+        self.unflushed = true;
+        let mut left = count;
+        while left > 0 {
+            let Some(length) = self.lengths.front_mut() else { return };
+            if *length > left {
+                *length -= left;
+                return;
+            }
+            left -= *length;
+            self.lengths.pop_front();
+        }
     }
 
     /// Writes what is queued and closes TCP. What the server still sends is read and dropped, or else the kernel would reset
     /// the connection and our last bytes with it.
     pub(crate) async fn hang_up(mut self) {
         let work = async {
-            self.stream.write_all(&self.out).await?;
-            self.stream.flush().await?;
+            poll_fn(|cx| match self.poll_write(cx) {
+                Ok(()) if self.out.is_empty() && !self.unflushed => Poll::Ready(Ok(())),
+                Ok(()) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(error)),
+            })
+            .await?;
             socket2::SockRef::from(self.stream.tcp()).shutdown(std::net::Shutdown::Write)?;
             while self.stream.read(&mut self.buffer).await? > 0 {}
             io::Result::Ok(())

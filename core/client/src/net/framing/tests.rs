@@ -558,29 +558,3 @@ fn a_restarted_stream_begins_with_a_header_of_its_own() {
     let sasl2 = "<success xmlns='urn:xmpp:sasl:2'/><stream:features/>";
     assert_eq!(feed(&mut framer, sasl2).len(), 2, "SASL2 goes on in the same stream");
 }
-
-/// `cargo test --release -p whimbrel --lib -- --ignored --nocapture framing_cost`
-#[test]
-#[ignore = "prints a measurement"]
-fn framing_cost() {
-    let page = ARCHIVED.repeat(1_000);
-    let mut framer = open();
-    let mut frames = Vec::with_capacity(1_000);
-    for (what, step) in [("16 kB pieces", 16_384), ("pieces of 100 bytes", 100), ("single bytes", 1)] {
-        let mut best = std::time::Duration::MAX;
-        for _ in 0..20 {
-            let begun = std::time::Instant::now();
-            for piece in page.as_bytes().chunks(step) {
-                framer.feed(piece, &mut frames).unwrap();
-            }
-            best = best.min(begun.elapsed());
-            assert_eq!(frames.len(), 1_000);
-            frames.clear();
-        }
-        println!("{what}: {:?} for a stanza of {} bytes", best / 1_000, ARCHIVED.len());
-    }
-    let entities = format!("<message><body>{}</body></message>", "&lt;x&amp;".repeat(50)).repeat(100);
-    let begun = std::time::Instant::now();
-    framer.feed(entities.as_bytes(), &mut frames).unwrap();
-    println!("100 references: {:?} a stanza", begun.elapsed() / 100);
-}
