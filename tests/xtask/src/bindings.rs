@@ -9,7 +9,7 @@ use std::{
     collections::BTreeSet,
     env::{
         self,
-        consts::{DLL_PREFIX, DLL_SUFFIX},
+        consts::{DLL_PREFIX, DLL_SUFFIX, EXE_SUFFIX},
     },
     ffi::OsString,
     fs,
@@ -138,9 +138,11 @@ fn generate(language: &str, library: &Path, out: &Path) -> Result<()> {
     if out.exists() {
         fs::remove_dir_all(out)?;
     }
-    let mut bindgen: Command = cargo::command(&["run", "-q", "-p", "bindgen", "--", language]);
-    bindgen.arg(library).arg("bindings/ffi").arg(out);
-    cargo::run(&mut bindgen)
+    // `--workspace`, or its dependencies would have other features than when everything is built, and the generator, which
+    // takes a minute to compile, would be compiled twice.
+    cargo::run(&mut cargo::command(&["build", "-q", "--workspace", "--bin", "bindgen"]))?;
+    let mut bindgen = Command::new(target().join(format!("debug/bindgen{EXE_SUFFIX}")));
+    cargo::run(bindgen.arg(language).arg(library).arg(cargo::workspace().join("bindings/ffi")).arg(out))
 }
 
 fn target() -> PathBuf {
