@@ -53,7 +53,7 @@ impl Account {
             allow_plain: self.allow_plain,
             offer: self.login.offer.clone(),
         };
-        let step = Negotiation::start(login, tls, cx.rng);
+        let step = Negotiation::start(login, tls);
         self.negotiated_step(cx, link, step)
     }
 
@@ -106,6 +106,11 @@ impl Account {
             Failure::Refused { condition, text } => (api::Error::ServerRefused { condition, text }, true),
             Failure::Nonsense(what) => {
                 (api::Error::ServerRefused { condition: "nonsense".into(), text: Some(what) }, true)
+            }
+            Failure::OtherSession(what) => {
+                self.session.sm = None;
+                self.session.dirty = true;
+                (api::Error::ServerRefused { condition: "other-session".into(), text: Some(what) }, true)
             }
         };
         self.went_offline(cx, Some(error), detail, retry);

@@ -99,7 +99,9 @@ fn connect(path: &Path, secret: &Secret, flags: OpenFlags) -> Result<Connection>
         Ok(_) => {}
         Err(error) => {
             return Err(match error.sqlite_error_code() {
-                Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::Unknown) => unusable(Unusable::WrongKey),
+                Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::Unknown) => {
+                    unusable(Unusable::WrongKey)
+                }
                 _ => error.into(),
             });
         }
