@@ -34,7 +34,8 @@ CREATE TABLE session (
     careful       INTEGER NOT NULL DEFAULT 0, -- 1: one row of ours in flight at a time (STREAM 13)
     check_after   TEXT,                       -- the last id covered before the first unchecked resumption (STREAM 11)
     check_position INTEGER,                   -- where it stands; NULL: nothing is unchecked
-    checked_at    INTEGER NOT NULL DEFAULT 0  -- when the archive was last asked for what was dropped
+    checked_at    INTEGER NOT NULL DEFAULT 0, -- when the archive was last asked for what was dropped
+    choked_at     INTEGER                     -- how much was handled when something unreadable ended the stream (STREAM 21)
 ) STRICT;
 
 -- Every counted stanza of ours, from the command to the server's ack. `number` NULL: waiting.

@@ -106,6 +106,8 @@ pub(crate) struct Session {
     /// What a resumption may have lost (STREAM 11).
     pub(crate) unchecked: Option<Unchecked>,
     pub(crate) checked_at: i64,
+    /// How much was handled when something unreadable ended the stream (STREAM 21).
+    pub(crate) choked_at: Option<u64>,
     pub(crate) dirty: bool,
 }
 
@@ -242,7 +244,7 @@ impl Account {
             },
         )?;
         let (jid_full, sm, mut session) = connection.query_row(
-            "SELECT jid, sm, next_position, seen_at, careful, check_after, check_position, checked_at FROM session",
+            "SELECT jid, sm, next_position, seen_at, careful, check_after, check_position, checked_at, choked_at FROM session",
             [],
             |row| {
                 let check: Option<i64> = row.get(6)?;
@@ -253,6 +255,7 @@ impl Account {
                     careful: row.get(4)?,
                     unchecked: check.map(|position| Unchecked { after, position }),
                     checked_at: row.get(7)?,
+                    choked_at: row.get::<_, Option<i64>>(8)?.map(|handled| handled as u64),
                     ..Session::default()
                 };
                 Ok((row.get::<_, Option<String>>(0)?, row.get::<_, Option<String>>(1)?, session))
@@ -501,7 +504,7 @@ impl Account {
             cx.tx
                 .prepare_cached(
                     "UPDATE session SET jid = ?1, sm = ?2, next_position = ?3, seen_at = ?4, careful = ?5,
-                     check_after = ?6, check_position = ?7, checked_at = ?8",
+                     check_after = ?6, check_position = ?7, checked_at = ?8, choked_at = ?9",
                 )?
                 .execute(params![
                     session.jid.as_ref().map(|jid| jid.as_str()),
@@ -512,6 +515,7 @@ impl Account {
                     session.unchecked.as_ref().and_then(|unchecked| unchecked.after.as_deref()),
                     session.unchecked.as_ref().map(|unchecked| unchecked.position),
                     session.checked_at,
+                    session.choked_at.map(|handled| handled as i64),
                 ])?;
         }
         Ok(())

@@ -321,10 +321,8 @@ impl Account {
         query.last_at = at.or(query.last_at);
         let Some(message) = result.message else { return Ok(()) };
         let view = MessageView::read(message);
-        let from = view.from.and_then(address::parse);
-        let ours = from.as_ref().is_some_and(|from| from.to_bare() == self.jid);
         if let Aim::Doubt { .. } = query.aim {
-            if let (true, Some(id)) = (ours, view.origin_id.or(view.id)) {
+            if let (true, Some(id)) = (self.is_from_us(&view), view.origin_id.or(view.id)) {
                 self.found_in_archive(cx, id)?;
             }
             return Ok(());
@@ -336,10 +334,11 @@ impl Account {
             Stored::New(_) => {
                 query.cursor = position;
                 query.added += 1;
-                if let (Aim::Fill { .. } | Aim::Check { .. }, false, Some(from), Some(id)) =
-                    (&query.aim, ours, from, view.id)
-                    && view.wants_receipt
+                if let (Aim::Fill { .. } | Aim::Check { .. }, true, Some(id)) =
+                    (&query.aim, view.wants_receipt, view.id)
                     && cx.now.wall.saturating_sub(at) <= RECEIPT
+                    && let Some(from) = view.from.and_then(address::parse)
+                    && from.to_bare() != self.jid
                     && self.sees_our_presence(cx, &from.to_bare())?
                 {
                     query.receipts.push((from.to_string(), id.to_owned()));
@@ -366,7 +365,9 @@ impl Account {
                 query.cursor = standing;
             }
         }
-        if let (true, Some(id)) = (ours, view.received) {
+        if let Some(id) = view.received.filter(|_| !query.receipts.is_empty())
+            && self.is_from_us(&view)
+        {
             // Another device of ours has answered for us.
             query.receipts.retain(|(_, due)| due != id);
         }

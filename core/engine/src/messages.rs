@@ -70,7 +70,7 @@ impl Account {
                 return Ok(());
             }
             let inner = MessageView::read(carbon.message);
-            let ours = inner.from.and_then(address::parse).is_some_and(|from| from.to_bare() == self.jid);
+            let ours = self.is_from_us(&inner);
             if carbon.sent != ours || matches!(inner.kind, Kind::Groupchat | Kind::Error) {
                 return Ok(());
             }
@@ -89,6 +89,11 @@ impl Account {
                 || address::parse(from)
                     .is_some_and(|from| from.is_bare() && from.as_str() == self.jid.as_str())
         })
+    }
+
+    /// Whether one of our own devices wrote it.
+    pub(crate) fn is_from_us(&self, view: &MessageView<'_>) -> bool {
+        view.from.and_then(address::parse).is_some_and(|from| from.to_bare() == self.jid)
     }
 
     /// Everything that a one-to-one message can do.
@@ -291,12 +296,14 @@ impl Account {
         Ok(())
     }
 
+    // CROSS JOIN is an order to SQLite: by the name first. By the conversation it would read all of its messages.
+
     /// A receipt or marker from the peer that the message went to; of anybody else's it is nothing.
     fn confirmed(&self, cx: &mut Cx<'_>, peer: &BareJid, id: &str, state: &SendState) -> Result<()> {
         let found: Option<(i64, i64, i64)> = cx
             .tx
             .prepare_cached(
-                "SELECT m.id, m.position, m.conversation FROM conversation AS c JOIN message AS m ON m.conversation = c.id
+                "SELECT m.id, m.position, m.conversation FROM message AS m CROSS JOIN conversation AS c ON c.id = m.conversation
                  WHERE m.id IN (SELECT id FROM message WHERE name = ?1 UNION ALL SELECT id FROM message WHERE stanza_id = ?1)
                  AND m.mine = 1 AND c.jid = ?2",
             )?
@@ -323,7 +330,7 @@ impl Account {
         let found: Option<i64> = cx
             .tx
             .prepare_cached(
-                "SELECT m.id FROM message AS m JOIN conversation AS c ON c.id = m.conversation
+                "SELECT m.id FROM message AS m CROSS JOIN conversation AS c ON c.id = m.conversation
                  WHERE m.name = ?1 AND m.mine = 1 AND m.state < 3 AND c.jid = ?2",
             )?
             .query_row(params![id, peer.as_str()], |row| row.get(0))
@@ -352,7 +359,7 @@ impl Account {
         let position: Option<i64> = cx
             .tx
             .prepare_cached(
-                "SELECT m.position FROM conversation AS c JOIN message AS m ON m.conversation = c.id
+                "SELECT m.position FROM message AS m CROSS JOIN conversation AS c ON c.id = m.conversation
                  WHERE m.id IN (SELECT id FROM message WHERE name = ?1 UNION ALL SELECT id FROM message WHERE stanza_id = ?1)
                  AND m.mine = 0 AND c.jid = ?2",
             )?

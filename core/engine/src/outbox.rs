@@ -138,9 +138,7 @@ impl Account {
         let mut sent = self.resend(cx)?;
         let (mut count, mut size): (u64, u64) = cx
             .tx
-            .prepare_cached(
-                "SELECT count(*), coalesce(sum(length(bytes)), 0) FROM outbox WHERE number IS NOT NULL",
-            )?
+            .prepare_cached("SELECT count(*), coalesce(sum(length(bytes)), 0) FROM outbox WHERE number > 0")?
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let most = if self.session.careful { 1 } else { IN_FLIGHT };
         while count < most && size < IN_FLIGHT_BYTES {

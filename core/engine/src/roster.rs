@@ -110,7 +110,15 @@ impl Account {
             return Ok(());
         }
         if self.sees_our_presence(cx, &from)? {
-            // RFC 6121 §3.1.3: they forgot; say it again.
+            // RFC 6121 §3.1.3: they forgot; say it again, unless it is about to be said.
+            let said: bool = cx.tx.query_row(
+                "SELECT EXISTS (SELECT 1 FROM outbox WHERE kind = 1 AND peer = ?1 AND instr(bytes, 'subscribed'))",
+                params![from.as_str()],
+                |row| row.get(0),
+            )?;
+            if said {
+                return Ok(());
+            }
             return self.answer_subscription(cx, &from, "subscribed");
         }
         let added = cx.tx.execute(

@@ -177,8 +177,9 @@ impl Account {
                     Some(enabled) => StreamManagement::new(enabled.id),
                     None => StreamManagement::pinged(),
                 });
-                // The catch-up of a new session is a check of its own.
-                self.session.checked_at = cx.now.wall;
+                // The catch-up of a new session is a check of its own, but for what an earlier one left unchecked.
+                self.session.checked_at = if self.session.unchecked.is_some() { 0 } else { cx.now.wall };
+                self.session.choked_at = None;
                 cx.tx.execute("DELETE FROM presence", [])?;
                 self.bound_anew(cx)?;
                 self.greet(cx, negotiated.carbons)?;
@@ -308,6 +309,15 @@ impl Account {
                 );
             }
             LinkFailure::Nonsense(detail) => {
+                // STREAM 21: the second time behind the same stanza it would come again with every resumption.
+                let handled = self.session.sm.as_ref().map(StreamManagement::handled_in_all);
+                if self.online().is_some() && handled.is_some() {
+                    if self.session.choked_at == handled {
+                        self.session.sm = None;
+                    }
+                    self.session.choked_at = handled;
+                    self.session.dirty = true;
+                }
                 let error = api::Error::ServerRefused {
                     condition: "not-well-formed".into(),
                     text: Some(detail.clone()),

@@ -20,8 +20,10 @@ use crate::{
     input::{Input, Now},
 };
 
-/// How long to wait before a failed world is tried again, in ms.
-const HALT: u64 = 3_000;
+/// How long to wait before a failed world is tried again, in ms: doubled from the first to the last while it stays failed.
+const HALT: (u64, u64) = (3_000, 120_000);
+/// After this long without a failure the world is taken for whole, in ms.
+const WHOLE: u64 = 300_000;
 
 /// An account and the connection that may write to its file.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub struct Engine {
     account: Account,
     generation: i64,
     halted: Option<Halted>,
+    /// Halts in a row, and when the last one ended, mono ms.
+    halts: (u32, u64),
 }
 
 #[derive(Debug)]
@@ -49,7 +53,7 @@ impl Engine {
         let generation = tx.query_row("SELECT generation FROM lease", [], |row| row.get(0))?;
         tx.commit()?;
         let account = Account::load(&connection, config, 0)?;
-        Ok(Self { connection, account, generation, halted: None })
+        Ok(Self { connection, account, generation, halted: None, halts: (0, 0) })
     }
 
     /// Steps over a batch of inputs in one transaction and returns what to do after it.
@@ -179,7 +183,13 @@ impl Engine {
         let until = match error {
             Error::LeaseLost => None,
             Error::World { what: api::Error::DatabaseUnusable { why: api::Unusable::Corrupt }, .. } => None,
-            _ => Some(now.mono + HALT),
+            _ => {
+                let (halts, last) = self.halts;
+                let halts = if now.mono > last + WHOLE { 0 } else { halts };
+                let until = now.mono + HALT.0.saturating_mul(1 << halts.min(16)).min(HALT.1);
+                self.halts = (halts + 1, until);
+                Some(until)
+            }
         };
         let mut effects = self.account.abandon(&why, until.map(|until| now.wall + (until - now.mono) as i64));
         effects.extend(refuse(inputs, &why));

@@ -73,6 +73,11 @@ impl StreamManagement {
         self.handled as u32
     }
 
+    /// How many of the server's stanzas were handled, without the wrap of the wire.
+    pub fn handled_in_all(&self) -> u64 {
+        self.handled
+    }
+
     /// Gives the next stanza of ours its number.
     pub fn number_next(&mut self) -> u64 {
         self.sent += 1;
