@@ -41,6 +41,8 @@ const IDLE_PAGES: u32 = 3;
 /// A message that waited longer in the archive is not worth a receipt any more, in ms.
 const RECEIPT: i64 = 7 * 86_400_000;
 const DAY: i64 = 86_400_000;
+/// How often a doubt is asked about again when the archive does not answer.
+const DOUBT_TRIES: u32 = 2;
 
 /// A query under way, as it is kept in `pending`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -64,6 +66,9 @@ pub(crate) struct Query {
     /// Which page of its question it is, from 0.
     #[serde(default)]
     page: u32,
+    /// How often it was asked before and not answered.
+    #[serde(default)]
+    tries: u32,
     /// Receipts that are due when the page is over: to whom, for which id.
     #[serde(default)]
     receipts: Vec<(String, String)>,
@@ -97,6 +102,7 @@ impl Query {
             seen: 0,
             known: 0,
             page: 0,
+            tries: 0,
             receipts: Vec::new(),
         }
     }
@@ -178,6 +184,18 @@ impl Account {
             }
         }
         cx.touched.all_timelines = true;
+        // What waits to be sent goes out in this session, above the gap; what the archive has already moves back into it.
+        let waiting = cx
+            .tx
+            .prepare_cached(
+                "SELECT m.id, m.conversation FROM outbox AS o JOIN message AS m ON m.id = o.message ORDER BY o.seq",
+            )?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<Vec<(i64, i64)>>>()?;
+        for (message, conversation) in waiting {
+            let position = self.next_position();
+            messages::move_to(cx, message, conversation, position)?;
+        }
         Ok(())
     }
 
@@ -349,20 +367,9 @@ impl Account {
                 query.known += 1;
                 query.cursor = query.cursor.max(standing);
             }
-            // It stands before what the archive has before it: an own message whose ack came early or late.
-            Stored::Known { id, position: standing, .. } if standing < query.cursor => {
+            Stored::Known { id, position: standing, .. } => {
                 query.known += 1;
-                let conversation: i64 = cx.tx.query_row(
-                    "SELECT conversation FROM message WHERE id = ?1",
-                    params![id],
-                    |row| row.get(0),
-                )?;
-                messages::move_to(cx, id, conversation, position)?;
-                query.cursor = position;
-            }
-            Stored::Known { position: standing, .. } => {
-                query.known += 1;
-                query.cursor = standing;
+                query.cursor = self.stand_in_order(cx, id, standing, query.cursor, position)?;
             }
         }
         if let Some(id) = view.received.filter(|_| !query.receipts.is_empty())
@@ -372,6 +379,50 @@ impl Account {
             query.receipts.retain(|(_, due)| due != id);
         }
         Ok(())
+    }
+
+    /// The archive names a message for the first time that was known here without it, most often one of our own whose ack
+    /// came early or late. It stands behind what the archive has before it, and before what the archive has behind it.
+    fn stand_in_order(
+        &self,
+        cx: &mut Cx<'_>,
+        message: i64,
+        standing: i64,
+        cursor: i64,
+        position: i64,
+    ) -> Result<i64> {
+        let conversation: i64 = cx
+            .tx
+            .prepare_cached("SELECT conversation FROM message WHERE id = ?1")?
+            .query_row(params![message], |row| row.get(0))?;
+        if standing > cursor {
+            let others: bool = cx
+                .tx
+                .prepare_cached(
+                    "SELECT EXISTS (SELECT 1 FROM message WHERE conversation = ?1 AND position > ?2 AND position < ?3)",
+                )?
+                .query_row(params![conversation, cursor, standing], |row| row.get(0))?;
+            // Far above it stands beyond a gap that is being filled.
+            if !others && standing - cursor <= STEP {
+                return Ok(standing);
+            }
+            messages::move_to(cx, message, conversation, position)?;
+            return Ok(position);
+        }
+        messages::move_to(cx, message, conversation, position)?;
+        // Those of ours that were sent behind it, and that the archive has not named yet, stay behind it.
+        let behind = cx
+            .tx
+            .prepare_cached(
+                "SELECT id FROM message AS m WHERE conversation = ?1 AND position > ?2 AND position < ?3 AND local_id IS NOT NULL
+                 AND NOT EXISTS (SELECT 1 FROM archived WHERE message = m.id) ORDER BY position, id",
+            )?
+            .query_map(params![conversation, standing, position], |row| row.get(0))?
+            .collect::<rusqlite::Result<Vec<i64>>>()?;
+        for (message, behind) in behind.into_iter().zip(position + 1..) {
+            messages::move_to(cx, message, conversation, behind)?;
+        }
+        Ok(position)
     }
 
     /// Where the next new result stands: a step behind the cursor, but below what stands above the gap.
@@ -496,7 +547,7 @@ impl Account {
         let closed = complete || (above && query.cursor >= high);
         cx.tx.execute(
             "UPDATE gap SET after_id = coalesce(?2, after_id), since = coalesce(?3, since), by_time = CASE WHEN ?2 IS NULL THEN by_time ELSE 0 END,
-             low_position = max(low_position, min(?4, high_position - 1)), done = done + ?5, total = coalesce(total, ?6) WHERE id = ?1",
+             low_position = max(low_position, ?4), high_position = max(high_position, ?4 + 1), done = done + ?5, total = coalesce(total, ?6) WHERE id = ?1",
             params![gap, query.last, query.last_at, query.cursor, query.seen, count],
         )?;
         if let (Some(last), false) = (&query.last, above) {
@@ -635,6 +686,11 @@ impl Account {
             cx.reply(request, Err(api::Error::ServerRefused { condition: condition.to_owned(), text: None }));
         }
         match &query.aim {
+            // A second copy is worse than a minute's delay, but a dead archive must not hold a message back for ever.
+            Aim::Doubt { .. } if condition == "remote-server-timeout" && query.tries < DOUBT_TRIES => {
+                let next = Query::new(query.aim.clone(), 0);
+                self.query(cx, Query { page: query.page, tries: query.tries + 1, ..next })
+            }
             Aim::Doubt { peer, .. } => self.doubts_settled(cx, peer),
             Aim::Fill { gap } if condition == "item-not-found" => {
                 let by_time: Option<bool> = cx

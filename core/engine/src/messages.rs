@@ -207,13 +207,18 @@ impl Account {
                 known_by_name(cx, conversation, name, view.origin_id.is_some(), mine, kept, body)?
         {
             if let Some(id) = archive_id {
-                self.join_archive(cx, known.0, id)?;
+                self.join_archive(cx, known, id)?;
             }
             if mine {
                 self.found_in_archive(cx, name)?;
-                corrected_by_archive(cx, known.0, matches!(source, Source::Archive { .. }))?;
+                corrected_by_archive(cx, known, matches!(source, Source::Archive { .. }))?;
             }
-            return Ok(Stored::Known { id: known.0, position: known.1, archived: false });
+            // It may have moved just now.
+            let position = cx
+                .tx
+                .prepare_cached("SELECT position FROM message WHERE id = ?1")?
+                .query_row(params![known], |row| row.get(0))?;
+            return Ok(Stored::Known { id: known, position, archived: false });
         }
         let (position, at) = match source {
             Source::Archive { position, at, .. } => (position, at),
@@ -463,20 +468,20 @@ fn known_by_name(
     mine: bool,
     kept: bool,
     body: &str,
-) -> Result<Option<(i64, i64)>> {
+) -> Result<Option<i64>> {
     let mut statement = cx.tx.prepare_cached(
-        "SELECT id, position, mine, has_origin, body, local_id FROM message WHERE name = ?1 AND conversation = ?2",
+        "SELECT id, mine, has_origin, body, local_id FROM message WHERE name = ?1 AND conversation = ?2",
     )?;
     let mut rows = statement.query(params![name, conversation])?;
     while let Some(row) = rows.next()? {
-        let (id, position): (i64, i64) = (row.get(0)?, row.get(1)?);
-        let row_mine: bool = row.get(2)?;
+        let id: i64 = row.get(0)?;
+        let row_mine: bool = row.get(1)?;
         if row_mine != mine {
             continue;
         }
-        let has_origin: bool = row.get(3)?;
-        let same_text = row.get_ref(4)?.as_str().is_ok_and(|text| text == body);
-        let local = row.get_ref(5)? != rusqlite::types::ValueRef::Null;
+        let has_origin: bool = row.get(2)?;
+        let same_text = row.get_ref(3)?.as_str().is_ok_and(|text| text == body);
+        let local = row.get_ref(4)? != rusqlite::types::ValueRef::Null;
         let same = if mine && (local || (is_origin && has_origin)) {
             true
         } else if is_origin && has_origin {
@@ -487,7 +492,7 @@ fn known_by_name(
             same_text && kept && !in_archive(cx, id)?
         };
         if same {
-            return Ok(Some((id, position)));
+            return Ok(Some(id));
         }
     }
     Ok(None)

@@ -9,6 +9,7 @@ mod failures;
 mod forgery;
 mod login;
 mod messages;
+mod model;
 mod session;
 
 use std::{cell::Cell, collections::VecDeque, path::PathBuf};
@@ -88,6 +89,8 @@ struct Server {
     archive: Vec<Archived>,
     /// What it grants at most.
     page: usize,
+    /// The `h` that came with the last `<resume/>`.
+    resumed_from: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -135,6 +138,7 @@ impl World {
                 mam: true,
                 archive: Vec::new(),
                 page: 50,
+                resumed_from: 0,
             },
         }
     }
@@ -311,6 +315,7 @@ impl World {
         if self.wrote.front().is_some_and(|element| element.is("resume", ns::SM)) {
             let asked = self.next("resume");
             let (previd, h) = (asked.attr("previd").unwrap(), self.server.h);
+            self.server.resumed_from = asked.attr("h").unwrap().parse().unwrap();
             match resume {
                 Resume::Accept => {
                     self.server.counts = true;
