@@ -96,9 +96,9 @@ impl Model {
         if world.server.sessions == sessions {
             let from = world.server.resumed_from as usize;
             assert!(from <= self.queue.len(), "acknowledged what was never sent");
-            for xml in self.queue[from..].to_vec() {
+            for xml in &self.queue[from..] {
                 if world.link.is_some() {
-                    world.gets(&xml);
+                    world.gets(xml);
                 }
             }
         } else {
