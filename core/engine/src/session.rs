@@ -26,7 +26,7 @@ const LONG_REPLAY: u32 = 50;
 /// Time for one exchange of a login, in ms.
 const LOGIN: u64 = 30_000;
 /// A session that lasted this long was a good one, in ms.
-const SETTLED: u64 = 60_000;
+const SETTLED: u64 = 20_000;
 /// A connection that was usable this long may be tried again at once after a cut, in ms.
 const USABLE: u64 = 1_000;
 
