@@ -300,6 +300,9 @@ fn own_stanza_kills_stream() {
             assert!(texts.len() <= 1, "one at a time: {texts:?}");
             assert!(world.wrote.iter().any(|e| e.name() == "r"), "each with <r/>");
             world.wrote.clear();
+            // Whatever else happens, the next one waits for the ack.
+            world.gets("<presence from='mercutio@verona.lit/x'/>");
+            assert!(texts.is_empty() || world.sent_texts().is_empty());
             world.acknowledge();
             if world.count("SELECT count(*) FROM outbox") == 0 {
                 assert_eq!(ends, 2);
