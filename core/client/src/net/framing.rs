@@ -361,7 +361,7 @@ impl Framer {
         loop {
             // Text between stanzas is an offence or a sign of life, so nothing waits for its end there; and what is drained
             // need not be collected first.
-            self.parser.set_text_buffering(self.open > 0 && self.drained.is_none() && !has_returns);
+            self.parser.set_text_buffering(self.open > 0 && self.drained.is_none());
             match self.parser.parse(&mut rest, false) {
                 Ok(Some(event)) => {
                     self.position += event.metrics().len() as u64;
