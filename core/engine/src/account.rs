@@ -473,7 +473,10 @@ impl Account {
     fn heard(&mut self, now: Now) {
         if let Link::Online(online) = &mut self.link {
             online.heard = now.mono;
-            online.expecting = None;
+            // Behind a resumption the server writes by itself; only its ack shows that it reads.
+            if online.replayed.is_none() {
+                online.expecting = None;
+            }
         }
     }
 
@@ -590,6 +593,12 @@ impl Account {
             Link::Online(online) => match online.expecting {
                 Some(since) if now >= since.max(online.heard) + SILENCE => {
                     let link = online.link;
+                    if online.replayed.is_some() {
+                        // Prosody 13.0 reads a resumed stream with the parser of the one that was cut. Where half a
+                        // stanza was left in it, no resumption of this session will ever be answered.
+                        self.session.sm = None;
+                        self.session.dirty = true;
+                    }
                     cx.out.push(Effect::Hangup { link });
                     self.link_lost(
                         cx,

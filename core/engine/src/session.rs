@@ -241,6 +241,7 @@ impl Account {
     fn replay_ended(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         let Link::Online(online) = &mut self.link else { return Ok(()) };
         let Some(replayed) = online.replayed.take() else { return Ok(()) };
+        online.expecting = None;
         let away = cx.now.wall.abs_diff(online.heard_before);
         if replayed >= LONG_REPLAY || away >= LONG_ABSENCE {
             self.check_for_dropped(cx)?;

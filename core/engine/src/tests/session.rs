@@ -48,6 +48,25 @@ fn resend_is_the_same_bytes_after_a_kill_too() {
 }
 
 #[test]
+fn session_whose_resumption_is_never_acknowledged_is_bound_anew() {
+    let mut world = World::online();
+    world.server.hears = false;
+    world.says("one");
+    world.server.hears = true;
+    world.cut();
+    world.reconnect(Resume::Accept);
+    let resumed = world.server.sessions;
+    // The server goes on writing, and does not understand a word.
+    world.gets(&live(1));
+    world.pass(40_000);
+    world.reconnect(Resume::Accept);
+    world.serve();
+    world.acknowledge();
+    assert_eq!(world.server.sessions, resumed + 1, "resumed again");
+    assert_eq!(world.sent_texts(), ["one"]);
+}
+
+#[test]
 fn message_survives_a_crash_between_receiving_and_acknowledging() {
     let mut world = World::online();
     world.gets(&live(1));
