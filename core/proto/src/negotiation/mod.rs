@@ -816,9 +816,14 @@ fn enabled(element: &Element) -> Enabled {
     Enabled { id: element.attr("id").filter(|_| resumable).map(str::to_owned) }
 }
 
-/// `h` is optional here (XEP-0198 §5), whatever libraries think.
+/// `h` is optional here (XEP-0198 §5), whatever libraries think. Prosody 13.0 wraps the condition into an `<error/>`.
 fn refused(element: &Element) -> Refused {
-    let condition = element.children().next().map_or("undefined-condition", Element::name).to_owned();
+    let condition = element
+        .children()
+        .flat_map(|child| std::iter::once(child).chain(child.children()))
+        .find(|child| child.has_ns(ns::STANZA_ERRORS) && child.name() != "text")
+        .map_or("undefined-condition", Element::name)
+        .to_owned();
     Refused { h: number(element.attr("h")), condition }
 }
 
