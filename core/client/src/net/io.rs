@@ -98,7 +98,14 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream, out: BytesMut::new(), lengths: VecDeque::new(), unflushed: false, hurry: false, buffer: vec![0; READ] }
+        Self {
+            stream,
+            out: BytesMut::new(),
+            lengths: VecDeque::new(),
+            unflushed: false,
+            hurry: false,
+            buffer: vec![0; READ],
+        }
     }
 
     /// Puts whole stanzas, or a stream header, into the write buffer.
