@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// One batch is at most this much (DESIGN: everything ready, but no more).
-const BATCH: usize = 100;
+const BATCH: usize = 50;
 const BATCH_BYTES: usize = 256 * 1024;
 const BATCH_TIME: Duration = Duration::from_millis(20);
 /// While a page of the archive is under way, its rest is worth this wait: a commit costs more.

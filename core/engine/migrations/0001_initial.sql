@@ -9,7 +9,6 @@ CREATE TABLE account (
     allow_plain   INTEGER NOT NULL DEFAULT 0,
     connection    TEXT    NOT NULL DEFAULT '{}', -- host, proxy, certificates: JSON, the client's own
     user_agent_id TEXT    NOT NULL,           -- UUIDv4 of the installation (XEP-0388)
-    signed_in_at  INTEGER,                    -- first successful login; NULL before
     created_at    INTEGER NOT NULL
 ) STRICT;
 
@@ -22,6 +21,7 @@ CREATE TABLE login (
     token         TEXT,                       -- the token to use next
     max_stanza    INTEGER,                    -- XEP-0478, bytes
     archive       INTEGER NOT NULL DEFAULT 0, -- the account's archive (XEP-0313): 0 unknown or none, 1 there, 2 keeps everything
+    csi           INTEGER NOT NULL DEFAULT 0, -- XEP-0352 is offered; a row, since a resumed stream sends no features
     roster_ver    TEXT                        -- NULL: the server has no versioning or we have no roster yet
 ) STRICT;
 
@@ -29,19 +29,21 @@ CREATE TABLE login (
 CREATE TABLE session (
     id            INTEGER PRIMARY KEY CHECK (id = 1),
     jid           TEXT,                       -- full address, NULL before the first bind
-    sm            TEXT,                       -- serialised stream management, NULL where the server has none
-    started_at    INTEGER,                    -- when it was bound
-    told          TEXT    NOT NULL,           -- what this session told the server: presence, carbons, caps
+    sm            TEXT,                       -- serialised counters, NULL before the first bind
     next_position INTEGER NOT NULL,           -- where the next live message stands
-    resends       INTEGER NOT NULL DEFAULT 0, -- streams that ended with an error after a resend (STREAM 13)
-    checked_at    INTEGER NOT NULL DEFAULT 0  -- when the archive was last asked for dropped stanzas (STREAM 11)
+    seen_at       INTEGER NOT NULL DEFAULT 0, -- when the server was last heard
+    careful       INTEGER NOT NULL DEFAULT 0, -- 1: one row of ours in flight at a time (STREAM 13)
+    check_after   TEXT,                       -- the last id covered before the first unchecked resumption (STREAM 11)
+    check_position INTEGER,                   -- where it stands; NULL: nothing is unchecked
+    checked_at    INTEGER NOT NULL DEFAULT 0, -- when the archive was last asked for what was dropped
+    choked_at     INTEGER                     -- how much was handled when something unreadable ended the stream (STREAM 21)
 ) STRICT;
 
 -- Every counted stanza of ours, from the command to the server's ack. `number` NULL: waiting.
 CREATE TABLE outbox (
     seq        INTEGER PRIMARY KEY,
     number     INTEGER UNIQUE,                -- order of sending in this session; NULL: not sent in this session
-    kind       INTEGER NOT NULL,              -- 0 message with a row, 1 other message, 2 iq, 3 presence
+    kind       INTEGER NOT NULL,              -- 0 message with a row, 1 note, 2 iq of this session, 3 presence, 4 fleeting
     message    INTEGER REFERENCES message (id) ON DELETE CASCADE,
     peer       TEXT    NOT NULL,
     name       TEXT,                          -- its id attribute
@@ -53,13 +55,14 @@ CREATE TABLE outbox (
     blamed     INTEGER NOT NULL DEFAULT 0     -- streams that ended while it was alone in flight
 ) STRICT;
 CREATE INDEX outbox_message ON outbox (message) WHERE message IS NOT NULL;
+CREATE INDEX outbox_name ON outbox (name) WHERE name IS NOT NULL;
+CREATE INDEX outbox_doubt ON outbox (peer, seq) WHERE doubt = 1;
 
 -- iqs that wait for an answer, with what is to be done with it. Survives the process.
 CREATE TABLE pending (
     iq       TEXT    PRIMARY KEY,
     peer     TEXT,                            -- NULL: our own account or server
-    what     TEXT    NOT NULL,
-    asked_at INTEGER NOT NULL
+    what     TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE conversation (
@@ -70,7 +73,7 @@ CREATE TABLE conversation (
     read_position INTEGER NOT NULL DEFAULT -9223372036854775808,
     unread        INTEGER NOT NULL DEFAULT 0,
     chat_state    TEXT,                       -- the peer's (XEP-0085)
-    answers       INTEGER NOT NULL DEFAULT 0  -- bits: 1 chat states, 2 receipts seen from the peer
+    takes_states  INTEGER NOT NULL DEFAULT 0  -- the peer knows chat states: 0 unknown, 1 yes, 2 no (XEP-0085 §5.1)
 ) STRICT;
 CREATE INDEX conversation_recent ON conversation (last_position DESC) WHERE last_message IS NOT NULL;
 
@@ -96,6 +99,7 @@ CREATE TABLE message (
 ) STRICT;
 CREATE INDEX message_order ON message (conversation, position);
 CREATE INDEX message_name ON message (name) WHERE name IS NOT NULL;
+CREATE INDEX message_stanza_id ON message (stanza_id) WHERE stanza_id IS NOT NULL;
 CREATE UNIQUE INDEX message_local ON message (local_id) WHERE local_id IS NOT NULL;
 
 -- Which archive knows a message under which id. A resend may have two.
@@ -119,14 +123,16 @@ CREATE TABLE gap (
     high_position INTEGER NOT NULL,           -- the first position above
     done          INTEGER NOT NULL DEFAULT 0, -- messages fetched so far
     total         INTEGER,                    -- the server's guess
-    by_time       INTEGER NOT NULL DEFAULT 0  -- 1: item-not-found was answered, ask with start=
+    by_time       INTEGER NOT NULL DEFAULT 0, -- 1: item-not-found was answered, ask with start=
+    dense         INTEGER NOT NULL DEFAULT 0  -- 1: known messages stand within; what is new squeezes in between
 ) STRICT;
 
 -- The newest id of each archive that is covered, by live messages or by pages.
 CREATE TABLE coverage (
     archive  TEXT    PRIMARY KEY,
     last_id  TEXT,                            -- NULL: the archive was empty
-    last_at  INTEGER NOT NULL                 -- when it got there; ms UTC by the server's clock
+    position INTEGER NOT NULL,                -- where it stands: what is newest is decided by this and by no clock
+    last_at  INTEGER NOT NULL                 -- when it got there, for servers that forgot the id
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE contact (
@@ -143,22 +149,12 @@ CREATE TABLE subscription_request (
     at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Presence of this session; emptied by a fresh bind.
+-- Which devices of contacts are there in this session; emptied by a fresh bind.
 CREATE TABLE presence (
     jid      TEXT    PRIMARY KEY,             -- full address
-    bare     TEXT    NOT NULL,
-    show     TEXT,
-    status   TEXT,
-    priority INTEGER NOT NULL DEFAULT 0,
-    caps     TEXT                             -- node#ver of XEP-0115
+    bare     TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX presence_bare ON presence (bare);
-
--- disco#info by verified verification string (XEP-0115), shared by all who show it.
-CREATE TABLE caps (
-    ver      TEXT    PRIMARY KEY,             -- hash algorithm and verification string
-    features TEXT    NOT NULL
-) STRICT, WITHOUT ROWID;
 
 -- What we could not handle: kept raw, counted as handled, shown as a placeholder where it was a message.
 CREATE TABLE quarantine (
@@ -180,4 +176,4 @@ CREATE TABLE lease (
 
 INSERT INTO lease (id, generation) VALUES (1, 0);
 INSERT INTO login (id, pins) VALUES (1, '{}');
-INSERT INTO session (id, told, next_position) VALUES (1, '{}', 0);
+INSERT INTO session (id, next_position) VALUES (1, 0);

@@ -10,9 +10,11 @@ use rand::RngCore;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use uuid::Uuid;
 use whimbrel_proto::{
+    back_off::BackOff,
+    deadlines::Deadlines,
     features::Features,
     negotiation::{FastToken, Negotiation, Pins},
-    sm::{self, StreamManagement},
+    sm::{self, Acks, StreamManagement},
 };
 
 use crate::{
@@ -56,10 +58,14 @@ pub(crate) struct Account {
     /// Whether somebody wants to be online.
     pub(crate) wanted: bool,
     pub(crate) foreground: bool,
-    /// Attempts since the last success.
-    pub(crate) attempts: u32,
+    pub(crate) back_off: BackOff,
     /// When to try again, mono ms.
     pub(crate) retry: Option<u64>,
+    /// When each question is given up. `None`: to be made anew from the rows, once online.
+    pub(crate) deadlines: Option<Deadlines>,
+    pub(crate) catching_up: CatchingUp,
+    /// Reason and detail of the last failure that the app was told of.
+    pub(crate) told: Option<(String, String)>,
     pub(crate) after_start: bool,
     pub(crate) waiting: Waiting,
     pub(crate) status: Status,
@@ -74,6 +80,7 @@ pub(crate) struct LoginMemory {
     pub(crate) token: Option<FastToken>,
     pub(crate) max_stanza: Option<u64>,
     pub(crate) archive: Archive,
+    pub(crate) csi: bool,
     pub(crate) roster_ver: Option<String>,
 }
 
@@ -92,7 +99,41 @@ pub(crate) struct Session {
     pub(crate) jid: Option<FullJid>,
     pub(crate) sm: Option<StreamManagement>,
     pub(crate) next_position: i64,
+    /// When the server was last heard, wall ms.
+    pub(crate) seen_at: i64,
+    /// One row of ours in flight at a time (STREAM 13).
+    pub(crate) careful: bool,
+    /// What a resumption may have lost (STREAM 11).
+    pub(crate) unchecked: Option<Unchecked>,
+    pub(crate) checked_at: i64,
+    /// How much was handled when something unreadable ended the stream (STREAM 21).
+    pub(crate) choked_at: Option<u64>,
     pub(crate) dirty: bool,
+}
+
+/// From where the archive is to be compared with what arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unchecked {
+    /// The last id that is covered for certain; `None`: the archive was empty.
+    pub(crate) after: Option<String>,
+    /// Where it stands.
+    pub(crate) position: i64,
+}
+
+/// How catching up goes in this session. Forgotten by a kill: the next session asks again.
+#[derive(Debug)]
+pub(crate) struct CatchingUp {
+    /// When a page that failed is asked for again, mono ms.
+    pub(crate) again: Option<u64>,
+    pub(crate) back_off: BackOff,
+    /// Pages of each gap that led nowhere.
+    pub(crate) idle: BTreeMap<i64, u32>,
+}
+
+impl Default for CatchingUp {
+    fn default() -> Self {
+        Self { again: None, back_off: BackOff::new(60_000, 3_600_000), idle: BTreeMap::new() }
+    }
 }
 
 /// The current connection.
@@ -108,6 +149,10 @@ pub(crate) enum Link {
 #[derive(Clone, Debug)]
 pub(crate) struct Online {
     pub(crate) link: LinkId,
+    /// Since when it is usable, mono ms.
+    pub(crate) since: u64,
+    /// When the server was heard before this connection, wall ms; 0: never.
+    pub(crate) heard_before: i64,
     /// When the server was last heard, mono ms.
     pub(crate) heard: u64,
     /// Since when an answer is expected, mono ms.
@@ -118,6 +163,10 @@ pub(crate) struct Online {
     pub(crate) ask: bool,
     /// The server asked, or a page ended: acknowledge after this commit.
     pub(crate) answer: bool,
+    /// The number of the last stanza of ours that was written on this connection.
+    pub(crate) written: u64,
+    /// After a resumption: what the server replayed, counted until its first ack.
+    pub(crate) replayed: Option<u32>,
 }
 
 /// Who waits for a reply. Forgotten by a kill, as is the caller.
@@ -160,6 +209,8 @@ const SILENCE: u64 = 30_000;
 const IDLE: u64 = 300_000;
 /// Unasked, acknowledge every so many stanzas (STREAM 10).
 const ACKNOWLEDGE: u32 = 50;
+/// Waits between attempts to connect, in ms: doubled from the first to the last, with jitter.
+const BACK_OFF: (u64, u64) = (500, 120_000);
 
 impl Account {
     pub(crate) fn load(connection: &Connection, config: Config, next_link: u64) -> Result<Self> {
@@ -178,7 +229,7 @@ impl Account {
             return Err(Error::bug("the file holds no account"));
         };
         let login = connection.query_row(
-            "SELECT pins, offer, token, max_stanza, archive, roster_ver FROM login",
+            "SELECT pins, offer, token, max_stanza, archive, roster_ver, csi FROM login",
             [],
             |row| {
                 Ok((
@@ -188,13 +239,30 @@ impl Account {
                     row.get::<_, Option<i64>>(3)?,
                     row.get::<_, i64>(4)?,
                     row.get::<_, Option<String>>(5)?,
+                    row.get::<_, bool>(6)?,
                 ))
             },
         )?;
-        let (jid_full, sm, next_position) =
-            connection.query_row("SELECT jid, sm, next_position FROM session", [], |row| {
-                Ok((row.get::<_, Option<String>>(0)?, row.get::<_, Option<String>>(1)?, row.get(2)?))
-            })?;
+        let (jid_full, sm, mut session) = connection.query_row(
+            "SELECT jid, sm, next_position, seen_at, careful, check_after, check_position, checked_at, choked_at FROM session",
+            [],
+            |row| {
+                let check: Option<i64> = row.get(6)?;
+                let after: Option<String> = row.get(5)?;
+                let session = Session {
+                    next_position: row.get(2)?,
+                    seen_at: row.get(3)?,
+                    careful: row.get(4)?,
+                    unchecked: check.map(|position| Unchecked { after, position }),
+                    checked_at: row.get(7)?,
+                    choked_at: row.get::<_, Option<i64>>(8)?.map(|handled| handled as u64),
+                    ..Session::default()
+                };
+                Ok((row.get::<_, Option<String>>(0)?, row.get::<_, Option<String>>(1)?, session))
+            },
+        )?;
+        session.jid = jid_full.as_deref().and_then(|jid| FullJid::new(jid).ok());
+        session.sm = sm.as_deref().map(serde_json::from_str).transpose()?;
         Ok(Self {
             config,
             jid: BareJid::new(&jid).map_err(|_| Error::bug("the account's address"))?,
@@ -212,20 +280,19 @@ impl Account {
                     1 => Archive::There,
                     _ => Archive::Unknown,
                 },
+                csi: login.6,
                 roster_ver: login.5,
             },
-            session: Session {
-                jid: jid_full.as_deref().and_then(|jid| FullJid::new(jid).ok()),
-                sm: sm.as_deref().map(serde_json::from_str).transpose()?,
-                next_position,
-                dirty: false,
-            },
+            session,
             link: Link::Down,
             queries: crate::catch_up::load(connection)?,
             wanted: false,
             foreground: true,
-            attempts: 0,
+            back_off: BackOff::new(BACK_OFF.0, BACK_OFF.1),
             retry: None,
+            deadlines: None,
+            catching_up: CatchingUp::default(),
+            told: None,
             after_start: true,
             waiting: Waiting::default(),
             status: Status::Offline { reason: None, detail: String::new(), next_attempt: None },
@@ -234,24 +301,24 @@ impl Account {
     }
 
     /// Back to what the database says, after a rollback. A usable connection stays usable: all that matters of it is there.
-    pub(crate) fn reload(&mut self, connection: &Connection) -> Result<()> {
+    pub(crate) fn reload(&mut self, connection: &Connection, now: Now) -> Result<()> {
         let mut fresh = Self::load(connection, self.config.clone(), self.next_link)?;
         fresh.wanted = self.wanted;
         fresh.foreground = self.foreground;
         fresh.after_start = self.after_start;
         fresh.status = self.status.clone();
         fresh.waiting = std::mem::take(&mut self.waiting);
+        fresh.back_off = self.back_off;
+        fresh.told.clone_from(&self.told);
         if let Link::Online(online) = &self.link {
             fresh.link = Link::Online(online.clone());
         } else if self.wanted {
-            fresh.retry = Some(0);
+            // A login that hits a mistake of ours would hit it again at once.
+            let wait = if matches!(self.link, Link::Negotiating { .. }) { BACK_OFF.0 } else { 0 };
+            fresh.retry = Some(self.retry.unwrap_or_default().max(now.mono + wait));
         }
         *self = fresh;
         Ok(())
-    }
-
-    pub(crate) fn next_link(&self) -> u64 {
-        self.next_link
     }
 
     /// The number of a new connection.
@@ -311,6 +378,9 @@ impl Account {
                 self.count_handled();
                 self.placeholder_for(&mut cx, element, why)?;
             }
+            Input::TooMuch { link, drained } if self.is_online(*link) && drained.is_counted() => {
+                self.count_handled();
+            }
             Input::Command { request, .. } => {
                 cx.reply(*request, Err(api::Error::Bug { report: why.to_owned() }))
             }
@@ -357,7 +427,9 @@ impl Account {
             Input::TooMuch { link, drained } => {
                 if self.is_online(*link) {
                     self.heard(cx.now);
-                    self.count_handled();
+                    if drained.is_counted() {
+                        self.count_handled();
+                    }
                     self.drained(cx, drained)?;
                 }
                 Ok(())
@@ -371,6 +443,8 @@ impl Account {
 
     fn online_element(&mut self, cx: &mut Cx<'_>, element: &minidom::Element) -> Result<()> {
         self.heard(cx.now);
+        #[cfg(test)]
+        crate::tests::poison(element);
         if self.config.raw {
             cx.event(Event::Raw { outgoing: false, xml: String::from(element) });
         }
@@ -392,19 +466,23 @@ impl Account {
         }
         if let Link::Online(online) = &mut self.link {
             online.unacknowledged += 1;
+            online.replayed = online.replayed.map(|count| count + 1);
         }
     }
 
     fn heard(&mut self, now: Now) {
         if let Link::Online(online) = &mut self.link {
             online.heard = now.mono;
-            online.expecting = None;
+            // Behind a resumption the server writes by itself; only its ack shows that it reads.
+            if online.replayed.is_none() {
+                online.expecting = None;
+            }
         }
     }
 
     /// Acknowledges what this step handled. The bytes leave after the commit.
     fn answer(&mut self, cx: &mut Cx<'_>) {
-        let Some(sm) = &self.session.sm else { return };
+        let Some(sm) = self.session.sm.as_ref().filter(|sm| sm.acks() == Acks::Counted) else { return };
         let h = sm.handled();
         if let Link::Online(online) = &mut self.link
             && (online.answer || online.unacknowledged >= ACKNOWLEDGE)
@@ -420,11 +498,28 @@ impl Account {
             query.save(cx.tx)?;
         }
         if self.session.dirty {
-            self.session.dirty = false;
-            let sm = self.session.sm.as_ref().map(serde_json::to_string).transpose()?;
-            cx.tx.prepare_cached("UPDATE session SET jid = ?1, sm = ?2, next_position = ?3")?.execute(
-                params![self.session.jid.as_ref().map(|jid| jid.as_str()), sm, self.session.next_position],
-            )?;
+            let online = matches!(self.link, Link::Online(_));
+            let session = &mut self.session;
+            session.dirty = false;
+            if online {
+                session.seen_at = cx.now.wall;
+            }
+            cx.tx
+                .prepare_cached(
+                    "UPDATE session SET jid = ?1, sm = ?2, next_position = ?3, seen_at = ?4, careful = ?5,
+                     check_after = ?6, check_position = ?7, checked_at = ?8, choked_at = ?9",
+                )?
+                .execute(params![
+                    session.jid.as_ref().map(|jid| jid.as_str()),
+                    session.sm.as_ref().map(serde_json::to_string).transpose()?,
+                    session.next_position,
+                    session.seen_at,
+                    session.careful,
+                    session.unchecked.as_ref().and_then(|unchecked| unchecked.after.as_deref()),
+                    session.unchecked.as_ref().map(|unchecked| unchecked.position),
+                    session.checked_at,
+                    session.choked_at.map(|handled| handled as i64),
+                ])?;
         }
         Ok(())
     }
@@ -432,7 +527,7 @@ impl Account {
     pub(crate) fn save_login(&self, cx: &Cx<'_>) -> Result<()> {
         let login = &self.login;
         cx.tx.execute(
-            "UPDATE login SET pins = ?1, offer = ?2, token = ?3, max_stanza = ?4, archive = ?5, roster_ver = ?6",
+            "UPDATE login SET pins = ?1, offer = ?2, token = ?3, max_stanza = ?4, archive = ?5, roster_ver = ?6, csi = ?7",
             params![
                 serde_json::to_string(&login.pins)?,
                 login.offer.as_ref().map(serde_json::to_string).transpose()?,
@@ -440,6 +535,7 @@ impl Account {
                 login.max_stanza.map(|max| max as i64),
                 login.archive as i64,
                 login.roster_ver,
+                login.csi,
             ],
         )?;
         Ok(())
@@ -475,7 +571,10 @@ impl Account {
             }
         };
         let sync = self.waiting.sync.iter().map(|(_, deadline)| *deadline).min();
-        [link, sync].into_iter().flatten().min()
+        let online = self.online().is_some();
+        let answers = self.deadlines.as_ref().filter(|_| online).and_then(Deadlines::next);
+        let again = self.catching_up.again.filter(|_| online);
+        [link, sync, answers, again].into_iter().flatten().min()
     }
 
     fn tick(&mut self, cx: &mut Cx<'_>) -> Result<()> {
@@ -494,6 +593,12 @@ impl Account {
             Link::Online(online) => match online.expecting {
                 Some(since) if now >= since.max(online.heard) + SILENCE => {
                     let link = online.link;
+                    if online.replayed.is_some() {
+                        // Prosody 13.0 reads a resumed stream with the parser of the one that was cut. Where half a
+                        // stanza was left in it, no resumption of this session will ever be answered.
+                        self.session.sm = None;
+                        self.session.dirty = true;
+                    }
                     cx.out.push(Effect::Hangup { link });
                     self.link_lost(
                         cx,
@@ -505,6 +610,14 @@ impl Account {
                 _ => {}
             },
             _ => {}
+        }
+        if self.online().is_some() {
+            self.give_up_unanswered(cx)?;
+            if self.catching_up.again.is_some_and(|again| now >= again) {
+                self.catching_up.again = None;
+                self.catch_up(cx)?;
+            }
+            self.check_daily(cx)?;
         }
         Ok(())
     }

@@ -6,6 +6,9 @@
 //!
 //! A page's positions follow a cursor: what is new stands behind what came before it in the archive's order, what is known
 //! stays where it is unless that would break this order.
+//!
+//! After a resumption that may have lost something the archive is compared with what arrived ([`Aim::Check`], STREAM 11).
+//! Most often nothing is missing, and nothing is shown; what is missing is stored in its place.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +17,14 @@ use minidom::Element;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use whimbrel_proto::{
+    address,
     message::{Archived, MessageView},
     ns, stamp,
     write::Tag,
 };
 
 use crate::{
-    account::{Account, Archive, Cx, Link},
+    account::{Account, Archive, Cx, Link, Unchecked},
     api::{self, Event, Reply},
     effect::Effect,
     error::Result,
@@ -32,6 +36,13 @@ use crate::{
 const ROOM: i64 = 1 << 44;
 /// Overlap when an id is forgotten and time must do, in ms.
 const OVERLAP: i64 = 3_600_000;
+/// Pages of one gap that may lead nowhere before this session gives it up. The gap stays visible.
+const IDLE_PAGES: u32 = 3;
+/// A message that waited longer in the archive is not worth a receipt any more, in ms.
+const RECEIPT: i64 = 7 * 86_400_000;
+const DAY: i64 = 86_400_000;
+/// How often a doubt is asked about again when the archive does not answer.
+const DOUBT_TRIES: u32 = 2;
 
 /// A query under way, as it is kept in `pending`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -49,6 +60,18 @@ pub(crate) struct Query {
     last_at: Option<i64>,
     added: u32,
     seen: u32,
+    /// Of those seen, how many were in this archive already.
+    #[serde(default)]
+    known: u32,
+    /// Which page of its question it is, from 0.
+    #[serde(default)]
+    page: u32,
+    /// How often it was asked before and not answered.
+    #[serde(default)]
+    tries: u32,
+    /// Receipts that are due when the page is over: to whom, for which id.
+    #[serde(default)]
+    receipts: Vec<(String, String)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +84,8 @@ enum Aim {
     Before { gap: i64 },
     /// Only look whether ours are there; nothing is stored (STREAM 12).
     Doubt { peer: String, after: Option<String>, since: Option<i64> },
+    /// What follows the last id that was covered before a resumption.
+    Check { after: Option<String> },
 }
 
 impl Query {
@@ -75,6 +100,10 @@ impl Query {
             last_at: None,
             added: 0,
             seen: 0,
+            known: 0,
+            page: 0,
+            tries: 0,
+            receipts: Vec::new(),
         }
     }
 
@@ -123,6 +152,7 @@ impl Account {
     /// In the transaction of a fresh bind: what comes from now on stands above what may have been missed (STREAM 17).
     pub(crate) fn bound_anew(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         let own = self.jid.as_str();
+        // What an earlier resumption may have lost lies below the gap: it is looked for on its own.
         let edge: Option<(Option<String>, i64)> = cx
             .tx
             .query_row("SELECT last_id, last_at FROM coverage WHERE archive = ?1", params![own], |row| {
@@ -154,6 +184,18 @@ impl Account {
             }
         }
         cx.touched.all_timelines = true;
+        // What waits to be sent goes out in this session, above the gap; what the archive has already moves back into it.
+        let waiting = cx
+            .tx
+            .prepare_cached(
+                "SELECT m.id, m.conversation FROM outbox AS o JOIN message AS m ON m.id = o.message ORDER BY o.seq",
+            )?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<Vec<(i64, i64)>>>()?;
+        for (message, conversation) in waiting {
+            let position = self.next_position();
+            messages::move_to(cx, message, conversation, position)?;
+        }
         Ok(())
     }
 
@@ -174,19 +216,45 @@ impl Account {
             let cursor = self.session.next_position - ROOM;
             return self.query(cx, Query::new(Aim::Newest, cursor));
         }
-        let gap: Option<(i64, i64)> = cx
+        let gaps = cx
             .tx
-            .query_row(
-                "SELECT id, low_position FROM gap WHERE kind = 0 ORDER BY low_position LIMIT 1",
-                [],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
-            .optional()?;
-        if let Some((gap, low)) = gap {
-            if let Some(link) = self.current_link() {
-                cx.out.push(Effect::Hurry { link, on: true });
-            }
-            self.query(cx, Query::new(Aim::Fill { gap }, low))?;
+            .prepare_cached("SELECT id, low_position FROM gap WHERE kind = 0 ORDER BY low_position")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<Vec<(i64, i64)>>>()?;
+        let idle = &self.catching_up.idle;
+        let next = gaps.into_iter().find(|(gap, _)| idle.get(gap).is_none_or(|pages| *pages < IDLE_PAGES));
+        if let Some(link) = self.current_link() {
+            cx.out.push(Effect::Hurry { link, on: next.is_some() });
+        }
+        match next {
+            Some((gap, low)) => self.query(cx, Query::new(Aim::Fill { gap }, low)),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks in the background what the server has dropped without a word (STREAM 11).
+    pub(crate) fn check_for_dropped(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        if self.login.archive == Archive::Unknown
+            || self.queries.values().any(|query| matches!(query.aim, Aim::Check { .. }))
+        {
+            return Ok(());
+        }
+        if self.session.unchecked.is_none() {
+            self.session.unchecked = self.coverage(cx)?;
+        }
+        self.session.checked_at = cx.now.wall;
+        self.session.dirty = true;
+        match self.session.unchecked.clone() {
+            Some(Unchecked { after, position }) => self.query(cx, Query::new(Aim::Check { after }, position)),
+            None => Ok(()),
+        }
+    }
+
+    /// At least once a day, whatever happened (STREAM 11). A clock that jumps costs one question.
+    pub(crate) fn check_daily(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        let replaying = self.online().is_none_or(|online| online.replayed.is_some());
+        if !replaying && cx.now.wall.abs_diff(self.session.checked_at) >= DAY as u64 {
+            self.check_for_dropped(cx)?;
         }
         Ok(())
     }
@@ -227,6 +295,11 @@ impl Account {
                     })?;
                 page = page.child(Tag::new("before").text(before.unwrap_or_default()));
             }
+            Aim::Check { after } => {
+                if let Some(after) = after {
+                    page = page.child(Tag::new("after").text(after));
+                }
+            }
             Aim::Doubt { peer, after, since } => {
                 field("with", peer);
                 match (after, since) {
@@ -241,8 +314,8 @@ impl Account {
         query.id = name.clone();
         let iq = Tag::new("iq").attr("type", "set").attr("id", &name).child(payload);
         cx.tx
-            .prepare_cached("INSERT INTO pending (iq, what, asked_at) VALUES (?1, ?2, ?3)")?
-            .execute(params![name, serde_json::to_string(&Pending::Page(query.clone()))?, cx.now.wall])?;
+            .prepare_cached("INSERT INTO pending (iq, what) VALUES (?1, ?2)")?
+            .execute(params![name, serde_json::to_string(&Pending::Page(query.clone()))?])?;
         self.enqueue(cx, crate::outbox::Kind::Iq, "", Some(&name), &iq.into_bytes())?;
         self.queries.insert(name, query);
         Ok(())
@@ -267,9 +340,7 @@ impl Account {
         let Some(message) = result.message else { return Ok(()) };
         let view = MessageView::read(message);
         if let Aim::Doubt { .. } = query.aim {
-            let ours =
-                view.from.and_then(|from| Jid::new(from).ok()).is_some_and(|from| from.to_bare() == self.jid);
-            if let (true, Some(id)) = (ours, view.origin_id.or(view.id)) {
+            if let (true, Some(id)) = (self.is_from_us(&view), view.origin_id.or(view.id)) {
                 self.found_in_archive(cx, id)?;
             }
             return Ok(());
@@ -281,33 +352,94 @@ impl Account {
             Stored::New(_) => {
                 query.cursor = position;
                 query.added += 1;
+                if let (Aim::Fill { .. } | Aim::Check { .. }, true, Some(id)) =
+                    (&query.aim, view.wants_receipt, view.id)
+                    && cx.now.wall.saturating_sub(at) <= RECEIPT
+                    && let Some(from) = view.from.and_then(address::parse)
+                    && from.to_bare() != self.jid
+                    && self.sees_our_presence(cx, &from.to_bare())?
+                {
+                    query.receipts.push((from.to_string(), id.to_owned()));
+                }
             }
-            // It stands before what the archive has before it: an own message whose ack came early or late.
-            Stored::Known { id, position: standing } if standing < query.cursor => {
-                let conversation: i64 = cx.tx.query_row(
-                    "SELECT conversation FROM message WHERE id = ?1",
-                    params![id],
-                    |row| row.get(0),
-                )?;
-                messages::move_to(cx, id, conversation, position)?;
-                query.cursor = position;
+            // An archive that goes back, or repeats itself, moves nothing.
+            Stored::Known { archived: true, position: standing, .. } => {
+                query.known += 1;
+                query.cursor = query.cursor.max(standing);
             }
-            Stored::Known { position: standing, .. } => query.cursor = standing,
+            Stored::Known { id, position: standing, .. } => {
+                query.known += 1;
+                query.cursor = self.stand_in_order(cx, id, standing, query.cursor, position)?;
+            }
+        }
+        if let Some(id) = view.received.filter(|_| !query.receipts.is_empty())
+            && self.is_from_us(&view)
+        {
+            // Another device of ours has answered for us.
+            query.receipts.retain(|(_, due)| due != id);
         }
         Ok(())
     }
 
+    /// The archive names a message for the first time that was known here without it, most often one of our own whose ack
+    /// came early or late. It stands behind what the archive has before it, and before what the archive has behind it.
+    fn stand_in_order(
+        &self,
+        cx: &mut Cx<'_>,
+        message: i64,
+        standing: i64,
+        cursor: i64,
+        position: i64,
+    ) -> Result<i64> {
+        let conversation: i64 = cx
+            .tx
+            .prepare_cached("SELECT conversation FROM message WHERE id = ?1")?
+            .query_row(params![message], |row| row.get(0))?;
+        if standing > cursor {
+            let others: bool = cx
+                .tx
+                .prepare_cached(
+                    "SELECT EXISTS (SELECT 1 FROM message WHERE conversation = ?1 AND position > ?2 AND position < ?3)",
+                )?
+                .query_row(params![conversation, cursor, standing], |row| row.get(0))?;
+            // Far above it stands beyond a gap that is being filled.
+            if !others && standing - cursor <= STEP {
+                return Ok(standing);
+            }
+            messages::move_to(cx, message, conversation, position)?;
+            return Ok(position);
+        }
+        messages::move_to(cx, message, conversation, position)?;
+        // Those of ours that were sent behind it, and that the archive has not named yet, stay behind it.
+        let behind = cx
+            .tx
+            .prepare_cached(
+                "SELECT id FROM message AS m WHERE conversation = ?1 AND position > ?2 AND position < ?3 AND local_id IS NOT NULL
+                 AND NOT EXISTS (SELECT 1 FROM archived WHERE message = m.id) ORDER BY position, id",
+            )?
+            .query_map(params![conversation, standing, position], |row| row.get(0))?
+            .collect::<rusqlite::Result<Vec<i64>>>()?;
+        for (message, behind) in behind.into_iter().zip(position + 1..) {
+            messages::move_to(cx, message, conversation, behind)?;
+        }
+        Ok(position)
+    }
+
     /// Where the next new result stands: a step behind the cursor, but below what stands above the gap.
     fn place(&self, cx: &Cx<'_>, query: &Query) -> Result<i64> {
-        let high = match query.aim {
+        let (high, dense): (Option<i64>, bool) = match query.aim {
             Aim::Fill { gap } | Aim::Before { gap } => cx
                 .tx
-                .prepare_cached("SELECT high_position FROM gap WHERE id = ?1")?
-                .query_row(params![gap], |row| row.get(0))
-                .optional()?,
-            Aim::Newest | Aim::Doubt { .. } => None,
+                .prepare_cached("SELECT high_position, dense FROM gap WHERE id = ?1")?
+                .query_row(params![gap], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?
+                .unwrap_or((None, false)),
+            Aim::Newest | Aim::Doubt { .. } => (None, false),
+            Aim::Check { .. } => (None, true),
         };
         Ok(match high {
+            // Live messages stand a whole step apart: there is room between any two of them.
+            _ if dense => query.cursor + 1,
             Some(high) if query.cursor < high => (query.cursor + STEP).min(high - 1).max(query.cursor + 1),
             Some(_) => query.cursor + 1,
             None => query.cursor + STEP,
@@ -327,8 +459,11 @@ impl Account {
         query.seen += 1;
         query.first.get_or_insert_with(|| id.to_owned());
         query.last = Some(id.to_owned());
-        if !matches!(query.aim, Aim::Doubt { .. }) && messages::known_as(cx, self.jid.as_str(), id)?.is_none()
-        {
+        let known = messages::known_as(cx, self.jid.as_str(), id)?;
+        if let Some((_, standing)) = known {
+            query.known += 1;
+            query.cursor = query.cursor.max(standing);
+        } else if !matches!(query.aim, Aim::Doubt { .. }) {
             let position = self.place(cx, &query)?;
             // Whom it was from is inside of what was not read: it stands in the conversation with ourselves.
             let from = Jid::from(self.jid.clone());
@@ -353,6 +488,9 @@ impl Account {
         answer: std::result::Result<&Element, &str>,
     ) -> Result<()> {
         self.queries.remove(&query.id);
+        for (to, id) in &query.receipts {
+            self.send_receipt(cx, to, id)?;
+        }
         if let Link::Online(online) = &mut self.link {
             online.answer = true;
         }
@@ -365,19 +503,20 @@ impl Account {
         let count = set
             .and_then(|set| set.get_child("count", ns::RSM))
             .and_then(|count| count.text().trim().parse::<i64>().ok());
-        // A page without results that does not say it is the last would be asked for for ever.
-        let stuck = query.seen == 0;
         match &query.aim {
-            Aim::Doubt { peer, .. } => {
-                if complete || stuck {
+            Aim::Doubt { peer, after, .. } => {
+                let goes_on = self.doubt_goes_on(query.last.as_deref(), after.as_deref(), query.page);
+                if complete || !goes_on {
                     self.doubts_settled(cx, peer)
                 } else {
-                    self.query(cx, Query::about(peer.clone(), query.last.clone(), None))
+                    let next = Query::about(peer.clone(), query.last.clone(), None);
+                    self.query(cx, Query { page: query.page + 1, ..next })
                 }
             }
-            Aim::Newest => self.newest_done(cx, query, complete || stuck),
-            Aim::Before { gap } => self.before_done(cx, query, *gap, complete || stuck),
-            Aim::Fill { gap } => self.fill_done(cx, query, *gap, complete, stuck, count),
+            Aim::Newest => self.newest_done(cx, query, complete),
+            Aim::Before { gap } => self.before_done(cx, query, *gap, complete),
+            Aim::Fill { gap } => self.fill_done(cx, query, *gap, complete, count),
+            Aim::Check { after } => self.check_done(cx, query, after.as_deref(), complete),
         }
     }
 
@@ -387,12 +526,18 @@ impl Account {
         query: &Query,
         gap: i64,
         complete: bool,
-        stuck: bool,
         count: Option<i64>,
     ) -> Result<()> {
         let own = self.jid.as_str().to_owned();
-        let high: i64 =
-            cx.tx.query_row("SELECT high_position FROM gap WHERE id = ?1", params![gap], |row| row.get(0))?;
+        let edges: Option<(i64, i64, Option<String>, Option<i64>, bool)> = cx
+            .tx
+            .query_row(
+                "SELECT low_position, high_position, after_id, since, by_time FROM gap WHERE id = ?1",
+                params![gap],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+            )
+            .optional()?;
+        let Some((low, high, after, since, by_time)) = edges else { return self.catch_up(cx) };
         // Another gap above means that this one has an upper edge: it closes where known messages begin.
         let above: bool = cx.tx.query_row(
             "SELECT EXISTS (SELECT 1 FROM gap WHERE kind = 0 AND archive = ?2 AND low_position >= ?3 AND id <> ?1)",
@@ -400,48 +545,108 @@ impl Account {
             |row| row.get(0),
         )?;
         let closed = complete || (above && query.cursor >= high);
-        let repeats: bool = query.last.is_some()
-            && cx.tx.query_row(
-                "SELECT after_id IS ?2 FROM gap WHERE id = ?1",
-                params![gap, query.last],
-                |row| row.get(0),
-            )?;
         cx.tx.execute(
             "UPDATE gap SET after_id = coalesce(?2, after_id), since = coalesce(?3, since), by_time = CASE WHEN ?2 IS NULL THEN by_time ELSE 0 END,
-             low_position = max(low_position, min(?4, high_position - 1)), done = done + ?5, total = coalesce(total, ?6) WHERE id = ?1",
+             low_position = max(low_position, ?4), high_position = max(high_position, ?4 + 1), done = done + ?5, total = coalesce(total, ?6) WHERE id = ?1",
             params![gap, query.last, query.last_at, query.cursor, query.seen, count],
         )?;
         if let (Some(last), false) = (&query.last, above) {
-            let at = query.last_at.unwrap_or(cx.now.wall);
-            self.covered(cx, last, at)?;
+            self.covered(cx, last, query.cursor, query.last_at)?;
         }
         let (done, total): (i64, Option<i64>) =
             cx.tx.query_row("SELECT done, total FROM gap WHERE id = ?1", params![gap], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })?;
         cx.event(Event::Progress { caught_up: done as u64, total: total.map(|total| total as u64) });
+        if by_time && since.is_some() && query.known == 0 {
+            // Nothing of the overlap is there any more: what followed the lower edge is no longer on the server.
+            let first = match &query.first {
+                Some(first) => messages::known_as(cx, &own, first)?.map_or(high, |(_, position)| position),
+                None => high,
+            };
+            cx.tx.execute(
+                "INSERT INTO gap (archive, kind, low_position, high_position) VALUES (?1, 2, ?2, ?3)",
+                params![own, low, first],
+            )?;
+            cx.touched.all_timelines = true;
+        }
         if closed {
             cx.tx.execute("DELETE FROM gap WHERE id = ?1", params![gap])?;
+            self.catching_up.idle.remove(&gap);
+            self.catching_up.back_off.reset();
             cx.touched.all_timelines = true;
             if progress(cx.tx)?.is_none() {
                 cx.event(Event::CaughtUp);
-                if let Some(link) = self.current_link() {
-                    cx.out.push(Effect::Hurry { link, on: false });
-                }
             }
-        } else if stuck || repeats {
-            // It never closes by guess: it stays visible, and the next session asks again.
-            tracing::warn!("the archive does not go on");
-            return Ok(());
+        } else {
+            // It never closes by guess. A page that leads nowhere: empty, the same again, or back to what was read before.
+            let dead = query.seen == 0 || (query.last == after && !by_time);
+            let moved = query.added > 0 || query.cursor > low;
+            let idle = self.catching_up.idle.entry(gap).or_default();
+            *idle = if dead {
+                IDLE_PAGES
+            } else if moved {
+                0
+            } else {
+                *idle + 1
+            };
+            if *idle >= IDLE_PAGES {
+                tracing::warn!("the archive does not go on");
+            }
         }
         self.catch_up(cx)
+    }
+
+    fn check_done(
+        &mut self,
+        cx: &mut Cx<'_>,
+        query: &Query,
+        after: Option<&str>,
+        complete: bool,
+    ) -> Result<()> {
+        self.session.dirty = true;
+        // Where a gap begins the catch-up has the word.
+        let reached: bool = cx.tx.query_row(
+            "SELECT EXISTS (SELECT 1 FROM gap WHERE kind = 0 AND low_position <= ?1)",
+            params![query.cursor],
+            |row| row.get(0),
+        )?;
+        if complete || reached {
+            self.session.unchecked = None;
+            if let (Some(last), false) = (&query.last, reached) {
+                self.covered(cx, last, query.cursor, query.last_at)?;
+            }
+            return Ok(());
+        }
+        if query.seen == 0 || query.last.as_deref() == after {
+            // It leads nowhere; what is unchecked is asked about another day.
+            return Ok(());
+        }
+        let position = query.cursor;
+        if query.added > 0 {
+            // More than a page is missing: that is a hole, and is shown as one.
+            let top: i64 = cx.tx.query_row(
+                "SELECT coalesce(min(low_position), ?2) FROM gap WHERE kind = 0 AND low_position > ?1",
+                params![position, self.session.next_position],
+                |row| row.get(0),
+            )?;
+            cx.tx.execute(
+                "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position, dense) VALUES (?1, 0, ?2, ?3, ?4, ?5, 1)",
+                params![self.jid.as_str(), query.last, query.last_at, position, top],
+            )?;
+            self.session.unchecked = None;
+            cx.touched.all_timelines = true;
+            return self.catch_up(cx);
+        }
+        self.session.unchecked = Some(Unchecked { after: query.last.clone(), position });
+        self.query(cx, Query::new(Aim::Check { after: query.last.clone() }, position))
     }
 
     fn newest_done(&mut self, cx: &mut Cx<'_>, query: &Query, complete: bool) -> Result<()> {
         let own = self.jid.as_str();
         cx.tx.execute(
-            "INSERT OR IGNORE INTO coverage (archive, last_id, last_at) VALUES (?1, ?2, ?3)",
-            params![own, query.last, query.last_at.unwrap_or(cx.now.wall)],
+            "INSERT OR IGNORE INTO coverage (archive, last_id, position, last_at) VALUES (?1, ?2, ?3, ?4)",
+            params![own, query.last, query.cursor, query.last_at.unwrap_or(cx.now.wall)],
         )?;
         if !complete {
             let start = self.session.next_position.min(query.cursor) - 2 * ROOM;
@@ -463,7 +668,7 @@ impl Account {
     fn before_done(&mut self, cx: &mut Cx<'_>, query: &Query, gap: i64, complete: bool) -> Result<()> {
         if complete {
             cx.tx.execute("DELETE FROM gap WHERE id = ?1", params![gap])?;
-        } else {
+        } else if query.first.is_some() {
             cx.tx.execute(
                 "UPDATE gap SET before_id = ?2, high_position = high_position - (?3 + 2) * ?4 WHERE id = ?1",
                 params![gap, query.first, i64::from(query.seen.max(self.config.page)), STEP],
@@ -481,12 +686,20 @@ impl Account {
             cx.reply(request, Err(api::Error::ServerRefused { condition: condition.to_owned(), text: None }));
         }
         match &query.aim {
+            // A second copy is worse than a minute's delay, but a dead archive must not hold a message back for ever.
+            Aim::Doubt { .. } if condition == "remote-server-timeout" && query.tries < DOUBT_TRIES => {
+                let next = Query::new(query.aim.clone(), 0);
+                self.query(cx, Query { page: query.page, tries: query.tries + 1, ..next })
+            }
             Aim::Doubt { peer, .. } => self.doubts_settled(cx, peer),
             Aim::Fill { gap } if condition == "item-not-found" => {
-                let by_time: bool =
-                    cx.tx
-                        .query_row("SELECT by_time FROM gap WHERE id = ?1", params![gap], |row| row.get(0))?;
-                if by_time {
+                let by_time: Option<bool> = cx
+                    .tx
+                    .query_row("SELECT by_time FROM gap WHERE id = ?1", params![gap], |row| row.get(0))
+                    .optional()?;
+                let idle = self.catching_up.idle.entry(*gap).or_default();
+                *idle += 1;
+                if by_time == Some(true) {
                     cx.tx.execute("UPDATE gap SET kind = 2 WHERE id = ?1", params![gap])?;
                     cx.touched.all_timelines = true;
                 } else {
@@ -495,7 +708,21 @@ impl Account {
                 }
                 self.catch_up(cx)
             }
-            _ => Ok(()),
+            Aim::Fill { .. } | Aim::Newest => {
+                // A dead question must not keep what is missing from being asked for for ever.
+                self.catching_up.again = Some(cx.now.mono + self.catching_up.back_off.next_wait(cx.rng));
+                if let Some(link) = self.current_link() {
+                    cx.out.push(Effect::Hurry { link, on: false });
+                }
+                Ok(())
+            }
+            Aim::Check { .. } if condition == "item-not-found" => {
+                // The server has forgotten where it was: that cannot be checked any more.
+                self.session.unchecked = None;
+                self.session.dirty = true;
+                Ok(())
+            }
+            Aim::Check { .. } | Aim::Before { .. } => Ok(()),
         }
     }
 
@@ -524,17 +751,14 @@ impl Account {
         Ok(())
     }
 
-    /// A live message with an id from our archive: covered, unless something below it may be missing.
-    pub(crate) fn covered_live(&self, cx: &mut Cx<'_>, id: &str, at: i64) -> Result<()> {
-        self.covered(cx, id, at)
-    }
-
-    fn covered(&self, cx: &mut Cx<'_>, id: &str, at: i64) -> Result<()> {
+    /// An id of our archive is the newest that is covered, if it stands above the one that was. Our own order decides: the
+    /// phone's clock may say anything, and a server's stamp may be from another clock.
+    pub(crate) fn covered(&self, cx: &mut Cx<'_>, id: &str, position: i64, at: Option<i64>) -> Result<()> {
         cx.tx
             .prepare_cached(
-                "UPDATE coverage SET last_id = ?2, last_at = ?3 WHERE archive = ?1 AND last_at <= ?3",
+                "UPDATE coverage SET last_id = ?2, position = ?3, last_at = ?4 WHERE archive = ?1 AND position <= ?3",
             )?
-            .execute(params![self.jid.as_str(), id, at])?;
+            .execute(params![self.jid.as_str(), id, position, at.unwrap_or(cx.now.wall)])?;
         Ok(())
     }
 }

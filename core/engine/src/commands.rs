@@ -73,7 +73,7 @@ impl Account {
     fn go_online(&mut self, cx: &Cx<'_>) {
         self.wanted = true;
         if matches!(self.link, Link::Down) {
-            self.attempts = 0;
+            self.back_off.reset();
             self.retry = Some(cx.now.mono);
         }
     }
@@ -103,11 +103,15 @@ impl Account {
             // The caller was cut off before it had the answer, and asks again.
             return Ok(Ok(Reply::Sent { id: id.clone() }));
         }
+        let takes_states = messages::takes_states(cx, to)?;
+        let bytes = outbox::text_stanza(id, to.as_str(), text, takes_states);
+        if bytes.len() as u64 > self.max_stanza() {
+            return invalid("the text is larger than the server takes");
+        }
         let conversation = messages::conversation(cx, to)?;
         let position = self.next_position();
         let from = self.session.jid.as_ref().map_or_else(|| self.jid.to_string(), ToString::to_string);
         let message = messages::insert_own(cx, conversation, position, &from, id, text)?;
-        let bytes = outbox::text_stanza(id, to.as_str(), text);
         self.enqueue(cx, Kind::Message(message), to.as_str(), Some(&id.0), &bytes)?;
         self.arrived(cx, to, conversation, message, position, true)?;
         Ok(Ok(Reply::Sent { id: id.clone() }))
@@ -152,6 +156,10 @@ impl Account {
         if self.online().is_none() {
             return Ok(Err(Error::Offline));
         }
+        if !messages::takes_states(cx, with)? {
+            // XEP-0085 §5.1: whoever answered without chat states is not sent any.
+            return Ok(Ok(Reply::Done));
+        }
         let name = match state {
             ChatState::Active => "active",
             ChatState::Composing => "composing",
@@ -165,7 +173,7 @@ impl Account {
             .attr("id", cx.id())
             .child(Tag::with_ns(name, ns::CHAT_STATES))
             .child(Tag::with_ns("no-store", ns::HINTS));
-        self.enqueue(cx, Kind::Note, with.as_str(), None, &message.into_bytes())?;
+        self.enqueue(cx, Kind::Fleeting, with.as_str(), None, &message.into_bytes())?;
         Ok(Ok(Reply::Done))
     }
 
@@ -182,6 +190,9 @@ impl Account {
                 if whimbrel_proto::sm::is_counted(stanza)
                     && stream.texts().all(|text| text.trim().is_empty()) =>
             {
+                if xml.len() as u64 > self.max_stanza() {
+                    return invalid("it is larger than the server takes".to_owned());
+                }
                 let to = stanza.attr("to").unwrap_or_default();
                 self.enqueue(cx, Kind::Note, to, stanza.attr("id"), String::from(stanza).as_bytes())?;
                 Ok(Ok(Reply::Done))
@@ -197,8 +208,8 @@ impl Account {
         let complete = self.online().is_some() && {
             let open: bool = cx.tx.query_row(
                 "SELECT EXISTS (SELECT 1 FROM gap WHERE kind = 0) OR EXISTS (SELECT 1 FROM outbox)
-                 OR EXISTS (SELECT 1 FROM pending WHERE what NOT LIKE '\"Nothing\"')",
-                [],
+                 OR EXISTS (SELECT 1 FROM pending WHERE what <> ?1)",
+                params![serde_json::to_string(&crate::iq::Pending::Nothing)?],
                 |row| row.get(0),
             )?;
             !open

@@ -126,6 +126,13 @@ pub struct Drained {
     pub head: Vec<u8>,
 }
 
+impl Drained {
+    /// Whether it counts for stream management (XEP-0198 §4).
+    pub(crate) fn is_counted(&self) -> bool {
+        matches!(self.name.as_str(), "message" | "presence" | "iq")
+    }
+}
+
 /// Where a connection should lead. The driver knows the rest: host and port given by hand, proxy, certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {

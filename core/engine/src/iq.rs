@@ -7,12 +7,13 @@ use jid::BareJid;
 use minidom::Element;
 use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
-use whimbrel_proto::{ns, write::Tag};
+use whimbrel_proto::{deadlines::Deadlines, ns, write::Tag};
 
 use crate::{
     account::{Account, Archive, Cx},
     catch_up::Query,
     error::Result,
+    input::Now,
     outbox::Kind,
     roster,
 };
@@ -24,6 +25,10 @@ pub(crate) enum Pending {
     AccountInfo,
     ArchivePrefs,
     Page(Query),
+    /// The server has read what was written up to this number (STREAM 8).
+    Probe {
+        number: u64,
+    },
     /// The answer tells nothing that is needed.
     Nothing,
 }
@@ -41,9 +46,60 @@ pub(crate) const FEATURES: [&str; 9] = [
     ns::SID,
 ];
 
+/// How long a question may go unanswered while we are online, in ms.
+const PATIENCE: u64 = 60_000;
+/// Answers that wait to be sent. Who asks more is not answered.
+const MAX_ANSWERS: i64 = 500;
+
 impl Account {
+    /// A question was sent: its time begins.
+    pub(crate) fn expect_answer(&mut self, id: &str, now: Now) {
+        if let Some(deadlines) = &mut self.deadlines {
+            deadlines.ask(id, now.mono);
+        }
+    }
+
+    /// What was not answered in time is answered by ourselves, by the path of every error.
+    pub(crate) fn give_up_unanswered(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        let now = cx.now.mono;
+        let Some(deadlines) = &mut self.deadlines else {
+            // A new connection, or a reload: what was sent before has its whole time again.
+            let mut deadlines = Deadlines::new(PATIENCE);
+            let mut statement = cx.tx.prepare(
+                "SELECT iq FROM pending WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE name = iq AND number IS NULL)",
+            )?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                deadlines.ask(&row.get::<_, String>(0)?, now);
+            }
+            self.deadlines = Some(deadlines);
+            return Ok(());
+        };
+        for id in deadlines.take_overdue(now) {
+            self.unanswered(cx, &id, "remote-server-timeout")?;
+        }
+        Ok(())
+    }
+
+    /// Nobody will answer this question.
+    pub(crate) fn unanswered(&mut self, cx: &mut Cx<'_>, id: &str, condition: &str) -> Result<()> {
+        let what: Option<String> = cx
+            .tx
+            .prepare_cached("DELETE FROM pending WHERE iq = ?1 RETURNING what")?
+            .query_row(params![id], |row| row.get(0))
+            .optional()?;
+        match what {
+            Some(what) => self.settle(cx, id, serde_json::from_str(&what)?, Err(condition)),
+            None => Ok(()),
+        }
+    }
+
     /// The first words of a new session: what it must know, then presence, then what was missed.
     pub(crate) fn greet(&mut self, cx: &mut Cx<'_>, carbons: bool) -> Result<()> {
+        // Before the presence: whether to believe a stanza-id (XEP-0359) must be known before the first message comes.
+        let info = Tag::with_ns("query", ns::DISCO_INFO);
+        let own = self.jid.to_string();
+        self.ask(cx, &Pending::AccountInfo, "get", Some(&own), info)?;
         if !carbons {
             let enable = Tag::with_ns("enable", ns::CARBONS);
             self.ask(cx, &Pending::Nothing, "set", None, enable)?;
@@ -54,11 +110,7 @@ impl Account {
         let presence = Tag::new("presence").child(roster::caps_tag());
         self.enqueue(cx, Kind::Presence, "", None, &presence.into_bytes())?;
         // What the archive has is asked for in the same flight, if there was an archive the last time.
-        self.catch_up(cx)?;
-        let info = Tag::with_ns("query", ns::DISCO_INFO);
-        let own = self.jid.to_string();
-        self.ask(cx, &Pending::AccountInfo, "get", Some(&own), info)?;
-        Ok(())
+        self.catch_up(cx)
     }
 
     pub(crate) fn iq(&mut self, cx: &mut Cx<'_>, element: &Element) -> Result<()> {
@@ -88,20 +140,37 @@ impl Account {
             return Ok(());
         }
         cx.tx.prepare_cached("DELETE FROM pending WHERE iq = ?1")?.execute(params![id])?;
+        if let Some(deadlines) = &mut self.deadlines {
+            deadlines.answered(id);
+        }
         let failed = element.attr("type") == Some("error");
-        match serde_json::from_str(&what)? {
-            Pending::Roster if !failed => self.roster_result(cx, element),
-            Pending::AccountInfo if !failed => self.account_info(cx, element),
-            Pending::ArchivePrefs if !failed => {
+        let answer = if failed { Err(condition(element)) } else { Ok(element) };
+        self.settle(cx, id, serde_json::from_str(&what)?, answer)
+    }
+
+    fn settle(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: &str,
+        pending: Pending,
+        answer: std::result::Result<&Element, &str>,
+    ) -> Result<()> {
+        match (pending, answer) {
+            (Pending::Roster, Ok(element)) => self.roster_result(cx, element),
+            (Pending::AccountInfo, Ok(element)) => self.account_info(cx, element),
+            (Pending::ArchivePrefs, Ok(element)) => {
                 let default = element.get_child("prefs", ns::MAM).and_then(|prefs| prefs.attr("default"));
                 self.login.archive = if default == Some("always") { Archive::Always } else { Archive::There };
                 self.save_login(cx)
             }
-            Pending::Page(stored) => {
+            (Pending::Page(stored), answer) => {
                 // The copy in memory is ahead of the one in the row, which is written at the end of a step.
                 let query = self.queries.get(id).cloned().unwrap_or(stored);
-                let answer = if failed { Err(condition(element)) } else { Ok(element) };
                 self.page_done(cx, &query, answer)
+            }
+            // Even a server that does not know the question has read it.
+            (Pending::Probe { number }, answer) if answer != Err("remote-server-timeout") => {
+                self.handle_ack(cx, number as u32).map(|_| ())
             }
             _ => Ok(()),
         }
@@ -114,6 +183,7 @@ impl Account {
         };
         if !has(ns::MAM) {
             self.login.archive = Archive::Unknown;
+            self.all_doubts_settled(cx)?;
             return self.save_login(cx);
         }
         if self.login.archive == Archive::Unknown {
@@ -164,7 +234,18 @@ impl Account {
 
     fn answer_iq(&mut self, cx: &mut Cx<'_>, to: Option<&str>, id: &str, payload: Option<Tag>) -> Result<()> {
         let iq = Tag::new("iq").attr("type", "result").attr("id", id).attr_opt("to", to).child_opt(payload);
-        self.enqueue(cx, Kind::Iq, to.unwrap_or_default(), None, &iq.into_bytes())
+        self.reply_to(cx, to, &iq.into_bytes())
+    }
+
+    fn reply_to(&mut self, cx: &mut Cx<'_>, to: Option<&str>, bytes: &[u8]) -> Result<()> {
+        let waiting: i64 = cx
+            .tx
+            .prepare_cached("SELECT count(*) FROM outbox WHERE kind = 2 AND name IS NULL AND number IS NULL")?
+            .query_row([], |row| row.get(0))?;
+        if waiting >= MAX_ANSWERS {
+            return Ok(());
+        }
+        self.enqueue(cx, Kind::Iq, to.unwrap_or_default(), None, bytes)
     }
 
     fn refuse(
@@ -177,7 +258,7 @@ impl Account {
     ) -> Result<()> {
         let error = Tag::new("error").attr("type", kind).child(Tag::with_ns(condition, ns::STANZA_ERRORS));
         let iq = Tag::new("iq").attr("type", "error").attr("id", id).attr_opt("to", to).child(error);
-        self.enqueue(cx, Kind::Iq, to.unwrap_or_default(), None, &iq.into_bytes())
+        self.reply_to(cx, to, &iq.into_bytes())
     }
 }
 
@@ -192,5 +273,5 @@ fn condition(element: &Element) -> &str {
 
 /// Reads an address, or nothing.
 pub(crate) fn bare(text: Option<&str>) -> Option<BareJid> {
-    text.and_then(|text| jid::Jid::new(text).ok()).map(jid::Jid::into_bare)
+    text.and_then(whimbrel_proto::address::parse).map(jid::Jid::into_bare)
 }

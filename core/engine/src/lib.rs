@@ -17,6 +17,8 @@ pub mod roster;
 mod session;
 pub mod splice;
 pub mod store;
+#[cfg(test)]
+mod tests;
 pub mod timeline;
 mod turn;
 

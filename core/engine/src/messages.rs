@@ -4,19 +4,18 @@
 //! sender's full address, conversation and origin-id; a bare id with the same content joins only a row that no archive
 //! knows yet. The phone's clock orders nothing (STREAM 19).
 
-use std::str::FromStr as _;
-
 use jid::{BareJid, Jid};
 use minidom::Element;
 use rusqlite::{OptionalExtension, params};
 use whimbrel_proto::{
+    address,
     message::{Kind, MessageView},
     ns, stamp,
     write::Tag,
 };
 
 use crate::{
-    account::{Account, Cx},
+    account::{Account, Archive, Cx},
     api::{ChatState, Event, ItemId, SendState},
     error::{Error, Result},
     input::Drained,
@@ -28,6 +27,8 @@ pub(crate) const STEP: i64 = 1 << 16;
 
 /// Longest text that is kept of one message, in bytes.
 const MAX_BODY: usize = 512 * 1024;
+/// How far our clock and the server's may be apart, in ms.
+const SLACK: i64 = 3_600_000;
 
 /// Where a message came from.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +51,8 @@ pub(crate) enum Stored {
     Known {
         id: i64,
         position: i64,
+        /// The archive's id was known, not only its name.
+        archived: bool,
     },
 }
 
@@ -67,10 +70,7 @@ impl Account {
                 return Ok(());
             }
             let inner = MessageView::read(carbon.message);
-            let ours = inner
-                .from
-                .and_then(|from| Jid::new(from).ok())
-                .is_some_and(|from| from.to_bare() == self.jid);
+            let ours = self.is_from_us(&inner);
             if carbon.sent != ours || matches!(inner.kind, Kind::Groupchat | Kind::Error) {
                 return Ok(());
             }
@@ -85,8 +85,15 @@ impl Account {
     /// Whether a stanza's `from` means our own account: absent, or our bare address.
     pub(crate) fn is_own_account(&self, from: Option<&str>) -> bool {
         from.is_none_or(|from| {
-            from == self.jid.as_str() || BareJid::from_str(from).is_ok_and(|from| from == self.jid)
+            from == self.jid.as_str()
+                || address::parse(from)
+                    .is_some_and(|from| from.is_bare() && from.as_str() == self.jid.as_str())
         })
+    }
+
+    /// Whether one of our own devices wrote it.
+    pub(crate) fn is_from_us(&self, view: &MessageView<'_>) -> bool {
+        view.from.and_then(address::parse).is_some_and(|from| from.to_bare() == self.jid)
     }
 
     /// Everything that a one-to-one message can do.
@@ -97,14 +104,14 @@ impl Account {
         source: Source<'_>,
     ) -> Result<Stored> {
         let from = match view.from {
-            Some(from) => Jid::new(from),
-            None => Ok(self.jid.clone().into()),
+            Some(from) => address::parse(from),
+            None => Some(self.jid.clone().into()),
         };
         // An address that cannot be normalised is nobody's: nothing happens.
-        let Ok(from) = from else { return Ok(Stored::Nothing) };
+        let Some(from) = from else { return Ok(Stored::Nothing) };
         let mine = from.to_bare() == self.jid;
         let peer = if mine && view.to.is_some() {
-            view.to.and_then(|to| Jid::new(to).ok()).map(Jid::into_bare)
+            view.to.and_then(address::parse).map(Jid::into_bare)
         } else {
             Some(from.to_bare())
         };
@@ -134,23 +141,36 @@ impl Account {
         } else if let (Some(id), false) = (view.displayed, matches!(source, Source::Live)) {
             self.read_elsewhere(cx, &peer, id)?;
         }
-        let Some(body) = view.body.as_deref() else { return Ok(Stored::Nothing) };
-        let stored = self.store(cx, view, source, &from, &peer, mine, body)?;
-        if let (Stored::New(_), false, Source::Live) = (stored, mine, source)
-            && view.wants_receipt
-            && let Some(id) = view.id
+        let body = view.body.as_deref();
+        let stored = match body {
+            Some(body) => self.store(cx, view, source, &from, &peer, mine, body)?,
+            None => Stored::Nothing,
+        };
+        if mine || !matches!(source, Source::Live) {
+            return Ok(stored);
+        }
+        if body.is_some() || view.chat_state.is_some() {
+            note_chat_states(cx, &peer, view.chat_state.is_some())?;
+        }
+        // XEP-0184 §8: a receipt to a stranger would tell that we are here.
+        if let (Stored::New(_), true, Some(id)) = (stored, view.wants_receipt, view.id)
             && self.sees_our_presence(cx, &peer)?
         {
-            // XEP-0184 §8: a receipt to a stranger would tell that we are here.
-            let receipt = Tag::new("message")
-                .attr("type", "chat")
-                .attr("to", from.as_str())
-                .attr("id", cx.id())
-                .child(Tag::with_ns("received", ns::RECEIPTS).attr("id", id))
-                .child(Tag::with_ns("store", ns::HINTS));
-            self.enqueue(cx, outbox::Kind::Note, peer.as_str(), None, &receipt.into_bytes())?;
+            self.send_receipt(cx, from.as_str(), id)?;
         }
         Ok(stored)
+    }
+
+    /// XEP-0184: it has arrived.
+    pub(crate) fn send_receipt(&mut self, cx: &mut Cx<'_>, to: &str, id: &str) -> Result<()> {
+        let receipt = Tag::new("message")
+            .attr("type", "chat")
+            .attr("to", to)
+            .attr("id", cx.id())
+            .child(Tag::with_ns("received", ns::RECEIPTS).attr("id", id))
+            .child(Tag::with_ns("store", ns::HINTS));
+        let peer = address::parse(to).map(|to| to.to_bare().to_string()).unwrap_or_default();
+        self.enqueue(cx, outbox::Kind::Note, &peer, None, &receipt.into_bytes())
     }
 
     #[allow(clippy::too_many_arguments, reason = "one message has many sides")]
@@ -165,31 +185,40 @@ impl Account {
         body: &str,
     ) -> Result<Stored> {
         let own = self.jid.as_str();
-        // A stanza-id is the archive's only if it names our own archive; live, the server strips what others claim.
+        // A stanza-id is the archive's only if it names our own archive; a server that has `urn:xmpp:mam:2` strips what others
+        // claim (XEP-0313 §5.1.3), another one may not.
         let archive_id = match source {
             Source::Archive { id, .. } => Some(id),
+            _ if self.login.archive == Archive::Unknown => None,
             _ => view.stanza_ids.iter().find(|(by, _)| *by == own).map(|(_, id)| *id),
         };
         if let Some(id) = archive_id
             && let Some((message, position)) = known_as(cx, own, id)?
         {
-            return Ok(Stored::Known { id: message, position });
+            return Ok(Stored::Known { id: message, position, archived: true });
         }
         let conversation = conversation(cx, peer)?;
         let name = view.origin_id.or(view.id);
         let body = cut(body);
+        // What was kept somewhere on its way may have come before; what comes for the first time has not.
+        let kept = archive_id.is_some() || view.delay.is_some();
         if let Some(name) = name
             && let Some(known) =
-                self.known_by_name(cx, conversation, name, view.origin_id.is_some(), mine, from, body)?
+                known_by_name(cx, conversation, name, view.origin_id.is_some(), mine, kept, body)?
         {
             if let Some(id) = archive_id {
-                self.join_archive(cx, known.0, id)?;
+                self.join_archive(cx, known, id)?;
             }
             if mine {
                 self.found_in_archive(cx, name)?;
-                corrected_by_archive(cx, known.0, matches!(source, Source::Archive { .. }))?;
+                corrected_by_archive(cx, known, matches!(source, Source::Archive { .. }))?;
             }
-            return Ok(Stored::Known { id: known.0, position: known.1 });
+            // It may have moved just now.
+            let position = cx
+                .tx
+                .prepare_cached("SELECT position FROM message WHERE id = ?1")?
+                .query_row(params![known], |row| row.get(0))?;
+            return Ok(Stored::Known { id: known, position, archived: false });
         }
         let (position, at) = match source {
             Source::Archive { position, at, .. } => (position, at),
@@ -198,7 +227,13 @@ impl Account {
                 let server = view
                     .delay
                     .filter(|(by, _)| by.is_some_and(|by| by == own || by == self.jid.domain().as_str()));
-                (self.next_position(), server.and_then(|(_, text)| stamp::parse(text)).unwrap_or(cx.now.wall))
+                // A contact can write our server's name, too: nothing was kept for us from before we were last here.
+                let since = self.online().map_or(0, |online| online.heard_before - SLACK);
+                let at = server
+                    .and_then(|(_, text)| stamp::parse(text))
+                    .filter(|at| *at >= since)
+                    .map_or(cx.now.wall, |at| at.min(cx.now.wall));
+                (self.next_position(), at)
             }
         };
         let written_at = view.delay.and_then(|(_, text)| stamp::parse(text)).filter(|written| *written < at);
@@ -226,50 +261,11 @@ impl Account {
         if let Some(id) = archive_id {
             self.join_archive(cx, message, id)?;
             if !matches!(source, Source::Archive { .. }) {
-                self.covered_live(cx, id, at)?;
+                self.covered(cx, id, position, Some(at))?;
             }
         }
         self.arrived(cx, peer, conversation, message, position, mine)?;
         Ok(Stored::New(message))
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "a duplicate is known by all of these together")]
-    fn known_by_name(
-        &self,
-        cx: &Cx<'_>,
-        conversation: i64,
-        name: &str,
-        is_origin: bool,
-        mine: bool,
-        from: &Jid,
-        body: &str,
-    ) -> Result<Option<(i64, i64)>> {
-        let mut statement = cx.tx.prepare_cached(
-            "SELECT id, position, mine, sender, has_origin, body, local_id FROM message WHERE name = ?1 AND conversation = ?2",
-        )?;
-        let mut rows = statement.query(params![name, conversation])?;
-        while let Some(row) = rows.next()? {
-            let (id, position): (i64, i64) = (row.get(0)?, row.get(1)?);
-            let row_mine: bool = row.get(2)?;
-            if row_mine != mine {
-                continue;
-            }
-            let same_text = row.get_ref(5)?.as_str().is_ok_and(|text| text == body);
-            let has_origin: bool = row.get(4)?;
-            let local = row.get_ref(6)? != rusqlite::types::ValueRef::Null;
-            let same = if mine && (local || (is_origin && has_origin)) {
-                true
-            } else if is_origin && has_origin {
-                // One sender reusing an origin-id for another text has written two messages.
-                same_text && row.get_ref(3)?.as_str().is_ok_and(|sender| sender == from.as_str())
-            } else {
-                same_text && !in_archive(cx, id)?
-            };
-            if same {
-                return Ok(Some((id, position)));
-            }
-        }
-        Ok(None)
     }
 
     fn join_archive(&self, cx: &mut Cx<'_>, message: i64, id: &str) -> Result<()> {
@@ -305,13 +301,16 @@ impl Account {
         Ok(())
     }
 
+    // CROSS JOIN is an order to SQLite: by the name first. By the conversation it would read all of its messages.
+
     /// A receipt or marker from the peer that the message went to; of anybody else's it is nothing.
     fn confirmed(&self, cx: &mut Cx<'_>, peer: &BareJid, id: &str, state: &SendState) -> Result<()> {
         let found: Option<(i64, i64, i64)> = cx
             .tx
             .prepare_cached(
-                "SELECT m.id, m.position, m.conversation FROM message AS m JOIN conversation AS c ON c.id = m.conversation
-                 WHERE m.name = ?1 AND m.mine = 1 AND c.jid = ?2",
+                "SELECT m.id, m.position, m.conversation FROM message AS m CROSS JOIN conversation AS c ON c.id = m.conversation
+                 WHERE m.id IN (SELECT id FROM message WHERE name = ?1 UNION ALL SELECT id FROM message WHERE stanza_id = ?1)
+                 AND m.mine = 1 AND c.jid = ?2",
             )?
             .query_row(params![id, peer.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
@@ -336,7 +335,7 @@ impl Account {
         let found: Option<i64> = cx
             .tx
             .prepare_cached(
-                "SELECT m.id FROM message AS m JOIN conversation AS c ON c.id = m.conversation
+                "SELECT m.id FROM message AS m CROSS JOIN conversation AS c ON c.id = m.conversation
                  WHERE m.name = ?1 AND m.mine = 1 AND m.state < 3 AND c.jid = ?2",
             )?
             .query_row(params![id, peer.as_str()], |row| row.get(0))
@@ -365,8 +364,9 @@ impl Account {
         let position: Option<i64> = cx
             .tx
             .prepare_cached(
-                "SELECT m.position FROM message AS m JOIN conversation AS c ON c.id = m.conversation
-                 WHERE (m.name = ?1 OR m.stanza_id = ?1) AND m.mine = 0 AND c.jid = ?2",
+                "SELECT m.position FROM message AS m CROSS JOIN conversation AS c ON c.id = m.conversation
+                 WHERE m.id IN (SELECT id FROM message WHERE name = ?1 UNION ALL SELECT id FROM message WHERE stanza_id = ?1)
+                 AND m.mine = 0 AND c.jid = ?2",
             )?
             .query_row(params![id, peer.as_str()], |row| row.get(0))
             .optional()?;
@@ -387,10 +387,15 @@ impl Account {
 
     /// What was too deep or too large leaves a visible placeholder (STREAM 21).
     pub(crate) fn drained(&mut self, cx: &mut Cx<'_>, drained: &Drained) -> Result<()> {
+        let Drained { why, name, from, to, id, archived, size, .. } = drained;
+        let why = format!(
+            "{why}: {name} of {size} bytes, id {id:?}, from {from:?} to {to:?}, archived {archived:?}"
+        );
         cx.tx.execute(
             "INSERT INTO quarantine (at, why, input) VALUES (?1, ?2, ?3)",
-            params![cx.now.wall, drained.why, drained.head],
+            params![cx.now.wall, why, drained.head],
         )?;
+        bound_quarantine(cx.tx)?;
         if drained.name != "message" {
             return Ok(());
         }
@@ -414,13 +419,20 @@ impl Account {
             Some(result) if self.is_own_account(view.from) => {
                 self.archived_placeholder(cx, result.query.unwrap_or_default(), result.id, why)
             }
+            _ if view.carbon.is_some() => {
+                let inner =
+                    view.carbon.filter(|_| self.is_own_account(view.from)).map(|carbon| carbon.message);
+                let received = view.carbon.is_some_and(|carbon| !carbon.sent);
+                let peer = inner.and_then(|inner| inner.attr(if received { "from" } else { "to" }));
+                self.placeholder(cx, peer, why)
+            }
             _ if view.body.is_some() => self.placeholder(cx, view.from, why),
             _ => Ok(()),
         }
     }
 
     fn placeholder(&mut self, cx: &mut Cx<'_>, from: Option<&str>, text: &str) -> Result<()> {
-        let Some(from) = from.and_then(|from| Jid::new(from).ok()) else { return Ok(()) };
+        let Some(from) = from.and_then(address::parse) else { return Ok(()) };
         let position = self.next_position();
         let at = cx.now.wall;
         self.insert_placeholder(cx, &from, text, position, at)?;
@@ -445,6 +457,68 @@ impl Account {
         self.arrived(cx, &peer, conversation, message, position, false)?;
         Ok(message)
     }
+}
+
+/// Looks for a message by its name, in the whole conversation (STREAM 20). `kept`: it may have come before.
+fn known_by_name(
+    cx: &Cx<'_>,
+    conversation: i64,
+    name: &str,
+    is_origin: bool,
+    mine: bool,
+    kept: bool,
+    body: &str,
+) -> Result<Option<i64>> {
+    let mut statement = cx.tx.prepare_cached(
+        "SELECT id, mine, has_origin, body, local_id FROM message WHERE name = ?1 AND conversation = ?2",
+    )?;
+    let mut rows = statement.query(params![name, conversation])?;
+    while let Some(row) = rows.next()? {
+        let id: i64 = row.get(0)?;
+        let row_mine: bool = row.get(1)?;
+        if row_mine != mine {
+            continue;
+        }
+        let has_origin: bool = row.get(2)?;
+        let same_text = row.get_ref(3)?.as_str().is_ok_and(|text| text == body);
+        let local = row.get_ref(4)? != rusqlite::types::ValueRef::Null;
+        let same = if mine && (local || (is_origin && has_origin)) {
+            true
+        } else if is_origin && has_origin {
+            // A contact that resends after a fresh bind does so from another resource: one account is one sender here. With
+            // another text it has written two messages.
+            same_text
+        } else {
+            same_text && kept && !in_archive(cx, id)?
+        };
+        if same {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the peer may be sent chat states: it knows them, or did not show yet that it does not (XEP-0085 §5.1).
+pub(crate) fn takes_states(cx: &Cx<'_>, peer: &BareJid) -> Result<bool> {
+    let known: Option<i64> = cx
+        .tx
+        .prepare_cached("SELECT takes_states FROM conversation WHERE jid = ?1")?
+        .query_row(params![peer.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(known != Some(2))
+}
+
+fn note_chat_states(cx: &Cx<'_>, peer: &BareJid, has_state: bool) -> Result<()> {
+    cx.tx
+        .prepare_cached("UPDATE conversation SET takes_states = ?2 WHERE jid = ?1 AND takes_states <> ?2")?
+        .execute(params![peer.as_str(), if has_state { 1 } else { 2 }])?;
+    Ok(())
+}
+
+/// Whoever sends what must be quarantined does not fill the disk with it.
+pub(crate) fn bound_quarantine(tx: &rusqlite::Connection) -> Result<()> {
+    tx.execute("DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM quarantine) - 500", [])?;
+    Ok(())
 }
 
 /// Reads an element name of XEP-0085.

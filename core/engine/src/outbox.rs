@@ -3,9 +3,17 @@
 //! A stanza is a row with its bytes before it is bytes on a socket. Waiting rows have no number; a number is given in the
 //! transaction that lets the bytes go. A resend sends the same bytes. After a fresh bind what was in flight is in doubt:
 //! before a message goes out again, the archive is asked whether it is there.
+//!
+//! When a stream ends with an error while something of ours was under way, one of those stanzas may have killed it. Until
+//! they are all taken over, one at a time is in flight, so that it is known whom to blame (STREAM 13).
 
-use rusqlite::params;
-use whimbrel_proto::{ns, sm, stamp, write::Tag};
+use rusqlite::{OptionalExtension, params};
+use whimbrel_proto::{
+    ns,
+    sm::{self, Acks, StreamManagement},
+    stamp,
+    write::Tag,
+};
 
 use crate::{
     account::{Account, Cx, Link},
@@ -13,6 +21,8 @@ use crate::{
     catch_up::Query,
     effect::Effect,
     error::Result,
+    input::LinkId,
+    iq::Pending,
     messages,
 };
 
@@ -25,11 +35,33 @@ const IN_FLIGHT_BYTES: u64 = 256 * 1024;
 pub(crate) enum Kind {
     /// A message with a row in the archive.
     Message(i64),
-    /// A receipt, a marker, a chat state: worth sending once.
+    /// A receipt, a marker, a subscription, a change of the roster, what the app made itself: after a fresh bind the same
+    /// bytes go out again.
     Note,
+    /// A question of this session, or an answer in it: dropped with it.
     Iq,
+    /// Made anew by each session.
     Presence,
+    /// A chat state: of no more use once the moment has passed.
+    Fleeting,
 }
+
+/// Stream errors that say nothing about what we sent (RFC 6120 §4.9.3).
+const INNOCENT: [&str; 9] = [
+    "conflict",
+    "connection-timeout",
+    "host-gone",
+    "host-unknown",
+    "remote-connection-failed",
+    "reset",
+    "resource-constraint",
+    "see-other-host",
+    "system-shutdown",
+];
+/// What a server takes that does not say (STREAM 13), in bytes.
+const MAX_STANZA: u64 = 256 * 1024;
+/// Pages of the archive that are searched for what is in doubt.
+const DOUBT_PAGES: u32 = 40;
 
 impl Kind {
     fn code(self) -> i64 {
@@ -38,6 +70,7 @@ impl Kind {
             Self::Note => 1,
             Self::Iq => 2,
             Self::Presence => 3,
+            Self::Fleeting => 4,
         }
     }
 }
@@ -62,11 +95,29 @@ impl Account {
         Ok(())
     }
 
-    /// Asks something and remembers what the answer is for.
+    /// What the server takes at most of one stanza, in bytes (XEP-0478).
+    pub(crate) fn max_stanza(&self) -> u64 {
+        self.login.max_stanza.unwrap_or(MAX_STANZA)
+    }
+
+    /// Asks something in this session and remembers what the answer is for.
     pub(crate) fn ask(
         &mut self,
         cx: &mut Cx<'_>,
-        pending: &crate::iq::Pending,
+        pending: &Pending,
+        kind: &str,
+        to: Option<&str>,
+        payload: Tag,
+    ) -> Result<String> {
+        self.ask_as(cx, Kind::Iq, pending, kind, to, payload)
+    }
+
+    /// The same for what must be said even if it takes another session.
+    pub(crate) fn ask_as(
+        &mut self,
+        cx: &mut Cx<'_>,
+        outbox: Kind,
+        pending: &Pending,
         kind: &str,
         to: Option<&str>,
         payload: Tag,
@@ -74,9 +125,9 @@ impl Account {
         let id = cx.id();
         let iq = Tag::new("iq").attr("type", kind).attr("id", &id).attr_opt("to", to).child(payload);
         cx.tx
-            .prepare_cached("INSERT INTO pending (iq, peer, what, asked_at) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![id, to, serde_json::to_string(pending)?, cx.now.wall])?;
-        self.enqueue(cx, Kind::Iq, to.unwrap_or_default(), Some(&id), &iq.into_bytes())?;
+            .prepare_cached("INSERT INTO pending (iq, peer, what) VALUES (?1, ?2, ?3)")?
+            .execute(params![id, to, serde_json::to_string(pending)?])?;
+        self.enqueue(cx, outbox, to.unwrap_or_default(), Some(&id), &iq.into_bytes())?;
         Ok(id)
     }
 
@@ -84,70 +135,118 @@ impl Account {
     pub(crate) fn flush(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         let Some(link) = self.online().map(|online| online.link) else { return Ok(()) };
         self.ask_about_doubts(cx)?;
+        let mut sent = self.resend(cx)?;
         let (mut count, mut size): (u64, u64) = cx
             .tx
-            .prepare_cached(
-                "SELECT count(*), coalesce(sum(length(bytes)), 0) FROM outbox WHERE number IS NOT NULL",
-            )?
+            .prepare_cached("SELECT count(*), coalesce(sum(length(bytes)), 0) FROM outbox WHERE number > 0")?
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        if self.session.sm.is_none() {
-            (count, size) = (0, 0);
-        }
-        let mut sent = false;
-        while count < IN_FLIGHT && size < IN_FLIGHT_BYTES {
+        let most = if self.session.careful { 1 } else { IN_FLIGHT };
+        while count < most && size < IN_FLIGHT_BYTES {
             // One conversation's doubt holds back what comes behind it in that conversation only.
             let next = cx
                 .tx
                 .prepare_cached(
-                    "SELECT seq, bytes FROM outbox AS o WHERE number IS NULL AND doubt = 0 AND NOT EXISTS
+                    "SELECT seq, bytes, CASE WHEN kind IN (1, 2) THEN name END FROM outbox AS o WHERE number IS NULL AND doubt = 0 AND NOT EXISTS
                      (SELECT 1 FROM outbox AS d WHERE d.doubt = 1 AND d.peer = o.peer AND d.seq < o.seq AND o.kind = 0)
                      ORDER BY seq LIMIT 1",
                 )?
-                .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
-            let (seq, bytes) = match next {
-                Ok(next) => next,
-                Err(rusqlite::Error::QueryReturnedNoRows) => break,
-                Err(error) => return Err(error.into()),
-            };
-            if bytes.len() as u64 > self.login.max_stanza.unwrap_or(256 * 1024) {
-                self.fail_row(cx, seq, "policy-violation")?;
+                .query_row([], |row| {
+                    Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Option<String>>(2)?))
+                })
+                .optional()?;
+            let Some((seq, bytes, question)) = next else { break };
+            let limit = self.max_stanza();
+            if bytes.len() as u64 > limit {
+                self.fail_row(cx, seq, &format!("larger than the {limit} bytes that the server takes"))?;
                 continue;
+            }
+            let Some(sm) = &mut self.session.sm else { break };
+            let number = sm.number_next();
+            self.session.dirty = true;
+            cx.tx
+                .prepare_cached(
+                    "UPDATE outbox SET number = ?2, first_sent = coalesce(first_sent, ?3),
+                     covered = CASE WHEN first_sent IS NULL THEN (SELECT last_id FROM coverage WHERE archive = ?4) ELSE covered END
+                     WHERE seq = ?1",
+                )?
+                .execute(params![seq, number as i64, cx.now.wall, self.jid.as_str()])?;
+            if let Some(question) = question {
+                self.expect_answer(&question, cx.now);
             }
             count += 1;
             size += bytes.len() as u64;
             sent = true;
-            match &mut self.session.sm {
-                Some(sm) => {
-                    let number = sm.number_next() as i64;
-                    self.session.dirty = true;
-                    cx.tx
-                        .prepare_cached(
-                            "UPDATE outbox SET number = ?2, first_sent = coalesce(first_sent, ?3),
-                             covered = CASE WHEN first_sent IS NULL THEN (SELECT last_id FROM coverage WHERE archive = ?4) ELSE covered END
-                             WHERE seq = ?1",
-                        )?
-                        .execute(params![seq, number, cx.now.wall, self.jid.as_str()])?;
+            self.write(cx, link, number, bytes);
+        }
+        let ask = match &mut self.link {
+            Link::Online(online) => std::mem::take(&mut online.ask) || sent,
+            _ => false,
+        };
+        if ask {
+            match self.session.sm.as_ref().map(StreamManagement::acks) {
+                Some(Acks::Counted) => {
+                    cx.out.push(Effect::Send { link, bytes: sm::REQUEST.as_bytes().to_vec() });
                 }
-                None => self.taken_over(cx, seq)?,
+                Some(Acks::Pinged) => self.probe(cx, link)?,
+                None => return Ok(()),
             }
-            if self.config.raw {
-                cx.event(Event::Raw { outgoing: true, xml: String::from_utf8_lossy(&bytes).into_owned() });
-            }
-            cx.out.push(Effect::Send { link, bytes });
-        }
-        let has_sm = self.session.sm.is_some();
-        let mut expecting = false;
-        if let Link::Online(online) = &mut self.link
-            && (sent || online.ask)
-            && has_sm
-        {
-            online.ask = false;
-            expecting = true;
-            cx.out.push(Effect::Send { link, bytes: sm::REQUEST.as_bytes().to_vec() });
-        }
-        if expecting {
             self.now_expecting(cx.now);
         }
+        Ok(())
+    }
+
+    fn write(&mut self, cx: &mut Cx<'_>, link: LinkId, number: u64, bytes: Vec<u8>) {
+        if self.config.raw {
+            cx.event(Event::Raw { outgoing: true, xml: String::from_utf8_lossy(&bytes).into_owned() });
+        }
+        if let Link::Online(online) = &mut self.link {
+            online.written = number;
+        }
+        cx.out.push(Effect::Send { link, bytes });
+    }
+
+    /// After a resumption: what `h` does not cover, the same bytes, in order (STREAM 11); one by one where care is needed.
+    fn resend(&mut self, cx: &mut Cx<'_>) -> Result<bool> {
+        let Some((link, written)) = self.online().map(|online| (online.link, online.written)) else {
+            return Ok(false);
+        };
+        if self.session.sm.as_ref().is_none_or(|sm| sm.sent() <= written) {
+            return Ok(false);
+        }
+        let under_way: bool = cx
+            .tx
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE number <= ?1)")?
+            .query_row(params![written as i64], |row| row.get(0))?;
+        let most = match (self.session.careful, under_way) {
+            (true, true) => return Ok(false),
+            (true, false) => 1,
+            (false, _) => -1,
+        };
+        let mut statement = cx
+            .tx
+            .prepare_cached("SELECT number, bytes FROM outbox WHERE number > ?1 ORDER BY number LIMIT ?2")?;
+        let rows = statement
+            .query_map(params![written as i64, most], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
+            })?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        let any = !rows.is_empty();
+        for (number, bytes) in rows {
+            self.write(cx, link, number as u64, bytes);
+        }
+        Ok(any)
+    }
+
+    /// A server that does not count reads in order at least: an answered ping says how far it came (STREAM 8).
+    fn probe(&mut self, cx: &mut Cx<'_>, link: LinkId) -> Result<()> {
+        let id = cx.id();
+        let number = self.session.sm.as_ref().map_or(0, StreamManagement::sent);
+        cx.tx
+            .prepare_cached("INSERT INTO pending (iq, what) VALUES (?1, ?2)")?
+            .execute(params![id, serde_json::to_string(&Pending::Probe { number })?])?;
+        self.expect_answer(&id, cx.now);
+        let ping = Tag::new("iq").attr("type", "get").attr("id", &id).child(Tag::with_ns("ping", ns::PING));
+        cx.out.push(Effect::Send { link, bytes: ping.into_bytes() });
         Ok(())
     }
 
@@ -170,6 +269,14 @@ impl Account {
             .collect::<rusqlite::Result<_>>()?;
         for seq in seqs {
             self.taken_over(cx, seq)?;
+        }
+        if self.session.careful {
+            // All that may have killed a stream has been taken over.
+            self.session.careful = cx.tx.query_row(
+                "SELECT EXISTS (SELECT 1 FROM outbox WHERE first_sent IS NOT NULL)",
+                [],
+                |row| row.get(0),
+            )?;
         }
         Ok(true)
     }
@@ -200,29 +307,31 @@ impl Account {
             )?
             .query_row(params![conversation, position], |row| row.get(0))?;
         if overtaken {
-            let position = self.next_position();
-            messages::move_to(cx, message, conversation, position)?;
+            let behind: Vec<i64> = cx
+                .tx
+                .prepare_cached(
+                    "SELECT id FROM message WHERE conversation = ?1 AND position > ?2 AND mine = 1 AND state = 1 ORDER BY position, id",
+                )?
+                .query_map(params![conversation, position], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            // Those that wait behind it stay behind it.
+            for message in std::iter::once(message).chain(behind) {
+                let position = self.next_position();
+                messages::move_to(cx, message, conversation, position)?;
+            }
         }
         Ok(())
     }
 
-    /// After `<resumed/>`: what `h` does not cover, the same bytes, in order (STREAM 11).
-    pub(crate) fn resend(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        let Some(link) = self.current_link() else { return Ok(()) };
-        let mut statement =
-            cx.tx.prepare_cached("SELECT bytes FROM outbox WHERE number IS NOT NULL ORDER BY number")?;
-        let rows =
-            statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
-        for bytes in rows {
-            cx.out.push(Effect::Send { link, bytes });
-        }
-        Ok(())
-    }
-
-    /// After a fresh bind: messages go out again once the archive was asked, the rest is made anew (STREAM 12).
+    /// After a fresh bind: messages go out again once the archive was asked, notes at once, and what belonged to the old
+    /// session is forgotten, whether it was sent or not (STREAM 12).
     pub(crate) fn requeue(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        cx.tx.execute("DELETE FROM outbox WHERE kind IN (2, 3) OR (kind = 1 AND number IS NOT NULL)", [])?;
-        cx.tx.execute("DELETE FROM pending", [])?;
+        cx.tx.execute("DELETE FROM outbox WHERE kind IN (2, 3, 4)", [])?;
+        cx.tx.execute(
+            "DELETE FROM pending WHERE iq NOT IN (SELECT name FROM outbox WHERE kind = 1 AND name IS NOT NULL)",
+            [],
+        )?;
+        cx.tx.execute("UPDATE outbox SET number = NULL WHERE kind = 1", [])?;
         for (_, request) in std::mem::take(&mut self.waiting.older) {
             cx.reply(request, Err(crate::api::Error::Offline));
         }
@@ -241,15 +350,14 @@ impl Account {
                 params![seq, stamped(bytes, at), doubt],
             )?;
         }
-        // A doubt that an earlier session raised and nobody settled is raised again.
-        cx.tx.execute("UPDATE outbox SET doubt = 1 WHERE doubt = 2", [])?;
         Ok(())
     }
 
     /// Asks the archive, peer by peer, for what may have arrived although nobody said so.
     fn ask_about_doubts(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         let mut statement = cx.tx.prepare_cached(
-            "SELECT peer, covered, min(first_sent) FROM outbox WHERE doubt = 1 GROUP BY peer HAVING min(seq)",
+            "SELECT peer, covered, first_sent FROM outbox AS o WHERE doubt = 1
+             AND seq = (SELECT min(seq) FROM outbox AS first WHERE first.doubt = 1 AND first.peer = o.peer)",
         )?;
         let peers = statement
             .query_map([], |row| {
@@ -274,13 +382,14 @@ impl Account {
         let seq = cx
             .tx
             .prepare_cached(
-                "SELECT seq FROM outbox WHERE name = ?1 AND kind = 0 AND number IS NULL AND doubt = 1",
+                // Numbered ones are the server's to acknowledge, or every later one would be counted wrong.
+                "SELECT seq FROM outbox WHERE name = ?1 AND kind = 0 AND number IS NULL AND first_sent IS NOT NULL",
             )?
-            .query_row(params![name], |row| row.get::<_, i64>(0));
+            .query_row(params![name], |row| row.get::<_, i64>(0))
+            .optional()?;
         match seq {
-            Ok(seq) => self.taken_over(cx, seq),
-            Err(rusqlite::Error::QueryReturnedNoRows) => Ok(()),
-            Err(error) => Err(error.into()),
+            Some(seq) => self.taken_over(cx, seq),
+            None => Ok(()),
         }
     }
 
@@ -290,15 +399,35 @@ impl Account {
         Ok(())
     }
 
-    /// The stream ended with an error: if one row was alone in flight, it is suspected (STREAM 13).
-    pub(crate) fn stream_error(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+    /// Without an archive nobody can be asked.
+    pub(crate) fn all_doubts_settled(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        cx.tx.execute("UPDATE outbox SET doubt = 0 WHERE doubt = 1", [])?;
+        Ok(())
+    }
+
+    /// The next page about a peer's doubts, unless the pages lead nowhere.
+    pub(crate) fn doubt_goes_on(&self, last: Option<&str>, after: Option<&str>, page: u32) -> bool {
+        last.is_some() && last != after && page < DOUBT_PAGES
+    }
+
+    /// The stream ended with an error. What was alone in flight is suspected, and fails the second time (STREAM 13).
+    pub(crate) fn stream_error(&mut self, cx: &mut Cx<'_>, condition: &str) -> Result<()> {
+        let Some(written) = self.online().map(|online| online.written) else { return Ok(()) };
+        if INNOCENT.contains(&condition) {
+            return Ok(());
+        }
         let mut statement =
-            cx.tx.prepare_cached("SELECT seq, blamed FROM outbox WHERE number IS NOT NULL LIMIT 2")?;
+            cx.tx.prepare_cached("SELECT seq, blamed FROM outbox WHERE number <= ?1 LIMIT 2")?;
         let rows = statement
-            .query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?
+            .query_map(params![written as i64], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?
             .collect::<rusqlite::Result<Vec<_>>>()?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.session.careful = true;
+        self.session.dirty = true;
         match rows[..] {
-            [(seq, blamed)] if blamed >= 1 => self.fail_row(cx, seq, "policy-violation"),
+            [(seq, blamed)] if blamed >= 1 => self.fail_row(cx, seq, condition),
             [(seq, _)] => {
                 cx.tx.execute("UPDATE outbox SET blamed = blamed + 1 WHERE seq = ?1", params![seq])?;
                 Ok(())
@@ -308,23 +437,27 @@ impl Account {
     }
 
     fn fail_row(&mut self, cx: &mut Cx<'_>, seq: i64, reason: &str) -> Result<()> {
-        let (message, number): (Option<i64>, Option<i64>) = cx
+        let (message, number, name): (Option<i64>, Option<i64>, Option<String>) = cx
             .tx
-            .prepare_cached("SELECT message, number FROM outbox WHERE seq = ?1")?
-            .query_row(params![seq], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            .prepare_cached("SELECT message, number, name FROM outbox WHERE seq = ?1")?
+            .query_row(params![seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         if number.is_some() {
             // Its number is taken: something must go in its place, or every later one would be counted wrong.
             cx.tx.execute(
-                "UPDATE outbox SET kind = 1, message = NULL, name = NULL, bytes = ?2 WHERE seq = ?1",
-                params![seq, b"<iq type='result' id='void'/>"],
+                "UPDATE outbox SET kind = ?3, message = NULL, name = NULL, bytes = ?2, blamed = 0 WHERE seq = ?1",
+                params![seq, b"<iq type='result' id='void'/>", Kind::Fleeting.code()],
             )?;
         } else {
             cx.tx.execute("DELETE FROM outbox WHERE seq = ?1", params![seq])?;
         }
-        if let Some(message) = message {
-            messages::advance(cx, message, &SendState::Failed { reason: reason.to_owned() })?;
+        match (message, name) {
+            (Some(message), _) => {
+                cx.tx.execute("UPDATE message SET own_failure = 1 WHERE id = ?1", params![message])?;
+                messages::advance(cx, message, &SendState::Failed { reason: reason.to_owned() })
+            }
+            (None, Some(name)) => self.unanswered(cx, &name, "policy-violation"),
+            (None, None) => Ok(()),
         }
-        Ok(())
     }
 
     /// The position of the next live message.
@@ -337,7 +470,8 @@ impl Account {
 }
 
 /// A text as a stanza: its id is the stanza's id and its origin-id, so that a resend is known for what it is.
-pub(crate) fn text_stanza(id: &ItemId, to: &str, text: &str) -> Vec<u8> {
+pub(crate) fn text_stanza(id: &ItemId, to: &str, text: &str, takes_states: bool) -> Vec<u8> {
+    let active = takes_states.then(|| Tag::with_ns("active", ns::CHAT_STATES));
     Tag::new("message")
         .attr("type", "chat")
         .attr("to", to)
@@ -346,7 +480,7 @@ pub(crate) fn text_stanza(id: &ItemId, to: &str, text: &str) -> Vec<u8> {
         .child(Tag::with_ns("origin-id", ns::SID).attr("id", &id.0))
         .child(Tag::with_ns("request", ns::RECEIPTS))
         .child(Tag::with_ns("markable", ns::CHAT_MARKERS))
-        .child(Tag::with_ns("active", ns::CHAT_STATES))
+        .child_opt(active)
         .into_bytes()
 }
 

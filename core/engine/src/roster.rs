@@ -5,7 +5,7 @@ use jid::{BareJid, Jid};
 use minidom::Element;
 use rusqlite::{Connection, params};
 use sha1::{Digest, Sha1};
-use whimbrel_proto::{ns, write::Tag};
+use whimbrel_proto::{address, ns, write::Tag};
 
 use crate::{
     account::{Account, Cx},
@@ -19,6 +19,9 @@ const NODE: &str = "https://whimbrel.im";
 const IDENTITY: (&str, &str, &str) = ("client", "phone", "Whimbrel");
 /// Entries of a roster that are kept. A server that sends more is not believed to mean it.
 const MAX: usize = 100_000;
+/// Devices of one contact, and unanswered requests, that are kept.
+const MAX_DEVICES: i64 = 64;
+const MAX_REQUESTS: i64 = 1_000;
 
 impl Account {
     /// The whole roster, or nothing if the version that we have is current (RFC 6121 §2.6.2).
@@ -48,62 +51,100 @@ impl Account {
     }
 
     pub(crate) fn presence(&mut self, cx: &mut Cx<'_>, element: &Element) -> Result<()> {
-        let Some(from) = element.attr("from").and_then(|from| Jid::new(from).ok()) else { return Ok(()) };
-        cx.touched.contacts = true;
-        match element.attr("type") {
-            None => {
-                let text = |name| element.get_child(name, ns::JABBER_CLIENT).map(Element::text);
-                let caps = element.get_child("c", ns::CAPS);
-                let caps =
-                    caps.and_then(|caps| Some(format!("{}#{}", caps.attr("node")?, caps.attr("ver")?)));
-                let priority =
-                    text("priority").and_then(|priority| priority.trim().parse::<i8>().ok()).unwrap_or(0);
-                cx.tx
-                    .prepare_cached("INSERT OR REPLACE INTO presence (jid, bare, show, status, priority, caps) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-                    .execute(params![from.as_str(), from.to_bare().as_str(), text("show"), text("status"), priority, caps])?;
-            }
-            Some("unavailable") => {
-                cx.tx
-                    .prepare_cached("DELETE FROM presence WHERE jid = ?1")?
-                    .execute(params![from.as_str()])?;
-                cx.tx
-                    .prepare_cached(
-                        "UPDATE conversation SET chat_state = NULL WHERE jid = ?1 AND chat_state IS NOT NULL",
-                    )?
-                    .execute(params![from.to_bare().as_str()])?;
-            }
-            Some("subscribe") => {
-                let from = from.into_bare();
-                if self.sees_our_presence(cx, &from)? {
-                    // RFC 6121 §3.1.3: they forgot; say it again.
-                    self.answer_subscription(cx, &from, "subscribed")?;
-                } else {
-                    cx.tx.execute(
-                        "INSERT OR IGNORE INTO subscription_request (jid, at) VALUES (?1, ?2)",
-                        params![from.as_str(), cx.now.wall],
-                    )?;
-                }
-            }
-            Some("unsubscribe") => {
-                cx.tx.execute(
-                    "DELETE FROM subscription_request WHERE jid = ?1",
-                    params![from.to_bare().as_str()],
-                )?;
-            }
-            _ => {}
+        let from = match element.attr("from").map(address::parse) {
+            Some(Some(from)) => from,
+            // None is our own account (RFC 6120 §8.1.2.1); what cannot be read is nobody.
+            _ => return Ok(()),
+        };
+        if from.to_bare() == self.jid {
+            // Our own devices, this one too: whether one of them is there is shown to nobody.
+            return Ok(());
         }
+        match element.attr("type") {
+            None => self.is_there(cx, &from),
+            // An error says that nobody can be reached there (RFC 6121 §4.6.4: treat it as gone).
+            Some("unavailable" | "error") => self.is_gone(cx, &from),
+            Some("subscribe" | "unsubscribe") => self.subscription_changed(cx, from.into_bare(), element),
+            _ => Ok(()),
+        }
+    }
+
+    /// Only who is in the roster is kept, and of each only so many devices: presence can be sent by anybody.
+    fn is_there(&mut self, cx: &mut Cx<'_>, from: &Jid) -> Result<()> {
+        let bare = from.to_bare();
+        let added = cx
+            .tx
+            .prepare_cached(
+                "INSERT OR IGNORE INTO presence (jid, bare) SELECT ?1, ?2
+                 WHERE EXISTS (SELECT 1 FROM contact WHERE jid = ?2) AND (SELECT count(*) FROM presence WHERE bare = ?2) < ?3",
+            )?
+            .execute(params![from.as_str(), bare.as_str(), MAX_DEVICES])?;
+        cx.touched.contacts |= added > 0;
+        Ok(())
+    }
+
+    fn is_gone(&mut self, cx: &mut Cx<'_>, from: &Jid) -> Result<()> {
+        let bare = from.to_bare();
+        // From a bare address it is about all of its devices.
+        let removed = if from.is_full() {
+            cx.tx.prepare_cached("DELETE FROM presence WHERE jid = ?1")?.execute(params![from.as_str()])?
+        } else {
+            cx.tx.prepare_cached("DELETE FROM presence WHERE bare = ?1")?.execute(params![bare.as_str()])?
+        };
+        cx.touched.contacts |= removed > 0;
+        let stopped = cx
+            .tx
+            .prepare_cached(
+                "UPDATE conversation SET chat_state = NULL WHERE jid = ?1 AND chat_state IS NOT NULL",
+            )?
+            .execute(params![bare.as_str()])?;
+        cx.touched.conversations |= stopped > 0;
+        Ok(())
+    }
+
+    fn subscription_changed(&mut self, cx: &mut Cx<'_>, from: BareJid, element: &Element) -> Result<()> {
+        if element.attr("type") == Some("unsubscribe") {
+            let removed =
+                cx.tx.execute("DELETE FROM subscription_request WHERE jid = ?1", params![from.as_str()])?;
+            cx.touched.contacts |= removed > 0;
+            return Ok(());
+        }
+        if self.sees_our_presence(cx, &from)? {
+            // RFC 6121 §3.1.3: they forgot; say it again, unless it is about to be said.
+            let said: bool = cx.tx.query_row(
+                "SELECT EXISTS (SELECT 1 FROM outbox WHERE kind = 1 AND peer = ?1 AND instr(bytes, 'subscribed'))",
+                params![from.as_str()],
+                |row| row.get(0),
+            )?;
+            if said {
+                return Ok(());
+            }
+            return self.answer_subscription(cx, &from, "subscribed");
+        }
+        let added = cx.tx.execute(
+            "INSERT OR IGNORE INTO subscription_request (jid, at) SELECT ?1, ?2
+             WHERE (SELECT count(*) FROM subscription_request) < ?3",
+            params![from.as_str(), cx.now.wall, MAX_REQUESTS],
+        )?;
+        cx.touched.contacts |= added > 0;
         Ok(())
     }
 
     pub(crate) fn add_contact(&mut self, cx: &mut Cx<'_>, jid: &BareJid, name: Option<&str>) -> Result<()> {
         let item = Tag::new("item").attr("jid", jid.as_str()).attr_opt("name", name);
-        self.ask(cx, &Pending::Nothing, "set", None, Tag::with_ns("query", ns::ROSTER).child(item))?;
+        self.set_item(cx, item)?;
         self.answer_subscription(cx, jid, "subscribe")
     }
 
     pub(crate) fn remove_contact(&mut self, cx: &mut Cx<'_>, jid: &BareJid) -> Result<()> {
         let item = Tag::new("item").attr("jid", jid.as_str()).attr("subscription", "remove");
-        self.ask(cx, &Pending::Nothing, "set", None, Tag::with_ns("query", ns::ROSTER).child(item))?;
+        self.set_item(cx, item)
+    }
+
+    /// A decision of the user's, perhaps made offline: it waits for a session that takes it (RFC 6121 §2.3).
+    fn set_item(&mut self, cx: &mut Cx<'_>, item: Tag) -> Result<()> {
+        let query = Tag::with_ns("query", ns::ROSTER).child(item);
+        self.ask_as(cx, Kind::Note, &Pending::Nothing, "set", None, query)?;
         Ok(())
     }
 

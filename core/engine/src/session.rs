@@ -4,26 +4,31 @@
 //! sent again and the gap that a fresh bind opens. Resumption is the normal path; every `<failed/>` means to bind anew.
 
 use minidom::Element;
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 use whimbrel_proto::{
     features::Features,
     negotiation::{self, Failure, Login, Negotiated, Negotiation, Out, Progress, Resume, Tls},
     ns, sm,
-    sm::StreamManagement,
+    sm::{Acks, StreamManagement},
 };
 
 use crate::{
-    account::{Account, Archive, Cx, Link, Online},
+    account::{Account, Archive, CatchingUp, Cx, Link, Online, Unchecked},
     api::{self, Event, Reply, Status},
     effect::Effect,
     error::Result,
     input::{Destination, LinkFailure, LinkId, Now},
 };
 
+/// After a longer absence, or when more was replayed, the archive is asked what the server has dropped (STREAM 11).
+const LONG_ABSENCE: u64 = 60_000;
+const LONG_REPLAY: u32 = 50;
 /// Time for one exchange of a login, in ms.
 const LOGIN: u64 = 30_000;
-/// Back-off, in ms: doubled from the first to the last, each with full jitter.
-const BACK_OFF: (u64, u64) = (500, 120_000);
+/// A session that lasted this long was a good one, in ms.
+const SETTLED: u64 = 20_000;
+/// A connection that was usable this long may be tried again at once after a cut, in ms.
+const USABLE: u64 = 1_000;
 
 impl Account {
     pub(crate) fn connect(&mut self, cx: &mut Cx<'_>) {
@@ -53,7 +58,7 @@ impl Account {
             allow_plain: self.allow_plain,
             offer: self.login.offer.clone(),
         };
-        let step = Negotiation::start(login, tls, cx.rng);
+        let step = Negotiation::start(login, tls);
         self.negotiated_step(cx, link, step)
     }
 
@@ -107,6 +112,11 @@ impl Account {
             Failure::Nonsense(what) => {
                 (api::Error::ServerRefused { condition: "nonsense".into(), text: Some(what) }, true)
             }
+            Failure::OtherSession(what) => {
+                self.session.sm = None;
+                self.session.dirty = true;
+                (api::Error::ServerRefused { condition: "other-session".into(), text: Some(what) }, true)
+            }
         };
         self.went_offline(cx, Some(error), detail, retry);
         Ok(())
@@ -115,13 +125,20 @@ impl Account {
     fn came_online(&mut self, cx: &mut Cx<'_>, link: LinkId, negotiated: Negotiated) -> Result<()> {
         self.link = Link::Online(Online {
             link,
+            since: cx.now.mono,
+            heard_before: self.session.seen_at,
             heard: cx.now.mono,
             expecting: None,
             unacknowledged: 0,
             ask: false,
             answer: false,
+            written: 0,
+            replayed: None,
         });
-        self.attempts = 0;
+        self.deadlines = None;
+        self.catching_up = CatchingUp::default();
+        self.told = None;
+        self.session.dirty = true;
         self.login.pins = negotiated.pins;
         self.login.offer = Some(negotiated.offer);
         if negotiated.token_refused {
@@ -134,14 +151,19 @@ impl Account {
             self.learn(features);
         }
         self.save_login(cx)?;
-        cx.tx
-            .execute("UPDATE account SET signed_in_at = coalesce(signed_in_at, ?1)", params![cx.now.wall])?;
         let (resumed, refused) = match negotiated.session {
             negotiation::Session::Resumed { h } => {
                 if !self.handle_ack(cx, h)? {
                     return self.lost_count(cx, link);
                 }
-                self.resend(cx)?;
+                let acknowledged = self.session.sm.as_ref().map_or(0, StreamManagement::acknowledged);
+                if let Link::Online(online) = &mut self.link {
+                    // What is above goes out again at the end of this step, the same bytes (STREAM 11).
+                    online.written = acknowledged;
+                    online.replayed = Some(0);
+                }
+                self.mark_unchecked(cx)?;
+                self.catch_up(cx)?;
                 (true, None)
             }
             negotiation::Session::Bound { sm, refused } => {
@@ -151,15 +173,21 @@ impl Account {
                 }
                 self.requeue(cx)?;
                 self.session.jid = Some(negotiated.jid);
-                self.session.sm = sm.map(|enabled| StreamManagement::new(enabled.id));
-                self.session.dirty = true;
+                self.session.sm = Some(match sm {
+                    Some(enabled) => StreamManagement::new(enabled.id),
+                    None => StreamManagement::pinged(),
+                });
+                // The catch-up of a new session is a check of its own, but for what an earlier one left unchecked.
+                self.session.checked_at = if self.session.unchecked.is_some() { 0 } else { cx.now.wall };
+                self.session.choked_at = None;
                 cx.tx.execute("DELETE FROM presence", [])?;
                 self.bound_anew(cx)?;
                 self.greet(cx, negotiated.carbons)?;
                 (false, condition)
             }
         };
-        if !self.foreground {
+        // A new session is taken for active; a resumed one is told in any case, since servers differ (XEP-0352 §5).
+        if resumed || !self.foreground {
             self.send_csi(cx);
         }
         if let Link::Online(online) = &mut self.link {
@@ -190,8 +218,41 @@ impl Account {
         Ok(())
     }
 
+    /// The old session stays unchecked from where it was first resumed, until the archive was asked (STREAM 11).
+    fn mark_unchecked(&mut self, cx: &Cx<'_>) -> Result<()> {
+        if self.session.unchecked.is_none() {
+            self.session.unchecked = self.coverage(cx)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn coverage(&self, cx: &Cx<'_>) -> Result<Option<Unchecked>> {
+        Ok(cx
+            .tx
+            .query_row(
+                "SELECT last_id, position FROM coverage WHERE archive = ?1",
+                params![self.jid.as_str()],
+                |row| Ok(Unchecked { after: row.get(0)?, position: row.get(1)? }),
+            )
+            .optional()?)
+    }
+
+    /// The first ack behind a resumption: everything that the server had kept has come.
+    fn replay_ended(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        let Link::Online(online) = &mut self.link else { return Ok(()) };
+        let Some(replayed) = online.replayed.take() else { return Ok(()) };
+        online.expecting = None;
+        let away = cx.now.wall.abs_diff(online.heard_before);
+        if replayed >= LONG_REPLAY || away >= LONG_ABSENCE {
+            self.check_for_dropped(cx)?;
+        }
+        Ok(())
+    }
+
+    /// What is offered behind a login.
     fn learn(&mut self, features: &Features) {
         self.login.max_stanza = features.max_bytes;
+        self.login.csi = features.csi;
     }
 
     /// What is neither message, presence nor iq.
@@ -202,20 +263,26 @@ impl Account {
             }
         } else if element.is("a", ns::SM) {
             let h = element.attr("h").and_then(|h| h.trim().parse().ok());
-            if let Some(h) = h
+            let counted = self.session.sm.as_ref().is_some_and(|sm| sm.acks() == Acks::Counted);
+            if let Some(h) = h.filter(|_| counted)
                 && !self.handle_ack(cx, h)?
                 && let Some(link) = self.current_link()
             {
                 return self.lost_count(cx, link);
             }
+            self.replay_ended(cx)?;
         } else if element.is("features", ns::STREAM) {
+            let knew = self.login.csi;
             self.learn(&Features::read(element));
             self.save_login(cx)?;
+            if !knew && !self.foreground {
+                self.send_csi(cx);
+            }
         } else if element.is("error", ns::STREAM) {
             let failure = negotiation::stream_error(element);
             let detail = failure.to_string();
             if let Failure::Refused { condition, text } = failure {
-                self.stream_error(cx)?;
+                self.stream_error(cx, &condition)?;
                 if let Some(link) = self.current_link() {
                     cx.out.push(Effect::Hangup { link });
                 }
@@ -243,6 +310,15 @@ impl Account {
                 );
             }
             LinkFailure::Nonsense(detail) => {
+                // STREAM 21: the second time behind the same stanza it would come again with every resumption.
+                let handled = self.session.sm.as_ref().map(StreamManagement::handled_in_all);
+                if self.online().is_some() && handled.is_some() {
+                    if self.session.choked_at == handled {
+                        self.session.sm = None;
+                    }
+                    self.session.choked_at = handled;
+                    self.session.dirty = true;
+                }
                 let error = api::Error::ServerRefused {
                     condition: "not-well-formed".into(),
                     text: Some(detail.clone()),
@@ -269,14 +345,20 @@ impl Account {
         detail: String,
         retry: bool,
     ) {
-        let was_online = matches!(self.link, Link::Online(_));
+        let lasted = self.online().map(|online| cx.now.mono.saturating_sub(online.since));
+        if lasted.is_some() {
+            self.session.seen_at = cx.now.wall;
+            self.session.dirty = true;
+        }
         self.link = Link::Down;
+        self.deadlines = None;
         let next_attempt = (retry && self.wanted).then(|| {
-            let limit = BACK_OFF.0.saturating_mul(1 << self.attempts.min(16)).min(BACK_OFF.1);
-            // After a cut, try at once: cuts are the normal case. The jitter keeps a thousand phones apart.
-            let wait =
-                if was_online { 0 } else { limit / 2 + u64::from(cx.rng.next_u32()) % (limit / 2 + 1) };
-            self.attempts += 1;
+            let cut = error.is_none() && lasted.is_some_and(|lasted| lasted >= USABLE);
+            if cut || lasted.is_some_and(|lasted| lasted >= SETTLED) {
+                self.back_off.reset();
+            }
+            // After a cut, try at once: cuts are the normal case. A server that throws us out each time is no cut.
+            let wait = if cut { 0 } else { self.back_off.next_wait(cx.rng) };
             self.retry = Some(cx.now.mono + wait);
             cx.now.wall + wait as i64
         });
@@ -293,7 +375,12 @@ impl Account {
         for request in std::mem::take(&mut self.waiting.older).into_values() {
             cx.reply(request, Err(api::Error::Offline));
         }
-        cx.event(Event::Offline { reason, detail: detail.clone() });
+        // The same failure on every attempt is told once.
+        let told = (reason.clone(), detail.clone());
+        if lasted.is_some() || self.told.as_ref() != Some(&told) {
+            cx.event(Event::Offline { reason, detail: detail.clone() });
+        }
+        self.told = Some(told);
         cx.touched.contacts = true;
         self.status = Status::Offline { reason: error, detail, next_attempt };
         cx.out.push(Effect::Status(self.status.clone()));
@@ -302,7 +389,7 @@ impl Account {
     pub(crate) fn network(&mut self, cx: &mut Cx<'_>, available: bool) -> Result<()> {
         match (&self.link, available) {
             (Link::Down, true) if self.wanted => {
-                self.attempts = 0;
+                self.back_off.reset();
                 self.retry = Some(cx.now.mono);
             }
             // Another network: the old connection may be dead without knowing. Probe it; silence ends it.
@@ -332,7 +419,7 @@ impl Account {
     }
 
     fn send_csi(&self, cx: &mut Cx<'_>) {
-        if let Some(online) = self.online() {
+        if let Some(online) = self.online().filter(|_| self.login.csi) {
             let name = if self.foreground { "active" } else { "inactive" };
             let bytes = format!("<{name} xmlns='{}'/>", ns::CSI).into_bytes();
             cx.out.push(Effect::Send { link: online.link, bytes });
@@ -342,7 +429,7 @@ impl Account {
     /// Acknowledge what was handled and hang up: the session stays on the server.
     pub(crate) fn suspend(&mut self, cx: &mut Cx<'_>) {
         if let Link::Online(online) = &self.link
-            && let Some(sm) = &self.session.sm
+            && let Some(sm) = self.session.sm.as_ref().filter(|sm| sm.acks() == Acks::Counted)
         {
             cx.out.push(Effect::Send { link: online.link, bytes: sm::ack(sm.handled()).into_bytes() });
         }

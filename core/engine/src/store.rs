@@ -178,17 +178,19 @@ mod tests {
         let path = dir.path().join("account.db");
         let secret = Secret([7; 48]);
         let connection = open(&path, &secret).unwrap();
-        connection.execute("INSERT INTO caps VALUES ('wherefore', 'art thou')", []).unwrap();
+        connection.execute("INSERT INTO subscription_request VALUES ('wherefore', 1597)", []).unwrap();
         connection.close().unwrap();
         let bytes = std::fs::read(&path).unwrap();
         assert!(bytes.starts_with(b"SQLite format 3"));
         assert!(!bytes.windows(9).any(|window| window == b"wherefore"));
         assert_eq!(why(open(&path, &Secret([8; 48])).unwrap_err()), Unusable::WrongKey);
         let connection = open(&path, &secret).unwrap();
-        let features: String =
-            connection.query_row("SELECT features FROM caps", [], |row| row.get(0)).unwrap();
-        assert_eq!(features, "art thou");
-        assert!(open_reader(&path, &secret).unwrap().execute("DELETE FROM caps", []).is_err());
+        let at: i64 =
+            connection.query_row("SELECT at FROM subscription_request", [], |row| row.get(0)).unwrap();
+        assert_eq!(at, 1597);
+        assert!(
+            open_reader(&path, &secret).unwrap().execute("DELETE FROM subscription_request", []).is_err()
+        );
     }
 
     #[test]

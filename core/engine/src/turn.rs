@@ -20,17 +20,20 @@ use crate::{
     input::{Input, Now},
 };
 
-/// How long to wait before a failed world is tried again, in ms.
-const HALT: u64 = 3_000;
+/// How long to wait before a failed world is tried again, in ms: doubled from the first to the last while it stays failed.
+const HALT: (u64, u64) = (3_000, 120_000);
+/// After this long without a failure the world is taken for whole, in ms.
+const WHOLE: u64 = 300_000;
 
 /// An account and the connection that may write to its file.
 #[derive(Debug)]
 pub struct Engine {
     connection: Connection,
     account: Account,
-    config: Config,
     generation: i64,
     halted: Option<Halted>,
+    /// Halts in a row, and when the last one ended, mono ms.
+    halts: (u32, u64),
 }
 
 #[derive(Debug)]
@@ -49,8 +52,8 @@ impl Engine {
         tx.execute("UPDATE lease SET generation = generation + 1", [])?;
         let generation = tx.query_row("SELECT generation FROM lease", [], |row| row.get(0))?;
         tx.commit()?;
-        let account = Account::load(&connection, config.clone(), 0)?;
-        Ok(Self { connection, account, config, generation, halted: None })
+        let account = Account::load(&connection, config, 0)?;
+        Ok(Self { connection, account, generation, halted: None, halts: (0, 0) })
     }
 
     /// Steps over a batch of inputs in one transaction and returns what to do after it.
@@ -61,11 +64,9 @@ impl Engine {
             if halted.until.is_none_or(|until| now.mono < until) {
                 return refuse(&inputs, &halted.why);
             }
-            match Account::load(&self.connection, self.config.clone(), self.account.next_link()) {
-                Ok(account) => {
-                    self.account = account;
-                    self.halted = None;
-                }
+            // Whoever wanted to be online still does: it goes on by itself.
+            match self.account.reload(&self.connection, now) {
+                Ok(()) => self.halted = None,
                 Err(error) => return self.halt(&error, &inputs, now),
             }
         }
@@ -96,6 +97,11 @@ impl Engine {
         self.connection.close().map_err(|(_, error)| error.into())
     }
 
+    #[cfg(test)]
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     fn attempt(&mut self, inputs: &[Input], now: Now, rng: &mut dyn RngCore) -> Result<Vec<Effect>> {
         let tx = begin(&mut self.connection, self.generation)?;
         let account = &mut self.account;
@@ -123,7 +129,7 @@ impl Engine {
     fn single(&mut self, input: &[Input; 1], now: Now, rng: &mut dyn RngCore) -> Result<Vec<Effect>> {
         for _ in 0..2 {
             // Crash-only: what the failed attempt left in memory is not looked at again, but the connection lives on.
-            self.account.reload(&self.connection)?;
+            self.account.reload(&self.connection, now)?;
             match self.attempt(input, now, rng) {
                 Err(Error::Bug { report }) => {
                     if self.strike(&input[0])? >= 2 {
@@ -156,12 +162,13 @@ impl Engine {
         now: Now,
         rng: &mut dyn RngCore,
     ) -> Result<Vec<Effect>> {
-        self.account.reload(&self.connection)?;
+        self.account.reload(&self.connection, now)?;
         let tx = begin(&mut self.connection, self.generation)?;
         tx.execute(
             "INSERT INTO quarantine (at, why, input) VALUES (?1, ?2, ?3)",
             params![now.wall, report, raw(input)],
         )?;
+        crate::messages::bound_quarantine(&tx)?;
         tx.execute("DELETE FROM strike WHERE digest = ?1", params![digest(input)])?;
         let account = &mut self.account;
         let effects = guarded(|| account.step_over(&tx, input, report, now, rng))?;
@@ -176,7 +183,13 @@ impl Engine {
         let until = match error {
             Error::LeaseLost => None,
             Error::World { what: api::Error::DatabaseUnusable { why: api::Unusable::Corrupt }, .. } => None,
-            _ => Some(now.mono + HALT),
+            _ => {
+                let (halts, last) = self.halts;
+                let halts = if now.mono > last + WHOLE { 0 } else { halts };
+                let until = now.mono + HALT.0.saturating_mul(1 << halts.min(16)).min(HALT.1);
+                self.halts = (halts + 1, until);
+                Some(until)
+            }
         };
         let mut effects = self.account.abandon(&why, until.map(|until| now.wall + (until - now.mono) as i64));
         effects.extend(refuse(inputs, &why));
@@ -221,6 +234,6 @@ fn raw(input: &Input) -> Vec<u8> {
     }
 }
 
-fn digest(input: &Input) -> Vec<u8> {
+pub(crate) fn digest(input: &Input) -> Vec<u8> {
     Sha256::digest(raw(input)).to_vec()
 }

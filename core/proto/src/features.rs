@@ -60,9 +60,11 @@ impl Features {
                 "csi" if child.has_ns(ns::CSI) => features.csi = true,
                 "ver" if child.has_ns(ns::ROSTER_VER) => features.roster_versioning = true,
                 "limits" if child.has_ns(ns::LIMITS) => {
+                    // RFC 6120 §13.12: no server may take less than 10,000. One that says so would silence us.
                     features.max_bytes = child
                         .get_child("max-bytes", ns::LIMITS)
-                        .and_then(|max| max.text().trim().parse().ok());
+                        .and_then(|max| max.text().trim().parse().ok())
+                        .map(|max: u64| max.max(10_000));
                 }
                 _ => {}
             }

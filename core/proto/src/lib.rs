@@ -1,5 +1,8 @@
 //! What XMPP says: pure values and state machines. No tokio, no SQLite, no clock, no randomness of its own.
 
+pub mod address;
+pub mod back_off;
+pub mod deadlines;
 pub mod features;
 pub mod message;
 pub mod negotiation;

@@ -33,6 +33,9 @@ const MAX_TOKEN: usize = 1 << 20;
 /// Longest run of bytes without one event of the parser. References take more room on the wire than in the value, and
 /// rxml 0.14 counts no carriage returns against its own limit: a server could fill the memory with nothing else.
 const MAX_TOKEN_ON_THE_WIRE: u64 = 2 << 20;
+/// Most carriage returns in one name, value or run of text. rxml 0.14 copies all that it holds of it for each, so a server
+/// could keep a phone busy for minutes with a megabyte of them. Honest ones write `&#xd;`.
+const MAX_RETURNS: usize = 4 << 10;
 /// Most attributes of the stream header.
 const MAX_HEADER_ATTRIBUTES: usize = 64;
 /// Most elements open at once, drained ones included: the parser keeps 24 bytes for each, to compare the end tags.
@@ -212,6 +215,8 @@ pub(crate) struct Framer {
     phase: Phase,
     /// Bytes given to `feed` and consumed, over the stream's life.
     fed: u64,
+    /// Carriage returns since the last event.
+    returns: usize,
     /// Where the last event ended; never ahead of `fed`.
     position: u64,
     /// Elements open below the stream.
@@ -288,6 +293,7 @@ impl Framer {
             limits,
             phase: Phase::Opening,
             fed: 0,
+            returns: 0,
             position: 0,
             open: 0,
             long_names: Vec::new(),
@@ -325,6 +331,19 @@ impl Framer {
     /// # Errors
     /// The stream is over; the same error is returned from then on. Frames from before the offence are in `frames`.
     pub(crate) fn feed(&mut self, bytes: &[u8], frames: &mut Vec<Frame>) -> Result<usize, FramingError> {
+        let piece = if bytes.contains(&b'\r') { MAX_RETURNS } else { bytes.len().max(1) };
+        let mut used = 0;
+        for piece in bytes.chunks(piece) {
+            let now = self.feed_piece(piece, frames)?;
+            used += now;
+            if now < piece.len() {
+                break;
+            }
+        }
+        Ok(used)
+    }
+
+    fn feed_piece(&mut self, bytes: &[u8], frames: &mut Vec<Frame>) -> Result<usize, FramingError> {
         match self.phase {
             Phase::Failed(error) => return Err(error),
             Phase::Closed => return Ok(bytes.len()),
@@ -337,6 +356,8 @@ impl Framer {
         }
         let skipped = bytes.len() - rest.len();
         let bytes = rest;
+        let has_returns = rest.contains(&b'\r');
+        let before = self.position;
         loop {
             // Text between stanzas is an offence or a sign of life, so nothing waits for its end there; and what is drained
             // need not be collected first.
@@ -361,7 +382,13 @@ impl Framer {
         if self.phase == Phase::Closed {
             return Ok(skipped + bytes.len());
         }
-        if self.fed.saturating_sub(self.position) > MAX_TOKEN_ON_THE_WIRE {
+        let pending = self.fed.saturating_sub(self.position);
+        if has_returns {
+            let tail = &bytes[used - as_index(pending.min(used as u64))..used];
+            let returns = tail.iter().filter(|byte| **byte == b'\r').count();
+            self.returns = if self.position == before { self.returns + returns } else { returns };
+        }
+        if pending > MAX_TOKEN_ON_THE_WIRE || (self.returns > MAX_RETURNS && has_returns) {
             return self.fail(FramingError::TokenTooLong);
         }
         Ok(skipped + used)

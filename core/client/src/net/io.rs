@@ -22,8 +22,9 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 const READ: usize = 64 * 1024;
-/// The most that one TLS record holds (RFC 8446 §5.1).
-const RECORD: usize = 16 * 1024;
+/// The most that is put into one TLS record, but for a single larger stanza. A record may hold four times that; Prosody reads
+/// 4 KiB of one at a time and may forget the rest, when the session is resumed on another connection meanwhile.
+const RECORD: usize = 4 * 1024;
 
 /// A connection, encrypted or not yet.
 #[derive(Debug)]
@@ -97,7 +98,14 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream, out: BytesMut::new(), lengths: VecDeque::new(), unflushed: false, hurry: false, buffer: vec![0; READ] }
+        Self {
+            stream,
+            out: BytesMut::new(),
+            lengths: VecDeque::new(),
+            unflushed: false,
+            hurry: false,
+            buffer: vec![0; READ],
+        }
     }
 
     /// Puts whole stanzas, or a stream header, into the write buffer.

@@ -6,7 +6,7 @@
 use std::{io, sync::Arc};
 
 use rustls::{
-    ClientConfig, ProtocolVersion, RootCertStore, client::WebPkiServerVerifier,
+    AlertDescription, ClientConfig, ProtocolVersion, RootCertStore, client::WebPkiServerVerifier,
     client::danger::ServerCertVerifier, crypto::CryptoProvider,
 };
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
@@ -122,6 +122,9 @@ fn failure(error: io::Error) -> LinkFailure {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(why)) => {
             LinkFailure::Untrusted(format!("the server's certificate: {why}"))
+        }
+        Some(rustls::Error::AlertReceived(AlertDescription::UnrecognisedName)) => {
+            LinkFailure::Untrusted("the server has no certificate for this domain".into())
         }
         Some(rustls::Error::PeerIncompatible(why)) => {
             LinkFailure::Untrusted(format!("the server cannot encrypt safely: {why:?}"))

@@ -99,6 +99,8 @@ pub(super) fn by_token(login: &Login, token: &FastToken, tls: &Tls) -> Option<Ch
     let data = match token.mechanism.as_str() {
         "HT-SHA-256-EXPR" => tls.exporter.clone()?,
         "HT-SHA-256-ENDP" => tls.end_point.clone()?,
+        // STREAM 3: weaker than what an earlier login proved to be possible.
+        "HT-SHA-256-NONE" if login.pins.bound => return None,
         "HT-SHA-256-NONE" => Vec::new(),
         _ => return None,
     };
@@ -114,13 +116,13 @@ pub(super) fn by_token(login: &Login, token: &FastToken, tls: &Tls) -> Option<Ch
 }
 
 /// The mechanism that a new token should be for: the strongest that both sides can do.
-pub(super) fn for_new_token(offered: &[String], tls: &Tls) -> Option<&'static str> {
+pub(super) fn for_new_token(offered: &[String], tls: &Tls, pins: Pins) -> Option<&'static str> {
     FAST.into_iter().find(|name| {
         offered.iter().any(|offer| offer == name)
             && match *name {
                 "HT-SHA-256-EXPR" => tls.exporter.is_some(),
                 "HT-SHA-256-ENDP" => tls.end_point.is_some(),
-                _ => true,
+                _ => !pins.bound,
             }
     })
 }

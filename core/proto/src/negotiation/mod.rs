@@ -225,6 +225,9 @@ pub enum Failure {
     /// Not what the standards say.
     #[error("nonsense: {0}")]
     Nonsense(String),
+    /// The server went back into a session that is not the one we asked for: forget it and bind anew.
+    #[error("resumed another session: {0}")]
+    OtherSession(String),
 }
 
 /// A negotiation under way.
@@ -251,8 +254,10 @@ struct Context {
 enum State {
     /// Not encrypted yet: waiting for `<starttls/>` to be offered.
     Plain,
-    /// Waiting for `<proceed/>`, then for TLS.
+    /// Waiting for `<proceed/>`.
     StartingTls,
+    /// Waiting for TLS. What comes in plaintext now is not looked at.
+    Securing,
     /// Encrypted: waiting for what the server offers.
     Greeting,
     /// In a SASL exchange, of XEP-0388 or of RFC 6120.
@@ -273,6 +278,16 @@ struct Attempt {
     sasl2: bool,
     by_token: bool,
     requested: Option<&'static str>,
+    /// What went into Bind2, if it was asked for.
+    bind: Option<Inline>,
+    resume: bool,
+}
+
+/// What was asked for inside of `<bind/>` (XEP-0386).
+#[derive(Clone, Copy, Debug)]
+struct Inline {
+    carbons: bool,
+    sm: bool,
 }
 
 #[derive(Debug)]
@@ -293,7 +308,7 @@ const BIND_ID: &str = "bind";
 
 impl Negotiation {
     /// Begins on a connection that has just been opened. With direct TLS, `tls` is there already.
-    pub fn start(login: Login, tls: Option<Tls>, rng: &mut dyn RngCore) -> Step {
+    pub fn start(login: Login, tls: Option<Tls>) -> Step {
         let mut context = Context {
             login,
             tls: Tls::default(),
@@ -305,7 +320,7 @@ impl Negotiation {
             outs: Vec::new(),
         };
         let next = match tls {
-            Some(tls) => context.greet(tls, rng),
+            Some(tls) => context.greet(tls),
             None => {
                 let open = context.open();
                 context.outs.push(Out::Write(open));
@@ -344,7 +359,7 @@ impl Context {
             Event::Header(_) => return Ok(Next::State(state)),
             Event::Secured(tls) => {
                 return match state {
-                    State::StartingTls => self.greet(tls, rng),
+                    State::Securing => self.greet(tls),
                     _ => Err(Failure::Nonsense("TLS twice".into())),
                 };
             }
@@ -364,7 +379,7 @@ impl Context {
             }
             State::StartingTls if element.is("proceed", ns::TLS) => {
                 self.outs.push(Out::StartTls);
-                Ok(Next::State(State::StartingTls))
+                Ok(Next::State(State::Securing))
             }
             State::StartingTls if element.is("failure", ns::TLS) => {
                 Err(Failure::Untrusted("the server refused to begin encryption".into()))
@@ -402,12 +417,11 @@ impl Context {
     }
 
     /// TLS is up: open the stream, and where it is known what will be offered, log in behind it.
-    fn greet(&mut self, tls: Tls, rng: &mut dyn RngCore) -> Result<Next, Failure> {
+    fn greet(&mut self, tls: Tls) -> Result<Next, Failure> {
         self.tls = tls;
         self.encrypted = true;
         self.outs.push(Out::Restart);
         let mut flight = self.open();
-        let _ = rng;
         let pipelined = self.login.offer.clone().and_then(|offer| {
             let token = self.login.token.clone()?;
             offer.sasl2.as_ref()?.fast.contains(&token.mechanism).then_some(())?;
@@ -455,7 +469,9 @@ impl Context {
         let initial = mechanism::encode(&choice.initial);
         let Some(offer) = self.offer.sasl2.as_ref().filter(|_| sasl2) else {
             let auth = Tag::with_ns("auth", ns::SASL).attr("mechanism", &choice.mechanism).text(initial);
-            return (Attempt { choice, sasl2: false, by_token, requested: None }, auth.into_bytes());
+            let attempt =
+                Attempt { choice, sasl2: false, by_token, requested: None, bind: None, resume: false };
+            return (attempt, auth.into_bytes());
         };
         let mut agent = Tag::new("user-agent").attr("id", self.login.user_agent.to_string());
         agent = agent.child(Tag::new("software").text(&self.login.software));
@@ -466,29 +482,38 @@ impl Context {
             .attr("mechanism", &choice.mechanism)
             .child(Tag::new("initial-response").text(initial))
             .child(agent);
-        if let Some(resume) = self.login.resume.as_ref().filter(|_| offer.sm) {
+        let resume = self.login.resume.as_ref().filter(|_| offer.sm);
+        if let Some(resume) = resume {
             authenticate = authenticate.child(resume_tag(resume));
         }
+        let mut inline_bind = None;
         if let Some(inline) = offer.bind2.as_ref().filter(|_| self.login.use_bind2) {
             let mut bind = Tag::with_ns("bind", ns::BIND2)
                 .child(Tag::new("tag").text(self.login.resource.as_deref().unwrap_or("Whimbrel")));
-            if inline.iter().any(|var| var == ns::CARBONS) {
+            let asked = Inline {
+                carbons: inline.iter().any(|var| var == ns::CARBONS),
+                sm: inline.iter().any(|var| var == ns::SM),
+            };
+            if asked.carbons {
                 bind = bind.child(Tag::with_ns("enable", ns::CARBONS));
             }
-            if inline.iter().any(|var| var == ns::SM) {
+            if asked.sm {
                 bind = bind.child(Tag::with_ns("enable", ns::SM).attr("resume", "true"));
             }
             authenticate = authenticate.child(bind);
+            inline_bind = Some(asked);
         }
         let mut requested = None;
         if by_token {
             authenticate = authenticate.child(Tag::with_ns("fast", ns::FAST));
-        } else if let Some(name) = mechanism::for_new_token(&offer.fast, &self.tls) {
+        } else if let Some(name) = mechanism::for_new_token(&offer.fast, &self.tls, choice.pins) {
             authenticate =
                 authenticate.child(Tag::with_ns("request-token", ns::FAST).attr("mechanism", name));
             requested = Some(name);
         }
-        (Attempt { choice, sasl2: true, by_token, requested }, authenticate.into_bytes())
+        let resume = resume.is_some();
+        let attempt = Attempt { choice, sasl2: true, by_token, requested, bind: inline_bind, resume };
+        (attempt, authenticate.into_bytes())
     }
 
     fn authenticating(
@@ -563,20 +588,34 @@ impl Context {
         let Choice { mechanism, pins, .. } = attempt.choice;
         let mut logged_in = LoggedIn { mechanism, pins, token, refused: None };
         if let Some(resumed) = element.get_child("resumed", ns::SM) {
+            if !attempt.resume {
+                return Err(Failure::Nonsense("resumed a session that nobody asked for".into()));
+            }
+            if let (Ok(claimed), Some(resume)) = (claimed.try_into_full(), &self.login.resume)
+                && claimed != resume.jid
+            {
+                return Err(Failure::OtherSession("it is bound to another address".into()));
+            }
             return self.resumed(logged_in, resumed, None);
         }
         let bound = element.get_child("bound", ns::BIND2);
+        if bound.is_some() && attempt.bind.is_none() {
+            return Err(Failure::Nonsense("bound although nobody asked for it".into()));
+        }
         let failed = element
             .get_child("failed", ns::SM)
             .or_else(|| bound.and_then(|bound| bound.get_child("failed", ns::SM)));
         logged_in.refused = failed.filter(|_| self.login.resume.is_some()).map(refused);
         match (bound, claimed.try_into_full()) {
             (Some(bound), Ok(jid)) => {
-                let sm = bound.get_child("enabled", ns::SM).map(enabled);
+                let asked_for_sm = attempt.bind.is_some_and(|asked| asked.sm);
+                let sm = bound.get_child("enabled", ns::SM).filter(|_| asked_for_sm).map(enabled);
                 let refused = logged_in.refused.take();
-                // ejabberd 24.12 turns carbons on and does not say so.
-                Ok(self.online(logged_in, jid, Session::Bound { sm, refused }, None, true))
+                // ejabberd 24.12 turns carbons on and does not say so: having asked must do.
+                let carbons = attempt.bind.is_some_and(|asked| asked.carbons);
+                Ok(self.online(logged_in, jid, Session::Bound { sm, refused }, None, carbons))
             }
+            (Some(_), Err(_)) => Err(Failure::Nonsense("bound without an address".into())),
             // The stream is not restarted; what it offers now comes by itself (XEP-0388 §2.6.3).
             _ => Ok(Next::State(State::LoggedIn(logged_in))),
         }
@@ -593,7 +632,9 @@ impl Context {
             .find(|child| child.has_ns(ns::SASL))
             .map_or("undefined-condition", Element::name);
         let text = element.children().find(|child| child.name() == "text").map(Element::text);
-        if attempt.by_token {
+        // RFC 6120 §6.5: these say something about the account or the server, and nothing about the token.
+        let passing = matches!(condition, "temporary-auth-failure" | "account-disabled" | "aborted");
+        if attempt.by_token && !passing {
             // STREAM 4: a refused token is no wrong password. XEP-0388 allows another attempt on the same stream.
             self.token_refused = true;
             return self.authenticate(rng);
@@ -652,7 +693,7 @@ impl Context {
             .clone()
             .ok_or_else(|| Failure::Nonsense("resumed a session that nobody asked for".into()))?;
         if element.attr("previd") != Some(resume.previd.as_str()) {
-            return Err(Failure::Nonsense("resumed another session".into()));
+            return Err(Failure::OtherSession("it has another name".into()));
         }
         let h = number(element.attr("h")).ok_or_else(|| Failure::Nonsense("resumed without h".into()))?;
         Ok(self.online(logged_in, resume.jid, Session::Resumed { h }, features, false))
@@ -775,9 +816,14 @@ fn enabled(element: &Element) -> Enabled {
     Enabled { id: element.attr("id").filter(|_| resumable).map(str::to_owned) }
 }
 
-/// `h` is optional here (XEP-0198 §5), whatever libraries think.
+/// `h` is optional here (XEP-0198 §5), whatever libraries think. Prosody 13.0 wraps the condition into an `<error/>`.
 fn refused(element: &Element) -> Refused {
-    let condition = element.children().next().map_or("undefined-condition", Element::name).to_owned();
+    let condition = element
+        .children()
+        .flat_map(|child| std::iter::once(child).chain(child.children()))
+        .find(|child| child.has_ns(ns::STANZA_ERRORS) && child.name() != "text")
+        .map_or("undefined-condition", Element::name)
+        .to_owned();
     Refused { h: number(element.attr("h")), condition }
 }
 
@@ -790,3 +836,6 @@ fn escaped(text: &str) -> String {
 fn number(text: Option<&str>) -> Option<u32> {
     text.and_then(|text| text.trim().parse().ok())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,343 @@
+//! Gaps, catching up, and what the server has dropped (STREAM 11, 16 to 18).
+
+use super::*;
+
+impl World {
+    fn gaps(&self) -> i64 {
+        self.count("SELECT count(*) FROM gap WHERE kind = 0")
+    }
+
+    /// The first question to the archive that was not answered yet.
+    fn next_query(&mut self) -> Element {
+        let at =
+            self.wrote.iter().position(|e| e.children().any(|c| c.is("query", ns::MAM))).expect("a query");
+        self.wrote.remove(at).unwrap()
+    }
+
+    fn has_query(&self) -> bool {
+        self.wrote.iter().any(|e| e.children().any(|c| c.is("query", ns::MAM)))
+    }
+
+    fn away_and_back(&mut self) {
+        self.cut();
+        self.pass(1_000);
+        self.reconnect(Resume::Refuse);
+    }
+}
+
+fn numbers(numbers: std::ops::Range<u32>) -> Vec<String> {
+    numbers.map(|n| n.to_string()).collect()
+}
+
+#[test]
+fn first_sign_in_fetches_the_newest_page_and_leaves_the_rest_unfetched() {
+    let mut world = World::new();
+    world.server.archive = archived(0..120);
+    world.connect();
+    world.serve();
+    assert_eq!(world.sees().len(), 51);
+    assert_eq!(world.sees()[0], "--");
+    assert_eq!(world.sees()[1..], numbers(70..120));
+    assert_eq!(world.gaps(), 0, "what was before is no gap");
+    for _ in 0..2 {
+        world.does(Command::Older { with: juliet(), limit: 50 });
+        world.serve();
+    }
+    assert_eq!(world.sees(), numbers(0..120));
+}
+
+#[test]
+fn fresh_bind_opens_a_gap_that_live_messages_never_move() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.server.archive = archived(0..8);
+    world.away_and_back();
+    assert_eq!(world.gaps(), 1);
+    let edge = |world: &World| {
+        world.file().query_row("SELECT after_id FROM gap", [], |r| r.get::<_, String>(0)).unwrap()
+    };
+    assert_eq!(edge(&world), "a0");
+    for n in 8..11 {
+        world.gets(&live(n));
+    }
+    assert_eq!(edge(&world), "a0");
+    assert_eq!(world.sees(), ["0", "--", "8", "9", "10"]);
+    world.server.archive = archived(0..11);
+    world.serve();
+    assert_eq!(world.sees(), numbers(0..11));
+    assert_eq!(world.gaps(), 0);
+    assert!(world.events.contains(&Event::CaughtUp));
+}
+
+#[test]
+fn resumption_opens_no_gap() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.cut();
+    world.reconnect(Resume::Accept);
+    assert_eq!(world.gaps(), 0);
+}
+
+#[test]
+fn only_complete_closes_a_gap_and_a_kill_between_pages_costs_a_page() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.server.archive = archived(0..130);
+    world.away_and_back();
+    let query = world.next_query();
+    let page = world.server.answers(&query);
+    let page: Vec<&str> = page.iter().map(String::as_str).collect();
+    world.gets_all(&page[..30]);
+    assert_eq!(world.sees().len(), 32, "stored as they arrive");
+    world.kill();
+    world.reconnect(Resume::Refuse);
+    assert_eq!(world.gaps(), 1);
+    world.serve();
+    assert_eq!(world.gaps(), 0);
+    assert_eq!(world.sees(), numbers(0..130));
+}
+
+#[test]
+fn two_gaps_are_filled_in_order() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.away_and_back();
+    world.gets(&live(5));
+    world.away_and_back();
+    world.gets(&live(9));
+    assert_eq!(world.gaps(), 2);
+    assert_eq!(world.sees(), ["0", "--", "5", "--", "9"]);
+    world.server.archive = archived(0..10);
+    world.serve();
+    assert_eq!(world.gaps(), 0);
+    assert_eq!(world.sees(), numbers(0..10));
+}
+
+#[test]
+fn archive_that_never_ends() {
+    // Pages that repeat, pages that are empty, pages that go back: the gap stays visible, and nobody asks for ever.
+    type Pages = fn(u32) -> Vec<Archived>;
+    let cruel: [Pages; 3] =
+        [|_| archived(1..4), |_| Vec::new(), |n| if n % 2 == 0 { archived(1..4) } else { archived(2..3) }];
+    for (index, pages) in cruel.into_iter().enumerate() {
+        let mut world = World::online();
+        world.gets(&live(0));
+        world.away_and_back();
+        let mut asked = 0;
+        while world.has_query() {
+            let query = world.next_query();
+            let id = query.attr("id").unwrap();
+            let entries = pages(asked);
+            let entries: Vec<&Archived> = entries.iter().collect();
+            let mut answer: Vec<String> = entries.iter().map(|entry| result(id, entry)).collect();
+            answer.push(fin(id, &entries, false));
+            world.gets_all(&answer.iter().map(String::as_str).collect::<Vec<_>>());
+            asked += 1;
+            assert!(asked < 12, "{index}");
+        }
+        assert_eq!(world.gaps(), 1);
+        let mut seen = world.sees();
+        assert_eq!(seen.pop().unwrap(), "--", "{index}");
+        assert_eq!(seen, numbers(0..if index == 1 { 1 } else { 4 }), "{index}: in order, once");
+    }
+}
+
+#[test]
+fn forgotten_id_falls_back_to_time_and_what_is_gone_is_said_to_be() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.now.wall = START + 1_000_000_000;
+    // Everything of that time has expired.
+    world.server.archive = archived(900_000..900_003);
+    world.away_and_back();
+    world.serve();
+    assert_eq!(world.gaps(), 0);
+    assert_eq!(world.count("SELECT count(*) FROM gap WHERE kind = 2"), 1);
+    assert_eq!(world.sees(), ["0", "--", "900000", "900001", "900002"]);
+    // The id is forgotten, and the overlap is there: nothing is missing.
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.gets(&live(1).replace("a1'", "old'").replace("j1'", "retracted'"));
+    world.server.archive = archived(0..4);
+    world.away_and_back();
+    world.serve();
+    assert_eq!(world.sees(), ["0", "1", "1", "2", "3"]);
+    assert_eq!(world.count("SELECT count(*) FROM gap"), 0);
+}
+
+#[test]
+fn clock_wrong() {
+    // The phone's clock says 2106, then 1970: what is covered is decided by our own order.
+    let mut world = World::online();
+    world.now.wall = 4_300_000_000_000;
+    world.gets(&live(0));
+    world.now.wall = 0;
+    world.gets(&live(1));
+    world.gets(&live(2));
+    let covered =
+        world.file().query_row("SELECT last_id FROM coverage", [], |r| r.get::<_, String>(0)).unwrap();
+    assert_eq!(covered, "a2");
+    world.server.archive = archived(0..6);
+    world.away_and_back();
+    world.serve();
+    assert_eq!(world.sees(), numbers(0..6));
+}
+
+#[test]
+fn filling_a_gap_does_not_take_coverage_back() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.server.archive = archived(0..60);
+    world.away_and_back();
+    world.gets(&live(60));
+    world.server.page = 10;
+    let query = world.next_query();
+    let page = world.server.answers(&query);
+    world.gets_all(&page.iter().map(String::as_str).collect::<Vec<_>>());
+    let covered =
+        world.file().query_row("SELECT last_id FROM coverage", [], |r| r.get::<_, String>(0)).unwrap();
+    assert_eq!(covered, "a60");
+}
+
+#[test]
+fn what_the_server_dropped_is_found_after_a_long_absence() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.cut();
+    world.now.wall += 120_000;
+    world.reconnect(Resume::Accept);
+    // It replays 1 and 4 and has dropped 2 and 3.
+    world.gets(&live(1));
+    world.gets(&live(4));
+    assert!(!world.has_query());
+    world.acknowledge();
+    world.server.archive = archived(0..5);
+    assert!(String::from(world.wrote.iter().find(|e| e.name() == "iq").unwrap()).contains(">a0<"));
+    world.serve();
+    assert_eq!(world.sees(), numbers(0..5));
+    assert_eq!(world.gaps(), 0);
+    assert_eq!(world.count("SELECT check_position IS NULL FROM session"), 1);
+}
+
+#[test]
+fn what_the_server_dropped_is_found_after_a_long_replay_and_a_kill() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.cut();
+    world.reconnect(Resume::Accept);
+    for n in 11..70 {
+        world.gets(&live(n));
+    }
+    world.acknowledge();
+    assert!(world.has_query());
+    world.server.h -= 1;
+    world.kill();
+    world.server.archive = archived(0..70);
+    world.server.page = 7;
+    world.reconnect(Resume::Accept);
+    // The question was in flight: it is sent again, and answered.
+    world.serve();
+    world.acknowledge();
+    world.serve();
+    assert_eq!(world.sees(), numbers(0..70));
+    assert_eq!(world.gaps(), 0);
+}
+
+#[test]
+fn short_absence_asks_nothing_but_once_a_day() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.server.archive = archived(0..1);
+    world.cut();
+    world.reconnect(Resume::Accept);
+    world.acknowledge();
+    assert!(!world.has_query());
+    world.now.wall += 86_400_000;
+    world.turn(vec![Input::Tick]);
+    assert!(world.has_query());
+    world.serve();
+    world.turn(vec![Input::Tick]);
+    assert!(!world.has_query());
+}
+
+#[test]
+fn receipts_are_sent_for_what_was_caught_up_but_not_for_what_is_old() {
+    let wants = |n: u32, at: i64| {
+        let mut entry = archived(n..n + 1).remove(0);
+        entry.at = at;
+        entry.message = entry.message.replace("</body>", "</body><request xmlns='urn:xmpp:receipts'/>");
+        entry
+    };
+    let mut world = World::new();
+    // The newest page and older ones: never.
+    world.server.archive = vec![wants(0, START)];
+    world.connect();
+    world.serve();
+    world.gets(&live(0));
+    world.now.wall = START + 20 * 86_400_000;
+    let now = world.now.wall;
+    let answered = Archived {
+        id: "own".into(),
+        at: now,
+        message: format!(
+            "<message xmlns='jabber:client' from='{OWN}/tablet' to='{JULIET}' id='r'><received xmlns='urn:xmpp:receipts' id='j4'/></message>"
+        ),
+    };
+    let mut stranger = wants(5, now);
+    stranger.message = stranger.message.replace(JULIET, "tybalt@capulet.lit");
+    world.server.archive.extend([
+        wants(2, now - 8 * 86_400_000),
+        wants(3, now - 6 * 86_400_000),
+        wants(4, now),
+        answered,
+        stranger,
+    ]);
+    world.away_and_back();
+    world.serve();
+    let receipts: Vec<String> = world
+        .all("message")
+        .iter()
+        .filter_map(|m| Some(m.get_child("received", ns::RECEIPTS)?.attr("id")?.to_owned()))
+        .collect();
+    assert_eq!(receipts, ["j3"]);
+}
+
+#[test]
+fn own_message_moves_to_where_the_archive_has_it() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    let id = world.says("between");
+    world.server.h -= 1;
+    world.cut();
+    let own = Archived {
+        id: "own".into(),
+        at: START + 1_500,
+        message: format!(
+            "<message xmlns='jabber:client' type='chat' from='{OWN}/phone.1' to='{JULIET}' id='{0}'><body>between</body><origin-id xmlns='urn:xmpp:sid:0' id='{0}'/></message>",
+            id.0
+        ),
+    };
+    world.server.archive = archived(0..4);
+    world.server.archive.insert(2, own);
+    world.reconnect(Resume::Refuse);
+    world.serve();
+    assert_eq!(world.sees(), ["0", "1", "> between", "2", "3"]);
+    assert!(world.sent_texts().is_empty(), "it is there already");
+}
+
+#[test]
+fn sync_answers_when_caught_up_and_nothing_waits() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.server.archive = archived(0..80);
+    world.away_and_back();
+    world.says("one");
+    let before = world.replies.len();
+    world.does(Command::Sync { timeout: 60_000 });
+    assert_eq!(world.replies.len(), before);
+    world.serve();
+    assert_eq!(world.replies.len(), before, "the outbox is not empty");
+    world.acknowledge();
+    assert_eq!(world.replies.len(), before + 1);
+    assert_eq!(world.replies[before].1, Ok(Reply::Done));
+}

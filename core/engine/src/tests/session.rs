@@ -1,0 +1,559 @@
+//! Coming online, counting, resuming, binding anew (STREAM 1 to 15).
+
+use rand::Rng;
+
+use super::*;
+
+#[test]
+fn first_session_asks_before_its_presence_whom_to_believe() {
+    let mut world = World::new();
+    world.connect();
+    let names: Vec<String> =
+        world.wrote.iter().map(|e| e.children().next().map_or("", Element::name).into()).collect();
+    let presence = world.wrote.iter().position(|e| e.name() == "presence").unwrap();
+    assert!(names[..presence].iter().filter(|name| *name == "query").count() == 2, "{names:?}");
+    world.serve();
+    world.acknowledge();
+    assert_eq!(world.status, Some(Status::Online));
+    assert_eq!(world.count("SELECT count(*) FROM pending"), 0);
+    assert_eq!(world.count("SELECT count(*) FROM outbox"), 0);
+}
+
+#[test]
+fn resumed_stream_resends_only_what_was_not_acked() {
+    let mut world = World::online();
+    world.says("one");
+    world.server.hears = false;
+    world.says("two");
+    world.says("three");
+    world.server.hears = true;
+    world.cut();
+    world.reconnect(Resume::Accept);
+    assert_eq!(world.sent_texts(), ["two", "three"]);
+    world.acknowledge();
+    assert_eq!(world.count("SELECT count(*) FROM outbox"), 0);
+}
+
+#[test]
+fn resend_is_the_same_bytes_after_a_kill_too() {
+    let mut world = World::online();
+    let id = world.says("But soft, what light");
+    let first = world.next("message");
+    world.server.h -= 1;
+    world.kill();
+    world.reconnect(Resume::Accept);
+    assert_eq!(world.next("message"), first);
+    world.acknowledge();
+    assert_eq!(world.state(&id), SendState::Sent);
+}
+
+#[test]
+fn session_whose_resumption_is_never_acknowledged_is_bound_anew() {
+    let mut world = World::online();
+    world.server.hears = false;
+    world.says("one");
+    world.server.hears = true;
+    world.cut();
+    world.reconnect(Resume::Accept);
+    let resumed = world.server.sessions;
+    // The server goes on writing, and does not understand a word.
+    world.gets(&live(1));
+    world.pass(40_000);
+    world.reconnect(Resume::Accept);
+    world.serve();
+    world.acknowledge();
+    assert_eq!(world.server.sessions, resumed + 1, "resumed again");
+    assert_eq!(world.sent_texts(), ["one"]);
+}
+
+#[test]
+fn message_survives_a_crash_between_receiving_and_acknowledging() {
+    let mut world = World::online();
+    world.gets(&live(1));
+    world.kill();
+    world.reconnect(Resume::Accept);
+    assert_eq!(world.sees(), ["1"]);
+    world.gets("<r xmlns='urn:xmpp:sm:3'/>");
+    let handled = world.all("a").last().unwrap().attr("h").unwrap().to_owned();
+    // What was committed is counted, once.
+    let received = world.count("SELECT json_extract(sm, '$.handled') FROM session");
+    assert_eq!(handled, received.to_string());
+    assert_eq!(world.sees(), ["1"]);
+}
+
+#[test]
+fn whatever_happens_both_sides_count_the_same() {
+    for seed in 0..8 {
+        let mut world = World::online();
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut sent_to_us = world.count("SELECT json_extract(sm, '$.handled') FROM session") as u32;
+        let mut said = 0;
+        for n in 0..60 {
+            match rng.random_range(0..7) {
+                0 => {
+                    world.says(&said.to_string());
+                    said += 1;
+                }
+                1 => {
+                    world.gets(&live(1_000 + n));
+                    sent_to_us += 1;
+                }
+                2 => {
+                    world.gets(&format!(
+                        "<iq type='get' id='p{n}' from='{JULIET}/x'><ping xmlns='urn:xmpp:ping'/></iq>"
+                    ));
+                    sent_to_us += 1;
+                }
+                3 => world.acknowledge(),
+                4 => {
+                    world.cut();
+                    world.pass(2_000);
+                    world.reconnect(Resume::Accept);
+                }
+                5 => {
+                    world.kill();
+                    world.reconnect(Resume::Accept);
+                }
+                _ => {
+                    world.gets("<presence from='mercutio@verona.lit/x'/>");
+                    sent_to_us += 1;
+                }
+            }
+            world.wrote.clear();
+            world.gets("<r xmlns='urn:xmpp:sm:3'/>");
+            assert_eq!(world.next("a").attr("h"), Some(sent_to_us.to_string().as_str()), "seed {seed}");
+        }
+        world.acknowledge();
+        world.serve();
+        world.acknowledge();
+        assert_eq!(world.count("SELECT count(*) FROM outbox"), 0, "seed {seed}");
+        assert_eq!(world.server.h, world.count("SELECT json_extract(sm, '$.sent') FROM session") as u32);
+    }
+}
+
+#[test]
+fn handled_too_high() {
+    let mut world = World::online();
+    world.says("one");
+    let h = world.server.h + 7;
+    world.gets(&format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>"));
+    assert!(world.hung_up);
+    world.reconnect(Resume::Accept);
+    world.serve();
+    assert_eq!(world.sent_texts(), ["one"], "bound anew, and not lost");
+}
+
+#[test]
+fn handled_backwards() {
+    let mut world = World::online();
+    let h = world.server.h - 1;
+    world.gets(&format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>"));
+    assert!(world.hung_up);
+}
+
+#[test]
+fn resend_misnumbered() {
+    let mut world = World::online();
+    world.server.hears = false;
+    world.says("one");
+    world.says("two");
+    world.server.hears = true;
+    // Twice in a row: the second resumption counts from the same stanza as the first.
+    for _ in 0..2 {
+        world.cut();
+        world.server.hears = false;
+        world.reconnect_deaf();
+        world.server.hears = true;
+    }
+    world.cut();
+    world.reconnect(Resume::Accept);
+    assert_eq!(world.sent_texts(), ["one", "two"]);
+    world.acknowledge();
+    assert_eq!(world.count("SELECT count(*) FROM outbox"), 0);
+}
+
+impl World {
+    /// Resumed, but nothing that is written behind it arrives.
+    fn reconnect_deaf(&mut self) {
+        self.server.hears = true;
+        let h = self.server.h;
+        self.reconnect(Resume::Accept);
+        self.server.h = h;
+        self.wrote.clear();
+    }
+}
+
+#[test]
+fn fresh_bind_forgets_what_belonged_to_the_session_and_repeats_the_rest() {
+    let mut world = World::online();
+    world.server.hears = false;
+    world.gets(&format!("<message type='chat' from='{JULIET}/balcony' id='j1'><body>1</body><request xmlns='urn:xmpp:receipts'/><composing xmlns='http://jabber.org/protocol/chatstates'/></message>"));
+    world.does(Command::AddContact { jid: "nurse@capulet.lit".parse().unwrap(), name: None });
+    world.does(Command::SetChatState { with: juliet(), state: crate::api::ChatState::Composing });
+    world.does(Command::Raw {
+        xml: "<message to='nurse@capulet.lit' id='raw'><x xmlns='urn:example'/></message>".into(),
+    });
+    world.gets(&format!("<iq type='get' id='p' from='{JULIET}/x'><ping xmlns='urn:xmpp:ping'/></iq>"));
+    world.server.hears = true;
+    world.cut();
+    // Never sent in the old session at all.
+    world.does(Command::RemoveContact { jid: "tybalt@capulet.lit".parse().unwrap() });
+    world.reconnect(Resume::Refuse);
+    let wrote: Vec<String> = world.wrote.iter().map(String::from).collect();
+    let has = |text: &str| wrote.iter().filter(|xml| xml.contains(text)).count();
+    assert_eq!(has("urn:xmpp:receipts"), 1);
+    assert_eq!(has("nurse@capulet.lit"), 3, "roster, subscription, raw");
+    assert_eq!(has("tybalt@capulet.lit"), 1);
+    assert_eq!(has("composing"), 0);
+    assert_eq!(has("id=\"p\""), 0);
+    assert_eq!(has("disco#info"), 1);
+    assert_eq!(world.all("presence").len(), 2);
+    world.serve();
+    world.acknowledge();
+    assert_eq!(world.count("SELECT count(*) FROM pending"), 0);
+}
+
+#[test]
+fn h_of_a_refused_resumption_is_an_ack_first() {
+    let mut world = World::online();
+    let one = world.says("one");
+    world.server.hears = false;
+    let two = world.says("two");
+    world.server.hears = true;
+    world.cut();
+    world.reconnect(Resume::RefuseWithH);
+    assert_eq!(world.state(&one), SendState::Sent);
+    assert_eq!(world.state(&two), SendState::Queued);
+    world.serve();
+    assert_eq!(world.sent_texts(), ["two"]);
+}
+
+#[test]
+fn doubt_is_settled_by_the_archive() {
+    let mut world = World::online();
+    let one = world.says("one");
+    let two = world.says("two");
+    // The first arrived and was archived, and nobody said so; the second did not.
+    world.server.archive.push(Archived {
+        id: "a1".into(),
+        at: START,
+        message: format!(
+            "<message xmlns='jabber:client' type='chat' from='{OWN}/phone.1' to='{JULIET}' id='{0}'><body>one</body><origin-id xmlns='urn:xmpp:sid:0' id='{0}'/></message>",
+            one.0
+        ),
+    });
+    world.cut();
+    world.reconnect(Resume::Refuse);
+    assert_eq!(world.sent_texts(), texts(&[]), "nothing is sent before the archive was asked");
+    world.serve();
+    assert_eq!(world.state(&one), SendState::Sent);
+    let again = world.all("message");
+    assert_eq!(again.iter().filter_map(body).collect::<Vec<_>>(), ["two"], "sent once");
+    assert!(again[0].get_child("delay", ns::DELAY).is_some());
+    assert_eq!(again[0].attr("id"), Some(two.0.as_str()));
+    assert_eq!(again[0].get_child("origin-id", ns::SID).unwrap().attr("id"), Some(two.0.as_str()));
+    world.acknowledge();
+    assert_eq!(world.state(&two), SendState::Sent);
+    assert_eq!(world.sees(), ["> one", "> two"]);
+}
+
+#[test]
+fn doubt_asks_behind_what_was_covered_before_its_first_row() {
+    let mut world = World::online();
+    world.gets(&live(1));
+    world.says("one");
+    world.gets(&live(2));
+    world.says("two");
+    world.server.archive = archived(1..3);
+    world.cut();
+    world.reconnect(Resume::Refuse);
+    let doubt = world
+        .wrote
+        .iter()
+        .find(|e| String::from(*e).contains("'with'") || String::from(*e).contains("\"with\""))
+        .unwrap();
+    assert!(String::from(doubt).contains(">a1<"), "{}", String::from(doubt));
+}
+
+#[test]
+fn doubt_pages_that_repeat_end() {
+    let mut world = World::online();
+    world.gets(&live(1));
+    world.server.archive = archived(1..2);
+    world.says("one");
+    world.cut();
+    world.reconnect(Resume::Refuse);
+    let mut pages = 0;
+    while let Some(at) = world.wrote.iter().position(|e| String::from(e).contains(JULIET) && e.name() == "iq")
+    {
+        let iq = world.wrote.remove(at).unwrap();
+        let id = iq.attr("id").unwrap();
+        let entry = &archived(2..3)[0];
+        let (result, fin) = (result(id, entry), fin(id, &[entry], false));
+        world.gets_all(&[&result, &fin]);
+        pages += 1;
+        assert!(pages < 5);
+    }
+    assert_eq!(world.sent_texts(), ["one"]);
+}
+
+#[test]
+fn own_stanza_kills_stream() {
+    let mut world = World::online();
+    let ids: Vec<ItemId> = ["one", "poison", "three"].into_iter().map(|text| world.says(text)).collect();
+    // The server goes away at the poison, each time; what it read before is handled.
+    let mut ends = 0;
+    world.server.h -= 3;
+    world.stream_error("policy-violation");
+    loop {
+        world.reconnect(Resume::Accept);
+        loop {
+            let texts = world.sent_texts();
+            if texts.contains(&"poison".to_owned()) {
+                assert_eq!(texts.len(), 1, "one at a time");
+                world.server.h -= 1;
+                world.stream_error("policy-violation");
+                ends += 1;
+                break;
+            }
+            assert!(texts.len() <= 1, "one at a time: {texts:?}");
+            assert!(world.wrote.iter().any(|e| e.name() == "r"), "each with <r/>");
+            world.wrote.clear();
+            // Whatever else happens, the next one waits for the ack.
+            world.gets("<presence from='mercutio@verona.lit/x'/>");
+            assert!(texts.is_empty() || world.sent_texts().is_empty());
+            world.acknowledge();
+            if world.count("SELECT count(*) FROM outbox") == 0 {
+                assert_eq!(ends, 2);
+                assert!(matches!(world.state(&ids[1]), SendState::Failed { .. }));
+                assert_eq!(world.state(&ids[0]), SendState::Sent);
+                assert_eq!(world.state(&ids[2]), SendState::Sent);
+                assert_eq!(world.count("SELECT own_failure FROM message WHERE body = 'poison'"), 1);
+                assert_eq!(world.count("SELECT careful FROM session"), 0);
+                return;
+            }
+        }
+        world.kill();
+    }
+}
+
+#[test]
+fn own_stanza_kills_stream_and_the_session_too() {
+    let mut world = World::online();
+    world.server.mam = false;
+    world.connect_again_without_archive();
+    let ids: Vec<ItemId> = ["one", "poison", "three"].into_iter().map(|text| world.says(text)).collect();
+    world.server.h -= 3;
+    world.stream_error("policy-violation");
+    let mut guard = 0;
+    'streams: loop {
+        world.reconnect(Resume::Refuse);
+        loop {
+            guard += 1;
+            assert!(guard < 200);
+            let texts = world.sent_texts();
+            if texts.contains(&"poison".to_owned()) {
+                world.stream_error("policy-violation");
+                continue 'streams;
+            }
+            world.serve();
+            world.acknowledge();
+            if world.count("SELECT count(*) FROM outbox") == 0 {
+                break 'streams;
+            }
+        }
+    }
+    assert!(matches!(world.state(&ids[1]), SendState::Failed { .. }));
+    assert_eq!(world.state(&ids[0]), SendState::Sent);
+    assert_eq!(world.state(&ids[2]), SendState::Sent);
+}
+
+impl World {
+    fn connect_again_without_archive(&mut self) {
+        self.cut();
+        self.reconnect(Resume::Refuse);
+        self.serve();
+        self.acknowledge();
+        self.wrote.clear();
+    }
+}
+
+#[test]
+fn server_that_shuts_down_blames_nobody() {
+    let mut world = World::online();
+    let id = world.says("one");
+    for _ in 0..3 {
+        world.server.h -= 1;
+        world.stream_error("system-shutdown");
+        world.reconnect(Resume::Accept);
+    }
+    world.acknowledge();
+    assert_eq!(world.state(&id), SendState::Sent);
+}
+
+#[test]
+fn text_larger_than_the_server_takes_fails_before_it_is_sent() {
+    let mut world = World::online();
+    world.server.max_bytes = 10_000;
+    world.cut();
+    world.reconnect(Resume::Refuse);
+    let to = juliet();
+    let id = ItemId("00000000-0000-4000-8000-000000000099".into());
+    let reply = world.does(Command::Send { id, to, text: "x".repeat(11_000) });
+    assert!(matches!(reply, Some(Err(Error::InvalidInput { .. }))));
+    // Queued when the limit was not known yet.
+    let mut world = World::new();
+    let id = world.says(&"x".repeat(11_000));
+    world.server.max_bytes = 10_000;
+    world.connect();
+    assert!(matches!(world.state(&id), SendState::Failed { reason } if reason.contains("10000")));
+    assert!(world.sent_texts().is_empty());
+}
+
+#[test]
+fn never_acknowledges() {
+    let mut world = World::online();
+    for n in 0..300 {
+        world.says(&n.to_string());
+    }
+    assert_eq!(world.sent_texts().len(), 100, "bounded");
+    world.pass(29_000);
+    assert!(!world.hung_up);
+    world.pass(2_000);
+    assert!(world.hung_up, "the link was probed and said nothing");
+    world.reconnect(Resume::Accept);
+    assert_eq!(world.sent_texts().len(), 100, "the next hundred");
+    world.acknowledge();
+    assert_eq!(world.sent_texts().len(), 100, "and the last");
+}
+
+#[test]
+fn what_was_sent_without_stream_management_is_sent_when_a_ping_is_answered() {
+    let mut world = World::new();
+    world.server.sm = false;
+    world.connect();
+    world.serve();
+    world.wrote.clear();
+    let id = world.says("one");
+    assert_eq!(world.state(&id), SendState::Queued);
+    assert!(world.wrote.iter().all(|e| e.name() != "r"));
+    let ping = world.next("iq");
+    world.gets(&format!("<iq type='error' id='{}'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>", ping.attr("id").unwrap()));
+    assert_eq!(world.state(&id), SendState::Sent);
+    let two = world.says("two");
+    world.cut();
+    world.connect();
+    world.serve();
+    assert_eq!(world.sent_texts(), ["two"]);
+    assert_eq!(world.state(&two), SendState::Sent);
+}
+
+#[test]
+fn question_that_nobody_answers_is_given_up_and_sync_says_so() {
+    let mut world = World::new();
+    world.connect();
+    world.acknowledge();
+    let sync = world.does(Command::Sync { timeout: 300_000 });
+    assert_eq!(sync, None);
+    assert!(world.count("SELECT count(*) FROM pending") > 0);
+    // The server goes on talking, but answers nothing.
+    for _ in 0..7 {
+        world.pass(10_000);
+        world.acknowledge();
+    }
+    assert_eq!(world.count("SELECT count(*) FROM pending"), 0);
+    assert_eq!(
+        world.replies.last().unwrap().1,
+        Ok(Reply::Done),
+        "no archive is known, so nothing is missing"
+    );
+}
+
+#[test]
+fn archive_that_does_not_answer_is_asked_again() {
+    let mut world = World::online();
+    world.gets(&live(1));
+    world.cut();
+    world.server.archive = archived(1..4);
+    world.reconnect(Resume::Refuse);
+    let asked =
+        |world: &World| world.wrote.iter().filter(|e| e.children().any(|c| c.is("query", ns::MAM))).count();
+    assert_eq!(asked(&world), 1);
+    for _ in 0..30 {
+        world.pass(10_000);
+        world.acknowledge();
+    }
+    assert!(asked(&world) >= 2);
+    assert_eq!(world.sees(), ["1", "--"], "the gap stays visible");
+    world.serve();
+    assert_eq!(world.sees(), ["1", "2", "3"]);
+}
+
+#[test]
+fn stream_error_loop() {
+    let mut world = World::online();
+    let mut connected = Vec::new();
+    for _ in 0..8 {
+        world.stream_error("conflict");
+        let before = world.now.mono;
+        world.reconnect(Resume::Accept);
+        connected.push(world.now.mono - before);
+    }
+    assert!(connected[7] > 5_000, "backs off: {connected:?}");
+    // The same, without ever coming online, is told once.
+    world.cut();
+    world.events.clear();
+    for _ in 0..5 {
+        while world.link.is_none() {
+            world.pass(10_000);
+        }
+        let link = world.link.take().unwrap();
+        world.turn(vec![Input::LinkLost { link, why: LinkFailure::Network("no route".into()) }]);
+    }
+    let told = world.events.iter().filter(|event| matches!(event, Event::Offline { .. })).count();
+    assert_eq!(told, 1);
+}
+
+#[test]
+fn cut_after_a_while_is_followed_by_an_attempt_at_once() {
+    let mut world = World::online();
+    world.pass(5_000);
+    world.cut();
+    world.turn(vec![Input::Tick]);
+    assert!(world.link.is_some());
+}
+
+#[test]
+fn client_state_is_said_where_it_is_offered_and_always_after_a_resumption() {
+    let csi = |world: &World| {
+        world.wrote.iter().filter(|e| e.has_ns(ns::CSI)).map(|e| e.name().to_owned()).collect::<Vec<_>>()
+    };
+    let mut world = World::online();
+    world.turn(vec![Input::Foreground(false)]);
+    assert_eq!(csi(&world), ["inactive"]);
+    world.cut();
+    world.reconnect(Resume::Accept);
+    assert_eq!(csi(&world), ["inactive"]);
+    world.turn(vec![Input::Foreground(true)]);
+    world.kill();
+    world.reconnect(Resume::Accept);
+    assert_eq!(csi(&world), ["active"]);
+    let mut world = World::new();
+    world.server.csi = false;
+    world.connect();
+    world.turn(vec![Input::Foreground(false)]);
+    assert!(csi(&world).is_empty());
+}
+
+#[test]
+fn acknowledged_unasked_once_fifty_are_not() {
+    let mut world = World::online();
+    world.gets("<r xmlns='urn:xmpp:sm:3'/>");
+    world.wrote.clear();
+    for n in 0..49 {
+        world.gets(&live(n));
+    }
+    assert!(world.all("a").is_empty());
+    world.gets(&live(49));
+    assert_eq!(world.all("a").len(), 1);
+}

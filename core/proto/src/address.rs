@@ -1,0 +1,50 @@
+//! Addresses that others claim (RFC 7622), read so that two that look alike are never taken for one.
+//!
+//! The `jid` crate prepares with stringprep, which maps zero-width characters, soft hyphens and variation selectors to
+//! nothing: an address with one of them would come out as another's. RFC 7622 forbids them, and so do we; what is merely
+//! written in another case is normalised.
+
+use jid::Jid;
+
+/// Reads an address; `None` is nobody's.
+pub fn parse(text: &str) -> Option<Jid> {
+    if text.chars().any(vanishes) {
+        return None;
+    }
+    Jid::new(text).ok()
+}
+
+/// RFC 3454 table B.1, "commonly mapped to nothing", and the controls of writing direction, which are shown as nothing.
+fn vanishes(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{1806}'
+            | '\u{180b}'..='\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invisible_address_is_never_merged_with_the_one_it_looks_like() {
+        assert_eq!(parse("juliet@capulet.lit").unwrap().to_string(), "juliet@capulet.lit");
+        assert_eq!(parse("Juliet@Capulet.lit").unwrap().to_string(), "juliet@capulet.lit");
+        for c in ['\u{200b}', '\u{ad}', '\u{202e}', '\u{feff}', '\u{fe0f}', '\u{2060}', '\u{34f}'] {
+            assert_eq!(parse(&format!("juli{c}et@capulet.lit")), None, "{:x}", c as u32);
+            assert_eq!(parse(&format!("juliet@capu{c}let.lit")), None, "{:x}", c as u32);
+        }
+        // Cyrillic е: another letter is another address, and stays one.
+        assert_ne!(parse("juli\u{435}t@capulet.lit"), parse("juliet@capulet.lit"));
+    }
+}

@@ -1,0 +1,111 @@
+//! What a contact can have relayed: it must not end the stream, nor keep the next message from arriving. Live, after a
+//! resumption, and from the archive.
+
+use std::time::Duration;
+
+use interop::{Console, InFlight, Kind, Options};
+use serde_json::json;
+
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, peer::Peer};
+
+/// Under what every server relays (ejabberd here: 256 KiB).
+fn huge_attribute() -> String {
+    let value = "a".repeat(200_000);
+    format!(
+        "<message type='chat' to='{}'><body>huge</body><x xmlns='urn:test:huge' y='{value}'/></message>",
+        ROMEO.0
+    )
+}
+
+fn deep_nesting() -> String {
+    let levels = 30_000;
+    let (open, close) = ("<a>".repeat(levels), "</a>".repeat(levels));
+    format!(
+        "<message type='chat' to='{}'><body>deep</body><x xmlns='urn:test:deep'>{open}{close}</x></message>",
+        ROMEO.0
+    )
+}
+
+fn message(text: &str) -> String {
+    format!("<message type='chat' to='{}' id='{text}'><body>{text}</body></message>", ROMEO.0)
+}
+
+fn next_message_arrives_live(kind: Kind, poison: &str) {
+    let Some(stage) = Stage::on(kind) else { return };
+    let romeo = Console::start(&stage.phone(ROMEO.0, ROMEO.1)).unwrap();
+    romeo.wait_online(PATIENCE).unwrap();
+    let mut tybalt = Peer::sign_in(&stage.server, JULIET, "sword");
+    tybalt.say_huge(&stage.server, poison);
+    tybalt.say(&message("next"));
+    romeo.wait_message("next", PATIENCE).unwrap();
+    let went = romeo.take_events().into_iter().find(|event| event.name() == "offline");
+    assert!(went.is_none(), "the stream ended: {went:?}");
+}
+
+fn next_message_arrives_after_a_resumption(kind: Kind, poison: &str) {
+    let Some(stage) = Stage::on(kind) else { return };
+    let link = stage.link();
+    let romeo = Console::start(&stage.phone_behind(&link, ROMEO.0, ROMEO.1)).unwrap();
+    romeo.wait_online(PATIENCE).unwrap();
+    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    let mut tybalt = Peer::sign_in(&stage.server, JULIET, "sword");
+    link.refuse(true);
+    link.cut(InFlight::Dropped);
+    tybalt.say_huge(&stage.server, poison);
+    tybalt.say(&message("next"));
+    tybalt.settle();
+    link.refuse(false);
+    let online = romeo.wait_online(PATIENCE).unwrap();
+    assert!(online.flag("resumed"), "{}", online.body);
+    romeo.wait_message("next", PATIENCE).unwrap();
+    // And it is counted as handled: it does not come again, nor end the next session.
+    link.cut(InFlight::Dropped);
+    assert!(romeo.wait_online(PATIENCE).unwrap().flag("resumed"));
+    tybalt.say(&message("last"));
+    romeo.wait_message("last", PATIENCE).unwrap();
+}
+
+fn next_message_arrives_from_the_archive(kind: Kind, poison: &str) {
+    let options = Options { hibernation: Some(Duration::from_secs(1)), ..Options::default() };
+    let Some(stage) = Stage::with(kind, options) else { return };
+    let phone = stage.phone(ROMEO.0, ROMEO.1);
+    let romeo = Console::start(&phone).unwrap();
+    romeo.wait_online(PATIENCE).unwrap();
+    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    romeo.kill();
+    // The server must have given the session up; nothing outside of it shows when it has.
+    std::thread::sleep(Duration::from_secs(5));
+    let mut tybalt = Peer::sign_in(&stage.server, JULIET, "sword");
+    tybalt.say(&message("before"));
+    tybalt.say_huge(&stage.server, poison);
+    tybalt.say(&message("next"));
+    tybalt.settle();
+    let romeo = Console::start(&phone).unwrap();
+    assert!(!romeo.wait_online(PATIENCE).unwrap().flag("resumed"));
+    for text in ["before", "next"] {
+        romeo.wait_message(text, PATIENCE).unwrap();
+    }
+    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+}
+
+macro_rules! poisons {
+    ($($name:ident: $check:ident($kind:expr, $poison:ident);)*) => {
+        $(#[test]
+        fn $name() {
+            $check($kind, &$poison());
+        })*
+    };
+}
+
+poisons! {
+    huge_attribute_over_prosody_13_live: next_message_arrives_live(Kind::Prosody13, huge_attribute);
+    huge_attribute_over_prosody_13_resumed: next_message_arrives_after_a_resumption(Kind::Prosody13, huge_attribute);
+    huge_attribute_over_prosody_13_archived: next_message_arrives_from_the_archive(Kind::Prosody13, huge_attribute);
+    huge_attribute_over_ejabberd_live: next_message_arrives_live(Kind::Ejabberd, huge_attribute);
+    huge_attribute_over_ejabberd_archived: next_message_arrives_from_the_archive(Kind::Ejabberd, huge_attribute);
+    deep_nesting_over_prosody_13_live: next_message_arrives_live(Kind::Prosody13, deep_nesting);
+    deep_nesting_over_prosody_13_resumed: next_message_arrives_after_a_resumption(Kind::Prosody13, deep_nesting);
+    deep_nesting_over_prosody_13_archived: next_message_arrives_from_the_archive(Kind::Prosody13, deep_nesting);
+    deep_nesting_over_ejabberd_live: next_message_arrives_live(Kind::Ejabberd, deep_nesting);
+    deep_nesting_over_ejabberd_archived: next_message_arrives_from_the_archive(Kind::Ejabberd, deep_nesting);
+}

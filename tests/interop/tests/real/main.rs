@@ -1,0 +1,12 @@
+//! Against real servers. One program, so that it is linked once and its tests share the machine's cores.
+
+#![allow(clippy::unwrap_used, reason = "all of it is tests, the functions that they share as well")]
+
+mod bad_input;
+mod catch_up;
+mod conversation;
+mod hostile;
+mod one_round_trip;
+mod resume;
+mod servers;
+mod support;

@@ -1,0 +1,81 @@
+//! Cargo as a child, on the workspace that this was built from, with what it says going straight through.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use interop::found;
+
+use crate::{Result, host};
+
+/// The top of the repository: where cargo was called if it is a checkout, else where this was compiled.
+pub(crate) fn workspace() -> PathBuf {
+    let compiled = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("."));
+    env::current_dir()
+        .ok()
+        .and_then(|here| {
+            here.ancestors().find(|dir| dir.join("tests/xtask/Cargo.toml").is_file()).map(Path::to_owned)
+        })
+        .unwrap_or_else(|| compiled.to_owned())
+}
+
+/// `cargo …` in the workspace, not run yet.
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(workspace()).args(arguments);
+    // `cargo xtask` runs us with the package's own variables, which are nobody else's business.
+    for (name, _) in env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+        {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
+}
+
+/// Runs a command to its end; a failure names it.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let words: Vec<String> = [command.get_program()]
+        .into_iter()
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy().into())
+        .collect();
+    let shown = words.join(" ").replace(env::var("CARGO").as_deref().unwrap_or("cargo"), "cargo");
+    eprintln!("+ {shown}");
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("`{shown}` failed ({status})").into()),
+        Err(error) => Err(format!("`{shown}` did not start: {error}").into()),
+    }
+}
+
+/// Builds the console and gives back where it is.
+pub(crate) fn console(release: bool) -> Result<PathBuf> {
+    let mut build = command(&["build", "-p", "whimbrel", "--example", "console"]);
+    if release {
+        build.arg("--release");
+    }
+    run(&mut build)?;
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    Ok(workspace().join(target).join(if release { "release" } else { "debug" }).join("examples/console"))
+}
+
+/// `cargo xtask doc`.
+pub(crate) fn doc() -> Result<()> {
+    run(command(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-Dwarnings"))
+}
+
+/// `cargo xtask deny`. Not part of `test`: compiling cargo-deny takes longer than all the rest.
+pub(crate) fn deny() -> Result<()> {
+    if !found("cargo-deny") {
+        host::say(
+            "Installing cargo-deny with cargo, which takes minutes. It goes with: cargo uninstall cargo-deny",
+        );
+        run(&mut command(&["install", "--locked", "cargo-deny"]))?;
+    }
+    run(&mut command(&["deny", "check", "licenses", "bans", "sources"]))
+}
