@@ -100,9 +100,6 @@ impl From<whimbrel::Error> for WhimbrelError {
             Core::Closed => Self::Closed,
             Core::Suspended => Self::Suspended,
             Core::Bug { report } => Self::Bug { report },
-            unknown => {
-                Self::Bug { report: format!("the boundary does not know the error {}", unknown.kind()) }
-            }
         }
     }
 }

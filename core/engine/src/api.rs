@@ -130,7 +130,6 @@ pub enum Reply {
 
 /// Why something did not happen. Each is one decision of a user interface.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// There is no connection; the account goes on trying.
     #[error("offline")]

@@ -86,9 +86,10 @@ impl Account {
         text: &str,
     ) -> Result<std::result::Result<Reply, Error>> {
         let invalid = |what: &str| Ok(Err(Error::InvalidInput { what: what.to_owned() }));
-        if Uuid::parse_str(&id.0).is_err() {
+        // Swift writes a UUID in capitals, Kotlin does not: one id in two spellings is one message.
+        let Ok(id) = Uuid::parse_str(&id.0).map(|id| ItemId(id.to_string())) else {
             return invalid("the message's id is not a UUID");
-        }
+        };
         if text.is_empty() {
             return invalid("the text is empty");
         }
@@ -101,20 +102,20 @@ impl Account {
             .query_row(params![id.0], |row| row.get(0))?;
         if known {
             // The caller was cut off before it had the answer, and asks again.
-            return Ok(Ok(Reply::Sent { id: id.clone() }));
+            return Ok(Ok(Reply::Sent { id }));
         }
         let takes_states = messages::takes_states(cx, to)?;
-        let bytes = outbox::text_stanza(id, to.as_str(), text, takes_states);
+        let bytes = outbox::text_stanza(&id, to.as_str(), text, takes_states);
         if bytes.len() as u64 > self.max_stanza() {
             return invalid("the text is larger than the server takes");
         }
         let conversation = messages::conversation(cx, to)?;
         let position = self.next_position();
         let from = self.session.jid.as_ref().map_or_else(|| self.jid.to_string(), ToString::to_string);
-        let message = messages::insert_own(cx, conversation, position, &from, id, text)?;
+        let message = messages::insert_own(cx, conversation, position, &from, &id, text)?;
         self.enqueue(cx, Kind::Message(message), to.as_str(), Some(&id.0), &bytes)?;
         self.arrived(cx, to, conversation, message, position, true)?;
-        Ok(Ok(Reply::Sent { id: id.clone() }))
+        Ok(Ok(Reply::Sent { id }))
     }
 
     fn mark_read(&mut self, cx: &mut Cx<'_>, with: &BareJid) -> Result<std::result::Result<Reply, Error>> {
