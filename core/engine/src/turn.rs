@@ -106,7 +106,8 @@ impl Engine {
         let tx = begin(&mut self.connection, self.generation)?;
         let account = &mut self.account;
         let effects = guarded(|| account.step(&tx, inputs, now, rng))?;
-        tx.commit()?;
+        // Whoever wants to know how much time goes into waiting for the disk listens to this span.
+        tracing::trace_span!("commit").in_scope(|| tx.commit())?;
         Ok(effects)
     }
 
