@@ -309,7 +309,8 @@ fn ends_page(inputs: &[Input]) -> bool {
     }
 }
 
-fn feed(
+/// Bytes of a stream into inputs. What is left in `rest` waits for a decision about the stream.
+pub(crate) fn feed(
     id: LinkId,
     framer: &mut Framer,
     bytes: &[u8],

@@ -44,6 +44,9 @@
 mod account;
 mod client;
 mod driver;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 mod lists;
 mod net;
 mod shared;
