@@ -1,0 +1,104 @@
+//! Benchmarks, named by what a user does: `catch_up`, `cold_start`, `open_conversation`, `resume`.
+//!
+//! Called by `cargo xtask bench NAME [--json]`, which builds this with the profile that a phone gets. What is measured runs
+//! in a child process of its own (this same program, called with `child`), so that memory and processor time are its own;
+//! this process starts servers, restores their data, watches and computes.
+//!
+//! Figures are printed as API.md, "Figures", says; their names are stable. Without `--json` they are a table with the aim
+//! beside each value that has one. What goes on meanwhile is told on stderr.
+
+mod archive;
+mod bare;
+mod catch_up;
+mod children;
+mod clocks;
+mod cold_start;
+mod figures;
+mod open_conversation;
+mod phone;
+mod replay;
+mod resume;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::figures::Report;
+
+/// An error is a sentence for whoever typed the command.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+#[derive(Parser)]
+#[command(name = "bench", about = "Measures what a user waits for")]
+struct Arguments {
+    /// One object a line
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Ten thousand missed messages from the archive, beside a bare XML parser
+    #[command(name = "catch_up")]
+    CatchUp(catch_up::Arguments),
+    /// From the start of the process to missed messages on the screen, beside other clients
+    #[command(name = "cold_start")]
+    ColdStart(cold_start::Arguments),
+    /// The first screen of a conversation in an archive of a million messages
+    #[command(name = "open_conversation")]
+    OpenConversation(open_conversation::Arguments),
+    /// Back online after a cut
+    #[command(name = "resume")]
+    Resume(resume::Arguments),
+    /// The server and the phone of `catch_up`, left alone until the end of input, for a profiler
+    #[command(hide = true)]
+    Serve(catch_up::Arguments),
+    /// The replays of `catch_up` alone, of what it recorded the last time
+    #[command(hide = true)]
+    Replay,
+    /// What is measured, in a process of its own
+    #[command(hide = true)]
+    Child {
+        #[command(subcommand)]
+        which: Child,
+    },
+}
+
+#[derive(Subcommand)]
+enum Child {
+    Bare(bare::Arguments),
+    Phone(phone::Arguments),
+}
+
+/// A directory beside this program, on whatever disk the build is: kept between runs, and gone with `cargo clean`.
+fn data_dir(bench: &str) -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let dir = program.parent().ok_or("a program without directory")?.join("bench-data").join(bench);
+    std::fs::create_dir_all(&dir)?;
+    Ok(dir)
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut report = Report::new(arguments.json);
+    let done = match &arguments.what {
+        What::CatchUp(arguments) => catch_up::run(arguments, &mut report),
+        What::ColdStart(arguments) => cold_start::run(arguments, &mut report),
+        What::OpenConversation(arguments) => open_conversation::run(arguments, &mut report),
+        What::Resume(arguments) => resume::run(arguments, &mut report),
+        What::Serve(arguments) => catch_up::serve(arguments),
+        What::Replay => catch_up::replayed(&mut report),
+        What::Child { which: Child::Bare(arguments) } => bare::run(arguments),
+        What::Child { which: Child::Phone(arguments) } => phone::run(arguments),
+    };
+    report.finish();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

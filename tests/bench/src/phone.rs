@@ -1,0 +1,266 @@
+//! What a phone does, on the public API, in a process of its own.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use clap::{Args, Subcommand};
+use tracing::{Metadata, Subscriber, span};
+use whimbrel::{Account, Address, Client, Connection, Event, FileVault, Item, Options, Server, Status};
+
+use crate::{Result, archive, children, clocks};
+
+/// Nothing here takes longer, or it is broken.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The directory that outlives the process
+    #[arg(long)]
+    data: PathBuf,
+    #[arg(long)]
+    account: String,
+    #[command(subcommand)]
+    does: Does,
+}
+
+#[derive(Subcommand)]
+enum Does {
+    /// Signs in for the first time, catches up, and goes
+    SignIn {
+        #[arg(long)]
+        password: String,
+        /// Direct TLS, on loopback
+        #[arg(long)]
+        port: u16,
+        #[arg(long)]
+        ca: PathBuf,
+    },
+    /// Waits for a word, then comes online and fetches what was missed
+    CatchUp {
+        /// Show the conversation list meanwhile
+        #[arg(long)]
+        shown: bool,
+    },
+    /// Comes online and shows a conversation, until this text is in it
+    Show {
+        #[arg(long)]
+        with: String,
+        #[arg(long)]
+        text: String,
+    },
+    /// Comes online, and tells each time that it did
+    Stay,
+    /// Waits for a word, then opens conversations, each named by a line
+    Open,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(live(arguments))
+}
+
+async fn live(arguments: &Arguments) -> Result<()> {
+    std::fs::create_dir_all(&arguments.data)?;
+    let vault = Arc::new(FileVault::new(&arguments.data));
+    let client = Client::open(&arguments.data, vault, Options::default()).await?;
+    let jid: Address = arguments.account.parse()?;
+    let account = match &arguments.does {
+        Does::SignIn { password, port, ca } => {
+            let connection = Connection {
+                server: Some(Server { host: "127.0.0.1".into(), port: *port, direct_tls: true }),
+                certificates: Some(std::fs::read_to_string(ca)?),
+                ..Connection::default()
+            };
+            let account = client.add_account(jid, connection).await?;
+            account.sign_in(password).await?;
+            account.sync(PATIENCE).await?;
+            account
+        }
+        _ => client.account(&jid).ok_or("the phone was not signed in")?,
+    };
+    match &arguments.does {
+        Does::SignIn { .. } => {}
+        Does::CatchUp { shown } => catch_up(&account, *shown).await?,
+        Does::Show { with, text } => show(&account, &with.parse()?, text).await?,
+        Does::Stay => stay(&account).await?,
+        Does::Open => open(&account)?,
+    }
+    client.suspend(PATIENCE).await;
+    Ok(())
+}
+
+async fn catch_up(account: &Account, shown: bool) -> Result<()> {
+    let commits = Arc::new(Commits::default());
+    tracing::subscriber::set_global_default(CommitTimes(Arc::clone(&commits)))?;
+    children::say(&serde_json::json!({ "ready": true }));
+    children::wait_for_word()?;
+    if shown {
+        let list = account.conversations().subscribe();
+        tokio::spawn(async move {
+            let mut seq = 0;
+            while let Ok(update) = list.next(seq).await {
+                seq = update.seq;
+            }
+        });
+    }
+    let connecting = Instant::now();
+    let mut status = account.status();
+    account.connect().await?;
+    // From the first query, which leaves with the commit that says so, to the commit that closed the gap.
+    let mut began: Option<(Instant, f64)> = None;
+    loop {
+        match &status {
+            Status::CatchingUp { .. } if began.is_none() => {
+                began = Some((Instant::now(), clocks::process()));
+                commits.reset();
+            }
+            Status::Online if began.is_some() => break,
+            Status::Offline { reason: Some(reason), .. } => return Err(reason.to_string().into()),
+            _ => {}
+        }
+        status = tokio::time::timeout(PATIENCE, account.status_after(&status)).await??;
+    }
+    let (began, cpu) = began.ok_or("caught up before it began")?;
+    let (wall, cpu) = (began.elapsed(), clocks::process() - cpu);
+    let (count, micros) = commits.so_far();
+    let done = serde_json::json!({
+        "ms": wall.as_secs_f64() * 1e3, "cpu_us": cpu, "login_ms": (began - connecting).as_secs_f64() * 1e3,
+        "commits": count, "commit_ms": micros / 1e3,
+    });
+    children::say(&serde_json::json!({ "done": done }));
+    children::wait_for_word()?;
+    children::say(&serde_json::json!({ "in_order": in_order(account)? }));
+    children::wait_for_word()
+}
+
+/// How many messages there are; an error if one of them stands in the wrong place.
+fn in_order(account: &Account) -> Result<u64> {
+    let mut count = 0;
+    for conversation in account.conversations().items()? {
+        let mut last: Option<u64> = None;
+        for item in account.timeline(&conversation.with, 1_000_000)?.items()? {
+            let Item::Message(message) = item else { continue };
+            let number = archive::number(&message.text).ok_or("a message without number")?;
+            // The texts from before the first sign-in are numbered by themselves.
+            if last.is_some_and(|last| number <= last && number >= 10) {
+                return Err(format!("{number} stands behind {last:?}").into());
+            }
+            last = Some(number);
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+async fn show(account: &Account, with: &Address, text: &str) -> Result<()> {
+    let mut events = account.events();
+    let updates = account.timeline(with, 50)?.subscribe();
+    account.connect().await?;
+    let (mut items, mut seq, mut resumed) = (Vec::new(), 0, false);
+    loop {
+        tokio::select! {
+            biased;
+            Some(event) = events.next() => {
+                if let Event::Online { resumed: online, .. } = event {
+                    resumed = online;
+                }
+            }
+            update = updates.next(seq) => {
+                let update = update?;
+                seq = update.seq;
+                whimbrel::apply(&mut items, &update.splices);
+                let is_it = |item: &Item| matches!(item, Item::Message(message) if message.text == text);
+                if items.iter().rev().any(is_it) {
+                    children::say(&serde_json::json!({ "shown": { "resumed": resumed } }));
+                    return children::wait_for_word();
+                }
+            }
+        }
+    }
+}
+
+async fn stay(account: &Account) -> Result<()> {
+    let mut events = account.events();
+    account.connect().await?;
+    while let Some(event) = events.next().await {
+        match event {
+            Event::Online { resumed, .. } => {
+                children::say(&serde_json::json!({ "online": { "resumed": resumed } }));
+            }
+            Event::CaughtUp => children::say(&serde_json::json!({ "caught_up": true })),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// For each line, opens that conversation and tells how long its first screen took.
+fn open(account: &Account) -> Result<()> {
+    children::say(&serde_json::json!({ "ready": true }));
+    for line in std::io::stdin().lines() {
+        let with: Address = line?.trim().parse()?;
+        let began = Instant::now();
+        let items = account.timeline(&with, 50)?.items()?;
+        let took = began.elapsed();
+        children::say(
+            &serde_json::json!({ "opened": { "ms": took.as_secs_f64() * 1e3, "items": items.len() } }),
+        );
+    }
+    Ok(())
+}
+
+/// The engine's commits, counted by their spans.
+#[derive(Default)]
+struct Commits {
+    count: AtomicU64,
+    nanos: AtomicU64,
+    began: std::sync::Mutex<Option<Instant>>,
+}
+
+impl Commits {
+    fn reset(&self) {
+        self.count.store(0, Ordering::Relaxed);
+        self.nanos.store(0, Ordering::Relaxed);
+    }
+
+    fn so_far(&self) -> (u64, f64) {
+        (self.count.load(Ordering::Relaxed), self.nanos.load(Ordering::Relaxed) as f64 / 1e3)
+    }
+}
+
+/// Wants to hear of commits and of nothing else.
+struct CommitTimes(Arc<Commits>);
+
+impl Subscriber for CommitTimes {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_span() && metadata.name() == "commit"
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn enter(&self, _: &span::Id) {
+        if let Ok(mut began) = self.0.began.lock() {
+            *began = Some(Instant::now());
+        }
+    }
+
+    fn exit(&self, _: &span::Id) {
+        if let Ok(began) = self.0.began.lock()
+            && let Some(began) = *began
+        {
+            self.0.count.fetch_add(1, Ordering::Relaxed);
+            self.0.nanos.fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        }
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {}
+}
