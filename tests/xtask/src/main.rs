@@ -3,6 +3,7 @@
 //! Each module is one command. They install what they miss from the distribution's own packages and say so; where they
 //! cannot, they say what to do. What a command measures it also prints as JSON (`--json`).
 
+mod bench;
 mod bindings;
 mod cargo;
 mod demo;
@@ -34,6 +35,8 @@ enum Command {
     Servers(servers::Arguments),
     /// Builds and tests the bindings
     Bindings(bindings::Arguments),
+    /// Measures what a user waits for: catch_up, cold_start, open_conversation, resume
+    Bench(bench::Arguments),
     /// The documentation of the workspace, without a warning
     Doc,
     /// Licences and sources of all dependencies; installs cargo-deny if need be, which takes minutes
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Servers(arguments) => servers::run(&arguments),
         Command::Bindings(arguments) => bindings::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Doc => cargo::doc(),
         Command::Deny => cargo::deny(),
     };
