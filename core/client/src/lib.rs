@@ -47,6 +47,8 @@ mod driver;
 mod lists;
 mod net;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod vault;
 
 pub use jid::{BareJid as Address, Jid as FullAddress};

@@ -583,9 +583,7 @@ impl Account {
             Link::Down => self.retry.filter(|_| self.wanted),
             Link::Opening { .. } => None,
             Link::Negotiating { deadline, .. } => Some(*deadline),
-            Link::Online(online) => {
-                Some(online.silent_at().unwrap_or(online.heard + IDLE))
-            }
+            Link::Online(online) => Some(online.silent_at().unwrap_or(online.heard + IDLE)),
         };
         let sync = self.waiting.sync.iter().map(|(_, deadline)| *deadline).min();
         let online = self.online().is_some();
