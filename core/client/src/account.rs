@@ -3,10 +3,13 @@
 //! The thread holds the write connection and the socket; it is started when the file is opened and ends with it. A handle
 //! only sends it requests, so that dropping a future of ours never leaves anything half done. It outlives the thread: a
 //! suspended account answers `Suspended`, one whose file could not be opened tries again and says why not.
+//!
+//! One thread at a time has the file open, whatever is called or dropped meanwhile: it holds a lock from before it opens the
+//! file to after it has closed it. What the handle is to be is decided first, under `life`; threads follow.
 
 use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     thread,
     time::Duration,
 };
@@ -16,12 +19,12 @@ use uuid::Uuid;
 use whimbrel_engine::{
     Config, Engine,
     api::{Command, Reply},
-    store,
+    store::{self, Secret},
 };
 
 use crate::{
     Address, ChatState, Error, Event, ItemId, Options, Status, client,
-    driver::{Driver, Request},
+    driver::{Driver, Request, Stopped},
     lists::{ContactList, ConversationList, Timeline},
     net::connect::{Connection, Route},
     shared::Shared,
@@ -55,13 +58,27 @@ struct Inner {
     life: Mutex<Life>,
     /// One start at a time.
     starting: tokio::sync::Mutex<()>,
+    file: FileLock,
 }
 
+impl Drop for Inner {
+    /// Nobody can open it again, so nobody need wait for that.
+    fn drop(&mut self) {
+        self.shared.close_reader(Error::Closed);
+    }
+}
+
+/// Held by the thread that has the file open. Handles of the same address that follow each other share it.
+pub(crate) type FileLock = Arc<tokio::sync::Mutex<()>>;
+
 struct Life {
-    connection: Connection,
+    /// `None`: as the file has it.
+    connection: Option<Connection>,
     state: State,
     /// Whether the app wants it to be online.
     wanted: bool,
+    /// Whether its user looks at it.
+    foreground: bool,
 }
 
 enum State {
@@ -88,15 +105,16 @@ impl std::fmt::Debug for Account {
 }
 
 impl Account {
-    pub(crate) fn new(home: Home, connection: Connection) -> Self {
+    pub(crate) fn new(home: Home, connection: Option<Connection>, foreground: bool, file: FileLock) -> Self {
         let shared = Arc::new(Shared::new(home.dir.join("account.db")));
-        let life = Life { connection, state: State::Stopped(None), wanted: false };
+        let life = Life { connection, state: State::Stopped(None), wanted: false, foreground };
         Self {
             inner: Arc::new(Inner {
                 home,
                 shared,
                 life: Mutex::new(life),
                 starting: tokio::sync::Mutex::default(),
+                file,
             }),
         }
     }
@@ -117,8 +135,16 @@ impl Account {
     /// [`Error::Closed`].
     pub async fn status_after(&self, seen: &Status) -> Result<Status, Error> {
         let mut status = self.inner.shared.status.subscribe();
-        let changed = status.wait_for(|status| status != seen).await.map_err(|_| Error::Closed)?;
-        Ok(changed.clone())
+        loop {
+            let now = status.borrow_and_update().clone();
+            if now != *seen {
+                return Ok(now);
+            }
+            if self.inner.shared.is_closed() {
+                return Err(Error::Closed);
+            }
+            status.changed().await.map_err(|_| Error::Closed)?;
+        }
     }
 
     /// What happens from now on, in order.
@@ -134,7 +160,12 @@ impl Account {
     /// where there is no connection; in the last case, and only there, it goes on trying.
     pub async fn sign_in(&self, password: &str) -> Result<(), Error> {
         self.life().wanted = true;
-        self.done(Command::SignIn { password: Some(password.to_owned()) }).await
+        let result = self.done(Command::SignIn { password: Some(password.to_owned()) }).await;
+        if let Err(Error::WrongPassword | Error::Untrusted { .. }) = result {
+            // Only the user can change that; coming back from being suspended does not.
+            self.life().wanted = false;
+        }
+        result
     }
 
     /// Connects as signed in before and stays connected. Returns at once: the status tells how it goes.
@@ -256,7 +287,7 @@ impl Account {
 
     /// As [`crate::Client::suspend`], for this account only. Gives up waiting after `within`.
     pub async fn suspend(&self, within: Duration) {
-        let _ = tokio::time::timeout(within, self.stop(false)).await;
+        let _ = tokio::time::timeout(within, self.stop(Error::Suspended)).await;
     }
 
     /// As [`crate::Client::resume`], for this account only.
@@ -264,11 +295,17 @@ impl Account {
     /// # Errors
     /// Where the file cannot be opened.
     pub async fn resume(&self) -> Result<(), Error> {
-        {
+        let taken_over = {
             let mut life = self.life();
             if matches!(life.state, State::Suspended) {
                 life.state = State::Stopped(None);
             }
+            matches!(life.state, State::Running(_))
+                && matches!(self.status(), Status::Offline { reason: Some(Error::Suspended), .. })
+        };
+        if taken_over {
+            // Another process or client has the lease: take it again.
+            self.let_go(State::Stopped(None)).await;
         }
         self.start().await?;
         if self.life().wanted { self.connect().await } else { Ok(()) }
@@ -279,30 +316,52 @@ impl Account {
     }
 
     pub(crate) fn set_foreground(&self, foreground: bool) {
-        self.tell(Request::Foreground(foreground));
+        let mut life = self.life();
+        life.foreground = foreground;
+        if let State::Running(requests) = &life.state {
+            let _ = requests.send(Request::Foreground(foreground));
+        }
     }
 
     pub(crate) async fn close(&self) {
-        self.stop(true).await;
+        self.stop(Error::Closed).await;
     }
 
     pub(crate) fn home(&self) -> &Home {
         &self.inner.home
     }
 
-    pub(crate) fn connection(&self) -> Connection {
+    pub(crate) fn connection(&self) -> Option<Connection> {
         self.life().connection.clone()
     }
 
-    /// Asks the thread to end. What is returned waits until it has.
-    pub(crate) fn stop(&self, for_good: bool) -> impl Future<Output = ()> + Send + use<> {
+    pub(crate) fn file(&self) -> FileLock {
+        Arc::clone(&self.inner.file)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn panic(&self) {
+        self.tell(Request::Panic);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.life().state, State::Closed)
+    }
+
+    /// Asks the thread to end, from now on answering `why`: suspended, or closed for good. What is returned waits until the file
+    /// is closed; it need not be waited for.
+    pub(crate) fn stop(&self, why: Error) -> impl Future<Output = ()> + Send + use<> {
+        let closed = matches!(why, Error::Closed);
+        self.let_go(if closed { State::Closed } else { State::Suspended })
+    }
+
+    fn let_go(&self, next: State) -> impl Future<Output = ()> + Send + use<> {
+        let starts_again = matches!(next, State::Stopped(_));
         let stopped = {
             let mut life = self.life();
-            let next = if for_good || matches!(life.state, State::Closed) {
-                State::Closed
-            } else {
-                State::Suspended
-            };
+            let next = if matches!(life.state, State::Closed) { State::Closed } else { next };
+            let why = if matches!(next, State::Closed) { Error::Closed } else { Error::Suspended };
+            self.inner.shared.close_reader(why);
             match std::mem::replace(&mut life.state, next) {
                 State::Running(requests) => {
                     let (reply, stopped) = oneshot::channel();
@@ -311,74 +370,105 @@ impl Account {
                 _ => None,
             }
         };
-        let shared = Arc::clone(&self.inner.shared);
+        let file = self.file();
         async move {
             if let Some(stopped) = stopped {
                 let _ = stopped.await;
             }
-            shared.close_reader(for_good);
+            if !starts_again {
+                // A start that was under way ends as well.
+                drop(file.lock().await);
+            }
         }
     }
 
     /// Opens the file and starts the thread, unless it runs.
     pub(crate) async fn start(&self) -> Result<(), Error> {
-        self.start_thread(None).await
+        let _one_at_a_time = self.inner.starting.lock().await;
+        if self.may_start()? {
+            // Whoever had the file open before is closing it.
+            let file = Arc::clone(&self.inner.file).lock_owned().await;
+            if self.may_start()? {
+                return self.start_thread(file).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// `false`: it runs.
+    fn may_start(&self) -> Result<bool, Error> {
+        match &self.life().state {
+            State::Running(_) => Ok(false),
+            State::Suspended => Err(Error::Suspended),
+            State::Closed => Err(Error::Closed),
+            State::Stopped(_) => Ok(true),
+        }
     }
 
     /// Likewise, connecting this way from now on.
     pub(crate) async fn start_with(&self, connection: Connection) -> Result<(), Error> {
-        if matches!(self.life().state, State::Running(_)) && self.connection() != connection {
-            self.stop(false).await;
-            self.life().state = State::Stopped(None);
+        let runs_otherwise = {
+            let mut life = self.life();
+            let changed = life.connection.as_ref() != Some(&connection);
+            life.connection = Some(connection);
+            changed && matches!(life.state, State::Running(_))
+        };
+        if runs_otherwise {
+            self.let_go(State::Stopped(None)).await;
         }
-        self.start_thread(Some(connection)).await
+        self.start().await
     }
 
-    async fn start_thread(&self, connection: Option<Connection>) -> Result<(), Error> {
-        let _one_at_a_time = self.inner.starting.lock().await;
-        match &self.life().state {
-            State::Running(_) => return Ok(()),
-            State::Suspended => return Err(Error::Suspended),
-            State::Closed => return Err(Error::Closed),
-            State::Stopped(_) => {}
-        }
+    async fn start_thread(&self, file: tokio::sync::OwnedMutexGuard<()>) -> Result<(), Error> {
         let (requests, incoming) = mpsc::unbounded_channel();
         let (opened, opening) = oneshot::channel();
         let inner = Arc::clone(&self.inner);
+        let connection = self.connection();
         let spawned = thread::Builder::new().name("whimbrel".into()).spawn(move || {
-            match open(&inner, connection) {
-                Ok((engine, route, connection)) => {
-                    let shared = Arc::clone(&inner.shared);
-                    let domain = inner.home.jid.domain().to_string();
-                    let _ = opened.send(Ok(connection));
+            let stopped = match open(&inner, connection) {
+                Ok((driver, secret, connection)) => {
+                    let weak = Arc::downgrade(&inner);
+                    let _ = opened.send(Ok((secret, connection)));
                     // From here on the thread keeps nothing of the handle: when all handles are gone, it ends.
                     drop(inner);
-                    Driver { engine, route, domain, shared, requests: incoming }.run_to_end();
+                    live(driver, &weak, incoming)
                 }
-                Err(error) => drop(opened.send(Err(error))),
+                Err(error) => {
+                    drop(opened.send(Err(error)));
+                    None
+                }
+            };
+            drop(file);
+            if let Some(stopped) = stopped {
+                let _ = stopped.send(());
             }
         });
         let result = match spawned {
-            Ok(_) => opening
-                .await
-                .unwrap_or_else(|_| Err(Error::Bug { report: "the account's thread died".into() })),
+            Ok(_) => opening.await.unwrap_or_else(|_| Err(died())),
             Err(error) => Err(Error::Bug { report: error.to_string() }),
         };
         let mut life = self.life();
-        match result {
-            Ok(connection) => {
-                life.connection = connection;
+        match (&life.state, result) {
+            (State::Stopped(_), Ok((secret, connection))) => {
+                life.connection = Some(connection);
+                if !life.foreground {
+                    let _ = requests.send(Request::Foreground(false));
+                }
                 life.state = State::Running(requests);
+                self.inner.shared.open_reader(secret);
                 Ok(())
             }
-            Err(error) => {
+            (State::Stopped(_), Err(error)) => {
                 life.state = State::Stopped(Some(error.clone()));
-                drop(life);
+                self.inner.shared.close_reader(error.clone());
                 let detail = error.to_string();
                 let status = Status::Offline { reason: Some(error.clone()), detail, next_attempt: None };
                 self.inner.shared.set_status(status);
                 Err(error)
             }
+            // Suspended or closed meanwhile. The thread ends, as nobody has its requests.
+            (State::Closed, _) => Err(Error::Closed),
+            _ => Err(Error::Suspended),
         }
     }
 
@@ -413,30 +503,97 @@ impl Account {
     }
 
     fn life(&self) -> MutexGuard<'_, Life> {
-        self.inner.life.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.life()
     }
 }
 
+impl Inner {
+    fn life(&self) -> MutexGuard<'_, Life> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits between two lives of a driver that panicked: doubled from the first to the last.
+const AFTER_PANIC: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
+
+/// Drives until it is told to stop. Crash-only: after a panic the account is opened again as after a kill.
+fn live(mut driver: Driver, inner: &Weak<Inner>, mut requests: mpsc::UnboundedReceiver<Request>) -> Stopped {
+    let mut wait = AFTER_PANIC.0;
+    loop {
+        let shared = Arc::clone(&driver.shared);
+        let report = match driver.run_to_end(&mut requests) {
+            Ok(stopped) => return stopped,
+            Err(report) => format!("panic: {report}"),
+        };
+        tracing::error!(%report, "an account's thread begins anew");
+        let mut why = Error::Bug { report };
+        driver = loop {
+            let detail = why.to_string();
+            shared.set_status(Status::Offline { reason: Some(why.clone()), detail, next_attempt: None });
+            if let Some(stopped) = pause(&mut requests, wait, &why) {
+                return stopped;
+            }
+            wait = (wait * 2).min(AFTER_PANIC.1);
+            let inner = inner.upgrade()?;
+            let connection = inner.life().connection.clone();
+            match open(&inner, connection) {
+                Ok((driver, ..)) => {
+                    let life = inner.life();
+                    if let State::Running(requests) = &life.state {
+                        let _ = requests.send(Request::Foreground(life.foreground));
+                        if life.wanted {
+                            let _ = requests.send(Request::Command(Command::Connect, oneshot::channel().0));
+                        }
+                    }
+                    break driver;
+                }
+                Err(error) => why = error,
+            }
+        };
+    }
+}
+
+/// Answers everybody with `why` for a while. `Some`: told to stop meanwhile.
+fn pause(requests: &mut mpsc::UnboundedReceiver<Request>, wait: Duration, why: &Error) -> Option<Stopped> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let Ok(runtime) = runtime else {
+        thread::sleep(wait);
+        return None;
+    };
+    let answering = async {
+        loop {
+            match requests.recv().await {
+                Some(Request::Command(_, reply)) => drop(reply.send(Err(why.clone()))),
+                Some(Request::Stop(stopped)) => return Some(stopped),
+                Some(_) => {}
+                None => return None,
+            }
+        }
+    };
+    runtime.block_on(async { tokio::time::timeout(wait, answering).await.ok() })
+}
+
 /// On the account's own thread: opening may wait for the vault, the disk and the cipher.
-fn open(inner: &Inner, connection: Option<Connection>) -> Result<(Engine, Route, Connection), Error> {
+fn open(inner: &Inner, connection: Option<Connection>) -> Result<(Driver, Secret, Connection), Error> {
     let home = &inner.home;
     let path = home.dir.join("account.db");
     let secret = client::secret(&*home.vault, &home.entry(), &path)?;
+    set_stray_journal_aside(&path).map_err(client::unusable)?;
     let file = store::open(&path, &secret).map_err(|error| error.to_api())?;
-    let (connection, changed) = match (store::account(&file).map_err(|error| error.to_api())?, connection) {
-        (Some(_), None) => {
+    let kept = match store::account(&file).map_err(|error| error.to_api())? {
+        Some(_) => {
             let kept = store::connection(&file).map_err(|error| error.to_api())?;
-            (serde_json::from_str(&kept).map_err(|error| Error::Bug { report: error.to_string() })?, false)
+            Some(serde_json::from_str(&kept).map_err(|error| Error::Bug { report: error.to_string() })?)
         }
-        (Some(_), Some(connection)) => (connection, true),
-        (None, connection) => {
-            let connection = connection.unwrap_or_default();
+        None => {
             let now = crate::shared::wall_clock();
             store::create_account(&file, &home.jid, Uuid::new_v4(), now).map_err(|error| error.to_api())?;
-            (connection, true)
+            None
         }
     };
-    if changed {
+    let connection = connection.or_else(|| kept.clone()).unwrap_or_default();
+    let route = Route::new(&connection)?;
+    if kept.as_ref() != Some(&connection) {
         let text =
             serde_json::to_string(&connection).map_err(|error| Error::Bug { report: error.to_string() })?;
         let settings = store::Settings {
@@ -446,12 +603,17 @@ fn open(inner: &Inner, connection: Option<Connection>) -> Result<(Engine, Route,
         };
         store::configure(&file, &settings).map_err(|error| error.to_api())?;
     }
-    let route = Route::new(&connection)?;
     let config =
         Config { software: home.options.software.clone(), raw: home.options.raw, page: home.options.page };
     let engine = Engine::load(file, config).map_err(|error| error.to_api())?;
-    inner.shared.open_reader(secret);
-    Ok((engine, route, connection))
+    let domain = home.jid.domain().to_string();
+    let driver = Driver { engine, route, domain, shared: Arc::clone(&inner.shared) };
+    Ok((driver, secret, connection))
+}
+
+/// SQLite would replay the journal of a file that was set aside into a new one of the same name.
+fn set_stray_journal_aside(path: &Path) -> std::io::Result<()> {
+    if path.exists() { Ok(()) } else { client::set_aside(path, &["-wal", "-shm"]) }
 }
 
 fn unexpected(reply: &Reply) -> Error {

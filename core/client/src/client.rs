@@ -18,8 +18,8 @@ use whimbrel_engine::store::Secret;
 use crate::{
     Address, Error,
     account::{Account, Home},
-    net::connect::Connection,
-    vault::{KeyVault, Scope},
+    net::connect::{Connection, Route},
+    vault::{KeyVault, Scope, write_whole},
 };
 
 /// What the app decides about all of its accounts.
@@ -50,7 +50,18 @@ struct Inner {
     vault: Arc<dyn KeyVault>,
     options: Options,
     accounts: Mutex<BTreeMap<Address, Account>>,
+    life: Mutex<Life>,
 }
+
+/// What holds for accounts to come as well.
+struct Life {
+    /// Suspended or closed.
+    over: Option<Error>,
+    foreground: bool,
+}
+
+/// What SQLite keeps of one database. The journal without its file must never be found by another.
+const FILES: [&str; 3] = ["", "-wal", "-shm"];
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -74,13 +85,15 @@ impl Client {
     ) -> Result<Self, Error> {
         let dir = dir.into();
         fs::create_dir_all(dir.join("accounts")).map_err(unusable)?;
-        let client = Self { inner: Arc::new(Inner { dir, vault, options, accounts: Mutex::default() }) };
+        let life = Mutex::new(Life { over: None, foreground: true });
+        let client =
+            Self { inner: Arc::new(Inner { dir, vault, options, accounts: Mutex::default(), life }) };
         for entry in fs::read_dir(client.inner.dir.join("accounts")).map_err(unusable)? {
             let home = entry.map_err(unusable)?.path();
             let Ok(address) = fs::read_to_string(home.join("address")) else { continue };
             let Ok(jid) = address.trim().parse::<Address>() else { continue };
             if home.join("account.db").exists() {
-                let account = client.account_at(&jid, None);
+                let account = client.account_at(&jid, None, None);
                 // What is wrong with one account is told by that account.
                 let _ = account.start().await;
                 client.accounts_mut().insert(jid, account);
@@ -110,59 +123,90 @@ impl Client {
                 what: format!("{jid} is a server's address, not an account's"),
             });
         }
-        let known = self.account(&jid);
-        let account = match known {
-            Some(account) => account,
-            None => {
-                let account = self.account_at(&jid, Some(connection.clone()));
-                let dir = account.home().dir.clone();
-                fs::create_dir_all(&dir).map_err(unusable)?;
-                fs::write(dir.join("address"), format!("{jid}\n")).map_err(unusable)?;
-                account
+        Route::new(&connection)?;
+        self.is_open()?;
+        let account = {
+            let mut accounts = self.accounts_mut();
+            match accounts.get(&jid) {
+                Some(account) if !account.is_closed() => account.clone(),
+                closed => {
+                    let account = self.account_at(&jid, Some(connection.clone()), closed);
+                    accounts.insert(jid.clone(), account.clone());
+                    account
+                }
             }
         };
-        account.start_with(connection).await?;
-        self.accounts_mut().insert(jid, account.clone());
+        let dir = &account.home().dir;
+        let result = match self.move_in(account.home()) {
+            Ok(()) => account.start_with(connection).await,
+            Err(error) => Err(unusable(error)),
+        };
+        if let Err(error) = result {
+            // An account that never was is none; one that has a file is there, whatever is wrong with it.
+            if !dir.join("account.db").exists() {
+                self.accounts_mut().remove(&jid);
+            }
+            return Err(error);
+        }
         Ok(account)
     }
 
-    /// Signs out and deletes everything of this account from the device. Unsent messages are lost.
+    /// Its directory, with its name on the door.
+    fn move_in(&self, home: &Home) -> io::Result<()> {
+        let address = home.dir.join("address");
+        let text = format!("{}\n", home.jid);
+        if fs::read_to_string(&address).is_ok_and(|there| there == text) {
+            return Ok(());
+        }
+        fs::create_dir_all(&home.dir)?;
+        write_whole(&address, text.as_bytes())?;
+        fs::File::open(self.inner.dir.join("accounts"))?.sync_all()
+    }
+
+    /// Signs out and deletes everything of this account from the device. Unsent messages are lost. Where it fails or is
+    /// cancelled, it can be called again.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::DatabaseUnusable`] where files cannot be deleted.
     pub async fn remove_account(&self, jid: &Address) -> Result<(), Error> {
-        let account = self.accounts_mut().remove(jid).ok_or(Error::NotFound)?;
+        self.is_open()?;
+        let account = self.account(jid).ok_or(Error::NotFound)?;
         let _ = account.disconnect().await;
         account.close().await;
-        fs::remove_dir_all(&account.home().dir).map_err(unusable)?;
-        self.inner.vault.delete(&account.home().entry())
+        let dir = &account.home().dir;
+        for ending in FILES {
+            // First what must not be left behind if the rest cannot be done.
+            gone(fs::remove_file(dir.join(format!("account.db{ending}"))))?;
+        }
+        gone(fs::remove_dir_all(dir))?;
+        self.inner.vault.delete(&account.home().entry())?;
+        self.accounts_mut().remove(jid);
+        Ok(())
     }
 
     /// After [`Error::KeyLost`] or a damaged file: sets the file aside (it is never deleted) and begins anew with an empty
-    /// one. Then [`Account::sign_in`].
+    /// one. Then [`Account::sign_in`]. The old handle, and what follows it, answers [`Error::Closed`].
     ///
     /// # Errors
     /// [`Error::NotFound`], and as [`Client::add_account`].
     pub async fn start_over(&self, jid: &Address) -> Result<Account, Error> {
+        self.is_open()?;
         let old = self.account(jid).ok_or(Error::NotFound)?;
-        let connection = old.connection();
         old.close().await;
-        let dir = &old.home().dir;
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        for file in ["account.db", "account.db-wal", "account.db-shm"] {
-            match fs::rename(dir.join(file), dir.join(format!("set-aside-{since}-{file}"))) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(error)),
-                _ => {}
-            }
-        }
-        self.accounts_mut().remove(jid);
-        self.add_account(jid.clone(), connection).await
+        let result = set_aside(&old.home().dir.join("account.db"), &FILES);
+        let new = self.account_at(jid, old.connection(), Some(&old));
+        self.accounts_mut().insert(jid.clone(), new.clone());
+        result.map_err(unusable)?;
+        new.start().await?;
+        Ok(new)
     }
 
     /// Stops all accounts and closes every file, within this time as far as the peers allow. Sessions stay on their
     /// servers. Calls answer [`Error::Suspended`] until [`Client::resume`]. Doing it twice is harmless.
     pub async fn suspend(&self, within: Duration) {
-        let stopping: Vec<_> = self.accounts().into_iter().map(|account| account.stop(false)).collect();
+        self.life().over.get_or_insert(Error::Suspended);
+        let accounts = self.accounts().into_iter();
+        let stopping: Vec<_> = accounts.map(|account| account.stop(Error::Suspended)).collect();
         let all = async {
             for stopped in stopping {
                 stopped.await;
@@ -176,6 +220,13 @@ impl Client {
     /// # Errors
     /// The first account's that could not be opened; the others go on.
     pub async fn resume(&self) -> Result<(), Error> {
+        {
+            let mut life = self.life();
+            match life.over {
+                Some(Error::Closed) => return Err(Error::Closed),
+                _ => life.over = None,
+            }
+        }
         let mut result = Ok(());
         for account in self.accounts() {
             let resumed = account.resume().await;
@@ -193,6 +244,7 @@ impl Client {
 
     /// The app is in front of its user, or no longer (XEP-0352).
     pub fn set_foreground(&self, foreground: bool) {
+        self.life().foreground = foreground;
         for account in self.accounts() {
             account.set_foreground(foreground);
         }
@@ -200,12 +252,19 @@ impl Client {
 
     /// Like [`Client::suspend`], for good: calls answer [`Error::Closed`].
     pub async fn close(&self) {
-        for account in self.accounts() {
-            account.close().await;
+        self.life().over = Some(Error::Closed);
+        let accounts = self.accounts().into_iter();
+        let closing: Vec<_> = accounts.map(|account| account.stop(Error::Closed)).collect();
+        for closed in closing {
+            closed.await;
         }
     }
 
-    fn account_at(&self, jid: &Address, connection: Option<Connection>) -> Account {
+    fn is_open(&self) -> Result<(), Error> {
+        self.life().over.clone().map_or(Ok(()), Err)
+    }
+
+    fn account_at(&self, jid: &Address, connection: Option<Connection>, before: Option<&Account>) -> Account {
         let digest = Sha256::digest(jid.as_str());
         let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         let dir = self.inner.dir.join("accounts").join(name);
@@ -215,7 +274,12 @@ impl Client {
             vault: Arc::clone(&self.inner.vault),
             options: self.inner.options.clone(),
         };
-        Account::new(home, connection.unwrap_or_default())
+        let file = before.map_or_else(Default::default, Account::file);
+        Account::new(home, connection, self.life().foreground, file)
+    }
+
+    fn life(&self) -> MutexGuard<'_, Life> {
+        self.inner.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn accounts_mut(&self) -> MutexGuard<'_, BTreeMap<Address, Account>> {
@@ -226,12 +290,12 @@ impl Client {
 /// The secret of a file: from the vault, or made and put there before the file is.
 pub(crate) fn secret(vault: &dyn KeyVault, entry: &str, file: &Path) -> Result<Secret, Error> {
     match vault.load(entry)? {
-        Some(bytes) => {
+        Some(bytes) if bytes.len() == 48 => {
             let bytes = <[u8; 48]>::try_from(bytes).map_err(|_| Error::KeyLost)?;
             Ok(Secret(bytes))
         }
-        None if file.exists() => Err(Error::KeyLost),
-        None => {
+        _ if file.exists() => Err(Error::KeyLost),
+        _ => {
             let mut bytes = [0; 48];
             getrandom::fill(&mut bytes).map_err(|error| Error::Bug { report: error.to_string() })?;
             vault.store(entry, &bytes, Scope::WithBackups)?;
@@ -240,9 +304,32 @@ pub(crate) fn secret(vault: &dyn KeyVault, entry: &str, file: &Path) -> Result<S
     }
 }
 
-fn unusable(error: io::Error) -> Error {
+/// Renames what is there of a database, the file before its journal: a journal that is left alone is set aside before a new
+/// file is made. Never deletes.
+pub(crate) fn set_aside(file: &Path, endings: &[&str]) -> io::Result<()> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    for ending in endings {
+        let from = file.with_file_name(format!("{name}{ending}"));
+        let to = file.with_file_name(format!("set-aside-{since}-{name}{ending}"));
+        match fs::rename(from, to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn gone(deleted: io::Result<()>) -> Result<(), Error> {
+    match deleted {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(error)),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn unusable(error: io::Error) -> Error {
     match error.kind() {
-        io::ErrorKind::StorageFull => Error::StorageFull,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::StorageFull,
         _ => Error::DatabaseUnusable { why: crate::Unusable::ReadOnly },
     }
 }

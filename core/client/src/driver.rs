@@ -4,15 +4,17 @@
 //! buffer and returns; it never waits for the peer.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    task::Poll,
     time::{Duration, Instant},
 };
 
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{
     sync::{mpsc, oneshot},
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
     time,
 };
 use whimbrel_engine::{
@@ -23,7 +25,7 @@ use whimbrel_engine::{
 use crate::{
     net::{
         connect::Route,
-        framing::{Frame, Framer, FramingError},
+        framing::{Frame, Framer},
         io::Wire,
     },
     shared::{Shared, wall_clock},
@@ -44,6 +46,8 @@ pub(crate) enum Request {
     Foreground(bool),
     /// Acknowledge, hang up, checkpoint, close the file, end the thread.
     Stop(oneshot::Sender<()>),
+    #[cfg(test)]
+    Panic,
 }
 
 enum Done {
@@ -51,14 +55,146 @@ enum Done {
     Secured(LinkId, Result<(Wire, Tls), LinkFailure>),
 }
 
+/// The current connection, from the attempt to open it.
 struct Link {
     id: LinkId,
-    /// Absent while TLS is being set up.
+    /// The attempt, while there is no wire. Given up with the link.
+    opening: Option<AbortHandle>,
     wire: Option<Wire>,
+    incoming: Incoming,
+    hurry: bool,
+}
+
+/// What came over a link and is in no batch yet.
+struct Incoming {
+    id: LinkId,
     framer: Framer,
     /// Read, but not looked at: a new stream may begin there.
     rest: Vec<u8>,
-    hurry: bool,
+    ready: VecDeque<Input>,
+    /// Bytes read for what is ready.
+    size: usize,
+    /// A new stream may begin behind the last of these: nothing is read before that is decided.
+    undecided: bool,
+}
+
+impl Link {
+    fn opening(id: LinkId, opening: AbortHandle) -> Self {
+        let incoming = Incoming {
+            id,
+            framer: Framer::new(),
+            rest: Vec::new(),
+            ready: VecDeque::new(),
+            size: 0,
+            undecided: false,
+        };
+        Self { id, opening: Some(opening), wire: None, incoming, hurry: false }
+    }
+
+    /// What is in front, as much as fits into a batch; `any`: there is a batch already.
+    fn take(&mut self, any: bool, inputs: &mut Vec<Input>) {
+        if (any || !self.incoming.ready.is_empty()) && self.wire.as_mut().is_some_and(Wire::progress) {
+            inputs.push(Input::Progress { link: self.id });
+        }
+        self.incoming.take(inputs);
+    }
+
+    fn lost(&mut self, why: LinkFailure) {
+        self.wire = None;
+        self.incoming.rest.clear();
+        self.incoming.ready.push_back(Input::LinkLost { link: self.id, why });
+    }
+
+    /// Waits until something is ready and takes all that is, up to a batch. Dropping it loses nothing.
+    async fn fill(&mut self) {
+        let incoming = &mut self.incoming;
+        let mut began: Option<Instant> = None;
+        while !incoming.is_full() {
+            // What is ready is worth no more waiting than this.
+            let late = began.is_some_and(|began| began.elapsed() >= BATCH_TIME);
+            if late && !incoming.ready.is_empty() {
+                return;
+            }
+            let fed = if !incoming.rest.is_empty() {
+                let rest = std::mem::take(&mut incoming.rest);
+                incoming.feed(&rest)
+            } else {
+                let Some(wire) = &mut self.wire else {
+                    if incoming.ready.is_empty() {
+                        std::future::pending::<()>().await;
+                    }
+                    return;
+                };
+                let result = if incoming.ready.is_empty() {
+                    wire.read().await
+                } else {
+                    match wire.read_now().await {
+                        Some(result) => result,
+                        None if self.hurry && !ends_page(&incoming.ready) => {
+                            match time::timeout(LINGER, wire.read()).await {
+                                Ok(result) => result,
+                                Err(_) => return,
+                            }
+                        }
+                        None => return,
+                    }
+                };
+                match result {
+                    Ok([]) => Err(LinkFailure::Network("the server hung up".into())),
+                    Ok(bytes) => incoming.feed(bytes),
+                    Err(error) => Err(LinkFailure::Network(error.to_string())),
+                }
+            };
+            if let Err(why) = fed {
+                return self.lost(why);
+            }
+            began.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Takes what can be read without waiting for it.
+    async fn fill_now(&mut self) {
+        let mut fill = std::pin::pin!(self.fill());
+        std::future::poll_fn(|cx| {
+            let _ = fill.as_mut().poll(cx);
+            Poll::Ready(())
+        })
+        .await;
+    }
+}
+
+impl Incoming {
+    fn is_full(&self) -> bool {
+        self.undecided || self.ready.len() >= BATCH || self.size >= BATCH_BYTES
+    }
+
+    fn take(&mut self, inputs: &mut Vec<Input>) {
+        let count = self.ready.len().min(BATCH);
+        inputs.extend(self.ready.drain(..count));
+        if self.ready.is_empty() {
+            self.size = 0;
+            self.undecided = false;
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8]) -> Result<(), LinkFailure> {
+        self.size += bytes.len();
+        let mut frames = Vec::new();
+        let result = self.framer.feed(bytes, &mut frames);
+        self.ready.extend(frames.into_iter().map(|frame| input(self.id, frame)));
+        let used = result.map_err(|error| LinkFailure::Nonsense(error.to_string()))?;
+        self.rest.extend_from_slice(&bytes[used..]);
+        self.undecided = !self.rest.is_empty() || self.ready.back().is_some_and(may_restart);
+        Ok(())
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if let Some(opening) = &self.opening {
+            opening.abort();
+        }
+    }
 }
 
 pub(crate) struct Driver {
@@ -66,23 +202,33 @@ pub(crate) struct Driver {
     pub(crate) route: Route,
     pub(crate) domain: String,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) requests: mpsc::UnboundedReceiver<Request>,
 }
 
+/// The thread was told to end, and by whom; nobody if no handle is left.
+pub(crate) type Stopped = Option<oneshot::Sender<()>>;
+
 impl Driver {
-    /// Runs on this thread until it is told to stop, or nobody is left to tell it.
-    pub(crate) fn run_to_end(self) {
-        match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => {
-                runtime.block_on(self.run());
-                // A name that is still being looked up must not keep a suspended app waiting.
-                runtime.shutdown_background();
-            }
-            Err(error) => tracing::error!(%error, "no runtime for an account's thread"),
-        }
+    /// Runs on this thread until it is told to stop, or nobody is left to tell it. When it returns, the file and every socket
+    /// are closed.
+    ///
+    /// # Errors
+    /// It panicked: a mistake of ours, and what it says.
+    pub(crate) fn run_to_end(
+        self,
+        requests: &mut mpsc::UnboundedReceiver<Request>,
+    ) -> Result<Stopped, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(self.run(requests))));
+        // A name that is still being looked up must not keep a suspended app waiting.
+        runtime.shutdown_background();
+        ended.map_err(|payload| {
+            let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
+        })
     }
 
-    async fn run(mut self) {
+    async fn run(mut self, requests: &mut mpsc::UnboundedReceiver<Request>) -> Stopped {
         let started = Instant::now();
         let now = || Now { mono: started.elapsed().as_millis() as u64, wall: wall_clock() };
         let mut rng = StdRng::from_os_rng();
@@ -91,83 +237,97 @@ impl Driver {
         let mut replies: BTreeMap<RequestId, oneshot::Sender<Result<Reply, Error>>> = BTreeMap::new();
         let mut next_request = 0;
         let mut link: Option<Link> = None;
-        let mut stopping: Option<oneshot::Sender<()>> = None;
+        let mut stopping: Option<Stopped> = None;
         while stopping.is_none() {
+            let mut asked = Vec::new();
             let mut inputs = Vec::new();
-            let wake = self.engine.next_wake().map(|at| started + Duration::from_millis(at));
-            let sleep = async {
-                match wake {
-                    Some(at) => time::sleep_until(at.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let mut take = |request, inputs: &mut Vec<Input>| match request {
+            let mut take = |request| match request {
                 Some(Request::Command(command, reply)) => {
                     next_request += 1;
                     replies.insert(RequestId(next_request), reply);
-                    inputs.push(Input::Command { request: RequestId(next_request), command });
+                    asked.push(Input::Command { request: RequestId(next_request), command });
                 }
-                Some(Request::Network(available)) => inputs.push(Input::Network { available }),
-                Some(Request::Foreground(foreground)) => inputs.push(Input::Foreground(foreground)),
+                Some(Request::Network(available)) => asked.push(Input::Network { available }),
+                Some(Request::Foreground(foreground)) => asked.push(Input::Foreground(foreground)),
                 Some(Request::Stop(stopped)) => {
-                    inputs.push(Input::Command { request: RequestId(0), command: Command::Suspend });
-                    stopping = Some(stopped);
+                    asked.push(Input::Command { request: RequestId(0), command: Command::Suspend });
+                    stopping = Some(Some(stopped));
                 }
                 // Every handle is gone: end like a suspended app.
                 None => {
-                    inputs.push(Input::Command { request: RequestId(0), command: Command::Suspend });
-                    stopping = Some(oneshot::channel().0);
+                    asked.push(Input::Command { request: RequestId(0), command: Command::Suspend });
+                    stopping = Some(None);
                 }
+                #[cfg(test)]
+                Some(Request::Panic) => panic!("asked for"),
             };
+            let wake = self.engine.next_wake().map(|at| started + Duration::from_millis(at));
+            let stuck = link.as_ref().and_then(|link| link.wire.as_ref()?.stuck_at());
             tokio::select! {
                 biased;
-                request = self.requests.recv() => take(request, &mut inputs),
-                Some(done) = finished.recv() => arrived(&mut link, done, &mut inputs),
-                () = read(&mut link, &mut inputs) => {}
-                () = sleep => inputs.push(Input::Tick),
+                request = requests.recv() => take(request),
+                Some(done) = finished.recv() => arrived(&mut link, done),
+                () = fill(&mut link) => {}
+                () = until(wake) => inputs.push(Input::Tick),
+                () = until(stuck) => {}
             }
-            while inputs.len() < BATCH
-                && let Ok(request) = self.requests.try_recv()
-            {
-                take(Some(request), &mut inputs);
+            // Whoever woke us, the others have their turn as well: neither a flood of commands nor one of stanzas may keep the
+            // other waiting for longer than a batch.
+            for _ in 1..BATCH {
+                match requests.try_recv() {
+                    Ok(request) => take(Some(request)),
+                    Err(_) => break,
+                }
             }
-            let effects = self.engine.turn(inputs, now(), &mut rng);
-            for effect in effects {
+            while let Ok(done) = finished.try_recv() {
+                arrived(&mut link, done);
+            }
+            if let Some(link) = &mut link {
+                if let Some(wire) = &link.wire
+                    && wire.stuck_at().is_some_and(|stuck| stuck <= Instant::now())
+                {
+                    link.lost(LinkFailure::Network("the server takes nothing any more".into()));
+                }
+                if link.incoming.ready.is_empty() && !asked.is_empty() {
+                    link.fill_now().await;
+                }
+                link.take(!inputs.is_empty() || !asked.is_empty(), &mut inputs);
+            }
+            inputs.extend(asked);
+            if inputs.is_empty() {
+                continue;
+            }
+            for effect in self.engine.turn(inputs, now(), &mut rng) {
                 match effect {
                     Effect::Connect { link: id, destination: _ } => {
-                        drop(link.replace(Link {
-                            id,
-                            wire: None,
-                            framer: Framer::new(),
-                            rest: Vec::new(),
-                            hurry: false,
-                        }));
                         let (route, domain, done) = (self.route.clone(), self.domain.clone(), done.clone());
-                        tokio::spawn(async move {
+                        let opening = tokio::spawn(async move {
                             let _ = done.send(Done::Connected(id, route.connect(domain).await));
                         });
+                        link = Some(Link::opening(id, opening.abort_handle()));
                     }
                     Effect::StartTls { link: id } => {
-                        if let Some(current) = link.as_mut().filter(|link| link.id == id)
-                            && let Some(wire) = current.wire.take()
+                        if let Some(link) = link.as_mut().filter(|link| link.id == id)
+                            && let Some(wire) = link.wire.take()
                         {
-                            if current.rest.is_empty() {
+                            if link.incoming.rest.is_empty() && link.incoming.ready.is_empty() {
                                 let (route, domain, done) =
                                     (self.route.clone(), self.domain.clone(), done.clone());
-                                tokio::spawn(async move {
+                                let opening = tokio::spawn(async move {
                                     let _ = done.send(Done::Secured(id, route.upgrade(wire, domain).await));
                                 });
+                                link.opening = Some(opening.abort_handle());
                             } else {
-                                let why = LinkFailure::Untrusted(
+                                link.incoming.ready.clear();
+                                link.lost(LinkFailure::Untrusted(
                                     "plaintext behind the beginning of encryption".into(),
-                                );
-                                let _ = done.send(Done::Connected(id, Err(why)));
+                                ));
                             }
                         }
                     }
                     Effect::RestartStream { link: id } => {
                         if let Some(link) = link.as_mut().filter(|link| link.id == id) {
-                            link.framer.restart();
+                            link.incoming.framer.restart();
                         }
                     }
                     Effect::Send { link: id, bytes } => {
@@ -180,7 +340,7 @@ impl Driver {
                     Effect::Hangup { link: id } | Effect::Close { link: id }
                         if link.as_ref().is_some_and(|link| link.id == id) =>
                     {
-                        if let Some(mut wire) = link.take().and_then(|link| link.wire) {
+                        if let Some(mut wire) = link.take().and_then(|mut link| link.wire.take()) {
                             if matches!(effect, Effect::Close { .. }) {
                                 wire.queue(b"</stream:stream>");
                             }
@@ -206,6 +366,9 @@ impl Driver {
                     Effect::Event(event) => self.shared.event(&event),
                 }
             }
+            if let Some(wire) = link.as_mut().and_then(|link| link.wire.as_mut()) {
+                wire.write_now().await;
+            }
             while closing.try_join_next().is_some() {}
         }
         drop(link);
@@ -213,113 +376,65 @@ impl Driver {
             let _ = reply.send(Err(Error::Suspended));
         }
         while closing.join_next().await.is_some() {}
-        self.shared.close_reader(false);
         if let Err(error) = self.engine.close() {
             tracing::warn!(%error, "the file was closed without writing its journal back");
         }
-        if let Some(stopped) = stopping {
-            let _ = stopped.send(());
-        }
+        stopping.flatten()
     }
 }
 
-fn arrived(link: &mut Option<Link>, done: Done, inputs: &mut Vec<Input>) {
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn arrived(link: &mut Option<Link>, done: Done) {
     let (id, result) = match done {
         Done::Connected(id, result) => (id, result.map(|(wire, tls)| (wire, tls, false))),
         Done::Secured(id, result) => (id, result.map(|(wire, tls)| (wire, Some(tls), true))),
     };
-    let Some(current) = link.as_mut().filter(|link| link.id == id) else { return };
+    let Some(link) = link.as_mut().filter(|link| link.id == id) else { return };
+    link.opening = None;
     match result {
         Ok((mut wire, tls, secured)) => {
-            wire.hurry(current.hurry);
-            current.wire = Some(wire);
-            inputs.push(match (tls, secured) {
+            wire.hurry(link.hurry);
+            link.wire = Some(wire);
+            link.incoming.ready.push_back(match (tls, secured) {
                 (Some(tls), true) => Input::Secured { link: id, tls },
                 (tls, _) => Input::LinkUp { link: id, tls },
             });
         }
-        Err(why) => {
-            *link = None;
-            inputs.push(Input::LinkLost { link: id, why });
-        }
+        Err(why) => link.lost(why),
     }
 }
 
-/// Waits for something to read and takes all that is ready, up to a batch. Dropping it loses nothing.
-async fn read(link: &mut Option<Link>, inputs: &mut Vec<Input>) {
-    let Some(current) = link.as_mut().filter(|link| link.wire.is_some()) else {
-        return std::future::pending().await;
-    };
-    let mut size = 0;
-    let mut began: Option<Instant> = None;
-    loop {
-        let rest = std::mem::take(&mut current.rest);
-        let lost = if rest.is_empty() {
-            let Some(wire) = &mut current.wire else { return };
-            let result = match began {
-                None => wire.read().await,
-                Some(began) => match wire.read_now().await {
-                    Some(result) => result,
-                    None if current.hurry && began.elapsed() < BATCH_TIME && !ends_page(inputs) => {
-                        match time::timeout(LINGER, wire.read()).await {
-                            Ok(result) => result,
-                            Err(_) => return,
-                        }
-                    }
-                    None => return,
-                },
-            };
-            match result {
-                Ok([]) => Some(LinkFailure::Network("the server hung up".into())),
-                Ok(bytes) => {
-                    size += bytes.len();
-                    feed(current.id, &mut current.framer, bytes, &mut current.rest, inputs)
-                }
-                Err(error) => Some(LinkFailure::Network(error.to_string())),
-            }
-        } else {
-            feed(current.id, &mut current.framer, &rest, &mut current.rest, inputs)
-        };
-        if let Some(why) = lost {
-            inputs.push(Input::LinkLost { link: current.id, why });
-            *link = None;
-            return;
-        }
-        let began = *began.get_or_insert_with(Instant::now);
-        // What follows a point where the stream may change waits for the decision.
-        if !current.rest.is_empty()
-            || inputs.len() >= BATCH
-            || size >= BATCH_BYTES
-            || began.elapsed() >= BATCH_TIME
-        {
-            if inputs.is_empty() && current.rest.is_empty() {
-                continue;
-            }
-            return;
-        }
+/// Waits until something is ready and takes all that is, up to a batch. Dropping it loses nothing.
+async fn fill(link: &mut Option<Link>) {
+    match link {
+        Some(link) => link.fill().await,
+        None => std::future::pending().await,
     }
+}
+
+/// Behind these a new stream may begin (RFC 6120 §5.4.3.3 and §6.4.6), so that is decided before anything more is read.
+fn may_restart(input: &Input) -> bool {
+    matches!(input, Input::Element { element, .. } if matches!(element.name(), "proceed" | "success"))
 }
 
 /// A page's end, or a request for an acknowledgement, is worth a commit at once.
-fn ends_page(inputs: &[Input]) -> bool {
-    match inputs.last() {
+fn ends_page(inputs: &VecDeque<Input>) -> bool {
+    match inputs.back() {
         Some(Input::Element { element, .. }) => element.name() != "message",
         Some(_) => true,
         None => false,
     }
 }
 
-/// Bytes of a stream into inputs. What is left in `rest` waits for a decision about the stream.
-pub(crate) fn feed(
-    id: LinkId,
-    framer: &mut Framer,
-    bytes: &[u8],
-    rest: &mut Vec<u8>,
-    inputs: &mut Vec<Input>,
-) -> Option<LinkFailure> {
-    let mut frames = Vec::new();
-    let result = framer.feed(bytes, &mut frames);
-    inputs.extend(frames.into_iter().map(|frame| match frame {
+/// What the engine is told of a frame.
+pub(crate) fn input(id: LinkId, frame: Frame) -> Input {
+    match frame {
         Frame::Header(header) => Input::Header {
             link: id,
             header: whimbrel_engine::StreamHeader { from: header.from, id: header.id },
@@ -340,16 +455,5 @@ pub(crate) fn feed(
             },
         },
         Frame::Footer => Input::Closed { link: id },
-    }));
-    match result {
-        Ok(used) => {
-            rest.extend_from_slice(&bytes[used..]);
-            None
-        }
-        Err(error) => Some(nonsense(error)),
     }
-}
-
-fn nonsense(error: FramingError) -> LinkFailure {
-    LinkFailure::Nonsense(error.to_string())
 }

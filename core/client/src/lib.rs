@@ -50,6 +50,8 @@ pub mod internals;
 mod lists;
 mod net;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod vault;
 
 pub use jid::{BareJid as Address, Jid as FullAddress};

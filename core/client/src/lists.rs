@@ -72,7 +72,7 @@ impl<T: Clone + PartialEq> Subscription<T> {
             let version = (self.watched)(&changes.borrow_and_update());
             match self.update(after, version) {
                 // Nothing changes while an account is suspended, and the listener is still there afterwards.
-                Ok(None) | Err(Error::Suspended) => {}
+                Ok(None) | Err(Error::Suspended | Error::Locked) => {}
                 Ok(Some(update)) => return Ok(update),
                 Err(error) => return Err(error),
             }

@@ -40,8 +40,8 @@ pub(crate) struct Shared {
 enum Reader {
     Open(rusqlite::Connection),
     Idle(Secret),
-    Suspended,
-    Closed,
+    /// The file is not open, for this reason.
+    Shut(Error),
 }
 
 struct Listener {
@@ -60,7 +60,7 @@ impl Shared {
         let offline = Status::Offline { reason: None, detail: String::new(), next_attempt: None };
         Self {
             path,
-            reader: Mutex::new(Reader::Suspended),
+            reader: Mutex::new(Reader::Shut(Error::Suspended)),
             listeners: Mutex::default(),
             status: watch::Sender::new(offline),
             changes: watch::Sender::new(Changes::default()),
@@ -77,9 +77,14 @@ impl Shared {
             *reader = Reader::Open(store::open_reader(&self.path, secret).map_err(|error| error.to_api())?);
         }
         match &*reader {
-            Reader::Open(connection) => query(connection).map_err(|error| error.to_api()),
-            Reader::Idle(_) | Reader::Suspended => Err(Error::Suspended),
-            Reader::Closed => Err(Error::Closed),
+            // One transaction: what is read in several statements stems from one state of the world.
+            Reader::Open(connection) => connection
+                .unchecked_transaction()
+                .map_err(Into::into)
+                .and_then(|transaction| query(&transaction))
+                .map_err(|error| error.to_api()),
+            Reader::Shut(why) => Err(why.clone()),
+            Reader::Idle(_) => Err(Error::Suspended),
         }
     }
 
@@ -89,13 +94,18 @@ impl Shared {
     }
 
     /// Closes the file. Whoever waits for a change goes on waiting, unless it is for good.
-    pub(crate) fn close_reader(&self, for_good: bool) {
-        {
-            let mut reader = self.reader();
-            let closed = for_good || matches!(*reader, Reader::Closed);
-            *reader = if closed { Reader::Closed } else { Reader::Suspended };
+    pub(crate) fn close_reader(&self, why: Error) {
+        let for_good = matches!(why, Error::Closed);
+        *self.reader() = Reader::Shut(why);
+        if for_good {
+            self.listeners().clear();
+            self.status.send_modify(|_| {});
         }
         self.everything_changed();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(*self.reader(), Reader::Shut(Error::Closed))
     }
 
     fn reader(&self) -> MutexGuard<'_, Reader> {
@@ -130,7 +140,9 @@ impl Shared {
     pub(crate) fn listen(&self) -> Events {
         let (sender, receiver) = mpsc::channel(EVENTS);
         let missed = Arc::new(AtomicU64::new(0));
-        self.listeners().push(Listener { sender, missed: Arc::clone(&missed) });
+        if !self.is_closed() {
+            self.listeners().push(Listener { sender, missed: Arc::clone(&missed) });
+        }
         Events { receiver, missed }
     }
 

@@ -1,6 +1,11 @@
 //! Where the secret of a database is kept: the platform's keychain or keystore, behind a synchronous trait.
 
-use std::{fs, io, os::unix::fs::OpenOptionsExt as _, path::PathBuf};
+use std::{
+    fs, io,
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
 
 use crate::Error;
 
@@ -23,7 +28,7 @@ pub trait KeyVault: Send + Sync {
     /// Keeps bytes under a name.
     ///
     /// # Errors
-    /// [`Error::Locked`], [`Error::StorageFull`].
+    /// [`Error::Locked`], [`Error::StorageFull`], [`Error::DatabaseUnusable`] where nothing can be written.
     fn store(&self, name: &str, bytes: &[u8], scope: Scope) -> Result<(), Error>;
     /// Forgets a name.
     ///
@@ -39,7 +44,7 @@ pub struct FileVault {
 }
 
 impl FileVault {
-    /// Keeps its files in this directory, which must exist.
+    /// Keeps its files in this directory, made when it is needed.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into() }
     }
@@ -55,18 +60,12 @@ impl KeyVault for FileVault {
     }
 
     fn store(&self, name: &str, bytes: &[u8], _: Scope) -> Result<(), Error> {
-        use io::Write as _;
-        let write = || {
-            let mut file = fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(self.dir.join(name))?;
-            file.write_all(bytes)?;
-            file.sync_all()
-        };
-        write().map_err(|_: io::Error| Error::StorageFull)
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.dir)
+            .and_then(|()| write_whole(&self.dir.join(name), bytes))
+            .map_err(crate::client::unusable)
     }
 
     fn delete(&self, name: &str) -> Result<(), Error> {
@@ -74,5 +73,18 @@ impl KeyVault for FileVault {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::Locked),
             _ => Ok(()),
         }
+    }
+}
+
+/// Writes a file that is there whole or not at all, whatever happens to the process or the power. Mode 0600.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_added_extension("new");
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    match path.parent() {
+        Some(dir) => fs::File::open(dir)?.sync_all(),
+        None => Ok(()),
     }
 }

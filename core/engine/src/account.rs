@@ -155,6 +155,8 @@ pub(crate) struct Online {
     pub(crate) heard_before: i64,
     /// When the server was last heard, mono ms.
     pub(crate) heard: u64,
+    /// When anything was last seen to move in either direction, mono ms.
+    pub(crate) moved: u64,
     /// Since when an answer is expected, mono ms.
     pub(crate) expecting: Option<u64>,
     /// Stanzas handled since the last `<a/>`.
@@ -167,6 +169,13 @@ pub(crate) struct Online {
     pub(crate) written: u64,
     /// After a resumption: what the server replayed, counted until its first ack.
     pub(crate) replayed: Option<u32>,
+}
+
+impl Online {
+    /// When an answer that is due is given up, if nothing moves until then.
+    fn silent_at(&self) -> Option<u64> {
+        self.expecting.map(|since| since.max(self.heard).max(self.moved) + SILENCE)
+    }
 }
 
 /// Who waits for a reply. Forgotten by a kill, as is the caller.
@@ -416,6 +425,14 @@ impl Account {
                 self.negotiate(cx, *link, whimbrel_proto::negotiation::Event::Header(header))
             }
             Input::LinkLost { link, why } => self.link_lost(cx, *link, why),
+            Input::Progress { link } => {
+                if let Link::Online(online) = &mut self.link
+                    && online.link == *link
+                {
+                    online.moved = cx.now.mono;
+                }
+                Ok(())
+            }
             Input::Closed { link } => self.stream_closed(cx, *link),
             Input::Element { link, element } => {
                 if self.is_online(*link) {
@@ -566,9 +583,7 @@ impl Account {
             Link::Down => self.retry.filter(|_| self.wanted),
             Link::Opening { .. } => None,
             Link::Negotiating { deadline, .. } => Some(*deadline),
-            Link::Online(online) => {
-                Some(online.expecting.map_or(online.heard + IDLE, |since| since.max(online.heard) + SILENCE))
-            }
+            Link::Online(online) => Some(online.silent_at().unwrap_or(online.heard + IDLE)),
         };
         let sync = self.waiting.sync.iter().map(|(_, deadline)| *deadline).min();
         let online = self.online().is_some();
@@ -590,8 +605,8 @@ impl Account {
                     &crate::input::LinkFailure::Network("the server took too long to log in".into()),
                 )?;
             }
-            Link::Online(online) => match online.expecting {
-                Some(since) if now >= since.max(online.heard) + SILENCE => {
+            Link::Online(online) => match online.silent_at() {
+                Some(silent) if now >= silent => {
                     let link = online.link;
                     if online.replayed.is_some() {
                         // Prosody 13.0 reads a resumed stream with the parser of the one that was cut. Where half a

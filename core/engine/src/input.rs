@@ -67,6 +67,12 @@ pub enum Input {
         /// What is known of it.
         drained: Drained,
     },
+    /// Bytes of ours were taken by the peer after they had to wait, or a part of an element came: the link is slow and not
+    /// dead (STREAM 14). Told beside other inputs, it is no reason for a step of its own.
+    Progress {
+        /// Over which connection.
+        link: LinkId,
+    },
     /// The server closed the stream.
     Closed {
         /// Over which connection it came.

@@ -128,6 +128,7 @@ impl Account {
             since: cx.now.mono,
             heard_before: self.session.seen_at,
             heard: cx.now.mono,
+            moved: cx.now.mono,
             expecting: None,
             unacknowledged: 0,
             ask: false,

@@ -557,3 +557,21 @@ fn acknowledged_unasked_once_fifty_are_not() {
     world.gets(&live(49));
     assert_eq!(world.all("a").len(), 1);
 }
+
+#[test]
+fn link_on_which_something_moves_is_slow_and_not_lost() {
+    let mut world = World::online();
+    let link = world.link.unwrap();
+    world.does(Command::Send {
+        id: ItemId::new(),
+        to: JULIET.parse().unwrap(),
+        text: "Thou knowest the mask of night is on my face".repeat(1_000),
+    });
+    for _ in 0..6 {
+        world.pass(20_000);
+        world.turn(vec![Input::Progress { link }]);
+    }
+    assert!(!world.hung_up, "two minutes of slow writing");
+    world.pass(31_000);
+    assert!(world.hung_up, "then half a minute of nothing");
+}

@@ -1,0 +1,3 @@
+//! Folding updates gives what a query gives, whatever happens between two of them.
+
+use super::*;

@@ -1,0 +1,139 @@
+//! The public API as an app uses and misuses it, against a server that does what it is told.
+//!
+//! A time limit here is for what would hang for ever; nothing is asserted about how long anything takes.
+
+mod lists;
+mod lives;
+mod network;
+pub(crate) mod server;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    future::Future,
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use server::{PATIENCE, Server, message};
+use tempfile::TempDir;
+
+use crate::{Account, Address, Client, Error, Item, ItemId, KeyVault, Options, Scope, Status, Unusable};
+
+/// A keychain, and whether the device is locked.
+#[derive(Debug, Default)]
+struct Keychain {
+    entries: Mutex<BTreeMap<String, Vec<u8>>>,
+    fails: Mutex<Option<Error>>,
+}
+
+impl Keychain {
+    fn fail_with(&self, error: Option<Error>) {
+        *self.fails.lock().unwrap() = error;
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.fails.lock().unwrap().clone().map_or(Ok(()), Err)
+    }
+}
+
+impl KeyVault for Keychain {
+    fn load(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        self.check()?;
+        Ok(self.entries.lock().unwrap().get(name).cloned())
+    }
+
+    fn store(&self, name: &str, bytes: &[u8], _: Scope) -> Result<(), Error> {
+        self.check()?;
+        self.entries.lock().unwrap().insert(name.into(), bytes.into());
+        Ok(())
+    }
+
+    fn delete(&self, name: &str) -> Result<(), Error> {
+        self.check()?;
+        self.entries.lock().unwrap().remove(name);
+        Ok(())
+    }
+}
+
+/// A device with its disk and its keychain, and the server that its account is on.
+struct Stage {
+    dir: TempDir,
+    keychain: Arc<Keychain>,
+    server: Server,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self { dir, keychain: Arc::default(), server: Server::new() }
+    }
+
+    async fn client(&self) -> Client {
+        Client::open(self.dir.path(), self.keychain.clone(), Options::default()).await.unwrap()
+    }
+
+    async fn account(&self) -> (Client, Account) {
+        let client = self.client().await;
+        let account = client.add_account(romeo(), self.server.connection()).await.unwrap();
+        (client, account)
+    }
+
+    /// An account that is online, and the other end of its connection.
+    async fn online(&self) -> (Client, Account, server::Peer) {
+        let (client, account) = self.account().await;
+        let signing_in = tokio::spawn({
+            let account = account.clone();
+            async move { account.sign_in("secret").await }
+        });
+        tokio::task::yield_now().await;
+        let peer = self.server.accept_login();
+        soon(signing_in).await.unwrap().unwrap();
+        (client, account, peer)
+    }
+
+    /// What of this device's disk is open in this process.
+    fn open_files(&self) -> Vec<String> {
+        open_descriptors(|target| Path::new(target).starts_with(self.dir.path()))
+    }
+
+    fn database(&self) -> std::path::PathBuf {
+        let home = fs::read_dir(self.dir.path().join("accounts")).unwrap().next().unwrap().unwrap();
+        home.path().join("account.db")
+    }
+}
+
+fn open_descriptors(wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let all = fs::read_dir("/proc/self/fd").unwrap();
+    let targets = all.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    targets.map(|target| target.to_string_lossy().into_owned()).filter(|target| wanted(target)).collect()
+}
+
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("it hangs")
+}
+
+/// Waits until the status is like this.
+async fn status_becomes(account: &Account, wanted: impl Fn(&Status) -> bool) -> Status {
+    let mut status = account.status();
+    while !wanted(&status) {
+        status = soon(account.status_after(&status)).await.unwrap();
+    }
+    status
+}
+
+fn romeo() -> Address {
+    "romeo@montague.lit".parse().unwrap()
+}
+
+fn juliet() -> Address {
+    "juliet@capulet.lit".parse().unwrap()
+}
+
+fn texts(items: &[Item]) -> Vec<&str> {
+    let text = |item| match item {
+        &Item::Message(ref message) => Some(message.text.as_str()),
+        Item::Gap(_) => None,
+    };
+    items.iter().filter_map(text).collect()
+}

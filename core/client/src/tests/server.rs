@@ -1,0 +1,156 @@
+//! A server that does what a test tells it: direct TLS under a certificate of its own, PLAIN, and then whatever is said.
+//!
+//! It blocks, on the test's own thread: the account under test has a thread of its own.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use crate::{Connection, net::connect};
+
+/// A hang is a failure, and nothing that works waits for it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Server {
+    listener: TcpListener,
+}
+
+struct Certificate {
+    authority: String,
+    config: Arc<ServerConfig>,
+}
+
+fn certificate() -> &'static Certificate {
+    static CERTIFICATE: OnceLock<Certificate> = OnceLock::new();
+    CERTIFICATE.get_or_init(|| {
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+        let names = ["montague.lit", "xn--verona-bza.lit"].map(str::to_owned);
+        let key = KeyPair::generate().unwrap();
+        let signed = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![signed.der().clone()], key)
+            .unwrap();
+        Certificate { authority: authority.pem(), config: Arc::new(config) }
+    })
+}
+
+impl Server {
+    pub(crate) fn new() -> Self {
+        Self { listener: TcpListener::bind(("127.0.0.1", 0)).unwrap() }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.listener.local_addr().unwrap().port()
+    }
+
+    /// How to get here.
+    pub(crate) fn connection(&self) -> Connection {
+        Connection {
+            server: Some(connect::Server { host: "127.0.0.1".into(), port: self.port(), direct_tls: true }),
+            certificates: Some(certificate().authority.clone()),
+            allow_plain: true,
+            ..Connection::default()
+        }
+    }
+
+    /// The next connection, before a word was said.
+    pub(crate) fn accept_plain(&self) -> TcpStream {
+        let (tcp, _) = self.listener.accept().unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        tcp.set_nodelay(true).unwrap();
+        tcp
+    }
+
+    pub(crate) fn accept(&self) -> Peer {
+        Peer::secure(self.accept_plain())
+    }
+
+    /// The next connection, logged in: a new session, whatever it asked for.
+    pub(crate) fn accept_login(&self) -> Peer {
+        let mut peer = self.accept();
+        peer.log_in();
+        peer
+    }
+}
+
+/// Who has connected.
+pub(crate) struct Peer {
+    stream: StreamOwned<ServerConnection, TcpStream>,
+    heard: String,
+}
+
+impl Peer {
+    pub(crate) fn secure(tcp: TcpStream) -> Self {
+        let tls = ServerConnection::new(Arc::clone(&certificate().config)).unwrap();
+        Self { stream: StreamOwned::new(tls, tcp), heard: String::new() }
+    }
+
+    pub(crate) fn say(&mut self, xml: &str) {
+        self.stream.write_all(xml.as_bytes()).unwrap();
+        self.stream.flush().unwrap();
+    }
+
+    pub(crate) fn try_say(&mut self, xml: &str) -> std::io::Result<()> {
+        self.stream.write_all(xml.as_bytes())?;
+        self.stream.flush()
+    }
+
+    /// Reads until it has come, and forgets all up to there.
+    pub(crate) fn hear(&mut self, needle: &str) -> String {
+        loop {
+            if let Some(at) = self.heard.find(needle) {
+                let rest = self.heard.split_off(at + needle.len());
+                return std::mem::replace(&mut self.heard, rest);
+            }
+            let mut buffer = [0; 16 * 1024];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => panic!("no {needle:?} before the end of: {}", self.heard),
+                Ok(count) => self.heard.push_str(&String::from_utf8_lossy(&buffer[..count])),
+                Err(error) => panic!("{error} before {needle:?}, after: {}", self.heard),
+            }
+        }
+    }
+
+    /// A new session, whatever it asked for. What was said in it before the presence.
+    pub(crate) fn log_in(&mut self) -> String {
+        const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' from='montague.lit' id='1' version='1.0'>";
+        self.hear("<stream:stream");
+        self.say(HEADER);
+        self.say("<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms></stream:features>");
+        self.hear("</auth>");
+        self.say("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
+        self.hear("<stream:stream");
+        self.say(HEADER);
+        self.say("<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><sm xmlns='urn:xmpp:sm:3'/><csi xmlns='urn:xmpp:csi:0'/></stream:features>");
+        if self.hear(">").contains("<resume") || self.hear(">").contains("<resume") {
+            self.say("<failed xmlns='urn:xmpp:sm:3'/>");
+        }
+        if !self.heard.contains("</iq>") {
+            self.hear("</iq>");
+        }
+        self.say("<iq type='result' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>romeo@montague.lit/orchard</jid></bind></iq>");
+        self.hear("<enable");
+        self.say("<enabled xmlns='urn:xmpp:sm:3' id='session' resume='true'/>");
+        self.hear("<presence")
+    }
+}
+
+/// A message that nobody has seen before.
+pub(crate) fn message(text: &str) -> String {
+    format!(
+        "<message from='juliet@capulet.lit/balcony' to='romeo@montague.lit' type='chat' id='{text}'><body>{text}</body></message>"
+    )
+}
