@@ -35,6 +35,8 @@ use crate::{
 const BATCH: usize = 50;
 const BATCH_BYTES: usize = 256 * 1024;
 const BATCH_TIME: Duration = Duration::from_millis(20);
+/// While a page of the archive is under way: the usual page of fifty, with what ends it. It is acknowledged as a whole.
+const PAGE_BATCH: usize = 64;
 /// While a page of the archive is under way, its rest is worth this wait: a commit costs more.
 const LINGER: Duration = Duration::from_millis(3);
 
@@ -96,7 +98,7 @@ impl Link {
         if (any || !self.incoming.ready.is_empty()) && self.wire.as_mut().is_some_and(Wire::progress) {
             inputs.push(Input::Progress { link: self.id });
         }
-        self.incoming.take(inputs);
+        self.incoming.take(self.hurry, inputs);
     }
 
     fn lost(&mut self, why: LinkFailure) {
@@ -109,7 +111,7 @@ impl Link {
     async fn fill(&mut self) {
         let incoming = &mut self.incoming;
         let mut began: Option<Instant> = None;
-        while !incoming.is_full() {
+        while !incoming.is_full(self.hurry) {
             // What is ready is worth no more waiting than this.
             let late = began.is_some_and(|began| began.elapsed() >= BATCH_TIME);
             if late && !incoming.ready.is_empty() {
@@ -164,12 +166,12 @@ impl Link {
 }
 
 impl Incoming {
-    fn is_full(&self) -> bool {
-        self.undecided || self.ready.len() >= BATCH || self.size >= BATCH_BYTES
+    fn is_full(&self, hurry: bool) -> bool {
+        self.undecided || self.ready.len() >= most(hurry) || self.size >= BATCH_BYTES
     }
 
-    fn take(&mut self, inputs: &mut Vec<Input>) {
-        let count = self.ready.len().min(BATCH);
+    fn take(&mut self, hurry: bool, inputs: &mut Vec<Input>) {
+        let count = self.ready.len().min(most(hurry));
         inputs.extend(self.ready.drain(..count));
         if self.ready.is_empty() {
             self.size = 0;
@@ -179,11 +181,9 @@ impl Incoming {
 
     fn feed(&mut self, bytes: &[u8]) -> Result<(), LinkFailure> {
         self.size += bytes.len();
-        let mut frames = Vec::new();
-        let result = self.framer.feed(bytes, &mut frames);
-        self.ready.extend(frames.into_iter().map(|frame| input(self.id, frame)));
-        let used = result.map_err(|error| LinkFailure::Nonsense(error.to_string()))?;
-        self.rest.extend_from_slice(&bytes[used..]);
+        if let Some(why) = feed(self.id, &mut self.framer, bytes, &mut self.rest, &mut self.ready) {
+            return Err(why);
+        }
         self.undecided = !self.rest.is_empty() || self.ready.back().is_some_and(may_restart);
         Ok(())
     }
@@ -418,6 +418,10 @@ async fn fill(link: &mut Option<Link>) {
     }
 }
 
+fn most(hurry: bool) -> usize {
+    if hurry { PAGE_BATCH } else { BATCH }
+}
+
 /// Behind these a new stream may begin (RFC 6120 §5.4.3.3 and §6.4.6), so that is decided before anything more is read.
 fn may_restart(input: &Input) -> bool {
     matches!(input, Input::Element { element, .. } if matches!(element.name(), "proceed" | "success"))
@@ -432,8 +436,27 @@ fn ends_page(inputs: &VecDeque<Input>) -> bool {
     }
 }
 
-/// What the engine is told of a frame.
-pub(crate) fn input(id: LinkId, frame: Frame) -> Input {
+/// Bytes of a stream into inputs. What is left in `rest` waits for a decision about the stream.
+pub(crate) fn feed(
+    id: LinkId,
+    framer: &mut Framer,
+    bytes: &[u8],
+    rest: &mut Vec<u8>,
+    inputs: &mut impl Extend<Input>,
+) -> Option<LinkFailure> {
+    let mut frames = Vec::new();
+    let result = framer.feed(bytes, &mut frames);
+    inputs.extend(frames.into_iter().map(|frame| input(id, frame)));
+    match result {
+        Ok(used) => {
+            rest.extend_from_slice(&bytes[used..]);
+            None
+        }
+        Err(error) => Some(LinkFailure::Nonsense(error.to_string())),
+    }
+}
+
+fn input(id: LinkId, frame: Frame) -> Input {
     match frame {
         Frame::Header(header) => Input::Header {
             link: id,
