@@ -3,7 +3,7 @@
 //! Performing never waits for the peer, and an effect that was not performed is derived again when the account is
 //! loaded: nothing here may be the only place where something is remembered.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use jid::BareJid;
 
@@ -74,8 +74,8 @@ pub enum Effect {
 /// Which views a batch has changed. Whoever shows one of them asks the database again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Touched {
-    /// Conversations whose timeline changed.
-    pub timelines: BTreeSet<BareJid>,
+    /// Conversations whose timeline changed, and from which position on: what stands below it is as it was.
+    pub timelines: BTreeMap<BareJid, i64>,
     /// All timelines changed: a gap was opened or closed.
     pub all_timelines: bool,
     /// The conversation list changed.

@@ -294,8 +294,8 @@ impl Account {
                  WHERE id = ?1",
             )?
             .execute(params![conversation, message, position, mine])?;
-        touch(cx, peer);
-        if let Some(view) = timeline::message(cx.tx, message)? {
+        touch(cx, peer, position);
+        if let Some((view, _)) = timeline::message(cx.tx, message)? {
             cx.event(Event::Message(view));
         }
         Ok(())
@@ -623,8 +623,8 @@ fn set_state(cx: &mut Cx<'_>, message: i64, state: &SendState) -> Result<()> {
         state_code(state),
         reason
     ])?;
-    if let Some(view) = timeline::message(cx.tx, message)? {
-        touch(cx, &view.with);
+    if let Some((view, position)) = timeline::message(cx.tx, message)? {
+        touch(cx, &view.with, position);
         cx.event(Event::State { id: view.id, with: view.with, state: state.clone() });
     }
     Ok(())
@@ -632,6 +632,10 @@ fn set_state(cx: &mut Cx<'_>, message: i64, state: &SendState) -> Result<()> {
 
 /// Moves a message to another position.
 pub(crate) fn move_to(cx: &mut Cx<'_>, message: i64, conversation: i64, position: i64) -> Result<()> {
+    let before: i64 = cx
+        .tx
+        .prepare_cached("SELECT position FROM message WHERE id = ?1")?
+        .query_row(params![message], |row| row.get(0))?;
     cx.tx
         .prepare_cached("UPDATE message SET position = ?2 WHERE id = ?1")?
         .execute(params![message, position])?;
@@ -646,13 +650,14 @@ pub(crate) fn move_to(cx: &mut Cx<'_>, message: i64, conversation: i64, position
         .prepare_cached("SELECT jid FROM conversation WHERE id = ?1")?
         .query_row(params![conversation], |row| row.get(0))?;
     let peer = BareJid::new(&peer).map_err(|_| Error::bug("a conversation's address"))?;
-    touch(cx, &peer);
+    touch(cx, &peer, position.min(before));
     Ok(())
 }
 
-fn touch(cx: &mut Cx<'_>, peer: &BareJid) {
-    if !cx.touched.timelines.contains(peer) {
-        cx.touched.timelines.insert(peer.clone());
+fn touch(cx: &mut Cx<'_>, peer: &BareJid, position: i64) {
+    match cx.touched.timelines.get_mut(peer) {
+        Some(lowest) => *lowest = position.min(*lowest),
+        None => drop(cx.touched.timelines.insert(peer.clone(), position)),
     }
     cx.touched.conversations = true;
 }

@@ -18,16 +18,15 @@ const GROUP: i64 = 300_000;
 const DAY: i64 = 86_400_000;
 
 /// Where a window begins: everything from there to the newest is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Start(i64);
 
-/// One message by its row.
-pub(crate) fn message(connection: &Connection, id: i64) -> Result<Option<Message>> {
+/// One message by its row, and where it stands.
+pub(crate) fn message(connection: &Connection, id: i64) -> Result<Option<(Message, i64)>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM message AS m JOIN conversation AS c ON c.id = m.conversation WHERE m.id = ?1"
     );
-    let row = connection.prepare_cached(&sql)?.query_row(params![id], |row| Ok(read(row))).optional()?;
-    row.transpose().map(|row| row.map(|(message, _)| message))
+    connection.prepare_cached(&sql)?.query_row(params![id], |row| Ok(read(row))).optional()?.transpose()
 }
 
 /// Where a window of this many messages begins.
@@ -78,6 +77,24 @@ pub fn count_before(connection: &Connection, with: &BareJid, from: Start, limit:
 /// # Errors
 /// Where the world failed.
 pub fn window(connection: &Connection, with: &BareJid, from: Start, offset: i64) -> Result<Vec<Item>> {
+    let items = window_from(connection, with, from, offset, i64::MIN, None)?;
+    Ok(items.into_iter().map(|(_, item)| item).collect())
+}
+
+/// The part of a window that stands at a position and above, each item with its position; `below` is the item that stands
+/// before it.
+///
+/// # Errors
+/// Where the world failed.
+pub fn window_from(
+    connection: &Connection,
+    with: &BareJid,
+    start: Start,
+    offset: i64,
+    position: i64,
+    below: Option<&Item>,
+) -> Result<Vec<(i64, Item)>> {
+    let from = Start(start.0.max(position));
     let sql = format!(
         "SELECT {COLUMNS} FROM message AS m JOIN conversation AS c ON c.id = m.conversation
          WHERE m.conversation = (SELECT id FROM conversation WHERE jid = ?1) AND m.position >= ?2 ORDER BY m.position, m.id"
@@ -86,11 +103,14 @@ pub fn window(connection: &Connection, with: &BareJid, from: Start, offset: i64)
     let mut rows = statement.query(params![with.as_str(), from.0])?;
     let mut gaps = gaps(connection, from)?.into_iter().peekable();
     let mut items = Vec::new();
-    let mut previous: Option<(bool, i64)> = None;
+    let mut previous = match below {
+        Some(Item::Message(message)) => Some((message.mine, message.at)),
+        Some(Item::Gap(_)) | None => None,
+    };
     while let Some(row) = rows.next()? {
         let (mut message, position) = read(row)?;
-        while let Some((_, gap)) = gaps.next_if(|(at, _)| *at <= position) {
-            items.push(Item::Gap(gap));
+        while let Some((at, gap)) = gaps.next_if(|(at, _)| *at <= position) {
+            items.push((at, Item::Gap(gap)));
             previous = None;
         }
         let day = |at: i64| (at + offset).div_euclid(DAY);
@@ -98,9 +118,9 @@ pub fn window(connection: &Connection, with: &BareJid, from: Start, offset: i64)
         message.starts_group = message.starts_day
             || previous.is_none_or(|(mine, at)| mine != message.mine || message.at - at > GROUP);
         previous = Some((message.mine, message.at));
-        items.push(Item::Message(message));
+        items.push((position, Item::Message(message)));
     }
-    items.extend(gaps.map(|(_, gap)| Item::Gap(gap)));
+    items.extend(gaps.map(|(at, gap)| (at, Item::Gap(gap))));
     Ok(items)
 }
 
