@@ -2,12 +2,13 @@
 
 use whimbrel_engine::{Input, LinkFailure, LinkId};
 
-use crate::{driver, net::framing::Framer};
+use crate::{driver::feed, net::framing::Framer};
 
 /// The framer of one connection.
 #[derive(Debug, Default)]
 pub struct Framing {
     framer: Framer,
+    rest: Vec<u8>,
 }
 
 impl Framing {
@@ -16,13 +17,12 @@ impl Framing {
     /// # Errors
     /// The stream cannot go on.
     pub fn feed(&mut self, link: LinkId, bytes: &[u8], inputs: &mut Vec<Input>) -> Result<(), LinkFailure> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let mut frames = Vec::new();
-            let used = self.framer.feed(rest, &mut frames);
-            inputs.extend(frames.into_iter().map(|frame| driver::input(link, frame)));
-            let used = used.map_err(|error| LinkFailure::Nonsense(error.to_string()))?;
-            rest = &rest[used..];
+        let mut bytes = bytes.to_vec();
+        while !bytes.is_empty() {
+            match feed(link, &mut self.framer, &bytes, &mut self.rest, inputs) {
+                Some(failure) => return Err(failure),
+                None => bytes = std::mem::take(&mut self.rest),
+            }
         }
         Ok(())
     }

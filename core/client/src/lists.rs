@@ -2,7 +2,11 @@
 //!
 //! The listener pulls. An update is the difference between what the listener has and a fresh query, made when it is asked
 //! for: between two pulls any number of changes cost nothing, a slow listener holds nothing back, and cancelling is not
-//! asking again. A subscription keeps its last two lists, so that an update whose delivery was cancelled can be had again.
+//! asking again. A subscription keeps what its last update took away, so that one whose delivery was cancelled can be had
+//! again.
+//!
+//! Items stand in the order of their positions, and a change says from which position on. What stands below is not read
+//! again: in a window of ten thousand messages, a new one costs as much as in a window of ten.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -17,7 +21,7 @@ use whimbrel_engine::{
 
 use crate::{
     Account, Address, Contact, Conversation, Error, Item,
-    shared::{Changes, Shared},
+    shared::{Shared, Stale, Topic},
 };
 
 /// A change of a list. Apply its splices in order, as one (see [`crate::apply`]).
@@ -33,19 +37,29 @@ pub struct Update<T> {
 pub struct Subscription<T> {
     shared: Arc<Shared>,
     query: Query<T>,
-    watched: fn(&Changes) -> u64,
+    stale: Arc<Stale>,
     state: Mutex<Folded<T>>,
 }
 
-type Query<T> = Box<dyn Fn(&rusqlite::Connection) -> whimbrel_engine::Result<Vec<T>> + Send + Sync>;
+/// Reads what stands at a position and above, given the item below it.
+type Query<T> = Box<
+    dyn Fn(&rusqlite::Connection, i64, Option<&T>) -> whimbrel_engine::Result<Vec<(i64, T)>> + Send + Sync,
+>;
 
 struct Folded<T> {
     seq: u64,
     list: Vec<T>,
-    /// What the listener has if the last update did not reach it.
-    before: Vec<T>,
-    /// The state of the world when `list` was read.
-    version: Option<u64>,
+    /// Where each item stands; never decreasing.
+    positions: Vec<i64>,
+    /// What the last update replaced: from which item on, standing from which position on, and what was there.
+    replaced: Option<Tail<T>>,
+}
+
+struct Tail<T> {
+    from: i64,
+    at: usize,
+    list: Vec<T>,
+    positions: Vec<i64>,
 }
 
 impl<T> std::fmt::Debug for Subscription<T> {
@@ -55,9 +69,10 @@ impl<T> std::fmt::Debug for Subscription<T> {
 }
 
 impl<T: Clone + PartialEq> Subscription<T> {
-    fn new(shared: Arc<Shared>, watched: fn(&Changes) -> u64, query: Query<T>) -> Self {
-        let state = Mutex::new(Folded { seq: 0, list: Vec::new(), before: Vec::new(), version: None });
-        Self { shared, query, watched, state }
+    fn new(shared: Arc<Shared>, topic: Topic, query: Query<T>) -> Self {
+        let stale = shared.follow(topic);
+        let state = Mutex::new(Folded { seq: 0, list: Vec::new(), positions: Vec::new(), replaced: None });
+        Self { shared, query, stale, state }
     }
 
     /// Waits until the list is another than the one that the update `after` led to, and says how. 0 is the empty list
@@ -65,12 +80,12 @@ impl<T: Clone + PartialEq> Subscription<T> {
     ///
     /// # Errors
     /// [`Error::InvalidInput`] for an `after` that is neither the last update's nor the one's before; [`Error::Closed`]
-    /// when the account is; or where the file cannot be read. While the account is suspended it waits.
+    /// when the account is; or where the file cannot be read. While the account is suspended or the device locked it waits.
     pub async fn next(&self, after: u64) -> Result<Update<T>, Error> {
         let mut changes = self.shared.changes.subscribe();
         loop {
-            let version = (self.watched)(&changes.borrow_and_update());
-            match self.update(after, version) {
+            changes.borrow_and_update();
+            match self.update(after) {
                 // Nothing changes while an account is suspended, and the listener is still there afterwards.
                 Ok(None) | Err(Error::Suspended | Error::Locked) => {}
                 Ok(Some(update)) => return Ok(update),
@@ -80,32 +95,72 @@ impl<T: Clone + PartialEq> Subscription<T> {
         }
     }
 
-    fn update(&self, after: u64, version: u64) -> Result<Option<Update<T>>, Error> {
+    fn update(&self, after: u64) -> Result<Option<Update<T>>, Error> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // The listener may not have had the last update, or start over from nothing.
         let lost = after + 1 == state.seq;
-        if after != state.seq && !lost && after != 0 {
+        let anew = after == 0 && !lost;
+        if after != state.seq && !lost && !anew {
             return Err(Error::InvalidInput {
                 what: format!("{after} is not an update of this subscription"),
             });
         }
-        if lost || (after == 0 && state.seq != 0) {
-            // The listener still has what was before. From 0 it starts over.
-            state.list = if lost { std::mem::take(&mut state.before) } else { Vec::new() };
-            state.version = None;
+        if lost && let Some(position) = state.take_back() {
+            self.stale.add(position);
         }
-        if state.version == Some(version) {
+        if anew {
+            state.list.clear();
+            state.positions.clear();
+            self.stale.add(i64::MIN);
+        }
+        let Some(from) = self.stale.take() else { return Ok(None) };
+        let at = state.positions.partition_point(|position| *position < from);
+        let below = at.checked_sub(1).map(|below| &state.list[below]);
+        let read = self.shared.read(|connection| (self.query)(connection, from, below));
+        let (positions, list): (Vec<i64>, Vec<T>) = match read {
+            Ok(read) => read.into_iter().unzip(),
+            Err(error) => {
+                self.stale.add(from);
+                return Err(error);
+            }
+        };
+        let mut splices = diff(&state.list[at..], &list);
+        for splice in &mut splices {
+            splice.at += at as u32;
+        }
+        if splices.is_empty() && !lost && !anew {
+            state.positions.truncate(at);
+            state.positions.extend(positions);
             return Ok(None);
         }
-        let list = self.shared.read(&self.query)?;
-        let first = state.seq == 0 || after == 0;
-        let splices = diff(&state.list, &list);
-        state.version = Some(version);
-        if splices.is_empty() && !first && !lost {
-            return Ok(None);
-        }
-        state.before = std::mem::replace(&mut state.list, list);
-        state.seq += u64::from(!lost);
+        let replaced = Tail {
+            from,
+            at,
+            list: state.list.splice(at.., list).collect(),
+            positions: state.positions.splice(at.., positions).collect(),
+        };
+        state.replaced = Some(replaced);
+        // An update that starts over is followed by nothing that came before it.
+        state.seq += if lost {
+            0
+        } else if anew && state.seq > 0 {
+            2
+        } else {
+            1
+        };
         Ok(Some(Update { seq: state.seq, splices }))
+    }
+}
+
+impl<T> Folded<T> {
+    /// Undoes the last update, once. From which position on the list is to be read again.
+    fn take_back(&mut self) -> Option<i64> {
+        let tail = self.replaced.take()?;
+        self.list.truncate(tail.at);
+        self.list.extend(tail.list);
+        self.positions.truncate(tail.at);
+        self.positions.extend(tail.positions);
+        Some(tail.from)
     }
 }
 
@@ -152,7 +207,7 @@ impl Timeline {
     /// The local time's offset from UTC in minutes, for day separators. 0 until told.
     pub fn set_utc_offset(&self, minutes: i32) {
         self.window.offset.store(i64::from(minutes) * 60_000, Ordering::Relaxed);
-        self.shared.window_moved();
+        self.shared.window_moved(&self.with);
     }
 
     /// What is shown now, oldest first.
@@ -167,11 +222,12 @@ impl Timeline {
     /// Follows what is shown.
     pub fn subscribe(&self) -> Subscription<Item> {
         let (with, window) = (self.with.clone(), Arc::clone(&self.window));
-        let query = move |connection: &rusqlite::Connection| {
+        let topic = Topic::Timeline(with.clone());
+        let query = move |connection: &rusqlite::Connection, from: i64, below: Option<&Item>| {
             let (start, offset) = (*window.start(), window.offset.load(Ordering::Relaxed));
-            timeline::window(connection, &with, start, offset)
+            timeline::window_from(connection, &with, start, offset, from, below)
         };
-        Subscription::new(Arc::clone(&self.shared), |changes| changes.timelines, Box::new(query))
+        Subscription::new(Arc::clone(&self.shared), topic, Box::new(query))
     }
 
     /// Shows up to `limit` older messages: from the file, and where it has fewer, from the server's archive. Returns
@@ -180,6 +236,7 @@ impl Timeline {
     /// # Errors
     /// [`Error::Offline`] where the file has no more and the archive cannot be asked, [`Error::ServerRefused`].
     pub async fn older(&self, limit: u32) -> Result<bool, Error> {
+        let limit = limit.max(1);
         let before = *self.window.start();
         let here =
             self.shared.read(|connection| timeline::count_before(connection, &self.with, before, limit))?;
@@ -187,15 +244,19 @@ impl Timeline {
         if here < limit {
             match self.account.fetch_older(&self.with, limit).await {
                 Ok(older) => more = !older.complete,
-                // What is here can be shown all the same.
-                Err(Error::Offline) if here > 0 => {}
+                // What is here can be shown all the same; asking again tells why there is no more.
+                Err(_) if here > 0 => {}
                 Err(error) => return Err(error),
             }
         }
         let start =
             self.shared.read(|connection| timeline::earlier(connection, &self.with, before, limit))?;
-        *self.window.start() = start;
-        self.shared.window_moved();
+        {
+            // Somebody else may have reached further meanwhile.
+            let mut reached = self.window.start();
+            *reached = start.min(*reached);
+        }
+        self.shared.window_moved(&self.with);
         let left = self.shared.read(|connection| timeline::count_before(connection, &self.with, start, 1))?;
         Ok(more || left > 0)
     }
@@ -222,11 +283,10 @@ impl ConversationList {
 
     /// Follows what is shown.
     pub fn subscribe(&self) -> Subscription<Conversation> {
-        Subscription::new(
-            Arc::clone(&self.shared),
-            |changes| changes.conversations,
-            Box::new(timeline::conversations),
-        )
+        let query = |connection: &rusqlite::Connection, _, _: Option<&_>| {
+            Ok(whole(timeline::conversations(connection)?))
+        };
+        Subscription::new(Arc::clone(&self.shared), Topic::Conversations, Box::new(query))
     }
 }
 
@@ -251,6 +311,13 @@ impl ContactList {
 
     /// Follows what is shown.
     pub fn subscribe(&self) -> Subscription<Contact> {
-        Subscription::new(Arc::clone(&self.shared), |changes| changes.contacts, Box::new(roster::contacts))
+        let query =
+            |connection: &rusqlite::Connection, _, _: Option<&_>| Ok(whole(roster::contacts(connection)?));
+        Subscription::new(Arc::clone(&self.shared), Topic::Contacts, Box::new(query))
     }
+}
+
+/// A list without positions is read as a whole.
+fn whole<T>(list: Vec<T>) -> Vec<(i64, T)> {
+    list.into_iter().map(|item| (i64::MIN, item)).collect()
 }

@@ -3,7 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{SystemTime, UNIX_EPOCH},
@@ -16,17 +16,40 @@ use whimbrel_engine::{
     store::{self, Secret},
 };
 
-use crate::account::Events;
+use crate::{Address, account::Events};
 
 /// Events that a slow listener may fall behind.
 const EVENTS: usize = 16_384;
 
-/// Counts changes; what is shown is read again when its number moved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Changes {
-    pub(crate) timelines: u64,
-    pub(crate) conversations: u64,
-    pub(crate) contacts: u64,
+/// What a subscription shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Topic {
+    Timeline(Address),
+    Conversations,
+    Contacts,
+}
+
+/// From which position on a list is to be read again, if anything of it changed since it was last read.
+#[derive(Debug)]
+pub(crate) struct Stale {
+    topic: Topic,
+    from: Mutex<Option<i64>>,
+}
+
+impl Stale {
+    /// To be called before reading: what changes while it is read is read again.
+    pub(crate) fn take(&self) -> Option<i64> {
+        self.lock().take()
+    }
+
+    pub(crate) fn add(&self, position: i64) {
+        let mut from = self.lock();
+        *from = Some(from.map_or(position, |from| from.min(position)));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<i64>> {
+        self.from.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 pub(crate) struct Shared {
@@ -34,7 +57,10 @@ pub(crate) struct Shared {
     reader: Mutex<Reader>,
     listeners: Mutex<Vec<Listener>>,
     pub(crate) status: watch::Sender<Status>,
-    pub(crate) changes: watch::Sender<Changes>,
+    /// Who follows a list.
+    stales: Mutex<Vec<Weak<Stale>>>,
+    /// Wakes them.
+    pub(crate) changes: watch::Sender<()>,
 }
 
 enum Reader {
@@ -63,7 +89,8 @@ impl Shared {
             reader: Mutex::new(Reader::Shut(Error::Suspended)),
             listeners: Mutex::default(),
             status: watch::Sender::new(offline),
-            changes: watch::Sender::new(Changes::default()),
+            stales: Mutex::default(),
+            changes: watch::Sender::new(()),
         }
     }
 
@@ -112,25 +139,45 @@ impl Shared {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn everything_changed(&self) {
-        self.changes.send_modify(|changes| {
-            changes.timelines += 1;
-            changes.conversations += 1;
-            changes.contacts += 1;
+    /// What a new subscription has not read yet: everything.
+    pub(crate) fn follow(&self, topic: Topic) -> Arc<Stale> {
+        let stale = Arc::new(Stale { topic, from: Mutex::new(Some(i64::MIN)) });
+        self.stales().push(Arc::downgrade(&stale));
+        stale
+    }
+
+    /// Tells each subscription from which position on its list changed, if it did.
+    fn changed(&self, from: impl Fn(&Topic) -> Option<i64>) {
+        self.stales().retain(|stale| {
+            let Some(stale) = stale.upgrade() else { return false };
+            if let Some(position) = from(&stale.topic) {
+                stale.add(position);
+            }
+            true
         });
+        self.changes.send_replace(());
+    }
+
+    fn everything_changed(&self) {
+        self.changed(|_| Some(i64::MIN));
     }
 
     pub(crate) fn touched(&self, touched: &Touched) {
-        self.changes.send_modify(|changes| {
-            changes.timelines += u64::from(touched.all_timelines || !touched.timelines.is_empty());
-            changes.conversations += u64::from(touched.conversations);
-            changes.contacts += u64::from(touched.contacts);
+        self.changed(|topic| match topic {
+            Topic::Timeline(_) if touched.all_timelines => Some(i64::MIN),
+            Topic::Timeline(with) => touched.timelines.get(with).copied(),
+            Topic::Conversations => touched.conversations.then_some(i64::MIN),
+            Topic::Contacts => touched.contacts.then_some(i64::MIN),
         });
     }
 
-    /// A timeline shows more than before.
-    pub(crate) fn window_moved(&self) {
-        self.changes.send_modify(|changes| changes.timelines += 1);
+    /// A timeline shows more than before, or the same in another way.
+    pub(crate) fn window_moved(&self, with: &Address) {
+        self.changed(|topic| matches!(topic, Topic::Timeline(other) if other == with).then_some(i64::MIN));
+    }
+
+    fn stales(&self) -> MutexGuard<'_, Vec<Weak<Stale>>> {
+        self.stales.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn set_status(&self, status: Status) {

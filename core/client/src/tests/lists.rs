@@ -1,3 +1,174 @@
 //! Folding updates gives what a query gives, whatever happens between two of them.
 
 use super::*;
+use crate::{Subscription, Timeline, apply};
+
+/// A listener as an app has one: its list, and the last update that it applied.
+struct Listener {
+    updates: Subscription<Item>,
+    seq: u64,
+    list: Vec<Item>,
+}
+
+impl Listener {
+    fn new(timeline: &Timeline) -> Self {
+        Self { updates: timeline.subscribe(), seq: 0, list: Vec::new() }
+    }
+
+    async fn pull(&mut self) {
+        let update = soon(self.updates.next(self.seq)).await.unwrap();
+        self.seq = update.seq;
+        apply(&mut self.list, &update.splices);
+    }
+
+    /// An update that was made and never arrived.
+    async fn lose_one(&self) {
+        soon(self.updates.next(self.seq)).await.unwrap();
+    }
+}
+
+async fn say(account: &Account, text: &str) {
+    account.send(ItemId::new(), &juliet(), text).await.unwrap();
+}
+
+#[tokio::test]
+async fn update_that_was_lost_comes_again_whatever_happens_meanwhile() {
+    let stage = Stage::new();
+    let (client, account) = stage.account().await;
+    let timeline = account.timeline(&juliet(), 50).unwrap();
+    let mut listener = Listener::new(&timeline);
+    listener.pull().await;
+    for round in 0..6 {
+        say(&account, "But soft").await;
+        listener.lose_one().await;
+        if round % 2 == 0 {
+            // Asked for again while there is nothing to read from.
+            soon(client.suspend(PATIENCE)).await;
+            for _ in 0..2 {
+                let mut next = std::pin::pin!(listener.updates.next(listener.seq));
+                let waits =
+                    std::future::poll_fn(|cx| std::task::Poll::Ready(next.as_mut().poll(cx).is_pending()));
+                assert!(waits.await);
+            }
+            soon(client.resume()).await.unwrap();
+        }
+        if round % 3 == 0 {
+            say(&account, "what light").await;
+            listener.lose_one().await;
+        }
+        listener.pull().await;
+        assert_eq!(listener.list, timeline.items().unwrap(), "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn listener_may_start_over_and_another_one_does_not_mind() {
+    let stage = Stage::new();
+    let (_client, account) = stage.account().await;
+    let timeline = account.timeline(&juliet(), 50).unwrap();
+    let (mut one, mut other) = (Listener::new(&timeline), Listener::new(&timeline));
+    for _ in 0..3 {
+        say(&account, "But soft").await;
+        one.pull().await;
+        other.pull().await;
+    }
+    let had = one.seq;
+    (one.seq, one.list) = (0, Vec::new());
+    one.pull().await;
+    assert_eq!(one.list, timeline.items().unwrap());
+    assert!(matches!(one.updates.next(had).await, Err(Error::InvalidInput { .. })), "that list is gone");
+    say(&account, "what light").await;
+    one.pull().await;
+    other.pull().await;
+    assert_eq!((one.list, other.list), (timeline.items().unwrap(), timeline.items().unwrap()));
+}
+
+#[tokio::test]
+async fn ten_thousand_messages_while_the_listener_sleeps_are_one_update() {
+    let stage = Stage::new();
+    let (_client, account) = stage.account().await;
+    say(&account, "the first").await;
+    let timeline = account.timeline(&juliet(), 50).unwrap();
+    let mut listener = Listener::new(&timeline);
+    listener.pull().await;
+    let mut sending = tokio::task::JoinSet::new();
+    for number in 0..10_000 {
+        let account = account.clone();
+        sending.spawn(async move { say(&account, &format!("message {number}")).await });
+    }
+    while let Some(sent) = sending.join_next().await {
+        sent.unwrap();
+    }
+    let before = listener.seq;
+    listener.pull().await;
+    assert_eq!(listener.seq, before + 1);
+    assert_eq!(listener.list.len(), 10_001);
+    assert_eq!(listener.list, timeline.items().unwrap());
+    // And one more is one small splice, for which nothing else is read again.
+    say(&account, "the last").await;
+    let update = soon(listener.updates.next(listener.seq)).await.unwrap();
+    assert_eq!(update.splices.iter().map(|splice| splice.items.len()).collect::<Vec<_>>(), [1]);
+    apply(&mut listener.list, &update.splices);
+    assert_eq!(listener.list, timeline.items().unwrap());
+}
+
+#[tokio::test]
+async fn folded_list_equals_a_query_while_messages_come_change_and_move() {
+    let stage = Stage::new();
+    let (_client, account, mut peer) = stage.online().await;
+    let timeline = account.timeline(&juliet(), 10).unwrap();
+    let mut listener = Listener::new(&timeline);
+    let mut acknowledged = 3;
+    for round in 0..40 {
+        match round % 4 {
+            0 => say(&account, &format!("mine {round}")).await,
+            1 => peer.say(&message(&format!("hers {round}"))),
+            2 => {
+                // It moves behind what came in the meantime.
+                acknowledged += 1;
+                peer.say(&format!("<a xmlns='urn:xmpp:sm:3' h='{acknowledged}'/>"));
+            }
+            _ => drop(timeline.older(3).await),
+        }
+        if round % 3 == 0 && round > 0 {
+            listener.lose_one().await;
+        }
+        if timeline.items().unwrap() != listener.list {
+            listener.pull().await;
+        }
+    }
+    say(&account, "the end").await;
+    while !texts(&listener.list).contains(&"the end") {
+        listener.pull().await;
+    }
+    // The server's last words may still be on their way: what is folded is compared when nothing more comes.
+    peer.say(&message("now"));
+    while !texts(&listener.list).contains(&"now") {
+        listener.pull().await;
+    }
+    assert_eq!(listener.list, timeline.items().unwrap());
+}
+
+#[tokio::test]
+async fn older_messages_at_the_edges() {
+    let stage = Stage::new();
+    let (client, account) = stage.account().await;
+    let empty = account.timeline(&"nurse@capulet.lit".parse().unwrap(), 10).unwrap();
+    assert_eq!(empty.older(10).await, Err(Error::Offline));
+    for number in 0..10 {
+        say(&account, &format!("message {number}")).await;
+    }
+    let timeline = account.timeline(&juliet(), 2).unwrap();
+    assert_eq!(timeline.items().unwrap().len(), 2);
+    assert!(timeline.older(0).await.unwrap());
+    assert_eq!(timeline.items().unwrap().len(), 3, "nothing is asked for by nobody");
+    let (few, many) = tokio::join!(timeline.older(1), timeline.older(5));
+    assert!(few.unwrap() && many.unwrap());
+    assert_eq!(timeline.items().unwrap().len(), 9);
+    // Fewer than asked for, and nobody to ask for more.
+    assert!(timeline.older(5).await.unwrap());
+    assert_eq!(timeline.items().unwrap().len(), 10);
+    assert_eq!(timeline.older(5).await, Err(Error::Offline));
+    soon(client.suspend(PATIENCE)).await;
+    assert_eq!(timeline.older(5).await, Err(Error::Suspended));
+}

@@ -131,9 +131,11 @@ fn juliet() -> Address {
 }
 
 fn texts(items: &[Item]) -> Vec<&str> {
-    let text = |item| match item {
-        &Item::Message(ref message) => Some(message.text.as_str()),
-        Item::Gap(_) => None,
-    };
-    items.iter().filter_map(text).collect()
+    let mut texts = Vec::new();
+    for item in items {
+        if let Item::Message(message) = item {
+            texts.push(message.text.as_str());
+        }
+    }
+    texts
 }
