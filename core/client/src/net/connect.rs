@@ -1,13 +1,18 @@
 //! From a domain to an open connection (STREAM 1).
 //!
 //! Explicit host and port, or else SRV (`_xmpps-client` and `_xmpp-client`, RFC 6120 §3.2 and XEP-0368), or else the domain
-//! itself on 5223 and 5222. The addresses of one host race each other (RFC 8305, XEP-0495). Behind a SOCKS5 proxy nothing
-//! is resolved here.
+//! itself on 5223 and 5222. Candidates race each other with a head start for the better one, and so do the addresses of one
+//! host (RFC 8305, XEP-0495): a network that swallows a port costs seconds, and only once, as the last good candidate goes
+//! first. Behind a SOCKS5 proxy nothing is resolved here. Names are turned to ASCII before anybody is asked (RFC 5891).
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use hickory_resolver::{Resolver, proto::rr::rdata::SRV};
-use rand::Rng as _;
+use hickory_resolver::{Resolver, TokioResolver, proto::rr::rdata::SRV};
+use rand::{Rng, RngCore};
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpStream, task::JoinSet, time};
 use whimbrel_engine::{LinkFailure, Tls};
@@ -20,8 +25,14 @@ use crate::Error;
 
 /// Head start of one address before the next is tried (RFC 8305 §5).
 const STAGGER: Duration = Duration::from_millis(250);
+/// Head start of one candidate before the next is tried. Much longer, as TLS is part of it.
+const HEAD_START: Duration = Duration::from_secs(4);
 /// Time for one host, TLS included.
 const ATTEMPT: Duration = Duration::from_secs(20);
+/// Time for one look-up of SRV records.
+const LOOK_UP: Duration = Duration::from_secs(5);
+/// A domain may name any number of hosts.
+const MAX_CANDIDATES: usize = 16;
 
 /// How an account connects. The default finds everything by the account's domain.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +67,7 @@ pub(crate) struct Route {
     server: Option<Server>,
     proxy: Option<String>,
     tls: Tls13,
+    last_good: Arc<Mutex<Option<Server>>>,
 }
 
 impl Route {
@@ -64,32 +76,60 @@ impl Route {
             |what: String| Error::InvalidInput { what: format!("the certificates to trust: {what}") };
         let extra = connection.certificates.as_deref().map(tls::read_pem).transpose().map_err(invalid)?;
         let tls = Tls13::new(&extra.unwrap_or_default()).map_err(|what| Error::Untrusted { what })?;
-        Ok(Self { server: connection.server.clone(), proxy: connection.proxy.clone(), tls })
+        Ok(Self {
+            server: connection.server.clone(),
+            proxy: connection.proxy.clone(),
+            tls,
+            last_good: Arc::default(),
+        })
     }
 
-    /// Tries one candidate after the other. A certificate that is not to be trusted ends it only if nothing else works.
+    /// Tries the candidates. A certificate that is not to be trusted ends it only if nothing else works.
     pub(crate) async fn connect(self, domain: String) -> Result<(Wire, Option<Tls>), LinkFailure> {
+        let domain = ascii(&domain)?;
         let candidates = match &self.server {
             Some(server) => vec![server.clone()],
             None if self.proxy.is_some() => fallback(&domain),
             None => candidates(&domain).await?,
         };
-        let mut failures = Vec::new();
-        for candidate in candidates {
-            let attempt = self.attempt(&candidate, &domain);
-            match time::timeout(ATTEMPT, attempt).await {
-                Ok(Ok(connected)) => return Ok(connected),
-                Ok(Err(failure)) => failures.push(failure),
-                Err(_) => failures.push(LinkFailure::Network(format!("{} does not answer", candidate.host))),
+        self.connect_to(candidates, &domain).await
+    }
+
+    async fn connect_to(
+        self,
+        mut candidates: Vec<Server>,
+        domain: &str,
+    ) -> Result<(Wire, Option<Tls>), LinkFailure> {
+        let last_good = self.last_good(|last_good| last_good.clone());
+        if let Some(at) = candidates.iter().position(|candidate| Some(candidate) == last_good.as_ref()) {
+            candidates[..=at].rotate_right(1);
+        }
+        candidates.truncate(MAX_CANDIDATES);
+        let attempt = |server: Server| {
+            let (route, domain) = (self.clone(), domain.to_owned());
+            async move {
+                let attempt = time::timeout(ATTEMPT, route.attempt(&server, &domain)).await;
+                let silence = || Err(LinkFailure::Network(format!("{} does not answer", server.host)));
+                attempt.unwrap_or_else(|_| silence()).map(|connected| (server, connected))
+            }
+        };
+        match race(candidates, HEAD_START, attempt).await {
+            Ok((server, connected)) => {
+                self.last_good(|last_good| *last_good = Some(server));
+                Ok(connected)
+            }
+            Err(failures) => {
+                let untrusted = |failure: &LinkFailure| matches!(failure, LinkFailure::Untrusted(_));
+                let network = |failure: &LinkFailure| matches!(failure, LinkFailure::Network(_));
+                let worst = failures.iter().position(untrusted).or(failures.iter().position(network));
+                let none = || LinkFailure::NotFound(format!("{domain} offers no XMPP"));
+                Err(failures.into_iter().nth(worst.unwrap_or(0)).unwrap_or_else(none))
             }
         }
-        let untrusted = failures.iter().position(|failure| matches!(failure, LinkFailure::Untrusted(_)));
-        let network = failures.iter().position(|failure| matches!(failure, LinkFailure::Network(_)));
-        let worst = untrusted.or(network).unwrap_or(0);
-        Err(failures
-            .into_iter()
-            .nth(worst)
-            .unwrap_or_else(|| LinkFailure::NotFound(format!("{domain} offers no XMPP"))))
+    }
+
+    fn last_good<T>(&self, work: impl FnOnce(&mut Option<Server>) -> T) -> T {
+        work(&mut self.last_good.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn attempt(&self, server: &Server, domain: &str) -> Result<(Wire, Option<Tls>), LinkFailure> {
@@ -116,18 +156,57 @@ impl Route {
         let Stream::Plain(tcp) = wire.stream else {
             return Err(LinkFailure::Nonsense("TLS inside of TLS".into()));
         };
-        match time::timeout(ATTEMPT, self.tls.secure(tcp, &domain, false)).await {
-            Ok(result) => result.map(|(stream, facts)| (Wire::new(Stream::Tls(Box::new(stream))), facts)),
-            Err(_) => Err(LinkFailure::Network("the server does not go on with TLS".into())),
+        let domain = ascii(&domain)?;
+        let silence = || Err(LinkFailure::Network("the server does not go on with TLS".into()));
+        let result = time::timeout(ATTEMPT, self.tls.secure(tcp, &domain, false)).await;
+        let result = result.unwrap_or_else(|_| silence());
+        if result.is_err() {
+            // Another candidate may do better.
+            self.last_good(|last_good| *last_good = None);
+        }
+        result.map(|(stream, facts)| (Wire::new(Stream::Tls(Box::new(stream))), facts))
+    }
+}
+
+/// The first that works. Each has a head start before the next, which begins at once where one fails.
+async fn race<A, T, F>(
+    runners: impl IntoIterator<Item = A>,
+    head_start: Duration,
+    run: impl Fn(A) -> F,
+) -> Result<T, Vec<LinkFailure>>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, LinkFailure>> + Send + 'static,
+{
+    let mut waiting = runners.into_iter().peekable();
+    let mut racing = JoinSet::new();
+    let mut failures = Vec::new();
+    loop {
+        if let Some(next) = waiting.next() {
+            racing.spawn(run(next));
+        }
+        tokio::select! {
+            finished = racing.join_next() => match finished {
+                Some(Ok(Ok(won))) => return Ok(won),
+                Some(Ok(Err(failure))) => failures.push(failure),
+                Some(Err(_)) => {}
+                None => return Err(failures),
+            },
+            () = time::sleep(head_start), if waiting.peek().is_some() => {}
         }
     }
 }
 
-/// All addresses of a host, v6 and v4 in turn, each with a head start before the next.
+/// All addresses of a host, v6 and v4 in turn.
 async fn open(server: &Server) -> Result<TcpStream, LinkFailure> {
-    let found = tokio::net::lookup_host((server.host.as_str(), server.port))
-        .await
-        .map_err(|_| LinkFailure::NotFound(format!("there is no host {}", server.host)))?;
+    let found = tokio::net::lookup_host((server.host.as_str(), server.port)).await.map_err(|error| {
+        // What getaddrinfo says of a device without a network. That is no news about the name.
+        if error.to_string().contains("emporary failure") {
+            LinkFailure::Network(format!("{} cannot be looked up", server.host))
+        } else {
+            LinkFailure::NotFound(format!("there is no host {}", server.host))
+        }
+    })?;
     let (six, four): (Vec<SocketAddr>, Vec<SocketAddr>) = found.partition(SocketAddr::is_ipv6);
     let mut addresses = Vec::new();
     let (mut six, mut four) = (six.into_iter(), four.into_iter());
@@ -137,95 +216,89 @@ async fn open(server: &Server) -> Result<TcpStream, LinkFailure> {
             (a, b) => addresses.extend(a.into_iter().chain(b)),
         }
     }
-    let mut racing = JoinSet::new();
-    let mut waiting = addresses.into_iter();
-    let mut last = LinkFailure::NotFound(format!("{} has no address", server.host));
-    if let Some(first) = waiting.next() {
-        racing.spawn(TcpStream::connect(first));
-    }
-    while !racing.is_empty() {
-        tokio::select! {
-            Some(finished) = racing.join_next() => match finished {
-                Ok(Ok(tcp)) => return Ok(tcp),
-                Ok(Err(error)) => {
-                    last = network(error);
-                    if let Some(next) = waiting.next() {
-                        racing.spawn(TcpStream::connect(next));
-                    }
-                }
-                Err(_) => {}
-            },
-            () = time::sleep(STAGGER), if waiting.len() > 0 => {
-                if let Some(next) = waiting.next() {
-                    racing.spawn(TcpStream::connect(next));
-                }
-            }
-        }
-    }
-    Err(last)
+    open_first(addresses).await.map_err(|failures| {
+        let none = || LinkFailure::NotFound(format!("{} has no address", server.host));
+        failures.into_iter().next_back().unwrap_or_else(none)
+    })
+}
+
+async fn open_first(addresses: Vec<SocketAddr>) -> Result<TcpStream, Vec<LinkFailure>> {
+    race(addresses, STAGGER, async |address| TcpStream::connect(address).await.map_err(network)).await
 }
 
 async fn candidates(domain: &str) -> Result<Vec<Server>, LinkFailure> {
+    if domain.parse::<std::net::IpAddr>().is_ok() {
+        return Ok(fallback(domain));
+    }
     // A phone has no resolv.conf; without one the domain itself is tried, by the platform's own means.
     let Ok(builder) = Resolver::builder_tokio() else { return Ok(fallback(domain)) };
     let resolver = builder.build();
-    let (direct_name, starttls_name) =
-        (format!("_xmpps-client._tcp.{domain}."), format!("_xmpp-client._tcp.{domain}."));
-    let both = async { tokio::join!(resolver.srv_lookup(direct_name), resolver.srv_lookup(starttls_name)) };
-    let Ok((direct, starttls)) = time::timeout(Duration::from_secs(5), both).await else {
-        return Ok(fallback(domain));
-    };
-    let mut found: Vec<(bool, SRV)> = Vec::new();
-    let (direct_found, starttls_found) = (direct.is_ok(), starttls.is_ok());
-    found.extend(
-        direct
-            .into_iter()
-            .flat_map(|lookup| lookup.iter().cloned().collect::<Vec<_>>())
-            .map(|srv| (true, srv)),
+    let (direct, starttls) = tokio::join!(
+        look_up(&resolver, format!("_xmpps-client._tcp.{domain}.")),
+        look_up(&resolver, format!("_xmpp-client._tcp.{domain}.")),
     );
-    found.extend(
-        starttls
-            .into_iter()
-            .flat_map(|lookup| lookup.iter().cloned().collect::<Vec<_>>())
-            .map(|srv| (false, srv)),
-    );
-    // RFC 2782: a target of "." says that there is no such service.
-    found.retain(|(_, srv)| !srv.target().is_root());
-    if found.is_empty() {
-        return if direct_found || starttls_found {
-            Err(LinkFailure::NotFound(format!("{domain} says that it has no XMPP")))
-        } else {
-            Ok(fallback(domain))
-        };
-    }
-    Ok(in_order(found))
+    choose(domain, direct, starttls, &mut rand::rng())
 }
 
-/// By priority, within one by weight as RFC 2782 draws it; direct TLS first where both are equal (XEP-0368 §4).
-fn in_order(mut found: Vec<(bool, SRV)>) -> Vec<Server> {
-    let mut rng = rand::rng();
+/// The records, or nothing where there are none or nobody answers.
+async fn look_up(resolver: &TokioResolver, name: String) -> Vec<SRV> {
+    match time::timeout(LOOK_UP, resolver.srv_lookup(name)).await {
+        Ok(Ok(found)) => found.iter().cloned().collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn choose(
+    domain: &str,
+    direct: Vec<SRV>,
+    starttls: Vec<SRV>,
+    rng: &mut dyn RngCore,
+) -> Result<Vec<Server>, LinkFailure> {
+    // RFC 2782: a target of "." says that there is no such service.
+    let none = |records: &[SRV]| records.iter().any(|srv| srv.target().is_root());
+    let (no_direct, no_starttls) = (none(&direct), none(&starttls));
+    let direct = direct.into_iter().map(|srv| (true, srv));
+    let mut found: Vec<(bool, SRV)> = direct.chain(starttls.into_iter().map(|srv| (false, srv))).collect();
+    found.retain(|(_, srv)| !srv.target().is_root());
+    if !found.is_empty() {
+        return Ok(in_order(found, rng));
+    }
+    if no_starttls {
+        return Err(LinkFailure::NotFound(format!("{domain} says that it has no XMPP")));
+    }
+    let mut servers = fallback(domain);
+    servers.retain(|server| !(server.direct_tls && no_direct));
+    Ok(servers)
+}
+
+/// By priority, within one by weight as RFC 2782 draws it; both services are one set (XEP-0368).
+fn in_order(mut found: Vec<(bool, SRV)>, rng: &mut dyn RngCore) -> Vec<Server> {
     let mut servers = Vec::new();
     while let Some(priority) = found.iter().map(|(_, srv)| srv.priority()).min() {
-        let total: u32 = found
-            .iter()
-            .filter(|(_, srv)| srv.priority() == priority)
-            .map(|(_, srv)| u32::from(srv.weight()) + 1)
-            .sum();
-        let mut draw = rng.random_range(0..total);
-        let chosen = found.iter().position(|(_, srv)| {
-            srv.priority() == priority && {
-                let weight = u32::from(srv.weight()) + 1;
-                let hit = draw < weight;
-                draw = draw.saturating_sub(weight);
-                hit
+        let weight = |srv: &SRV| u32::from(srv.weight()) + 1;
+        let equal = found.iter().enumerate().filter(|(_, (_, srv))| srv.priority() == priority);
+        let mut draw = rng.random_range(0..equal.clone().map(|(_, (_, srv))| weight(srv)).sum());
+        let mut chosen = 0;
+        for (at, (_, srv)) in equal {
+            chosen = at;
+            match draw.checked_sub(weight(srv)) {
+                Some(left) => draw = left,
+                None => break,
             }
-        });
-        let Some(chosen) = chosen else { break };
+        }
         let (direct_tls, srv) = found.remove(chosen);
-        let host = srv.target().to_utf8().trim_end_matches('.').to_owned();
+        let host = srv.target().to_ascii().trim_end_matches('.').to_owned();
         servers.push(Server { host, port: srv.port(), direct_tls });
     }
     servers
+}
+
+/// The domain as DNS and certificates have it. An address of IPv6 stands in brackets in a JID (RFC 7622 §3.2).
+fn ascii(domain: &str) -> Result<String, LinkFailure> {
+    if let Some(address) = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return Ok(address.to_owned());
+    }
+    idna::domain_to_ascii(domain).map_err(|_| LinkFailure::NotFound(format!("{domain} is no domain")))
 }
 
 fn fallback(domain: &str) -> Vec<Server> {
@@ -235,4 +308,106 @@ fn fallback(domain: &str) -> Vec<Server> {
 
 fn network(error: std::io::Error) -> LinkFailure {
     LinkFailure::Network(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_resolver::proto::rr::Name;
+    use rand::{SeedableRng, rngs::StdRng};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn srv(priority: u16, weight: u16, target: &str) -> SRV {
+        SRV::new(priority, weight, 5222, Name::from_utf8(target).unwrap())
+    }
+
+    fn hosts(direct: Vec<SRV>, starttls: Vec<SRV>, rng: &mut StdRng) -> Vec<String> {
+        let servers = choose("montague.lit", direct, starttls, rng).unwrap();
+        servers.into_iter().map(|server| server.host).collect()
+    }
+
+    #[test]
+    fn lower_priority_goes_first_and_weight_decides_among_equals() {
+        let mut rng = StdRng::seed_from_u64(1597);
+        let mut heavy_first = 0;
+        for _ in 0..1_000 {
+            let direct = vec![srv(20, 0, "backup.lit."), srv(10, 90, "heavy.lit.")];
+            let order = hosts(direct, vec![srv(10, 10, "light.lit."), srv(30, 0, "last.lit.")], &mut rng);
+            assert_eq!(order[2..], ["backup.lit", "last.lit"]);
+            heavy_first += usize::from(order[0] == "heavy.lit");
+        }
+        assert!((800..980).contains(&heavy_first), "{heavy_first}");
+        // Weight 0 has a chance too, and nobody is lost.
+        let zero = vec![srv(1, 0, "a.lit."), srv(1, 0, "b.lit."), srv(1, 65_535, "c.lit.")];
+        assert_eq!(hosts(zero, Vec::new(), &mut rng).len(), 3);
+    }
+
+    #[test]
+    fn domain_itself_is_tried_unless_it_says_that_there_is_nothing() {
+        let mut rng = StdRng::seed_from_u64(1597);
+        let mut choose = |direct, starttls| choose("montague.lit", direct, starttls, &mut rng);
+        assert_eq!(choose(Vec::new(), Vec::new()).unwrap(), fallback("montague.lit"));
+        assert_eq!(choose(vec![srv(0, 0, ".")], Vec::new()).unwrap(), fallback("montague.lit")[1..]);
+        assert!(matches!(choose(Vec::new(), vec![srv(0, 0, ".")]), Err(LinkFailure::NotFound(_))));
+        let real = choose(vec![srv(0, 0, ".")], vec![srv(0, 0, "xmpp.montague.lit.")]).unwrap();
+        assert_eq!((real.len(), real[0].host.as_str()), (1, "xmpp.montague.lit"));
+    }
+
+    #[test]
+    fn names_are_asked_for_in_ascii() {
+        assert_eq!(ascii("b\u{fc}cher.lit").unwrap(), "xn--bcher-kva.lit");
+        assert_eq!(ascii("[2001:db8::1]").unwrap(), "2001:db8::1");
+        assert_eq!(ascii("192.0.2.1").unwrap(), "192.0.2.1");
+    }
+
+    /// An address where nobody ever answers: its backlog is full.
+    fn dead() -> (socket2::Socket, Vec<socket2::Socket>, SocketAddr) {
+        let tcp = || {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            socket
+        };
+        let listener = tcp();
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let waiting = (0..4).map(|_| {
+            let socket = tcp();
+            let _ = socket.connect(&address);
+            socket
+        });
+        let waiting = waiting.collect();
+        (listener, waiting, address.as_socket().unwrap())
+    }
+
+    #[tokio::test]
+    async fn address_that_is_dead_does_not_keep_the_next_one_waiting() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let live = listener.local_addr().unwrap();
+        let (_listener, _waiting, dead) = dead();
+        let tcp = time::timeout(ATTEMPT, open_first(vec![dead, live])).await.unwrap().unwrap();
+        assert_eq!(tcp.peer_addr().unwrap(), live);
+    }
+
+    #[tokio::test]
+    async fn candidate_that_is_dead_gives_way_and_the_last_good_one_goes_first() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let server = |address: SocketAddr| Server {
+            host: address.ip().to_string(),
+            port: address.port(),
+            direct_tls: false,
+        };
+        let (_listener, _waiting, dead) = dead();
+        let (live, dead) = (server(listener.local_addr().unwrap()), server(dead));
+        let route = Route::new(&Connection::default()).unwrap();
+        let connecting = route.clone().connect_to(vec![dead.clone(), live.clone()], "montague.lit");
+        time::timeout(ATTEMPT, connecting).await.unwrap().unwrap();
+        assert_eq!(route.last_good(|last| last.clone()), Some(live.clone()));
+        // A third candidate shows the order: it would answer as well.
+        let other = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let other = server(other.local_addr().unwrap());
+        route.clone().connect_to(vec![other, dead, live.clone()], "montague.lit").await.unwrap();
+        assert_eq!(route.last_good(|last| last.clone()), Some(live));
+    }
 }

@@ -126,6 +126,11 @@ fn failure(error: io::Error) -> LinkFailure {
         Some(rustls::Error::AlertReceived(AlertDescription::UnrecognisedName)) => {
             LinkFailure::Untrusted("the server has no certificate for this domain".into())
         }
+        Some(rustls::Error::AlertReceived(
+            why @ (AlertDescription::ProtocolVersion
+            | AlertDescription::HandshakeFailure
+            | AlertDescription::InsufficientSecurity),
+        )) => LinkFailure::Untrusted(format!("the server cannot encrypt safely: {why:?}")),
         Some(rustls::Error::PeerIncompatible(why)) => {
             LinkFailure::Untrusted(format!("the server cannot encrypt safely: {why:?}"))
         }

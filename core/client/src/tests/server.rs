@@ -33,7 +33,7 @@ fn certificate() -> &'static Certificate {
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
-        let names = ["montague.lit", "xn--verona-bza.lit"].map(str::to_owned);
+        let names = ["montague.lit", "xn--bcher-kva.lit"].map(str::to_owned);
         let key = KeyPair::generate().unwrap();
         let signed = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
