@@ -11,8 +11,10 @@ use std::{
     collections::BTreeMap,
     io::{BufRead as _, Write as _},
     path::PathBuf,
+    process::ExitCode,
     rc::Rc,
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
@@ -62,7 +64,7 @@ fn host_and_port(text: &str) -> Result<(String, u16), String> {
     Ok((host.trim_matches(['[', ']']).to_owned(), port))
 }
 
-fn main() -> std::process::ExitCode {
+fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_env("WHIMBREL_LOG"))
         .with_writer(std::io::stderr)
@@ -74,15 +76,15 @@ fn main() -> std::process::ExitCode {
         Err(error) => Err(Error::Bug { report: error.to_string() }),
     };
     match result {
-        Ok(()) => std::process::ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             print(&shapes::failure(&Value::Null, &error));
-            std::process::ExitCode::FAILURE
+            ExitCode::FAILURE
         }
     }
 }
 
-async fn run(arguments: Arguments) -> Result<(), Error> {
+async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     let invalid = |what: String| Error::InvalidInput { what };
     std::fs::create_dir_all(&arguments.data).map_err(|error| invalid(error.to_string()))?;
     let certificates = arguments.ca.as_ref().map(std::fs::read_to_string).transpose();
@@ -96,28 +98,21 @@ async fn run(arguments: Arguments) -> Result<(), Error> {
     let vault = Arc::new(vault::OneKey::new(&arguments.data)?);
     let options = Options { software: "Whimbrel console".into(), raw: arguments.raw, page: arguments.page };
     let client = Client::open(&arguments.data, vault, options).await?;
-    let account = client.add_account(arguments.account, connection).await?;
-    let mut events = account.events();
-    let following = task::spawn_local(async move {
-        while let Some(event) = events.next().await {
-            let missed = events.missed();
-            if missed > 0 {
-                print(&json!({ "event": "missed", "count": missed }));
-            }
-            print(&shapes::event(&event));
-        }
-    });
-    let signing_in = account.clone();
-    task::spawn_local(async move {
-        // How it goes is told by events.
-        let _ = match std::env::var("WHIMBREL_PASSWORD") {
-            Ok(password) => signing_in.sign_in(&password).await,
-            Err(_) => signing_in.connect().await,
-        };
-    });
-    let console = Rc::new(Console { account, timelines: RefCell::default() });
+    let (account, mut broken) = match client.add_account(arguments.account.clone(), connection).await {
+        Ok(account) => (account, None),
+        // It is there and cannot be opened: it says why, and can be started over.
+        Err(error) => (client.account(&arguments.account).ok_or_else(|| error.clone())?, Some(error)),
+    };
+    if let Some(error) = &broken {
+        print(&shapes::failure(&Value::Null, error));
+    }
+    let console = Rc::new(Console { client, account: RefCell::new(account), timelines: RefCell::default() });
+    console.follow();
+    let mut working = task::JoinSet::new();
     let mut lines = read_lines();
+    let mut quit = None;
     while let Some(line) = lines.recv().await {
+        while working.try_join_next().is_some() {}
         let Ok(request @ Value::Object(_)) = serde_json::from_str::<Value>(&line) else {
             print(&shapes::failure(&Value::Null, &invalid("not a JSON object".into())));
             continue;
@@ -125,35 +120,85 @@ async fn run(arguments: Arguments) -> Result<(), Error> {
         let id = request["id"].clone();
         match request["do"].as_str() {
             Some("quit") => {
-                client.suspend(Duration::from_secs(5)).await;
-                print(&shapes::success(&id, json!({})));
-                following.abort();
-                return Ok(());
+                quit = Some(id);
+                break;
             }
             Some("suspend") => {
-                client.suspend(Duration::from_secs(5)).await;
+                console.client.suspend(Duration::from_secs(5)).await;
                 print(&shapes::success(&id, json!({})));
             }
-            Some("resume") => answer(&id, client.resume().await.map(|()| json!({}))),
+            Some("resume") => answer(&id, console.client.resume().await.map(|()| json!({}))),
+            Some("start_over") => {
+                let result = console.start_over().await;
+                if result.is_ok() {
+                    broken = None;
+                }
+                answer(&id, result.map(|()| json!({})));
+            }
             Some(action) => {
                 let (action, console) = (action.to_owned(), Rc::clone(&console));
-                task::spawn_local(async move { answer(&id, console.act(&action, &request).await) });
+                let mut work = Box::pin(async move { answer(&id, console.act(&action, &request).await) });
+                // It begins before the next line does, whatever that is.
+                let done = std::future::poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx).is_ready())).await;
+                if !done {
+                    working.spawn_local(work);
+                }
             }
             None => print(&shapes::failure(&id, &invalid("\"do\" is missing".into()))),
         }
     }
-    client.suspend(Duration::from_secs(5)).await;
-    Ok(())
+    // What was begun is answered, be it with the news that it is too late.
+    console.client.suspend(Duration::from_secs(5)).await;
+    let answered = async { while working.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(Duration::from_secs(5), answered).await;
+    match quit {
+        Some(id) => print(&shapes::success(&id, json!({}))),
+        None if broken.is_some() => return Ok(ExitCode::FAILURE),
+        None => {}
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 struct Console {
-    account: Account,
+    client: Client,
+    account: RefCell<Account>,
     timelines: RefCell<BTreeMap<Address, Timeline>>,
 }
 
 impl Console {
+    /// Shows what happens to the account, and signs in.
+    fn follow(&self) {
+        let account = self.account.borrow().clone();
+        let mut events = account.events();
+        task::spawn_local(async move {
+            while let Some(event) = events.next().await {
+                let missed = events.missed();
+                if missed > 0 {
+                    print(&json!({ "event": "missed", "count": missed }));
+                }
+                print(&shapes::event(&event));
+            }
+        });
+        task::spawn_local(async move {
+            // How it goes is told by events.
+            let _ = match std::env::var("WHIMBREL_PASSWORD") {
+                Ok(password) => account.sign_in(&password).await,
+                Err(_) => account.connect().await,
+            };
+        });
+    }
+
+    async fn start_over(&self) -> Result<(), Error> {
+        let jid = self.account.borrow().jid().clone();
+        let account = self.client.start_over(&jid).await?;
+        self.timelines.borrow_mut().clear();
+        self.account.replace(account);
+        self.follow();
+        Ok(())
+    }
+
     async fn act(self: &Rc<Self>, action: &str, request: &Value) -> Result<Value, Error> {
-        let account = &self.account;
+        let account = self.account.borrow().clone();
         match action {
             "send" => {
                 let id = request["message"].as_str().map_or_else(ItemId::new, |id| ItemId(id.to_owned()));
@@ -201,7 +246,7 @@ impl Console {
 
     /// Shows a conversation, and follows it from then on.
     fn timeline(&self, with: &Address, limit: u32) -> Result<Value, Error> {
-        let timeline = self.account.timeline(with, limit)?;
+        let timeline = self.account.borrow().timeline(with, limit)?;
         let items: Vec<Value> = timeline.items()?.iter().map(shapes::item).collect();
         if !self.timelines.borrow().contains_key(with) {
             self.timelines.borrow_mut().insert(with.clone(), timeline.clone());
