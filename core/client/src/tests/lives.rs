@@ -348,6 +348,18 @@ async fn damaged_and_newer_files_are_refused_and_left_alone() {
     assert!(matches!(refused, Err(Error::DatabaseUnusable { why: Unusable::WrongKey | Unusable::Corrupt })));
     client.close().await;
     assert_eq!(fs::read(&database).unwrap(), damaged);
+    fs::write(&database, &whole).unwrap();
+    let secret = stage.keychain.entries.lock().unwrap().values().next().unwrap().clone();
+    let secret = whimbrel_engine::store::Secret(secret.try_into().unwrap());
+    let file = whimbrel_engine::store::open(&database, &secret).unwrap();
+    file.pragma_update(None, "user_version", 99).unwrap();
+    drop(file);
+    let newer = fs::read(&database).unwrap();
+    let client = stage.client().await;
+    let refused = client.account(&romeo()).unwrap().connect().await;
+    assert_eq!(refused, Err(Error::DatabaseUnusable { why: Unusable::Newer }));
+    client.close().await;
+    assert_eq!(fs::read(&database).unwrap(), newer);
     fs::write(&database, whole).unwrap();
     let client = stage.client().await;
     let account = client.account(&romeo()).unwrap();

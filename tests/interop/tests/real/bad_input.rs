@@ -8,7 +8,7 @@ use interop::{Console, Error, Kind, Phone, Scratch};
 use serde_json::json;
 
 use crate::support::{
-    PATIENCE, ROMEO, Stage, id,
+    JULIET, PATIENCE, ROMEO, Stage, id,
     scripted::{Scripted, TestCertificate, answer},
     texts,
 };
@@ -250,6 +250,9 @@ fn after_meddling_with_the_key(meddle: impl FnOnce(&std::path::Path), error: &st
     let console = Console::start(&phone).unwrap();
     let reply = console.reply_to_nonsense(PATIENCE).unwrap();
     assert_eq!(reply["error"], error, "{reply}");
+    let refused = console.timeline("juliet@capulet.test", 10, PATIENCE).unwrap_err();
+    assert_eq!(refused.kind(), Some(error), "{refused}");
+    console.end_input();
     assert!(console.ends_within(PATIENCE));
     // Nothing was deleted: with the right key it is all there.
     fs::write(&key, right).unwrap();
@@ -265,6 +268,87 @@ fn lost_key_is_said_and_nothing_deleted() {
 #[test]
 fn wrong_key_is_said_and_nothing_deleted() {
     after_meddling_with_the_key(|key| fs::write(key, [0x17; 48]).unwrap(), "database_unusable");
+}
+
+#[test]
+fn account_whose_key_was_lost_can_be_started_over() {
+    let Some(stage) = Stage::on(Kind::Prosody13) else { return };
+    let phone = stage.phone(ROMEO.0, ROMEO.1);
+    let console = Console::start(&phone).unwrap();
+    console.wait_online(PATIENCE).unwrap();
+    console.send_message(JULIET.0, &id("m1"), "Art thou there?", PATIENCE).unwrap();
+    console.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    console.kill();
+    fs::remove_file(phone.data.join("key")).unwrap();
+    let console = Console::start(&phone).unwrap();
+    assert_eq!(console.reply_to_nonsense(PATIENCE).unwrap()["error"], "key_lost");
+    console.request("start_over", json!({}), PATIENCE).unwrap();
+    assert!(!console.wait_online(PATIENCE).unwrap().flag("resumed"));
+    // What the server has comes back; the old file is set aside.
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while texts(&console.timeline(JULIET.0, 10, PATIENCE).unwrap()) != ["Art thou there?"] {
+        assert!(std::time::Instant::now() < deadline, "the archive is not fetched");
+        let _ = console.request("older", json!({ "with": JULIET.0, "limit": 10 }), PATIENCE);
+    }
+    assert_eq!(files_below(&phone.data, "-account.db"), 1);
+}
+
+#[test]
+fn database_of_a_newer_version_is_refused_and_left_alone() {
+    let dir = Scratch::new("phones").unwrap();
+    let phone = phone_at(&dir, 1);
+    let console = Console::start(&phone).unwrap();
+    console.send_message("juliet@capulet.test", &id("m1"), "Art thou there?", PATIENCE).unwrap();
+    console.quit(PATIENCE).unwrap();
+    set_version(&phone.data, 99);
+    let console = Console::start(&phone).unwrap();
+    let reply = console.reply_to_nonsense(PATIENCE).unwrap();
+    assert_eq!(reply["error"], "database_unusable", "{reply}");
+    assert!(reply["text"].as_str().is_some_and(|text| text.contains("newer")), "{reply}");
+    console.kill();
+    set_version(&phone.data, 1);
+    let console = Console::start(&phone).unwrap();
+    assert_eq!(texts(&console.timeline("juliet@capulet.test", 10, PATIENCE).unwrap()), ["Art thou there?"]);
+}
+
+/// Writes another version of the schema into a phone's database.
+fn set_version(data: &std::path::Path, version: u32) {
+    let key: String = fs::read(data.join("key")).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+    let home = fs::read_dir(data.join("accounts")).unwrap().next().unwrap().unwrap().path();
+    let database = rusqlite::Connection::open(home.join("account.db")).unwrap();
+    database.pragma_update(None, "key", format!("x'{key}'")).unwrap();
+    database.pragma_update(None, "cipher_plaintext_header_size", 32).unwrap();
+    database.pragma_update(None, "user_version", version).unwrap();
+}
+
+fn files_below(data: &std::path::Path, ending: &str) -> usize {
+    let homes = fs::read_dir(data.join("accounts")).unwrap();
+    let files = homes.flat_map(|home| fs::read_dir(home.unwrap().path()).unwrap());
+    files.filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().ends_with(ending)).count()
+}
+
+#[test]
+fn lines_are_begun_in_their_order_and_answered_before_the_end() {
+    let dir = Scratch::new("phones").unwrap();
+    let phone = phone_at(&dir, 1);
+    let console = Console::start(&phone).unwrap();
+    let to = "juliet@capulet.test";
+    let first = console.ask("send", json!({ "to": to, "text": "first" })).unwrap();
+    let suspended = console.ask("suspend", json!({})).unwrap();
+    let late = console.ask("send", json!({ "to": to, "text": "late" })).unwrap();
+    let resumed = console.ask("resume", json!({})).unwrap();
+    let second = console.ask("send", json!({ "to": to, "text": "second" })).unwrap();
+    let waiting = console.ask("sync", json!({ "timeout_ms": 600_000 })).unwrap();
+    console.end_input();
+    for done in [first, suspended, resumed, second] {
+        console.reply(done, PATIENCE).unwrap();
+    }
+    for refused in [late, waiting] {
+        assert_eq!(console.reply(refused, PATIENCE).unwrap_err().kind(), Some("suspended"));
+    }
+    assert!(console.ends_within(PATIENCE));
+    let console = Console::start(&phone).unwrap();
+    assert_eq!(texts(&console.timeline(to, 10, PATIENCE).unwrap()), ["first", "second"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod bad_input;
 mod catch_up;
 mod conversation;
+mod full_disk;
 mod hostile;
 mod one_round_trip;
 mod resume;
