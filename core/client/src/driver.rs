@@ -17,7 +17,7 @@ use tokio::{
 };
 use whimbrel_engine::{
     Drained, Effect, Engine, Input, LinkFailure, LinkId, Now, Tls,
-    api::{Command, Error, Reply, RequestId},
+    api::{Command, Error, Event, Reply, RequestId},
 };
 
 use crate::{
@@ -33,6 +33,10 @@ use crate::{
 const BATCH: usize = 50;
 const BATCH_BYTES: usize = 256 * 1024;
 const BATCH_TIME: Duration = Duration::from_millis(20);
+/// While a page of the archive is under way: a commit of five batches writes a third of what five commits write, since most
+/// pages of the file's indexes are touched by each. The server has sent the whole page by then; it waits for no ack of ours.
+const PAGE_BATCH: usize = 250;
+const PAGE_BATCH_BYTES: usize = 512 * 1024;
 /// While a page of the archive is under way, its rest is worth this wait: a commit costs more.
 const LINGER: Duration = Duration::from_millis(3);
 
@@ -59,6 +63,17 @@ struct Link {
     /// Read, but not looked at: a new stream may begin there.
     rest: Vec<u8>,
     hurry: bool,
+    /// Not online yet: what the server says comes in small pieces that wait for each other's TCP acknowledgement.
+    logging_in: bool,
+}
+
+impl Link {
+    fn set_pace(&mut self) {
+        let hurry = self.hurry || self.logging_in;
+        if let Some(wire) = &mut self.wire {
+            wire.hurry(hurry);
+        }
+    }
 }
 
 pub(crate) struct Driver {
@@ -141,6 +156,7 @@ impl Driver {
                             framer: Framer::new(),
                             rest: Vec::new(),
                             hurry: false,
+                            logging_in: true,
                         }));
                         let (route, domain, done) = (self.route.clone(), self.domain.clone(), done.clone());
                         tokio::spawn(async move {
@@ -191,9 +207,7 @@ impl Driver {
                     Effect::Hurry { link: id, on } => {
                         if let Some(link) = link.as_mut().filter(|link| link.id == id) {
                             link.hurry = on;
-                            if let Some(wire) = &mut link.wire {
-                                wire.hurry(on);
-                            }
+                            link.set_pace();
                         }
                     }
                     Effect::Reply { request, result } => {
@@ -203,7 +217,13 @@ impl Driver {
                     }
                     Effect::Update(touched) => self.shared.touched(&touched),
                     Effect::Status(status) => self.shared.set_status(status),
-                    Effect::Event(event) => self.shared.event(&event),
+                    Effect::Event(event) => {
+                        if let (Event::Online { .. }, Some(link)) = (&*event, &mut link) {
+                            link.logging_in = false;
+                            link.set_pace();
+                        }
+                        self.shared.event(&event);
+                    }
                 }
             }
             while closing.try_join_next().is_some() {}
@@ -230,9 +250,9 @@ fn arrived(link: &mut Option<Link>, done: Done, inputs: &mut Vec<Input>) {
     };
     let Some(current) = link.as_mut().filter(|link| link.id == id) else { return };
     match result {
-        Ok((mut wire, tls, secured)) => {
-            wire.hurry(current.hurry);
+        Ok((wire, tls, secured)) => {
             current.wire = Some(wire);
+            current.set_pace();
             inputs.push(match (tls, secured) {
                 (Some(tls), true) => Input::Secured { link: id, tls },
                 (tls, _) => Input::LinkUp { link: id, tls },
@@ -286,10 +306,12 @@ async fn read(link: &mut Option<Link>, inputs: &mut Vec<Input>) {
             return;
         }
         let began = *began.get_or_insert_with(Instant::now);
+        let (most, most_bytes) =
+            if current.hurry { (PAGE_BATCH, PAGE_BATCH_BYTES) } else { (BATCH, BATCH_BYTES) };
         // What follows a point where the stream may change waits for the decision.
         if !current.rest.is_empty()
-            || inputs.len() >= BATCH
-            || size >= BATCH_BYTES
+            || inputs.len() >= most
+            || size >= most_bytes
             || began.elapsed() >= BATCH_TIME
         {
             if inputs.is_empty() && current.rest.is_empty() {
