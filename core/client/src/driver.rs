@@ -19,7 +19,7 @@ use tokio::{
 };
 use whimbrel_engine::{
     Drained, Effect, Engine, Input, LinkFailure, LinkId, Now, Tls,
-    api::{Command, Error, Reply, RequestId},
+    api::{Command, Error, Event, Reply, RequestId},
 };
 
 use crate::{
@@ -35,8 +35,10 @@ use crate::{
 const BATCH: usize = 50;
 const BATCH_BYTES: usize = 256 * 1024;
 const BATCH_TIME: Duration = Duration::from_millis(20);
-/// While a page of the archive is under way: the usual page of fifty, with what ends it. It is acknowledged as a whole.
-const PAGE_BATCH: usize = 64;
+/// While a page of the archive is under way: a commit of five batches writes a third of what five commits write, since most
+/// pages of the file's indexes are touched by each. The server has sent the whole page by then; it waits for no ack of ours.
+const PAGE_BATCH: usize = 250;
+const PAGE_BATCH_BYTES: usize = 512 * 1024;
 /// While a page of the archive is under way, its rest is worth this wait: a commit costs more.
 const LINGER: Duration = Duration::from_millis(3);
 
@@ -65,6 +67,8 @@ struct Link {
     wire: Option<Wire>,
     incoming: Incoming,
     hurry: bool,
+    /// Not online yet: what the server says comes in small pieces that wait for each other's TCP acknowledgement.
+    logging_in: bool,
 }
 
 /// What came over a link and is in no batch yet.
@@ -90,7 +94,7 @@ impl Link {
             size: 0,
             undecided: false,
         };
-        Self { id, opening: Some(opening), wire: None, incoming, hurry: false }
+        Self { id, opening: Some(opening), wire: None, incoming, hurry: false, logging_in: true }
     }
 
     /// What is in front, as much as fits into a batch; `any`: there is a batch already.
@@ -99,6 +103,13 @@ impl Link {
             inputs.push(Input::Progress { link: self.id });
         }
         self.incoming.take(self.hurry, inputs);
+    }
+
+    fn set_pace(&mut self) {
+        let hurry = self.hurry || self.logging_in;
+        if let Some(wire) = &mut self.wire {
+            wire.hurry(hurry);
+        }
     }
 
     fn lost(&mut self, why: LinkFailure) {
@@ -167,7 +178,7 @@ impl Link {
 
 impl Incoming {
     fn is_full(&self, hurry: bool) -> bool {
-        self.undecided || self.ready.len() >= most(hurry) || self.size >= BATCH_BYTES
+        self.undecided || self.ready.len() >= most(hurry) || self.size >= most_bytes(hurry)
     }
 
     fn take(&mut self, hurry: bool, inputs: &mut Vec<Input>) {
@@ -351,9 +362,7 @@ impl Driver {
                     Effect::Hurry { link: id, on } => {
                         if let Some(link) = link.as_mut().filter(|link| link.id == id) {
                             link.hurry = on;
-                            if let Some(wire) = &mut link.wire {
-                                wire.hurry(on);
-                            }
+                            link.set_pace();
                         }
                     }
                     Effect::Reply { request, result } => {
@@ -363,7 +372,13 @@ impl Driver {
                     }
                     Effect::Update(touched) => self.shared.touched(&touched),
                     Effect::Status(status) => self.shared.set_status(status),
-                    Effect::Event(event) => self.shared.event(&event),
+                    Effect::Event(event) => {
+                        if let (Event::Online { .. }, Some(link)) = (&*event, &mut link) {
+                            link.logging_in = false;
+                            link.set_pace();
+                        }
+                        self.shared.event(&event);
+                    }
                 }
             }
             if let Some(wire) = link.as_mut().and_then(|link| link.wire.as_mut()) {
@@ -398,9 +413,9 @@ fn arrived(link: &mut Option<Link>, done: Done) {
     let Some(link) = link.as_mut().filter(|link| link.id == id) else { return };
     link.opening = None;
     match result {
-        Ok((mut wire, tls, secured)) => {
-            wire.hurry(link.hurry);
+        Ok((wire, tls, secured)) => {
             link.wire = Some(wire);
+            link.set_pace();
             link.incoming.ready.push_back(match (tls, secured) {
                 (Some(tls), true) => Input::Secured { link: id, tls },
                 (tls, _) => Input::LinkUp { link: id, tls },
@@ -420,6 +435,10 @@ async fn fill(link: &mut Option<Link>) {
 
 fn most(hurry: bool) -> usize {
     if hurry { PAGE_BATCH } else { BATCH }
+}
+
+fn most_bytes(hurry: bool) -> usize {
+    if hurry { PAGE_BATCH_BYTES } else { BATCH_BYTES }
 }
 
 /// Behind these a new stream may begin (RFC 6120 §5.4.3.3 and §6.4.6), so that is decided before anything more is read.

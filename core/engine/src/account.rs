@@ -193,6 +193,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) rng: &'a mut dyn RngCore,
     pub(crate) out: Vec<Effect>,
     pub(crate) touched: Touched,
+    /// The conversation that was looked up last. No step deletes one.
+    pub(crate) conversation: Option<(BareJid, i64)>,
 }
 
 impl Cx<'_> {
@@ -365,7 +367,7 @@ impl Account {
         now: Now,
         rng: &mut dyn RngCore,
     ) -> Result<Vec<Effect>> {
-        let mut cx = Cx { tx, now, rng, out: Vec::new(), touched: Touched::default() };
+        let mut cx = Cx { tx, now, rng, out: Vec::new(), touched: Touched::default(), conversation: None };
         for input in inputs {
             self.handle(&mut cx, input)?;
         }
@@ -381,7 +383,7 @@ impl Account {
         now: Now,
         rng: &mut dyn RngCore,
     ) -> Result<Vec<Effect>> {
-        let mut cx = Cx { tx, now, rng, out: Vec::new(), touched: Touched::default() };
+        let mut cx = Cx { tx, now, rng, out: Vec::new(), touched: Touched::default(), conversation: None };
         match input {
             Input::Element { link, element } if self.is_online(*link) && sm::is_counted(element) => {
                 self.count_handled();

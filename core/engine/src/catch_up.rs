@@ -51,6 +51,9 @@ pub(crate) struct Query {
     pub(crate) id: String,
     #[serde(skip)]
     pub(crate) dirty: bool,
+    /// The upper edge of the gap and whether it is dense, as read in this step.
+    #[serde(skip)]
+    room: Option<(Option<i64>, bool)>,
     aim: Aim,
     /// Where the last result stands.
     cursor: i64,
@@ -93,6 +96,7 @@ impl Query {
         Self {
             id: String::new(),
             dirty: false,
+            room: None,
             aim,
             cursor,
             first: None,
@@ -117,6 +121,7 @@ impl Query {
 
     pub(crate) fn save(&mut self, tx: &rusqlite::Transaction<'_>) -> Result<()> {
         self.dirty = false;
+        self.room = None;
         tx.prepare_cached("UPDATE pending SET what = ?2 WHERE iq = ?1")?
             .execute(params![self.id, serde_json::to_string(&Pending::Page(self.clone()))?])?;
         Ok(())
@@ -426,17 +431,19 @@ impl Account {
     }
 
     /// Where the next new result stands: a step behind the cursor, but below what stands above the gap.
-    fn place(&self, cx: &Cx<'_>, query: &Query) -> Result<i64> {
-        let (high, dense): (Option<i64>, bool) = match query.aim {
-            Aim::Fill { gap } | Aim::Before { gap } => cx
+    fn place(&self, cx: &Cx<'_>, query: &mut Query) -> Result<i64> {
+        let (high, dense) = match (query.room, &query.aim) {
+            (Some(room), _) => room,
+            (None, Aim::Fill { gap } | Aim::Before { gap }) => cx
                 .tx
                 .prepare_cached("SELECT high_position, dense FROM gap WHERE id = ?1")?
                 .query_row(params![gap], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?
                 .unwrap_or((None, false)),
-            Aim::Newest | Aim::Doubt { .. } => (None, false),
-            Aim::Check { .. } => (None, true),
+            (None, Aim::Newest | Aim::Doubt { .. }) => (None, false),
+            (None, Aim::Check { .. }) => (None, true),
         };
+        query.room = Some((high, dense));
         Ok(match high {
             // Live messages stand a whole step apart: there is room between any two of them.
             _ if dense => query.cursor + 1,
@@ -464,7 +471,7 @@ impl Account {
             query.known += 1;
             query.cursor = query.cursor.max(standing);
         } else if !matches!(query.aim, Aim::Doubt { .. }) {
-            let position = self.place(cx, &query)?;
+            let position = self.place(cx, &mut query)?;
             // Whom it was from is inside of what was not read: it stands in the conversation with ourselves.
             let from = Jid::from(self.jid.clone());
             let at = query.last_at.unwrap_or(cx.now.wall);

@@ -19,6 +19,7 @@ use crate::{
 };
 
 /// What an answer is for. Never a closure: it survives the process.
+#[allow(clippy::large_enum_variant, reason = "it lives between a row and a call")]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Pending {
     Roster,

@@ -165,7 +165,7 @@ impl Wire {
     fn quickack(&self) {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if self.hurry {
-            // The kernel forgets it again, so it is said after each read.
+            // The kernel forgets it again, so it is said each time.
             let _ = socket2::SockRef::from(self.stream.tcp()).set_tcp_quickack(true);
         }
     }
@@ -173,7 +173,6 @@ impl Wire {
     /// Writes what is queued and waits until something can be read. An empty slice is the end of the stream. Safe to drop.
     pub(crate) async fn read(&mut self) -> io::Result<&[u8]> {
         let count = poll_fn(|cx| self.poll(cx)).await?;
-        self.quickack();
         Ok(&self.buffer[..count])
     }
 
@@ -186,16 +185,18 @@ impl Wire {
             })
         });
         let count = polled.await?;
-        self.quickack();
         Some(count.map(|count| &self.buffer[..count]))
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.poll_write(cx)?;
         let mut buffer = ReadBuf::new(&mut self.buffer);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        let polled = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
         let count = buffer.filled().len();
         self.came += count;
+        // A TLS session ticket is read without anything to show for it, and what follows it waits for this all the same.
+        self.quickack();
+        ready!(polled)?;
         Poll::Ready(Ok(count))
     }
 
