@@ -57,6 +57,8 @@ pub(crate) struct Account {
     pub(crate) queries: BTreeMap<String, Query>,
     /// Whether somebody wants to be online.
     pub(crate) wanted: bool,
+    /// It was, until the way there proved not to be trusted.
+    pub(crate) barred: bool,
     pub(crate) foreground: bool,
     pub(crate) back_off: BackOff,
     /// When to try again, mono ms.
@@ -298,6 +300,7 @@ impl Account {
             link: Link::Down,
             queries: crate::catch_up::load(connection)?,
             wanted: false,
+            barred: false,
             foreground: true,
             back_off: BackOff::new(BACK_OFF.0, BACK_OFF.1),
             retry: None,
@@ -315,6 +318,7 @@ impl Account {
     pub(crate) fn reload(&mut self, connection: &Connection, now: Now) -> Result<()> {
         let mut fresh = Self::load(connection, self.config.clone(), self.next_link)?;
         fresh.wanted = self.wanted;
+        fresh.barred = self.barred;
         fresh.foreground = self.foreground;
         fresh.after_start = self.after_start;
         fresh.status = self.status.clone();

@@ -38,7 +38,7 @@ impl Account {
                 Ok(Reply::Done)
             }
             Command::Disconnect => {
-                self.wanted = false;
+                (self.wanted, self.barred) = (false, false);
                 if let Some(link) = self.current_link() {
                     cx.out.push(Effect::Close { link });
                     self.session.sm = None;
@@ -70,8 +70,8 @@ impl Account {
         Ok(())
     }
 
-    fn go_online(&mut self, cx: &Cx<'_>) {
-        self.wanted = true;
+    pub(crate) fn go_online(&mut self, cx: &Cx<'_>) {
+        (self.wanted, self.barred) = (true, false);
         if matches!(self.link, Link::Down) {
             self.back_off.reset();
             self.retry = Some(cx.now.mono);

@@ -364,6 +364,7 @@ impl Account {
             cx.now.wall + wait as i64
         });
         if next_attempt.is_none() {
+            self.barred = self.wanted && matches!(error, Some(api::Error::Untrusted { .. }));
             self.wanted = false;
             self.retry = None;
         }
@@ -389,9 +390,15 @@ impl Account {
 
     pub(crate) fn network(&mut self, cx: &mut Cx<'_>, available: bool) -> Result<()> {
         match (&self.link, available) {
-            (Link::Down, true) if self.wanted => {
-                self.back_off.reset();
-                self.retry = Some(cx.now.mono);
+            // What was not to be trusted may have been the network's own portal: another network is worth one attempt.
+            (Link::Down, true) if self.wanted || self.barred => self.go_online(cx),
+            // An attempt on the old network would only find out later.
+            (Link::Opening { .. } | Link::Negotiating { .. }, true) => {
+                if let Some(link) = self.current_link() {
+                    cx.out.push(Effect::Hangup { link });
+                    self.link_lost(cx, link, &LinkFailure::Network("another network".into()))?;
+                    self.go_online(cx);
+                }
             }
             // Another network: the old connection may be dead without knowing. Probe it; silence ends it.
             (Link::Online(_), true) => {
@@ -406,7 +413,6 @@ impl Account {
                     self.link_lost(cx, link, &LinkFailure::Network("no network".into()))?;
                 }
             }
-            _ => {}
         }
         Ok(())
     }
@@ -434,7 +440,7 @@ impl Account {
         {
             cx.out.push(Effect::Send { link: online.link, bytes: sm::ack(sm.handled()).into_bytes() });
         }
-        self.wanted = false;
+        (self.wanted, self.barred) = (false, false);
         if let Some(link) = self.current_link() {
             cx.out.push(Effect::Hangup { link });
             self.went_offline(cx, None, "suspended".into(), false);

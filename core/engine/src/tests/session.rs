@@ -575,3 +575,31 @@ fn link_on_which_something_moves_is_slow_and_not_lost() {
     world.pass(31_000);
     assert!(world.hung_up, "then half a minute of nothing");
 }
+
+#[test]
+fn another_network_gives_up_the_attempt_on_the_old_one() {
+    let mut world = World::new();
+    world.does(Command::Connect);
+    let old = world.link.expect("a link");
+    world.turn(vec![Input::Network { available: true }]);
+    assert!(world.link.is_some_and(|new| new != old), "it tries at once, on a link of its own");
+}
+
+#[test]
+fn certificate_that_is_not_trusted_is_tried_again_on_another_network_only() {
+    let mut world = World::online();
+    world.cut();
+    world.pass(1_000);
+    let refuse = |world: &mut World| {
+        let link = world.link.take().expect("a link");
+        world.turn(vec![Input::LinkLost { link, why: LinkFailure::Untrusted("a portal's".into()) }]);
+    };
+    refuse(&mut world);
+    world.pass(3_600_000);
+    assert_eq!(world.link, None, "it was tried again by itself");
+    world.turn(vec![Input::Network { available: true }]);
+    refuse(&mut world);
+    world.does(Command::Disconnect);
+    world.turn(vec![Input::Network { available: true }]);
+    assert_eq!(world.link, None, "nobody wants it any more");
+}
