@@ -51,9 +51,6 @@ pub(crate) struct Query {
     pub(crate) id: String,
     #[serde(skip)]
     pub(crate) dirty: bool,
-    /// The upper edge of the gap and whether it is dense, as read in this step.
-    #[serde(skip)]
-    room: Option<(Option<i64>, bool)>,
     aim: Aim,
     /// Where the last result stands.
     cursor: i64,
@@ -96,7 +93,6 @@ impl Query {
         Self {
             id: String::new(),
             dirty: false,
-            room: None,
             aim,
             cursor,
             first: None,
@@ -121,7 +117,6 @@ impl Query {
 
     pub(crate) fn save(&mut self, tx: &rusqlite::Transaction<'_>) -> Result<()> {
         self.dirty = false;
-        self.room = None;
         tx.prepare_cached("UPDATE pending SET what = ?2 WHERE iq = ?1")?
             .execute(params![self.id, serde_json::to_string(&Pending::Page(self.clone()))?])?;
         Ok(())
@@ -180,6 +175,7 @@ impl Account {
         match same {
             Some(gap) => {
                 cx.tx.execute("UPDATE gap SET high_position = ?2 WHERE id = ?1", params![gap, low + ROOM])?;
+                cx.room = None;
             }
             None => {
                 cx.tx.execute(
@@ -431,19 +427,24 @@ impl Account {
     }
 
     /// Where the next new result stands: a step behind the cursor, but below what stands above the gap.
-    fn place(&self, cx: &Cx<'_>, query: &mut Query) -> Result<i64> {
-        let (high, dense) = match (query.room, &query.aim) {
-            (Some(room), _) => room,
-            (None, Aim::Fill { gap } | Aim::Before { gap }) => cx
-                .tx
-                .prepare_cached("SELECT high_position, dense FROM gap WHERE id = ?1")?
-                .query_row(params![gap], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?
-                .unwrap_or((None, false)),
-            (None, Aim::Newest | Aim::Doubt { .. }) => (None, false),
-            (None, Aim::Check { .. }) => (None, true),
+    fn place(&self, cx: &mut Cx<'_>, query: &Query) -> Result<i64> {
+        let (high, dense): (Option<i64>, bool) = match query.aim {
+            Aim::Fill { gap } | Aim::Before { gap } => match cx.room {
+                Some((known, room)) if known == gap => room,
+                _ => {
+                    let room = cx
+                        .tx
+                        .prepare_cached("SELECT high_position, dense FROM gap WHERE id = ?1")?
+                        .query_row(params![gap], |row| Ok((row.get(0)?, row.get(1)?)))
+                        .optional()?
+                        .unwrap_or((None, false));
+                    cx.room = Some((gap, room));
+                    room
+                }
+            },
+            Aim::Newest | Aim::Doubt { .. } => (None, false),
+            Aim::Check { .. } => (None, true),
         };
-        query.room = Some((high, dense));
         Ok(match high {
             // Live messages stand a whole step apart: there is room between any two of them.
             _ if dense => query.cursor + 1,
@@ -471,7 +472,7 @@ impl Account {
             query.known += 1;
             query.cursor = query.cursor.max(standing);
         } else if !matches!(query.aim, Aim::Doubt { .. }) {
-            let position = self.place(cx, &mut query)?;
+            let position = self.place(cx, &query)?;
             // Whom it was from is inside of what was not read: it stands in the conversation with ourselves.
             let from = Jid::from(self.jid.clone());
             let at = query.last_at.unwrap_or(cx.now.wall);
@@ -680,6 +681,7 @@ impl Account {
                 "UPDATE gap SET before_id = ?2, high_position = high_position - (?3 + 2) * ?4 WHERE id = ?1",
                 params![gap, query.first, i64::from(query.seen.max(self.config.page)), STEP],
             )?;
+            cx.room = None;
         }
         cx.touched.all_timelines = true;
         if let Some(request) = self.waiting.older.remove(&query.id) {
