@@ -184,6 +184,10 @@ pub(crate) struct Cx<'a> {
     pub(crate) rng: &'a mut dyn RngCore,
     pub(crate) out: Vec<Effect>,
     pub(crate) touched: Touched,
+    /// The conversation that was looked up last. No step deletes one.
+    pub(crate) conversation: Option<(BareJid, i64)>,
+    /// The gap that was looked at last: its upper edge, and whether it is dense.
+    pub(crate) room: Option<(i64, (Option<i64>, bool))>,
 }
 
 impl Cx<'_> {
@@ -356,7 +360,8 @@ impl Account {
         now: Now,
         rng: &mut dyn RngCore,
     ) -> Result<Vec<Effect>> {
-        let mut cx = Cx { tx, now, rng, out: Vec::new(), touched: Touched::default() };
+        let mut cx =
+            Cx { tx, now, rng, out: Vec::new(), touched: Touched::default(), conversation: None, room: None };
         for input in inputs {
             self.handle(&mut cx, input)?;
         }
@@ -372,7 +377,8 @@ impl Account {
         now: Now,
         rng: &mut dyn RngCore,
     ) -> Result<Vec<Effect>> {
-        let mut cx = Cx { tx, now, rng, out: Vec::new(), touched: Touched::default() };
+        let mut cx =
+            Cx { tx, now, rng, out: Vec::new(), touched: Touched::default(), conversation: None, room: None };
         match input {
             Input::Element { link, element } if self.is_online(*link) && sm::is_counted(element) => {
                 self.count_handled();

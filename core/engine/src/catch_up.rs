@@ -175,6 +175,7 @@ impl Account {
         match same {
             Some(gap) => {
                 cx.tx.execute("UPDATE gap SET high_position = ?2 WHERE id = ?1", params![gap, low + ROOM])?;
+                cx.room = None;
             }
             None => {
                 cx.tx.execute(
@@ -426,14 +427,21 @@ impl Account {
     }
 
     /// Where the next new result stands: a step behind the cursor, but below what stands above the gap.
-    fn place(&self, cx: &Cx<'_>, query: &Query) -> Result<i64> {
+    fn place(&self, cx: &mut Cx<'_>, query: &Query) -> Result<i64> {
         let (high, dense): (Option<i64>, bool) = match query.aim {
-            Aim::Fill { gap } | Aim::Before { gap } => cx
-                .tx
-                .prepare_cached("SELECT high_position, dense FROM gap WHERE id = ?1")?
-                .query_row(params![gap], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?
-                .unwrap_or((None, false)),
+            Aim::Fill { gap } | Aim::Before { gap } => match cx.room {
+                Some((known, room)) if known == gap => room,
+                _ => {
+                    let room = cx
+                        .tx
+                        .prepare_cached("SELECT high_position, dense FROM gap WHERE id = ?1")?
+                        .query_row(params![gap], |row| Ok((row.get(0)?, row.get(1)?)))
+                        .optional()?
+                        .unwrap_or((None, false));
+                    cx.room = Some((gap, room));
+                    room
+                }
+            },
             Aim::Newest | Aim::Doubt { .. } => (None, false),
             Aim::Check { .. } => (None, true),
         };
@@ -673,6 +681,7 @@ impl Account {
                 "UPDATE gap SET before_id = ?2, high_position = high_position - (?3 + 2) * ?4 WHERE id = ?1",
                 params![gap, query.first, i64::from(query.seen.max(self.config.page)), STEP],
             )?;
+            cx.room = None;
         }
         cx.touched.all_timelines = true;
         if let Some(request) = self.waiting.older.remove(&query.id) {

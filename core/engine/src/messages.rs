@@ -16,7 +16,7 @@ use whimbrel_proto::{
 
 use crate::{
     account::{Account, Archive, Cx},
-    api::{ChatState, Event, ItemId, SendState},
+    api::{self, ChatState, Event, ItemId, SendState},
     error::{Error, Result},
     input::Drained,
     outbox, timeline,
@@ -264,7 +264,23 @@ impl Account {
                 self.covered(cx, id, position, Some(at))?;
             }
         }
-        self.arrived(cx, peer, conversation, message, position, mine)?;
+        listed(cx, peer, conversation, message, position, mine)?;
+        // What the row says, without reading it back: a catch-up has thousands of these.
+        let view = api::Message {
+            id: ItemId(message.to_string()),
+            with: peer.clone(),
+            from: from.clone(),
+            mine,
+            text: body.to_owned(),
+            placeholder: false,
+            at,
+            written_at,
+            state: mine.then_some(SendState::Sent),
+            starts_day: false,
+            starts_group: false,
+        };
+        debug_assert_eq!(timeline::message(cx.tx, message)?.as_ref(), Some(&view), "the row says the same");
+        cx.event(Event::Message(view));
         Ok(Stored::New(message))
     }
 
@@ -285,16 +301,7 @@ impl Account {
         position: i64,
         mine: bool,
     ) -> Result<()> {
-        cx.tx
-            .prepare_cached(
-                "UPDATE conversation SET
-                   unread = unread + (?4 = 0 AND ?3 > read_position),
-                   last_message = CASE WHEN last_message IS NULL OR ?3 > last_position THEN ?2 ELSE last_message END,
-                   last_position = CASE WHEN last_message IS NULL OR ?3 > last_position THEN ?3 ELSE last_position END
-                 WHERE id = ?1",
-            )?
-            .execute(params![conversation, message, position, mine])?;
-        touch(cx, peer);
+        listed(cx, peer, conversation, message, position, mine)?;
         if let Some(view) = timeline::message(cx.tx, message)? {
             cx.event(Event::Message(view));
         }
@@ -459,6 +466,28 @@ impl Account {
     }
 }
 
+/// A message is new in the list of conversations and in its timeline.
+fn listed(
+    cx: &mut Cx<'_>,
+    peer: &BareJid,
+    conversation: i64,
+    message: i64,
+    position: i64,
+    mine: bool,
+) -> Result<()> {
+    cx.tx
+        .prepare_cached(
+            "UPDATE conversation SET
+               unread = unread + (?4 = 0 AND ?3 > read_position),
+               last_message = CASE WHEN last_message IS NULL OR ?3 > last_position THEN ?2 ELSE last_message END,
+               last_position = CASE WHEN last_message IS NULL OR ?3 > last_position THEN ?3 ELSE last_position END
+             WHERE id = ?1",
+        )?
+        .execute(params![conversation, message, position, mine])?;
+    touch(cx, peer);
+    Ok(())
+}
+
 /// Looks for a message by its name, in the whole conversation (STREAM 20). `kept`: it may have come before.
 fn known_by_name(
     cx: &Cx<'_>,
@@ -534,7 +563,19 @@ pub(crate) fn chat_state(name: &str) -> Option<ChatState> {
 }
 
 /// The row of a conversation, made if it is the first message.
-pub(crate) fn conversation(cx: &Cx<'_>, peer: &BareJid) -> Result<i64> {
+pub(crate) fn conversation(cx: &mut Cx<'_>, peer: &BareJid) -> Result<i64> {
+    // People write several messages in a row.
+    if let Some((last, id)) = &cx.conversation
+        && last == peer
+    {
+        return Ok(*id);
+    }
+    let id = find_conversation(cx, peer)?;
+    cx.conversation = Some((peer.clone(), id));
+    Ok(id)
+}
+
+fn find_conversation(cx: &Cx<'_>, peer: &BareJid) -> Result<i64> {
     let found = cx
         .tx
         .prepare_cached("SELECT id FROM conversation WHERE jid = ?1")?
