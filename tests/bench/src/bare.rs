@@ -40,6 +40,9 @@ pub(crate) struct Arguments {
     /// Messages to ask for at once
     #[arg(long)]
     page: u32,
+    /// With stream management, acknowledged at each page's end: what that costs the server is not the phone's doing
+    #[arg(long)]
+    managed: bool,
     /// Keeps the pages here, for the replay
     #[arg(long)]
     record: Option<PathBuf>,
@@ -48,6 +51,10 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { port, ca, account, password, .. } = arguments;
     let mut wire = Wire::log_in(*port, ca, account, password)?;
+    if arguments.managed {
+        wire.write("<enable xmlns='urn:xmpp:sm:3'/>")?;
+        wire.until("enabled")?;
+    }
     children::say(&serde_json::json!({ "ready": true }));
     children::wait_for_word()?;
 
@@ -58,10 +65,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     loop {
         wire.record = arguments.record.is_some().then(Vec::new);
         let max = arguments.page;
+        let ack = arguments.managed.then(|| format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", messages + pages));
         wire.write(&format!(
-            "<iq type='set' id='{QUERY}'><query xmlns='urn:xmpp:mam:2' queryid='{QUERY}'><x xmlns='jabber:x:data' type='submit'>\
+            "{}<iq type='set' id='{QUERY}'><query xmlns='urn:xmpp:mam:2' queryid='{QUERY}'><x xmlns='jabber:x:data' type='submit'>\
              <field var='FORM_TYPE' type='hidden'><value>urn:xmpp:mam:2</value></field></x>\
-             <set xmlns='http://jabber.org/protocol/rsm'><max>{max}</max><after>{after}</after></set></query></iq>"
+             <set xmlns='http://jabber.org/protocol/rsm'><max>{max}</max><after>{after}</after></set></query></iq>",
+            ack.unwrap_or_default(),
         ))?;
         let page = wire.page()?;
         pages += 1;

@@ -58,11 +58,12 @@ pub(crate) fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
     for (page, name) in PAGES {
         eprintln!("catch_up: pages of {page}");
         let mut bench = Bench::prepare(page, &phones, arguments.messages)?;
-        let (mut bare, mut phone) = (Vec::new(), Vec::new());
+        let (mut bare, mut managed, mut phone) = (Vec::new(), Vec::new(), Vec::new());
         let record = phones.join(format!("recorded-{page}.json"));
         for number in 0..arguments.samples {
             let to = (number == 0).then_some(record.as_path());
-            bare.push(bench.bare(to)?);
+            bare.push(bench.bare(to, false)?);
+            managed.push(bench.bare(None, true)?);
             phone.push(bench.phone(false)?);
             eprintln!(
                 "  {}: bare parser {:.0} ms, {:.1} µs; whimbrel {:.0} ms, {:.1} µs",
@@ -74,6 +75,9 @@ pub(crate) fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
             );
         }
         figures(report, name, arguments.messages, &bare, &phone);
+        // Prosody copies each stanza into the session's queue: what the phone waits for that is in neither's power.
+        let ratio = median(managed.iter().zip(&phone).map(|(managed, phone)| phone.ms / managed.ms));
+        report.figure(format!("ratio_to_bare_parser_with_stream_management_{name}"), ratio, "x");
         if page == 500 {
             let shown = bench.phone(true)?;
             report.figure(format!("ms_{name}_with_list_shown"), shown.ms, "ms");
@@ -85,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
                 drop(bench);
                 eprintln!("catch_up: {} messages", arguments.more);
                 let mut bench = Bench::prepare(page, &phones, arguments.more)?;
-                let (bare, more) = (bench.bare(None)?, bench.phone(false)?);
+                let (bare, more) = (bench.bare(None, false)?, bench.phone(false)?);
                 report.aimed("memory_more_above_idle", more.memory.above_idle, "MB", 12.0);
                 report.figure("memory_more_high_water", more.memory.high_water, "MB");
                 report.aimed("ratio_to_bare_parser_more", more.ms / bare.ms, "x", 1.3);
@@ -161,13 +165,13 @@ impl Bench {
         server.keep()?;
         let mut bench = Self { server, page, messages, kept, used };
         // The first reader makes the index of the archive, which is then there for all.
-        bench.bare(None)?;
+        bench.bare(None, false)?;
         bench.server.server.stop();
         bench.server.keep()?;
         Ok(bench)
     }
 
-    fn bare(&mut self, record: Option<&Path>) -> Result<Sample> {
+    fn bare(&mut self, record: Option<&Path>, managed: bool) -> Result<Sample> {
         self.server.restore()?;
         let port = self.server.server.direct_tls_port().to_string();
         let (ca, page) = (self.server.server.ca().display().to_string(), self.page.to_string());
@@ -177,6 +181,9 @@ impl Bench {
         let record = record.map(|path| path.display().to_string());
         if let Some(record) = &record {
             arguments.extend(["--record", record]);
+        }
+        if managed {
+            arguments.push("--managed");
         }
         let mut child = Child::start(&arguments)?;
         let sample = measure(&mut child)?;
