@@ -88,19 +88,26 @@ pub struct Archived<'a> {
 impl<'a> MessageView<'a> {
     /// Reads an element that is a `<message/>`. Never fails: what cannot be read is absent.
     pub fn read(element: &'a Element) -> Self {
-        let mut view = Self {
-            from: element.attr("from"),
-            to: element.attr("to"),
-            id: element.attr("id"),
-            kind: match element.attr("type") {
-                Some("chat") => Kind::Chat,
-                Some("groupchat") => Kind::Groupchat,
-                Some("headline") => Kind::Headline,
-                Some("error") => Kind::Error,
-                _ => Kind::Normal,
-            },
-            ..Self::default()
-        };
+        let mut view = Self::default();
+        // Once through them all: to look each up by its name takes a comparison of namespaces each time.
+        for ((namespace, name), value) in element.attrs() {
+            match name.as_str() {
+                _ if !namespace.is_none() => {}
+                "from" => view.from = Some(value),
+                "to" => view.to = Some(value),
+                "id" => view.id = Some(value),
+                "type" => {
+                    view.kind = match value.as_str() {
+                        "chat" => Kind::Chat,
+                        "groupchat" => Kind::Groupchat,
+                        "headline" => Kind::Headline,
+                        "error" => Kind::Error,
+                        _ => Kind::Normal,
+                    }
+                }
+                _ => {}
+            }
+        }
         let mut body_has_language = true;
         for child in element.children() {
             match child.name() {
