@@ -111,7 +111,11 @@ fn contact(number: u64) -> String {
 fn ensure(phone: &Path, messages: u64) -> Result<PathBuf> {
     let (made, schema) = (phone.join("made-for"), schema()?);
     if fs::read_to_string(&made).is_ok_and(|made| made == schema) {
-        return database(phone);
+        let file = database(phone)?;
+        // The cipher's settings may have changed, too.
+        if store::open_reader(&file, &secret(phone)?).is_ok() {
+            return Ok(file);
+        }
     }
     if phone.exists() {
         fs::remove_dir_all(phone)?;

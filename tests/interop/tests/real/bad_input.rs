@@ -318,6 +318,7 @@ fn set_version(data: &std::path::Path, version: u32) {
     let database = rusqlite::Connection::open(home.join("account.db")).unwrap();
     database.pragma_update(None, "key", format!("x'{key}'")).unwrap();
     database.pragma_update(None, "cipher_plaintext_header_size", 32).unwrap();
+    database.pragma_update(None, "cipher_hmac_algorithm", "HMAC_SHA256").unwrap();
     database.pragma_update(None, "user_version", version).unwrap();
 }
 
