@@ -6,7 +6,9 @@
 use std::{fs, path::Path, time::SystemTime};
 
 use interop::{Kind, Options, Server};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use rusqlite::params;
+use uuid::Uuid;
 
 use crate::{Result, children::Child};
 
@@ -112,7 +114,8 @@ fn stanza(number: u64, text_number: u64) -> (String, String) {
         true => (format!("{ACCOUNT}/Laptop.3f9a1c22"), peer.clone()),
         false => (format!("{peer}/phone.{contact:08x}"), ACCOUNT.to_owned()),
     };
-    let id = format!("{:08x}-7c1e-4f0a-9b5d-{:012x}", number ^ 0x5a5a_5a5a, number * 7919);
+    // Without order, as ids of version 4 are.
+    let id = Uuid::from_u128(StdRng::seed_from_u64(number).random());
     let text = text(text_number);
     let stanza = format!(
         "<message from='{from}' id='{id}' to='{to}' type='chat' xml:lang='en'><body>{text}</body>\

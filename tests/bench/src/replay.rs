@@ -40,8 +40,8 @@ use crate::{
 use whimbrel::internals::Framing;
 
 const ROUNDS: usize = 5;
-/// Elements in one batch, as the driver gathers them.
-const BATCH: usize = 50;
+/// Elements in one batch, as the driver gathers them while it fetches an archive.
+const BATCH: usize = 250;
 /// Bytes of one read.
 const READ: usize = 64 * 1024;
 const SECRET: Secret = Secret([7; 48]);
