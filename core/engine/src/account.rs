@@ -606,30 +606,18 @@ impl Account {
         let now = cx.now.mono;
         match &mut self.link {
             Link::Down if self.wanted && self.retry.is_some_and(|retry| now >= retry) => self.connect(cx),
-            Link::Negotiating { link, deadline, .. } if now >= *deadline => {
-                let link = *link;
-                cx.out.push(Effect::Hangup { link });
-                self.link_lost(
-                    cx,
-                    link,
-                    &crate::input::LinkFailure::Network("the server took too long to log in".into()),
-                )?;
+            Link::Negotiating { deadline, .. } if now >= *deadline => {
+                self.give_up_link(cx, "the server took too long to log in");
             }
             Link::Online(online) => match online.silent_at() {
                 Some(silent) if now >= silent => {
-                    let link = online.link;
                     if online.replayed.is_some() {
                         // Prosody 13.0 reads a resumed stream with the parser of the one that was cut. Where half a
                         // stanza was left in it, no resumption of this session will ever be answered.
                         self.session.sm = None;
                         self.session.dirty = true;
                     }
-                    cx.out.push(Effect::Hangup { link });
-                    self.link_lost(
-                        cx,
-                        link,
-                        &crate::input::LinkFailure::Network("the server fell silent".into()),
-                    )?;
+                    self.give_up_link(cx, "the server fell silent");
                 }
                 None if now >= online.heard + IDLE => online.ask = true,
                 _ => {}

@@ -333,10 +333,17 @@ impl Account {
     /// The server's footer ends the session: it has forgotten it, and says so when we try to resume.
     pub(crate) fn stream_closed(&mut self, cx: &mut Cx<'_>, link: LinkId) -> Result<()> {
         if self.current_link() == Some(link) {
-            cx.out.push(Effect::Hangup { link });
-            self.went_offline(cx, None, "the server closed the stream".into(), true);
+            self.give_up_link(cx, "the server closed the stream");
         }
         Ok(())
+    }
+
+    /// Hangs up a connection that nobody else has ended, and tries again as after a cut.
+    pub(crate) fn give_up_link(&mut self, cx: &mut Cx<'_>, why: &str) {
+        if let Some(link) = self.current_link() {
+            cx.out.push(Effect::Hangup { link });
+            self.went_offline(cx, None, why.to_owned(), true);
+        }
     }
 
     pub(crate) fn went_offline(
@@ -394,11 +401,8 @@ impl Account {
             (Link::Down, true) if self.wanted || self.barred => self.go_online(cx),
             // An attempt on the old network would only find out later.
             (Link::Opening { .. } | Link::Negotiating { .. }, true) => {
-                if let Some(link) = self.current_link() {
-                    cx.out.push(Effect::Hangup { link });
-                    self.link_lost(cx, link, &LinkFailure::Network("another network".into()))?;
-                    self.go_online(cx);
-                }
+                self.give_up_link(cx, "another network");
+                self.go_online(cx);
             }
             // Another network: the old connection may be dead without knowing. Probe it; silence ends it.
             (Link::Online(_), true) => {
@@ -407,12 +411,7 @@ impl Account {
                 }
             }
             (Link::Down, _) => {}
-            (_, false) => {
-                if let Some(link) = self.current_link() {
-                    cx.out.push(Effect::Hangup { link });
-                    self.link_lost(cx, link, &LinkFailure::Network("no network".into()))?;
-                }
-            }
+            (_, false) => self.give_up_link(cx, "no network"),
         }
         Ok(())
     }
