@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 use whimbrel_engine::{
     Config, Engine,
-    api::{Command, Reply},
+    api::{Command, Network, Reply},
     store::{self, Secret},
 };
 
@@ -79,6 +79,8 @@ struct Life {
     wanted: bool,
     /// Whether its user looks at it.
     foreground: bool,
+    /// What the platform said last.
+    network: Option<Network>,
 }
 
 enum State {
@@ -105,9 +107,14 @@ impl std::fmt::Debug for Account {
 }
 
 impl Account {
-    pub(crate) fn new(home: Home, connection: Option<Connection>, foreground: bool, file: FileLock) -> Self {
+    pub(crate) fn new(
+        home: Home,
+        connection: Option<Connection>,
+        (foreground, network): (bool, Option<Network>),
+        file: FileLock,
+    ) -> Self {
         let shared = Arc::new(Shared::new(home.dir.join("account.db")));
-        let life = Life { connection, state: State::Stopped(None), wanted: false, foreground };
+        let life = Life { connection, state: State::Stopped(None), wanted: false, foreground, network };
         Self {
             inner: Arc::new(Inner {
                 home,
@@ -311,8 +318,16 @@ impl Account {
         if self.life().wanted { self.connect().await } else { Ok(()) }
     }
 
-    pub(crate) fn network_changed(&self, available: bool) {
-        self.tell(Request::Network(available));
+    pub(crate) fn network_changed(&self, network: &Network) {
+        let mut life = self.life();
+        life.network = Some(network.clone());
+        if let State::Running(requests) = &life.state {
+            let _ = requests.send(Request::Network(network.clone()));
+        }
+    }
+
+    pub(crate) fn woke(&self) {
+        self.tell(Request::Woke);
     }
 
     pub(crate) fn set_foreground(&self, foreground: bool) {
@@ -451,6 +466,9 @@ impl Account {
         match (&life.state, result) {
             (State::Stopped(_), Ok((secret, connection))) => {
                 life.connection = Some(connection);
+                if let Some(network) = &life.network {
+                    let _ = requests.send(Request::Network(network.clone()));
+                }
                 if !life.foreground {
                     let _ = requests.send(Request::Foreground(false));
                 }
@@ -540,6 +558,9 @@ fn live(mut driver: Driver, inner: &Weak<Inner>, mut requests: mpsc::UnboundedRe
                 Ok((driver, ..)) => {
                     let life = inner.life();
                     if let State::Running(requests) = &life.state {
+                        if let Some(network) = &life.network {
+                            let _ = requests.send(Request::Network(network.clone()));
+                        }
                         let _ = requests.send(Request::Foreground(life.foreground));
                         if life.wanted {
                             let _ = requests.send(Request::Command(Command::Connect, oneshot::channel().0));

@@ -57,8 +57,8 @@ mod vault;
 pub use jid::{BareJid as Address, Jid as FullAddress};
 pub use whimbrel_engine::{
     api::{
-        ChatState, Contact, Conversation, Error, Event, Gap, GapKind, Item, ItemId, Message, SendState,
-        Status, Subscription as PresenceSubscription, Unusable,
+        ChatState, Contact, Conversation, Error, Event, Gap, GapKind, Item, ItemId, Message, Network,
+        NetworkId, NetworkKind, SendState, Status, Subscription as PresenceSubscription, Unusable,
     },
     splice::{Splice, apply},
 };

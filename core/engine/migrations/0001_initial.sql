@@ -36,6 +36,7 @@ CREATE TABLE session (
     check_after   TEXT,                       -- the last id covered before the first unchecked resumption (STREAM 11)
     check_position INTEGER,                   -- where it stands; NULL: nothing is unchecked
     checked_at    INTEGER NOT NULL DEFAULT 0, -- when the archive was last asked for what was dropped
+    deaf          INTEGER NOT NULL DEFAULT 0, -- resumptions in a row that were never acknowledged
     choked_at     INTEGER                     -- how much was handled when something unreadable ended the stream (STREAM 21)
 ) STRICT;
 
@@ -147,6 +148,15 @@ CREATE TABLE contact (
 CREATE TABLE subscription_request (
     jid TEXT    PRIMARY KEY,
     at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- How long an idle link lives on a network, in ms (XEP-0286).
+CREATE TABLE network (
+    id       TEXT    PRIMARY KEY,             -- the platform's, opaque, or else the kind
+    survived INTEGER NOT NULL,
+    died     INTEGER,                         -- NULL: never seen to die
+    held     INTEGER NOT NULL DEFAULT 0,      -- survivals since
+    used_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Which devices of contacts are there in this session; emptied by a fresh bind.

@@ -2,6 +2,8 @@
 //!
 //! The client crate exports these as its own; ffi mirrors them. Each error is one decision of a user interface.
 
+use std::net::IpAddr;
+
 use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +109,59 @@ pub enum ChatState {
     Inactive,
     /// Closed the conversation.
     Gone,
+}
+
+/// What the platform says of the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Whether there is any.
+    pub available: bool,
+    /// Which one, by a name that is the same whenever the device is in it. What was learned of a network is remembered by
+    /// this; without it, by the kind.
+    pub id: Option<NetworkId>,
+    /// What kind.
+    pub kind: NetworkKind,
+    /// Whether its bytes cost money.
+    pub metered: bool,
+    /// Its servers for names, where the platform tells; else the system's own.
+    pub dns: Vec<IpAddr>,
+}
+
+impl Default for Network {
+    /// Some network, of which nothing is known.
+    fn default() -> Self {
+        Self { available: true, id: None, kind: NetworkKind::Unknown, metered: false, dns: Vec::new() }
+    }
+}
+
+/// The platform's name for a network. Kept, compared, and never looked into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkId(pub String);
+
+/// What kind of network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkKind {
+    /// The platform does not say.
+    #[default]
+    Unknown,
+    /// Wireless LAN.
+    Wifi,
+    /// Mobile.
+    Cellular,
+    /// By wire.
+    Wired,
+}
+
+impl NetworkKind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Wifi => "wifi",
+            Self::Cellular => "cellular",
+            Self::Wired => "wired",
+        }
+    }
 }
 
 /// The answer to a command that went well.

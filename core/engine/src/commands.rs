@@ -13,6 +13,7 @@ use crate::{
     error::Result,
     messages,
     outbox::{self, Kind},
+    session::Again,
 };
 
 /// Longest text, in bytes. The server's limit counts besides.
@@ -43,7 +44,7 @@ impl Account {
                     cx.out.push(Effect::Close { link });
                     self.session.sm = None;
                     self.session.dirty = true;
-                    self.went_offline(cx, None, "signed out".into(), false);
+                    self.went_offline(cx, None, "signed out".into(), Again::Never);
                 }
                 Ok(Reply::Done)
             }

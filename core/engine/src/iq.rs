@@ -171,7 +171,8 @@ impl Account {
             }
             // Even a server that does not know the question has read it.
             (Pending::Probe { number }, answer) if answer != Err("remote-server-timeout") => {
-                self.handle_ack(cx, number as u32).map(|_| ())
+                self.handle_ack(cx, number as u32)?;
+                self.answered_by(cx, number)
             }
             _ => Ok(()),
         }
