@@ -19,11 +19,12 @@ use uuid::Uuid;
 use whimbrel_engine::{
     Config, Engine,
     api::{Command, Network, Reply},
+    push,
     store::{self, Secret},
 };
 
 use crate::{
-    Address, ChatState, Error, Event, ItemId, Options, Status, client,
+    Address, ChatState, Error, Event, ItemId, Options, Push, PushState, Status, client,
     driver::{Driver, Request, Stopped},
     lists::{ContactList, ConversationList, Timeline},
     net::connect::{Connection, Route},
@@ -184,7 +185,8 @@ impl Account {
         self.done(Command::Connect).await
     }
 
-    /// Closes the session on the server and stays offline.
+    /// Closes the session on the server and stays offline. The server is told first to wake this device no more; without a
+    /// connection it cannot be, and [`PushState::LeftBehind`] says so.
     ///
     /// # Errors
     /// Where the account could not be opened.
@@ -264,6 +266,24 @@ impl Account {
     /// [`Error::InvalidInput`] where it is not.
     pub async fn send_raw(&self, xml: &str) -> Result<(), Error> {
         self.done(Command::Raw { xml: xml.to_owned() }).await
+    }
+
+    /// Has our server tell this app server when something comes while this device is away (XEP-0357), and no other; `None`:
+    /// nobody. Returns when it is durable: the server is told as soon as there is a connection, and again in each new session.
+    /// How far it is, is told by [`Account::push`] and [`Event::Push`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] where the node is empty; [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn set_push(&self, push: Option<Push>) -> Result<(), Error> {
+        self.done(Command::SetPush { push }).await
+    }
+
+    /// How far the registration for push notifications is.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn push(&self) -> Result<PushState, Error> {
+        self.inner.shared.read(push::current)
     }
 
     /// Returns when caught up: no gap open since the first sign-in, and nothing waiting to be sent.

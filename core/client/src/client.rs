@@ -165,7 +165,8 @@ impl Client {
     }
 
     /// Signs out and deletes everything of this account from the device. Unsent messages are lost. Where it fails or is
-    /// cancelled, it can be called again.
+    /// cancelled, it can be called again. Without a connection the server is not told that this device is gone: its session
+    /// ends by itself, and a registration for push notifications stays ([`crate::PushState::LeftBehind`]).
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::DatabaseUnusable`] where files cannot be deleted.

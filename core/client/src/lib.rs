@@ -58,7 +58,8 @@ pub use jid::{BareJid as Address, Jid as FullAddress};
 pub use whimbrel_engine::{
     api::{
         ChatState, Contact, Conversation, Error, Event, Gap, GapKind, Item, ItemId, Message, Network,
-        NetworkId, NetworkKind, SendState, Status, Subscription as PresenceSubscription, Unusable,
+        NetworkId, NetworkKind, Push, PushState, SendState, Status, Subscription as PresenceSubscription,
+        Unusable,
     },
     splice::{Splice, apply},
 };

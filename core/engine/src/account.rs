@@ -95,6 +95,8 @@ pub(crate) struct LoginMemory {
     pub(crate) max_stanza: Option<u64>,
     pub(crate) archive: Archive,
     pub(crate) csi: bool,
+    /// Whether push notifications are offered, where that is known.
+    pub(crate) push: Option<bool>,
     pub(crate) roster_ver: Option<String>,
 }
 
@@ -245,7 +247,7 @@ impl Account {
             return Err(Error::bug("the file holds no account"));
         };
         let login = connection.query_row(
-            "SELECT pins, offer, token, max_stanza, archive, roster_ver, csi FROM login",
+            "SELECT pins, offer, token, max_stanza, archive, roster_ver, csi, push FROM login",
             [],
             |row| {
                 Ok((
@@ -256,6 +258,7 @@ impl Account {
                     row.get::<_, i64>(4)?,
                     row.get::<_, Option<String>>(5)?,
                     row.get::<_, bool>(6)?,
+                    row.get::<_, Option<bool>>(7)?,
                 ))
             },
         )?;
@@ -298,6 +301,7 @@ impl Account {
                     _ => Archive::Unknown,
                 },
                 csi: login.6,
+                push: login.7,
                 roster_ver: login.5,
             },
             session,
@@ -583,7 +587,7 @@ impl Account {
     pub(crate) fn save_login(&self, cx: &Cx<'_>) -> Result<()> {
         let login = &self.login;
         cx.tx.execute(
-            "UPDATE login SET pins = ?1, offer = ?2, token = ?3, max_stanza = ?4, archive = ?5, roster_ver = ?6, csi = ?7",
+            "UPDATE login SET pins = ?1, offer = ?2, token = ?3, max_stanza = ?4, archive = ?5, roster_ver = ?6, csi = ?7, push = ?8",
             params![
                 serde_json::to_string(&login.pins)?,
                 login.offer.as_ref().map(serde_json::to_string).transpose()?,
@@ -592,6 +596,7 @@ impl Account {
                 login.archive as i64,
                 login.roster_ver,
                 login.csi,
+                login.push,
             ],
         )?;
         Ok(())

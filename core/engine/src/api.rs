@@ -83,6 +83,12 @@ pub enum Command {
         /// Whom.
         jid: BareJid,
     },
+    /// Have this app server told when something comes while we are away (XEP-0357), and no other; `None`: nobody. Replied to
+    /// when it is durable; how far it is, is told by [`Event::Push`].
+    SetPush {
+        /// The registration.
+        push: Option<Push>,
+    },
     /// A stanza as it is. Counted, kept and resent like any other of ours.
     Raw {
         /// One well-formed `message`, `presence` or `iq`.
@@ -109,6 +115,37 @@ pub enum ChatState {
     Inactive,
     /// Closed the conversation.
     Gone,
+}
+
+/// An app server that can wake this device (XEP-0357 §5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Push {
+    /// Its address.
+    pub service: Jid,
+    /// Which device, in its own words.
+    pub node: String,
+    /// What it wants to hear from our server besides.
+    pub secret: Option<String>,
+}
+
+/// How far the registration with our server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PushState {
+    /// None is wanted, and none is there.
+    Off,
+    /// The server was not told yet, or has not answered.
+    Waiting,
+    /// The server will tell the app server.
+    On,
+    /// The server does not offer it: a suspended account hears of nothing.
+    Unsupported,
+    /// The server said no. It is asked again in the next session.
+    Refused {
+        /// The condition of RFC 6120 §8.3.3.
+        condition: String,
+    },
+    /// Signed out without a connection: our server goes on telling that app server, which has to ignore it.
+    LeftBehind(Push),
 }
 
 /// What the platform says of the network.
@@ -491,6 +528,8 @@ pub enum Event {
     },
     /// Nothing is missing any more.
     CaughtUp,
+    /// The registration for push notifications came further.
+    Push(PushState),
     /// A stanza as it came or went, if the account was opened for that.
     Raw {
         /// Ours.

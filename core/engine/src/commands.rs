@@ -40,6 +40,7 @@ impl Account {
             }
             Command::Disconnect => {
                 (self.wanted, self.barred) = (false, false);
+                self.withdraw_push(cx)?;
                 if let Some(link) = self.current_link() {
                     cx.out.push(Effect::Close { link });
                     self.session.sm = None;
@@ -61,6 +62,13 @@ impl Account {
             }
             Command::RemoveContact { jid } => self.remove_contact(cx, jid).map(|()| Ok(Reply::Done))?,
             Command::Accept { jid } => self.accept(cx, jid).map(|()| Ok(Reply::Done))?,
+            Command::SetPush { push } => {
+                if push.as_ref().is_some_and(|push| push.node.is_empty()) {
+                    Err(Error::InvalidInput { what: "the node is empty".into() })
+                } else {
+                    self.set_push(cx, push.as_ref()).map(|()| Ok(Reply::Done))?
+                }
+            }
             Command::Raw { xml } => self.raw(cx, xml)?,
             Command::Sync { timeout } => {
                 self.waiting.sync.push((request, cx.now.mono.saturating_add(*timeout)));

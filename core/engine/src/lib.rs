@@ -15,6 +15,7 @@ mod keep_alive;
 mod messages;
 mod outbox;
 mod pulse;
+pub mod push;
 pub mod roster;
 mod session;
 pub mod splice;

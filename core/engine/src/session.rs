@@ -260,6 +260,7 @@ impl Account {
                 }
                 self.mark_unchecked(cx)?;
                 self.catch_up(cx)?;
+                self.say_push(cx)?;
                 (true, None)
             }
             negotiation::Session::Bound { sm, refused } => {
@@ -278,6 +279,7 @@ impl Account {
                 self.session.checked_at = if self.session.unchecked.is_some() { 0 } else { cx.now.wall };
                 self.session.choked_at = None;
                 cx.tx.execute("DELETE FROM presence", [])?;
+                self.push_begins_anew(cx)?;
                 self.bound_anew(cx)?;
                 self.greet(cx, negotiated.carbons)?;
                 (false, condition)

@@ -22,7 +22,7 @@ use clap::Parser;
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, task};
 use whimbrel::{
-    Account, Address, Client, Connection, Error, ItemId, Network, NetworkId, Options, Server, Timeline,
+    Account, Address, Client, Connection, Error, ItemId, Network, NetworkId, Options, Push, Server, Timeline,
 };
 
 #[derive(Parser)]
@@ -245,6 +245,17 @@ impl Console {
                 self.client.set_foreground(request["on"].as_bool().unwrap_or(true));
                 Ok(json!({}))
             }
+            "push" if request["service"].is_null() => done(account.set_push(None).await),
+            "push" => {
+                let service = text(request, "service")?;
+                let service = service
+                    .parse()
+                    .map_err(|error| Error::InvalidInput { what: format!("\"service\": {error}") })?;
+                let (node, secret) = (text(request, "node")?.to_owned(), request["secret"].as_str());
+                let push = Push { service, node, secret: secret.map(str::to_owned) };
+                done(account.set_push(Some(push)).await)
+            }
+            "push_state" => Ok(shapes::push(&account.push()?)),
             "raw" => done(account.send_raw(text(request, "xml")?).await),
             "status" => Ok(shapes::status(&account.status())),
             "sync" => {

@@ -11,6 +11,7 @@ mod keep_alive;
 mod login;
 mod messages;
 mod model;
+mod push;
 mod session;
 
 use std::{cell::Cell, collections::VecDeque, path::PathBuf};
@@ -96,6 +97,7 @@ struct Server {
     resumed_from: u32,
     /// Where it wants to be asked to resume.
     location: &'static str,
+    push: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -146,6 +148,7 @@ impl World {
                 page: 50,
                 resumed_from: 0,
                 location: "",
+                push: false,
             },
         }
     }
@@ -450,11 +453,14 @@ impl Server {
         let payload = iq.children().next().unwrap();
         let from = iq.attr("to").map(|to| format!("from='{to}'")).unwrap_or_default();
         let content = match (payload.name(), payload.ns().as_str()) {
-            ("query", ns::DISCO_INFO) if self.mam => {
-                "<query xmlns='http://jabber.org/protocol/disco#info'><feature var='urn:xmpp:mam:2'/></query>"
-                    .to_owned()
+            ("query", ns::DISCO_INFO) => {
+                let feature = |there: bool, var: &str| match there {
+                    true => format!("<feature var='{var}'/>"),
+                    false => String::new(),
+                };
+                let features = feature(self.mam, ns::MAM) + &feature(self.push, ns::PUSH);
+                format!("<query xmlns='http://jabber.org/protocol/disco#info'>{features}</query>")
             }
-            ("query", ns::DISCO_INFO) => "<query xmlns='http://jabber.org/protocol/disco#info'/>".to_owned(),
             ("query", ns::ROSTER) if iq.attr("type") == Some("get") => {
                 let items: String = self
                     .roster
