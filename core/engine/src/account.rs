@@ -493,9 +493,6 @@ impl Account {
             Input::Foreground(foreground) => self.set_foreground(cx, *foreground),
             Input::Woke => {
                 self.woke(cx.now);
-                if matches!(self.status, Status::Offline { reason: None, .. }) && self.retry.is_some() {
-                    self.retry = Some(cx.now.mono);
-                }
                 Ok(())
             }
             Input::Tick => Ok(()),

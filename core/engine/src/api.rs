@@ -338,7 +338,7 @@ pub enum Status {
         reason: Option<Error>,
         /// What happened, for a person; empty where there is nothing to say.
         detail: String,
-        /// When the next attempt begins, ms UTC; `None`: not by itself.
+        /// When the next attempt begins, ms UTC; `None`: not by itself, or when there is a network again.
         next_attempt: Option<i64>,
     },
     /// Resolving, connecting, logging in.

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
     account::{Account, Cx, Link},
-    api::Network,
+    api::{Network, Status},
     error::Result,
     input::Now,
 };
@@ -180,6 +180,10 @@ impl Account {
             }
             Link::Negotiating { deadline, .. } => {
                 *deadline = (*deadline).max(now.mono + crate::session::LOGIN);
+            }
+            // Whatever kept it from connecting may be long gone. What the server said is not.
+            Link::Down if matches!(self.status, Status::Offline { reason: None, .. }) => {
+                self.retry = self.retry.map(|_| now.mono);
             }
             Link::Down | Link::Opening { .. } => {}
         }

@@ -14,8 +14,12 @@ use std::collections::VecDeque;
 const URGENT: u64 = 8_000;
 /// Patience where nobody waits, in ms.
 const PATIENT: u64 = 30_000;
-/// The most that is granted to one unanswered question, whatever moves: a server that writes and never reads is none, in ms.
-const DEAF: u64 = 600_000;
+/// The most that is granted to one unanswered question, beside what each sign of life and each byte of ours is worth, in ms: a
+/// server that writes now and then and never reads is none. An answer stands behind what the server had written before.
+const DEAF: u64 = 60_000;
+const SIGN: u64 = 2_000;
+/// A server that still speaks so long after an answer was due does not read, in ms beside two round trips.
+const BESIDE: u64 = 1_000;
 /// What the kernel may hold of ours without telling, in bytes. Beyond it, writing goes on only as the peer takes something.
 const HELD: u64 = 24 * 1024;
 /// The slowest link that is taken for one, in bytes a ms: GPRS on a bad day.
@@ -28,6 +32,10 @@ pub(crate) struct Pulse {
     asked: VecDeque<Asked>,
     /// When anything was last seen to move in either direction.
     moved: u64,
+    /// When the server last said something.
+    spoke: u64,
+    /// Signs of life since the oldest question.
+    signs: u64,
     /// When anything was last written or came: what a middlebox sees.
     traffic: u64,
     /// Since when somebody waits for the answers.
@@ -51,19 +59,30 @@ struct Asked {
 
 impl Pulse {
     pub(crate) fn new(now: u64, round_trip: u64) -> Self {
-        Self { asked: VecDeque::new(), moved: now, traffic: now, urgent: None, written: 0, round_trip }
+        Self {
+            asked: VecDeque::new(),
+            moved: now,
+            spoke: now,
+            signs: 0,
+            traffic: now,
+            urgent: None,
+            written: 0,
+            round_trip,
+        }
     }
 
     /// Something came, and how long nothing had before it.
     pub(crate) fn heard(&mut self, now: u64) -> u64 {
         let idle = self.idle(now);
-        (self.moved, self.traffic) = (now, now);
+        self.moved(now);
+        self.spoke = now;
         idle
     }
 
     /// The link is slow, and not dead.
     pub(crate) fn moved(&mut self, now: u64) {
         (self.moved, self.traffic) = (now, now);
+        self.signs += 1;
     }
 
     /// Something of ours was written.
@@ -86,7 +105,12 @@ impl Pulse {
         let size = std::mem::take(&mut self.written);
         match self.asked.back_mut() {
             Some(last) if last.number == number => last.size += size,
-            _ => self.asked.push_back(Asked { number, at: now, idle: self.idle(now), size }),
+            _ => {
+                if self.asked.is_empty() {
+                    self.signs = 0;
+                }
+                self.asked.push_back(Asked { number, at: now, idle: self.idle(now), size });
+            }
         }
     }
 
@@ -102,6 +126,7 @@ impl Pulse {
             latest = Some(asked.at);
         }
         if let Some(at) = latest {
+            self.signs = 0;
             // Up at once, down slowly.
             let took = now.saturating_sub(at);
             self.round_trip = took.max((7 * self.round_trip + took) / 8);
@@ -123,12 +148,18 @@ impl Pulse {
     /// When the link is given up, if nothing moves until then.
     pub(crate) fn silent_at(&self) -> Option<u64> {
         let first = self.asked.front()?;
+        let sizes = self.asked.iter().map(|asked| asked.size).sum::<u64>();
         let patient = first.at.max(self.moved) + PATIENT;
         let urgent = self.urgent.map(|since| {
-            let held = self.asked.iter().map(|asked| asked.size).sum::<u64>().min(HELD) / SLOWEST;
+            let held = sizes.min(HELD) / SLOWEST;
             since.max(first.at).max(self.moved) + URGENT + 2 * self.round_trip + held
         });
-        Some(urgent.unwrap_or(patient).min(first.at + DEAF))
+        Some(urgent.unwrap_or(patient).min(first.at + DEAF + sizes + SIGN * self.signs))
+    }
+
+    /// Whether the server spoke on long after it should have answered.
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.asked.front().is_some_and(|first| self.spoke >= first.at + 2 * self.round_trip + BESIDE)
     }
 
     /// How long nothing had moved before the question that was never answered.
@@ -191,11 +222,13 @@ mod tests {
         let mut pulse = Pulse::new(0, 100);
         pulse.matters(0);
         pulse.asks(1, 0);
-        for now in (0..DEAF).step_by(5_000) {
-            pulse.heard(now);
-            assert!(pulse.silent_at().is_some_and(|at| at > now));
-        }
-        assert_eq!(pulse.silent_at(), Some(DEAF));
+        let given_up = (1..).map(|n| n * 5_000).find(|now| {
+            let given_up = pulse.silent_at().is_some_and(|at| at <= *now);
+            pulse.heard(*now);
+            given_up
+        });
+        assert!(given_up.is_some_and(|at| (60_000..120_000).contains(&at)), "{given_up:?}");
+        assert!(pulse.is_deaf());
     }
 
     #[test]

@@ -41,7 +41,7 @@ const WELCOME: u64 = 600_000;
 const SHUTDOWN: (u64, u64) = (5_000, 30_000);
 /// How often a server may send us elsewhere before it has let us stay.
 const HOPS: u32 = 4;
-/// Resumptions in a row, each on a link that then said nothing at all, after which the session is given up.
+/// Resumptions in a row that nobody acknowledged, after which the session is given up.
 const DEAF: u32 = 2;
 /// An idle link that comes into somebody's view is asked after so many ms.
 const STALE: u64 = 10_000;
@@ -414,12 +414,13 @@ impl Account {
 
     /// What was asked was not answered in time.
     pub(crate) fn fell_silent(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        if let Some(replayed) = self.online().and_then(|online| online.replayed) {
+        if let Some(online) = self.online().filter(|online| online.replayed.is_some()) {
             // Prosody 13.0 reads a resumed stream with the parser of the one that was cut. Where half a stanza was left in it,
-            // no resumption of this session will ever be answered. A link that said nothing at all may just have died.
+            // no resumption of this session will ever be answered. A link that was silent at once may just have died.
+            let is_deaf = online.pulse.is_deaf();
             self.session.deaf += 1;
             self.session.dirty = true;
-            if replayed > 0 || self.session.deaf >= DEAF {
+            if is_deaf || self.session.deaf >= DEAF {
                 self.forget_session();
             }
         }
@@ -499,17 +500,19 @@ impl Account {
         }
         self.link = Link::Down;
         self.deadlines = None;
-        let next_attempt = (again != Again::Never && self.wanted).then(|| {
+        self.retry = None;
+        if again == Again::Never || !self.wanted {
+            self.barred = self.wanted && matches!(error, Some(api::Error::Untrusted { .. }));
+            self.way = Way::default();
+            self.wanted = false;
+        }
+        // Without a network the platform says when there is one again; until then every attempt is a wake-up for nothing.
+        let there_is_none = self.network.as_ref().is_some_and(|network| !network.available);
+        let next_attempt = (self.wanted && !there_is_none).then(|| {
             let wait = self.wait(cx, again, error.is_none(), lasted);
             self.retry = Some(cx.now.mono + wait);
             cx.now.wall + wait as i64
         });
-        if next_attempt.is_none() {
-            self.barred = self.wanted && matches!(error, Some(api::Error::Untrusted { .. }));
-            self.way = Way::default();
-            self.wanted = false;
-            self.retry = None;
-        }
         let reason = error.as_ref().map_or("network", |error| error.kind()).to_owned();
         // A sign-in waits for what only the user can change; the network may come back by itself.
         let answer = error.clone().unwrap_or(api::Error::Offline);

@@ -266,6 +266,42 @@ fn change_of_price_or_names_alone_is_no_other_network() {
 }
 
 #[test]
+fn without_a_network_nothing_is_tried_until_there_is_one() {
+    let mut world = World::measured();
+    world.turn(vec![Input::Network(Network { available: false, ..Network::default() })]);
+    assert!(world.hung_up);
+    assert!(matches!(world.status, Some(Status::Offline { next_attempt: None, .. })));
+    world.pass(3_600_000);
+    assert_eq!(world.link, None);
+    world.turn(vec![network("cafe")]);
+    assert!(world.link.is_some());
+    // The user may know better than the platform.
+    world.cut();
+    world.turn(vec![Input::Network(Network { available: false, ..Network::default() })]);
+    world.link = None;
+    world.does(Command::Connect);
+    assert!(world.link.is_some());
+}
+
+#[test]
+fn attempt_that_was_put_off_before_a_sleep_is_made_after_it() {
+    let mut world = World::measured();
+    world.cut();
+    for _ in 0..8 {
+        while world.link.is_none() {
+            world.pass(1_000);
+        }
+        let link = world.link.take().unwrap();
+        world.turn(vec![Input::LinkLost { link, why: LinkFailure::Network("no route".into()) }]);
+    }
+    world.turn(vec![Input::Tick]);
+    assert_eq!(world.link, None);
+    world.sleep(3_600_000);
+    world.turn(vec![Input::Tick]);
+    assert!(world.link.is_some());
+}
+
+#[test]
 fn screen_that_is_looked_at_shows_what_is_true() {
     let mut world = World::measured();
     world.pass(60_000);
