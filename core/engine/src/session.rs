@@ -609,14 +609,19 @@ impl Account {
     }
 }
 
-/// What a stream error or a refusal means for the next attempt (RFC 6120 §4.9.3).
+/// What a stream error or a refusal means for the next attempt (RFC 6120 §4.9.3, §6.5).
 fn after(condition: &str, cx: &mut Cx<'_>) -> Again {
     match condition {
         "system-shutdown" | "reset" => {
             let range = SHUTDOWN.1 - SHUTDOWN.0 + 1;
             Again::After(SHUTDOWN.0 + u64::from(cx.rng.next_u32()) % range)
         }
-        "conflict" | "host-gone" | "host-unknown" | "policy-violation" | "resource-constraint" => Again::Late,
+        "account-disabled"
+        | "conflict"
+        | "host-gone"
+        | "host-unknown"
+        | "policy-violation"
+        | "resource-constraint" => Again::Late,
         _ => Again::Usual,
     }
 }

@@ -112,6 +112,7 @@ struct Namespace {
 
 impl Namespace {
     fn new(number: u8) -> Result<Namespace> {
+        forget_the_dead()?;
         let pid = std::process::id();
         let this =
             Namespace { name: format!("idle-{pid}-{number}"), outside: format!("i{pid}o{number}"), number };
@@ -191,6 +192,18 @@ impl Drop for Namespace {
         let _ = ip(&format!("link del {}", self.outside));
         let _ = ip(&format!("netns del {}", self.name));
     }
+}
+
+/// Whoever was killed has not cleaned up. The wire goes with the namespace.
+fn forget_the_dead() -> Result<()> {
+    let all = run_to_end(Command::new("ip").args(["netns", "list"]))?;
+    for name in all.lines().filter_map(|line| line.split(' ').next()) {
+        let pid = name.strip_prefix("idle-").and_then(|rest| rest.split('-').next());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            ip(&format!("netns del {name}"))?;
+        }
+    }
+    Ok(())
 }
 
 fn carry(mut from: TcpStream, mut to: TcpStream) {

@@ -115,18 +115,20 @@ impl Route {
         self.connect_to(candidates, &domain).await
     }
 
-    /// Nobody says whether a place wants TLS from the first byte: as it was where we were sent away is tried first.
+    /// Nobody says whether a place wants TLS from the first byte. The usual ports do; others are taken for what they are where
+    /// we were sent away. Trying both would hide that a certificate is not to be trusted.
     fn elsewhere(&self, place: &Place) -> Result<Vec<Server>, LinkFailure> {
         let host = ascii(&place.host)?;
-        let Some(port) = place.port else {
-            let mut servers = fallback(&host);
-            servers.reverse();
-            return Ok(servers);
+        let Some(port) = place.port else { return Ok(fallback(&host)) };
+        let direct_tls = match port {
+            5222 => false,
+            5223 => true,
+            _ => {
+                let known = self.server.clone().or_else(|| self.last_good(|last_good| last_good.clone()));
+                known.is_some_and(|server| server.direct_tls)
+            }
         };
-        let known = self.server.clone().or_else(|| self.last_good(|last_good| last_good.clone()));
-        let direct_tls = known.is_some_and(|server| server.direct_tls);
-        let server = |direct_tls| Server { host: host.clone(), port, direct_tls };
-        Ok(vec![server(direct_tls), server(!direct_tls)])
+        Ok(vec![Server { host, port, direct_tls }])
     }
 
     async fn connect_to(
@@ -404,8 +406,9 @@ mod tests {
             servers.map(|server| (server.host, server.port, server.direct_tls)).collect::<Vec<_>>()
         };
         let east = || "east.montague.lit".to_owned();
-        assert_eq!(elsewhere("east.montague.lit:444"), [(east(), 444, true), (east(), 444, false)]);
-        assert_eq!(elsewhere("east.montague.lit"), [(east(), 5222, false), (east(), 5223, true)]);
+        assert_eq!(elsewhere("east.montague.lit:444"), [(east(), 444, true)]);
+        assert_eq!(elsewhere("east.montague.lit:5222"), [(east(), 5222, false)]);
+        assert_eq!(elsewhere("east.montague.lit"), [(east(), 5223, true), (east(), 5222, false)]);
         assert_eq!(elsewhere("b\u{fc}cher.lit:1")[0].0, "xn--bcher-kva.lit");
     }
 

@@ -9,6 +9,7 @@ mod full_disk;
 mod hostile;
 mod one_round_trip;
 mod push;
+mod redirect;
 mod resume;
 mod servers;
 mod support;
