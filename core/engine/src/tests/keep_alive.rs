@@ -242,6 +242,18 @@ fn wake_up_for_something_else_takes_the_probe_along() {
 }
 
 #[test]
+fn sync_does_not_wait_for_a_ping_that_keeps_the_link_alive() {
+    let mut world = World::new();
+    world.server.sm = false;
+    world.connect();
+    world.serve();
+    world.pass(119_000);
+    world.wrote.clear();
+    assert_eq!(world.does(Command::Sync { timeout: 0 }), Some(Ok(Reply::Done)));
+    assert!(world.all("iq").iter().any(|iq| iq.children().any(|ping| ping.is("ping", ns::PING))));
+}
+
+#[test]
 fn sleep_teaches_nothing_about_the_network() {
     let mut world = World::measured();
     world.sleep(7_200_000);
