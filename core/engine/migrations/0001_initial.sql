@@ -168,10 +168,13 @@ CREATE TABLE strike (
     count  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Who may write. Whoever raises it has the lease.
+-- Who may write. Whoever raises the generation has the lease.
 CREATE TABLE lease (
     id         INTEGER PRIMARY KEY CHECK (id = 1),
-    generation INTEGER NOT NULL
+    generation INTEGER NOT NULL,
+    held       INTEGER NOT NULL DEFAULT 0,    -- 0: let go of, by a holder that has everything in the file
+    asked      INTEGER NOT NULL DEFAULT 0,    -- how often somebody asked the holder for it
+    answered   INTEGER NOT NULL DEFAULT 0     -- how many of these the holder has answered: it is alive and stays
 ) STRICT;
 
 INSERT INTO lease (id, generation) VALUES (1, 0);

@@ -11,6 +11,7 @@ mod effect;
 mod error;
 mod input;
 mod iq;
+pub mod lease;
 mod messages;
 mod outbox;
 pub mod roster;

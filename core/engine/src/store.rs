@@ -18,6 +18,10 @@ use crate::{
 /// `WHIM`, in the file's header.
 const APPLICATION_ID: i32 = 0x5748_494d;
 
+/// How long to wait for a lock that another process holds. It writes for milliseconds, or it was stopped and holds it for a
+/// day: whoever opens the file waits once, and an extension of an app has little time.
+const LOCKED: Duration = Duration::from_secs(2);
+
 const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_initial.sql")];
 
 /// 32 bytes of key and 16 of salt.
@@ -119,7 +123,7 @@ fn connect(path: &Path, secret: &Secret, flags: OpenFlags) -> Result<Connection>
     connection.pragma_update(None, "cipher_plaintext_header_size", 32)?;
     // Each page that is written or read is hashed. Every 64-bit phone does SHA-256 in hardware, few do SHA-512, the default.
     connection.pragma_update(None, "cipher_hmac_algorithm", "HMAC_SHA256")?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(LOCKED)?;
     connection.set_prepared_statement_cache_capacity(128);
     // The first read is what tells whether the key fits.
     match connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)) {
@@ -139,17 +143,12 @@ fn connect(path: &Path, secret: &Secret, flags: OpenFlags) -> Result<Connection>
 }
 
 fn migrate(connection: &mut Connection) -> Result<()> {
+    // Looked at first without a lock, which a process that was stopped within a transaction may hold.
+    if check_version(connection)? == MIGRATIONS.len() {
+        return Ok(());
+    }
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: usize = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version > MIGRATIONS.len() {
-        return Err(unusable(Unusable::Newer));
-    }
-    if version > 0 {
-        let application: i32 = tx.pragma_query_value(None, "application_id", |row| row.get(0))?;
-        if application != APPLICATION_ID {
-            return Err(unusable(Unusable::Corrupt));
-        }
-    }
+    let version = check_version(&tx)?;
     for (number, migration) in MIGRATIONS.iter().enumerate().skip(version) {
         tx.execute_batch(migration)?;
         tx.pragma_update(None, "user_version", number + 1)?;
@@ -157,6 +156,20 @@ fn migrate(connection: &mut Connection) -> Result<()> {
     }
     tx.commit()?;
     Ok(())
+}
+
+fn check_version(connection: &Connection) -> Result<usize> {
+    let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version > MIGRATIONS.len() {
+        return Err(unusable(Unusable::Newer));
+    }
+    if version > 0 {
+        let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        if application != APPLICATION_ID {
+            return Err(unusable(Unusable::Corrupt));
+        }
+    }
+    Ok(version)
 }
 
 fn unusable(why: Unusable) -> Error {

@@ -7,6 +7,7 @@
 mod archive;
 mod failures;
 mod forgery;
+mod lease;
 mod login;
 mod messages;
 mod model;
