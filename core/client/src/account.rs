@@ -19,11 +19,14 @@ use uuid::Uuid;
 use whimbrel_engine::{
     Config, Engine,
     api::{Command, Reply},
+    lease::Claim,
     store::{self, Secret},
 };
 
 use crate::{
-    Address, ChatState, Error, Event, ItemId, Options, Status, client,
+    Address, ChatState, Error, Event, ItemId, Options, Role, Status,
+    bell::{self, Bell},
+    client,
     driver::{Driver, Request, Stopped},
     lists::{ContactList, ConversationList, Timeline},
     net::connect::{Connection, Route},
@@ -301,7 +304,7 @@ impl Account {
                 life.state = State::Stopped(None);
             }
             matches!(life.state, State::Running(_))
-                && matches!(self.status(), Status::Offline { reason: Some(Error::Suspended), .. })
+                && matches!(self.status(), Status::Offline { reason: Some(Error::InUse), .. })
         };
         if taken_over {
             // Another process or client has the lease: take it again.
@@ -579,35 +582,41 @@ fn open(inner: &Inner, connection: Option<Connection>) -> Result<(Driver, Secret
     let path = home.dir.join("account.db");
     let secret = client::secret(&*home.vault, &home.entry(), &path)?;
     set_stray_journal_aside(&path).map_err(client::unusable)?;
-    let file = store::open(&path, &secret).map_err(|error| error.to_api())?;
+    let mut file = store::open(&path, &secret).map_err(|error| error.to_api())?;
+    let claim = match home.options.role {
+        Role::App => Claim::App,
+        Role::Extension => bell::ask(&home.dir, &mut file)?,
+    };
+    // Before the lease is taken, or else an extension would find it taken and nobody there.
+    let bell = Bell::hang(&home.dir);
     let kept = match store::account(&file).map_err(|error| error.to_api())? {
         Some(_) => {
             let kept = store::connection(&file).map_err(|error| error.to_api())?;
             Some(serde_json::from_str(&kept).map_err(|error| Error::Bug { report: error.to_string() })?)
         }
-        None => {
-            let now = crate::shared::wall_clock();
-            store::create_account(&file, &home.jid, Uuid::new_v4(), now).map_err(|error| error.to_api())?;
-            None
-        }
+        None => None,
     };
     let connection = connection.or_else(|| kept.clone()).unwrap_or_default();
     let route = Route::new(&connection)?;
-    if kept.as_ref() != Some(&connection) {
-        let text =
-            serde_json::to_string(&connection).map_err(|error| Error::Bug { report: error.to_string() })?;
-        let settings = store::Settings {
-            resource: connection.resource.as_deref(),
-            allow_plain: connection.allow_plain,
-            connection: &text,
-        };
-        store::configure(&file, &settings).map_err(|error| error.to_api())?;
-    }
+    let text =
+        serde_json::to_string(&connection).map_err(|error| Error::Bug { report: error.to_string() })?;
+    let settings = store::Settings {
+        resource: connection.resource.as_deref(),
+        allow_plain: connection.allow_plain,
+        connection: &text,
+    };
     let config =
         Config { software: home.options.software.clone(), raw: home.options.raw, page: home.options.page };
-    let engine = Engine::load(file, config).map_err(|error| error.to_api())?;
+    let engine = Engine::take(file, config, claim, |tx| {
+        if store::account(tx)?.is_none() {
+            store::create_account(tx, &home.jid, Uuid::new_v4(), crate::shared::wall_clock())?;
+        }
+        if kept.as_ref() == Some(&connection) { Ok(()) } else { store::configure(tx, &settings) }
+    });
+    let engine = engine.map_err(|error| error.to_api())?;
+    let bell = bell.inspect_err(|error| tracing::info!(%error, "no pipe to be asked through")).ok();
     let domain = home.jid.domain().to_string();
-    let driver = Driver { engine, route, domain, shared: Arc::clone(&inner.shared) };
+    let driver = Driver { engine, bell, route, domain, shared: Arc::clone(&inner.shared) };
     Ok((driver, secret, connection))
 }
 

@@ -23,6 +23,7 @@ use whimbrel_engine::{
 };
 
 use crate::{
+    bell::{Bell, Listening},
     net::{
         connect::Route,
         framing::{Frame, Framer},
@@ -210,6 +211,8 @@ impl Drop for Link {
 
 pub(crate) struct Driver {
     pub(crate) engine: Engine,
+    /// How another process says that it wants the file.
+    pub(crate) bell: Option<Bell>,
     pub(crate) route: Route,
     pub(crate) domain: String,
     pub(crate) shared: Arc<Shared>,
@@ -248,6 +251,7 @@ impl Driver {
         let mut replies: BTreeMap<RequestId, oneshot::Sender<Result<Reply, Error>>> = BTreeMap::new();
         let mut next_request = 0;
         let mut link: Option<Link> = None;
+        let mut bell = self.bell.take().and_then(|bell| bell.listen().ok());
         let mut stopping: Option<Stopped> = None;
         while stopping.is_none() {
             let mut asked = Vec::new();
@@ -278,6 +282,8 @@ impl Driver {
                 biased;
                 request = requests.recv() => take(request),
                 Some(done) = finished.recv() => arrived(&mut link, done),
+                // Any step reads what was asked, and answers.
+                () = rung(bell.as_ref()) => inputs.push(Input::Tick),
                 () = fill(&mut link) => {}
                 () = until(wake) => inputs.push(Input::Tick),
                 () = until(stuck) => {}
@@ -381,12 +387,16 @@ impl Driver {
                     }
                 }
             }
+            if self.engine.lost_lease() {
+                // Whoever rings now means another.
+                bell = None;
+            }
             if let Some(wire) = link.as_mut().and_then(|link| link.wire.as_mut()) {
                 wire.write_now().await;
             }
             while closing.try_join_next().is_some() {}
         }
-        drop(link);
+        drop((link, bell));
         for reply in std::mem::take(&mut replies).into_values() {
             let _ = reply.send(Err(Error::Suspended));
         }
@@ -401,6 +411,13 @@ impl Driver {
 async fn until(at: Option<Instant>) {
     match at {
         Some(at) => time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn rung(bell: Option<&Listening>) {
+    match bell {
+        Some(bell) => bell.rung().await,
         None => std::future::pending().await,
     }
 }

@@ -243,11 +243,11 @@ async fn second_client_takes_over_and_the_first_can_take_it_back() {
     let second = stage.client().await;
     let other = second.account(&romeo()).unwrap();
     other.send(ItemId::new(), &juliet(), "what light").await.unwrap();
-    assert_eq!(account.send(ItemId::new(), &juliet(), "nothing").await, Err(Error::Suspended));
+    assert_eq!(account.send(ItemId::new(), &juliet(), "nothing").await, Err(Error::InUse));
     assert_eq!(account.timeline(&juliet(), 10).unwrap().items().unwrap().len(), 2);
     soon(first.resume()).await.unwrap();
     account.send(ItemId::new(), &juliet(), "through yonder").await.unwrap();
-    assert_eq!(other.send(ItemId::new(), &juliet(), "nothing").await, Err(Error::Suspended));
+    assert_eq!(other.send(ItemId::new(), &juliet(), "nothing").await, Err(Error::InUse));
     assert_eq!(
         texts(&account.timeline(&juliet(), 10).unwrap().items().unwrap()),
         ["But soft", "what light", "through yonder"]
