@@ -11,3 +11,4 @@ mod one_round_trip;
 mod resume;
 mod servers;
 mod support;
+mod two_processes;
