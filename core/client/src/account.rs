@@ -298,16 +298,14 @@ impl Account {
     /// # Errors
     /// Where the file cannot be opened.
     pub async fn resume(&self) -> Result<(), Error> {
-        let taken_over = {
+        {
             let mut life = self.life();
             if matches!(life.state, State::Suspended) {
                 life.state = State::Stopped(None);
             }
-            matches!(life.state, State::Running(_))
-                && matches!(self.status(), Status::Offline { reason: Some(Error::InUse), .. })
-        };
-        if taken_over {
-            // Another process or client has the lease: take it again.
+        }
+        if self.lost_lease().await {
+            // Another process or client has taken over, maybe while this one was frozen: begin anew.
             self.let_go(State::Stopped(None)).await;
         }
         self.start().await?;
@@ -497,6 +495,13 @@ impl Account {
             answer
         };
         answer.await.unwrap_or_else(|_| Err(died()))
+    }
+
+    /// Whether it runs and has lost the lease, known or not.
+    async fn lost_lease(&self) -> bool {
+        let (reply, has_lease) = oneshot::channel();
+        self.tell(Request::HasLease(reply));
+        has_lease.await.is_ok_and(|has_lease| !has_lease)
     }
 
     fn tell(&self, request: Request) {

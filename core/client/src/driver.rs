@@ -49,6 +49,8 @@ pub(crate) enum Request {
     Command(Command, oneshot::Sender<Result<Reply, Error>>),
     Network(bool),
     Foreground(bool),
+    /// Whether the file is still ours to write.
+    HasLease(oneshot::Sender<bool>),
     /// Acknowledge, hang up, checkpoint, close the file, end the thread.
     Stop(oneshot::Sender<()>),
     #[cfg(test)]
@@ -255,6 +257,7 @@ impl Driver {
         let mut stopping: Option<Stopped> = None;
         while stopping.is_none() {
             let mut asked = Vec::new();
+            let mut asked_for_lease = Vec::new();
             let mut inputs = Vec::new();
             let mut take = |request| match request {
                 Some(Request::Command(command, reply)) => {
@@ -264,6 +267,10 @@ impl Driver {
                 }
                 Some(Request::Network(available)) => asked.push(Input::Network { available }),
                 Some(Request::Foreground(foreground)) => asked.push(Input::Foreground(foreground)),
+                Some(Request::HasLease(reply)) => {
+                    asked.push(Input::Tick);
+                    asked_for_lease.push(reply);
+                }
                 Some(Request::Stop(stopped)) => {
                     asked.push(Input::Command { request: RequestId(0), command: Command::Suspend });
                     stopping = Some(Some(stopped));
@@ -386,6 +393,9 @@ impl Driver {
                         self.shared.event(&event);
                     }
                 }
+            }
+            for reply in asked_for_lease {
+                let _ = reply.send(!self.engine.lost_lease());
             }
             if self.engine.lost_lease() {
                 // Whoever rings now means another.

@@ -43,6 +43,18 @@ async fn extension_takes_what_the_app_has_suspended_and_the_app_takes_it_back() 
 }
 
 #[tokio::test]
+async fn app_that_was_frozen_takes_the_account_back_before_it_has_noticed_anything() {
+    let stage = Stage::new();
+    let (app, account) = stage.account().await;
+    // It does nothing meanwhile, as a frozen one.
+    let other = stage.client().await;
+    soon(app.resume()).await.unwrap();
+    account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+    let lost = other.account(&romeo()).unwrap().send(ItemId::new(), &juliet(), "nothing").await;
+    assert_eq!(lost, Err(Error::InUse));
+}
+
+#[tokio::test]
 async fn list_that_an_extension_follows_waits_until_it_gets_the_account() {
     let stage = Stage::new();
     let (app, account) = stage.account().await;
