@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 use whimbrel_engine::{
     Config, Engine,
@@ -61,6 +61,8 @@ struct Inner {
     life: Mutex<Life>,
     /// One start at a time.
     starting: tokio::sync::Mutex<()>,
+    /// Told after each.
+    started: watch::Sender<()>,
     file: FileLock,
 }
 
@@ -117,6 +119,7 @@ impl Account {
                 shared,
                 life: Mutex::new(life),
                 starting: tokio::sync::Mutex::default(),
+                started: watch::Sender::new(()),
                 file,
             }),
         }
@@ -358,6 +361,7 @@ impl Account {
 
     fn let_go(&self, next: State) -> impl Future<Output = ()> + Send + use<> {
         let starts_again = matches!(next, State::Stopped(_));
+        let mut started = self.inner.started.subscribe();
         let stopped = {
             let mut life = self.life();
             let next = if matches!(life.state, State::Closed) { State::Closed } else { next };
@@ -377,8 +381,11 @@ impl Account {
                 let _ = stopped.await;
             }
             if !starts_again {
-                // A start that was under way ends as well.
-                drop(file.lock().await);
+                // A start that was under way ends as well, unless it was resumed meanwhile.
+                tokio::select! {
+                    _closed = file.lock() => {}
+                    Ok(()) = started.changed() => {}
+                }
             }
         }
     }
@@ -456,6 +463,7 @@ impl Account {
                     let _ = requests.send(Request::Foreground(false));
                 }
                 life.state = State::Running(requests);
+                self.inner.started.send_replace(());
                 self.inner.shared.open_reader(secret);
                 Ok(())
             }

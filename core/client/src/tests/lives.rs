@@ -20,6 +20,16 @@ async fn account_works_again_however_suspend_and_resume_are_mixed() {
 }
 
 #[tokio::test]
+async fn suspending_does_not_wait_for_what_was_resumed_meanwhile() {
+    let stage = Stage::new();
+    let (client, account) = stage.account().await;
+    let day = Duration::from_secs(86_400);
+    let ((), resumed) = soon(async { tokio::join!(client.suspend(day), client.resume()) }).await;
+    resumed.unwrap();
+    account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+}
+
+#[tokio::test]
 async fn suspending_wins_over_a_start_that_is_under_way() {
     let stage = Stage::new();
     let (client, account) = stage.account().await;
