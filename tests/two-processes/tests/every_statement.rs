@@ -148,16 +148,16 @@ fn app_stopped_while_it_makes_the_file_an_extension_comes() {
     }
 }
 
+#[test]
+fn extension_stopped_at_any_statement_the_app_comes() {
+    stopped_at_any_statement(Role::Extension, Role::App);
+}
+
 mod hostile {
     use super::*;
 
     #[test]
     fn two_processes() {
         stopped_at_any_statement(Role::App, Role::Extension);
-    }
-
-    #[test]
-    fn suspended_mid_transaction() {
-        stopped_at_any_statement(Role::Extension, Role::App);
     }
 }
