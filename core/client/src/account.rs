@@ -20,7 +20,7 @@ use whimbrel_engine::{
     Config, Engine,
     api::{Command, Reply},
     lease::Claim,
-    store::{self, Secret},
+    store::{self, Installation, Secret},
 };
 
 use crate::{
@@ -28,6 +28,7 @@ use crate::{
     bell::{self, Bell},
     client,
     driver::{Driver, Request, Stopped},
+    installation,
     lists::{ContactList, ConversationList, Timeline},
     net::connect::{Connection, Route},
     shared::Shared,
@@ -46,6 +47,11 @@ impl Home {
     /// The name of its secret in the vault.
     pub(crate) fn entry(&self) -> String {
         format!("database-{}", self.dir.file_name().unwrap_or_default().to_string_lossy())
+    }
+
+    /// The name of what the vault knows of the file, in the vault.
+    pub(crate) fn installation(&self) -> String {
+        format!("installation-{}", self.dir.file_name().unwrap_or_default().to_string_lossy())
     }
 }
 
@@ -620,13 +626,22 @@ fn open(inner: &Inner, connection: Option<Connection>) -> Result<(Driver, Secret
     };
     let config =
         Config { software: home.options.software.clone(), raw: home.options.raw, page: home.options.page };
+    let mut known = installation::load(&*home.vault, &home.installation())?;
     let engine = Engine::take(file, config, claim, |tx| {
+        let fresh = Uuid::new_v4();
         if store::account(tx)?.is_none() {
-            store::create_account(tx, &home.jid, Uuid::new_v4(), crate::shared::wall_clock())?;
+            store::create_account(tx, &home.jid, fresh, crate::shared::wall_clock())?;
+            known = Some(Installation { id: fresh, openings: 0 });
         }
-        if kept.as_ref() == Some(&connection) { Ok(()) } else { store::configure(tx, &settings) }
+        if kept.as_ref() != Some(&connection) {
+            store::configure(tx, &settings)?;
+        }
+        known = Some(store::count_opening(tx, known, fresh)?);
+        Ok(())
     });
     let engine = engine.map_err(|error| error.to_api())?;
+    // The file is ahead for a moment, which is no harm: only one that is behind is a copy.
+    installation::store(&*home.vault, &home.installation(), known)?;
     let bell = bell.inspect_err(|error| tracing::info!(%error, "no pipe to be asked through")).ok();
     let domain = home.jid.domain().to_string();
     let driver = Driver { engine, bell, route, domain, shared: Arc::clone(&inner.shared) };

@@ -200,6 +200,7 @@ impl Client {
         }
         gone(fs::remove_dir_all(dir))?;
         self.inner.vault.delete(&account.home().entry())?;
+        self.inner.vault.delete(&account.home().installation())?;
         self.accounts_mut().remove(jid);
         Ok(())
     }

@@ -45,6 +45,7 @@ mod account;
 mod bell;
 mod client;
 mod driver;
+mod installation;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;

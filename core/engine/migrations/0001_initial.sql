@@ -9,6 +9,7 @@ CREATE TABLE account (
     allow_plain   INTEGER NOT NULL DEFAULT 0,
     connection    TEXT    NOT NULL DEFAULT '{}', -- host, proxy, certificates: JSON, the client's own
     user_agent_id TEXT    NOT NULL,           -- UUIDv4 of the installation (XEP-0388)
+    openings      INTEGER NOT NULL DEFAULT 0, -- how often the file was opened to be written: behind what the vault knows, it is a copy
     created_at    INTEGER NOT NULL
 ) STRICT;
 

@@ -83,6 +83,49 @@ pub fn create_account(connection: &Connection, jid: &BareJid, agent: Uuid, now: 
     Ok(())
 }
 
+/// What stays on the device when the file is copied away from it, or an old one is put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Installation {
+    /// The user-agent id of the account (XEP-0388).
+    pub id: Uuid,
+    /// How often the file was opened.
+    pub openings: u64,
+}
+
+/// Counts an opening of the file, and gives back what the device is to know from now on. `known` is what it knew; `fresh` an
+/// id for a new installation.
+///
+/// A file with another id, or one that was opened less often than the device knows, is a copy: a backup that was put back, a
+/// phone that was cloned. What it says of the session on the server is old, or another device's by now, so nothing of it is
+/// used: the next session is bound anew, which opens a gap from the last message that it knows (STREAM 17).
+///
+/// # Errors
+/// Where the world failed, or there is no account.
+pub fn count_opening(
+    connection: &Connection,
+    known: Option<Installation>,
+    fresh: Uuid,
+) -> Result<Installation> {
+    let (id, openings): (String, u64) =
+        connection.query_row("SELECT user_agent_id, openings FROM account", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    let id = Uuid::parse_str(&id).map_err(|_| Error::bug("the user agent's id"))?;
+    let is_original = known.is_some_and(|known| known.id == id && known.openings <= openings);
+    let openings = openings.max(known.map_or(0, |known| known.openings)) + 1;
+    let id = if is_original { id } else { fresh };
+    if !is_original {
+        tracing::info!("the file is a copy: its session on the server is not used");
+        connection.execute("UPDATE session SET sm = NULL, choked_at = NULL", [])?;
+        connection.execute("UPDATE login SET token = NULL, offer = NULL", [])?;
+    }
+    connection.execute(
+        "UPDATE account SET user_agent_id = ?1, openings = ?2",
+        params![id.to_string(), openings as i64],
+    )?;
+    Ok(Installation { id, openings })
+}
+
 /// What the app decides about an account and may change later.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings<'a> {

@@ -5,6 +5,7 @@
 //! `cut` drops the link. Nothing sleeps.
 
 mod archive;
+mod copies;
 mod failures;
 mod forgery;
 mod lease;
