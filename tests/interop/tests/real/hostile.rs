@@ -88,24 +88,34 @@ fn next_message_arrives_from_the_archive(kind: Kind, poison: &str) {
     romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
 }
 
-macro_rules! poisons {
-    ($($name:ident: $check:ident($kind:expr, $poison:ident);)*) => {
-        $(#[test]
-        fn $name() {
-            $check($kind, &$poison());
+macro_rules! rows {
+    ($($row:ident { $($name:ident: $check:ident($kind:ident);)* })*) => {
+        $(mod $row {
+            use super::*;
+
+            $(#[test]
+            fn $name() {
+                $check(Kind::$kind, &$row());
+            })*
         })*
     };
 }
 
-poisons! {
-    huge_attribute_over_prosody_13_live: next_message_arrives_live(Kind::Prosody13, huge_attribute);
-    huge_attribute_over_prosody_13_resumed: next_message_arrives_after_a_resumption(Kind::Prosody13, huge_attribute);
-    huge_attribute_over_prosody_13_archived: next_message_arrives_from_the_archive(Kind::Prosody13, huge_attribute);
-    huge_attribute_over_ejabberd_live: next_message_arrives_live(Kind::Ejabberd, huge_attribute);
-    huge_attribute_over_ejabberd_archived: next_message_arrives_from_the_archive(Kind::Ejabberd, huge_attribute);
-    deep_nesting_over_prosody_13_live: next_message_arrives_live(Kind::Prosody13, deep_nesting);
-    deep_nesting_over_prosody_13_resumed: next_message_arrives_after_a_resumption(Kind::Prosody13, deep_nesting);
-    deep_nesting_over_prosody_13_archived: next_message_arrives_from_the_archive(Kind::Prosody13, deep_nesting);
-    deep_nesting_over_ejabberd_live: next_message_arrives_live(Kind::Ejabberd, deep_nesting);
-    deep_nesting_over_ejabberd_archived: next_message_arrives_from_the_archive(Kind::Ejabberd, deep_nesting);
+rows! {
+    huge_attribute {
+        over_prosody_13_live: next_message_arrives_live(Prosody13);
+        over_prosody_13_resumed: next_message_arrives_after_a_resumption(Prosody13);
+        over_prosody_13_archived: next_message_arrives_from_the_archive(Prosody13);
+        over_ejabberd_live: next_message_arrives_live(Ejabberd);
+        over_ejabberd_resumed: next_message_arrives_after_a_resumption(Ejabberd);
+        over_ejabberd_archived: next_message_arrives_from_the_archive(Ejabberd);
+    }
+    deep_nesting {
+        over_prosody_13_live: next_message_arrives_live(Prosody13);
+        over_prosody_13_resumed: next_message_arrives_after_a_resumption(Prosody13);
+        over_prosody_13_archived: next_message_arrives_from_the_archive(Prosody13);
+        over_ejabberd_live: next_message_arrives_live(Ejabberd);
+        over_ejabberd_resumed: next_message_arrives_after_a_resumption(Ejabberd);
+        over_ejabberd_archived: next_message_arrives_from_the_archive(Ejabberd);
+    }
 }

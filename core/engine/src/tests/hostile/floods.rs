@@ -1,0 +1,1 @@
+//! More of everything than anybody needs.
