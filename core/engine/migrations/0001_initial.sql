@@ -36,7 +36,8 @@ CREATE TABLE session (
     check_after   TEXT,                       -- the last id covered before the first unchecked resumption (STREAM 11)
     check_position INTEGER,                   -- where it stands; NULL: nothing is unchecked
     checked_at    INTEGER NOT NULL DEFAULT 0, -- when the archive was last asked for what was dropped
-    choked_at     INTEGER                     -- how much was handled when something unreadable ended the stream (STREAM 21)
+    choked_at     INTEGER,                    -- how much was handled when something unreadable ended the stream (STREAM 21)
+    choked_on     TEXT                        -- its id in the archive, if it was a result of ours
 ) STRICT;
 
 -- Every counted stanza of ours, from the command to the server's ack. `number` NULL: waiting.

@@ -110,6 +110,8 @@ pub(crate) struct Session {
     pub(crate) checked_at: i64,
     /// How much was handled when something unreadable ended the stream (STREAM 21).
     pub(crate) choked_at: Option<u64>,
+    /// The archive's id of what ended the last stream that something unreadable ended.
+    pub(crate) choked_on: Option<String>,
     pub(crate) dirty: bool,
 }
 
@@ -259,7 +261,7 @@ impl Account {
             },
         )?;
         let (jid_full, sm, mut session) = connection.query_row(
-            "SELECT jid, sm, next_position, seen_at, careful, check_after, check_position, checked_at, choked_at FROM session",
+            "SELECT jid, sm, next_position, seen_at, careful, check_after, check_position, checked_at, choked_at, choked_on FROM session",
             [],
             |row| {
                 let check: Option<i64> = row.get(6)?;
@@ -271,6 +273,7 @@ impl Account {
                     unchecked: check.map(|position| Unchecked { after, position }),
                     checked_at: row.get(7)?,
                     choked_at: row.get::<_, Option<i64>>(8)?.map(|handled| handled as u64),
+                    choked_on: row.get(9)?,
                     ..Session::default()
                 };
                 Ok((row.get::<_, Option<String>>(0)?, row.get::<_, Option<String>>(1)?, session))
@@ -534,7 +537,7 @@ impl Account {
             cx.tx
                 .prepare_cached(
                     "UPDATE session SET jid = ?1, sm = ?2, next_position = ?3, seen_at = ?4, careful = ?5,
-                     check_after = ?6, check_position = ?7, checked_at = ?8, choked_at = ?9",
+                     check_after = ?6, check_position = ?7, checked_at = ?8, choked_at = ?9, choked_on = ?10",
                 )?
                 .execute(params![
                     session.jid.as_ref().map(|jid| jid.as_str()),
@@ -546,6 +549,7 @@ impl Account {
                     session.unchecked.as_ref().map(|unchecked| unchecked.position),
                     session.checked_at,
                     session.choked_at.map(|handled| handled as i64),
+                    session.choked_on,
                 ])?;
         }
         Ok(())

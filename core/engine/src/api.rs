@@ -436,6 +436,13 @@ pub enum Event {
     },
     /// Nothing is missing any more.
     CaughtUp,
+    /// The server's answer was larger than can be read: what it was about stays as it was.
+    TooLarge {
+        /// `roster`, `account`, `archive` or `answer`.
+        what: String,
+        /// In bytes.
+        size: u64,
+    },
     /// A stanza as it came or went, if the account was opened for that.
     Raw {
         /// Ours.

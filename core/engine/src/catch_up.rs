@@ -28,6 +28,7 @@ use crate::{
     api::{self, Event, Reply},
     effect::Effect,
     error::Result,
+    input::Drained,
     iq::Pending,
     messages::{self, STEP, Source, Stored},
 };
@@ -488,6 +489,50 @@ impl Account {
         Ok(())
     }
 
+    /// What ended the stream is a result that we asked for. The first time it may have been the link's fault. The second time
+    /// nobody will ever read it: it leaves a placeholder, and what was asked goes on behind it, in a session anew (STREAM 21).
+    ///
+    /// The edge moves to it although the page has no `<fin/>`: results come in order, and those before it are stored.
+    pub(crate) fn choked_on_a_result(&mut self, cx: &mut Cx<'_>, stanza: &Drained) -> Result<()> {
+        let Some((name, id)) = &stanza.archived else { return Ok(()) };
+        if !self.is_own_account(stanza.from.as_deref()) || !self.queries.contains_key(name) {
+            return Ok(());
+        }
+        self.session.dirty = true;
+        if self.session.choked_on.as_ref() != Some(id) {
+            self.session.choked_on = Some(id.clone());
+            return Ok(());
+        }
+        self.session.sm = None;
+        self.drained(cx, stanza)?;
+        let Some(query) = self.queries.remove(name) else { return Ok(()) };
+        cx.tx.execute("DELETE FROM pending WHERE iq = ?1", params![name])?;
+        match &query.aim {
+            Aim::Fill { gap } => self.fill_done(cx, &query, *gap, false, None),
+            Aim::Newest => self.newest_done(cx, &query, false),
+            Aim::Check { .. } => {
+                self.session.unchecked = Some(Unchecked { after: query.last, position: query.cursor });
+                Ok(())
+            }
+            Aim::Before { gap } => {
+                // What stands between it and what was known already is a hole of its own.
+                cx.tx.execute(
+                    "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position)
+                     SELECT archive, 0, ?2, ?3, ?4, max(high_position, ?4 + 1) FROM gap WHERE id = ?1",
+                    params![gap, query.last, query.last_at, query.cursor],
+                )?;
+                self.before_done(cx, &query, *gap, false)
+            }
+            Aim::Doubt { peer, .. } => {
+                cx.tx.execute(
+                    "UPDATE outbox SET covered = ?2 WHERE peer = ?1 AND doubt = 1",
+                    params![peer, query.last],
+                )?;
+                Ok(())
+            }
+        }
+    }
+
     /// A page is over: the edge moves, in the transaction that holds what was still in its batch.
     pub(crate) fn page_done(
         &mut self,
@@ -521,7 +566,11 @@ impl Account {
                     self.query(cx, Query { page: query.page + 1, ..next })
                 }
             }
-            Aim::Newest => self.newest_done(cx, query, complete),
+            Aim::Newest => {
+                self.newest_done(cx, query, complete)?;
+                cx.event(Event::CaughtUp);
+                Ok(())
+            }
             Aim::Before { gap } => self.before_done(cx, query, *gap, complete),
             Aim::Fill { gap } => self.fill_done(cx, query, *gap, complete, count),
             Aim::Check { after } => self.check_done(cx, query, after.as_deref(), complete),
@@ -669,7 +718,6 @@ impl Account {
             )?;
         }
         cx.touched.all_timelines = true;
-        cx.event(Event::CaughtUp);
         Ok(())
     }
 

@@ -11,9 +11,10 @@ use whimbrel_proto::{deadlines::Deadlines, ns, write::Tag};
 
 use crate::{
     account::{Account, Archive, Cx},
+    api::Event,
     catch_up::Query,
     error::Result,
-    input::Now,
+    input::{Drained, Now},
     outbox::Kind,
     roster,
 };
@@ -124,13 +125,42 @@ impl Account {
 
     fn answered(&mut self, cx: &mut Cx<'_>, element: &Element) -> Result<()> {
         let Some(id) = element.attr("id") else { return Ok(()) };
+        let Some(pending) = self.question(cx, id, element.attr("from"))? else { return Ok(()) };
+        let failed = element.attr("type") == Some("error");
+        let answer = if failed { Err(condition(element)) } else { Ok(element) };
+        self.settle(cx, id, pending, answer)
+    }
+
+    /// An answer or a question that was too large to be built (STREAM 21). It is an answer nevertheless: nobody waits longer, and
+    /// what it was about stays as it was.
+    pub(crate) fn drained_iq(&mut self, cx: &mut Cx<'_>, drained: &Drained) -> Result<()> {
+        let id = drained.id.as_deref().unwrap_or_default();
+        let from = drained.from.as_deref();
+        match drained.kind.as_deref() {
+            Some("result" | "error") => {
+                let Some(pending) = self.question(cx, id, from)? else { return Ok(()) };
+                let what = match &pending {
+                    Pending::Roster => "roster",
+                    Pending::AccountInfo => "account",
+                    Pending::ArchivePrefs | Pending::Page(_) => "archive",
+                    Pending::Probe { .. } | Pending::Nothing => "answer",
+                };
+                cx.event(Event::TooLarge { what: what.into(), size: drained.size });
+                self.settle(cx, id, pending, Err("resource-constraint"))
+            }
+            Some("get" | "set") => self.refuse(cx, from, id, "modify", "policy-violation"),
+            _ => Ok(()),
+        }
+    }
+
+    /// What this was the question of, if the answer is from whom it went to; then it waits no longer.
+    fn question(&mut self, cx: &mut Cx<'_>, id: &str, from: Option<&str>) -> Result<Option<Pending>> {
         let found: Option<(Option<String>, String)> = cx
             .tx
             .prepare_cached("SELECT peer, what FROM pending WHERE iq = ?1")?
             .query_row(params![id], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
-        let Some((peer, what)) = found else { return Ok(()) };
-        let from = element.attr("from");
+        let Some((peer, what)) = found else { return Ok(None) };
         let right = match &peer {
             None => self.is_own_account(from) || from == self.session.jid.as_ref().map(|jid| jid.as_str()),
             Some(peer) => {
@@ -138,15 +168,13 @@ impl Account {
             }
         };
         if !right {
-            return Ok(());
+            return Ok(None);
         }
         cx.tx.prepare_cached("DELETE FROM pending WHERE iq = ?1")?.execute(params![id])?;
         if let Some(deadlines) = &mut self.deadlines {
             deadlines.answered(id);
         }
-        let failed = element.attr("type") == Some("error");
-        let answer = if failed { Err(condition(element)) } else { Ok(element) };
-        self.settle(cx, id, serde_json::from_str(&what)?, answer)
+        Ok(Some(serde_json::from_str(&what)?))
     }
 
     fn settle(

@@ -39,6 +39,7 @@ pub(crate) fn event(event: &Event) -> Value {
             json!({ "event": "progress", "caught_up": caught_up, "total": total })
         }
         Event::CaughtUp => json!({ "event": "caught_up" }),
+        Event::TooLarge { what, size } => json!({ "event": "too_large", "what": what, "size": size }),
         Event::Raw { outgoing, xml } => json!({ "event": "raw", if *outgoing { "out" } else { "in" }: xml }),
     }
 }

@@ -14,6 +14,7 @@ fn deep_nesting() {
         id: Some("deep".into()),
         kind: Some("chat".into()),
         archived: None,
+        stanza_ids: Vec::new(),
         size: 90_000,
         why: "deep".into(),
         head: vec![b'<'; 16_384],

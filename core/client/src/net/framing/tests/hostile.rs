@@ -144,3 +144,44 @@ fn unknown_payload_storm() {
     assert_eq!(drained(&frames[0]).why, Excess::Elements);
     still_alive(&mut framer);
 }
+
+#[test]
+fn what_ends_the_stream_is_known_by_its_id_in_the_archive() {
+    use whimbrel_engine::LinkFailure;
+    let head = "<message xmlns='jabber:client' from='juliet@capulet.lit'><result xmlns='urn:xmpp:mam:2' queryid='q' id='r7'>\
+        <forwarded xmlns='urn:xmpp:forward:0'><message><body>";
+    let attribute = format!("<x a='{}'/>", "v".repeat(2 << 20));
+    let name = format!("<{}/>", "n".repeat(2 << 20));
+    let endless = "x".repeat(10 << 20);
+    let offences =
+        [&attribute, &name, &endless, "</x>", "&lol;", "<!-- a -->", "<a:b/>", "<x a='1' a='2'/>", "\u{1}"];
+    for offence in offences {
+        for step in [usize::MAX, 1 << 16, 100] {
+            let mut framer = open_with(Limits { drained: 8 << 20, ..Limits::default() });
+            let all = format!("<presence/>{head}{offence}");
+            let (mut rest, mut inputs) = (Vec::new(), Vec::new());
+            let why = all.as_bytes().chunks(step.min(all.len())).find_map(|piece| {
+                crate::driver::feed(whimbrel_engine::LinkId(1), &mut framer, piece, &mut rest, &mut inputs)
+            });
+            let shown: String = offence.chars().take(20).collect();
+            let Some(LinkFailure::Choked { stanza, .. }) = why else { panic!("{shown}: {why:?}") };
+            assert_eq!(stanza.archived, Some(("q".into(), "r7".into())), "{shown}");
+            assert_eq!(
+                (stanza.name.as_str(), stanza.from.as_deref()),
+                ("message", Some("juliet@capulet.lit"))
+            );
+            assert!(stanza.head.starts_with(b"<message xmlns=") && stanza.head.len() <= HEAD, "{shown}");
+            assert_eq!(inputs.len(), 1, "{shown}");
+        }
+    }
+    // Between stanzas, and before anything is known of one, there is nothing to step past.
+    for offence in ["</x>", "<message", "<message from='&lol;'", "text"] {
+        let mut framer = open();
+        let mut inputs = Vec::new();
+        let mut feed = |bytes: &[u8]| {
+            crate::driver::feed(whimbrel_engine::LinkId(1), &mut framer, bytes, &mut Vec::new(), &mut inputs)
+        };
+        let why = feed(offence.as_bytes()).or_else(|| feed(b"<&"));
+        assert!(matches!(why, Some(LinkFailure::Nonsense(_))), "{offence}: {why:?}");
+    }
+}
