@@ -132,11 +132,13 @@ pub(crate) struct CatchingUp {
     pub(crate) back_off: BackOff,
     /// Pages of each gap that led nowhere.
     pub(crate) idle: BTreeMap<i64, u32>,
+    /// Pages since the last pause, or since a gap was closed.
+    pub(crate) pages: u32,
 }
 
 impl Default for CatchingUp {
     fn default() -> Self {
-        Self { again: None, back_off: BackOff::new(60_000, 3_600_000), idle: BTreeMap::new() }
+        Self { again: None, back_off: BackOff::new(60_000, 3_600_000), idle: BTreeMap::new(), pages: 0 }
     }
 }
 

@@ -55,7 +55,7 @@ fn poison_stanza_with_a_kill_in_between() {
 }
 
 #[test]
-fn poison_in_the_archive_leaves_a_placeholder_and_the_page_goes_on() {
+fn poison_stanza_in_the_archive_leaves_a_placeholder_and_the_page_goes_on() {
     let mut world = World::online();
     world.gets(&live(0));
     world.server.archive = archived(0..3);

@@ -146,7 +146,7 @@ fn unknown_payload_storm() {
 }
 
 #[test]
-fn what_ends_the_stream_is_known_by_its_id_in_the_archive() {
+fn bad_xml_in_archive_is_known_by_its_id() {
     use whimbrel_engine::LinkFailure;
     let head = "<message xmlns='jabber:client' from='juliet@capulet.lit'><result xmlns='urn:xmpp:mam:2' queryid='q' id='r7'>\
         <forwarded xmlns='urn:xmpp:forward:0'><message><body>";
