@@ -365,7 +365,7 @@ impl Account {
                 if let (Aim::Fill { .. } | Aim::Check { .. }, true, Some(id)) =
                     (&query.aim, view.wants_receipt, view.id)
                     && cx.now.wall.saturating_sub(at) <= RECEIPT
-                    && let Some(from) = view.from.and_then(address::parse)
+                    && let Some(from) = view.from.and_then(address::sender)
                     && from.to_bare() != self.jid
                     && self.sees_our_presence(cx, &from.to_bare())?
                 {

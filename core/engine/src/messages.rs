@@ -101,7 +101,7 @@ impl Account {
 
     /// Whether one of our own devices wrote it.
     pub(crate) fn is_from_us(&self, view: &MessageView<'_>) -> bool {
-        view.from.and_then(address::parse).is_some_and(|from| from.to_bare() == self.jid)
+        view.from.and_then(address::sender).is_some_and(|from| from.to_bare() == self.jid)
     }
 
     /// Everything that a one-to-one message can do.
@@ -112,14 +112,14 @@ impl Account {
         source: Source<'_>,
     ) -> Result<Stored> {
         let from = match view.from {
-            Some(from) => address::parse(from),
+            Some(from) => address::sender(from),
             None => Some(self.jid.clone().into()),
         };
         // An address that cannot be normalised is nobody's: nothing happens.
         let Some(from) = from else { return Ok(Stored::Nothing) };
         let mine = from.to_bare() == self.jid;
         let peer = if mine && view.to.is_some() {
-            view.to.and_then(address::parse).map(Jid::into_bare)
+            view.to.and_then(address::sender).map(Jid::into_bare)
         } else {
             Some(from.to_bare())
         };
@@ -463,7 +463,7 @@ impl Account {
         archived: Option<&str>,
         text: &str,
     ) -> Result<()> {
-        let Some(from) = from.and_then(address::parse) else { return Ok(()) };
+        let Some(from) = from.and_then(address::sender) else { return Ok(()) };
         if let Some(id) = archived
             && known_as(cx, self.jid.as_str(), id)?.is_some()
         {
