@@ -7,7 +7,7 @@ use jid::BareJid;
 use minidom::Element;
 use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
-use whimbrel_proto::{deadlines::Deadlines, ns, write::Tag};
+use whimbrel_proto::{address, deadlines::Deadlines, ns, write::Tag};
 
 use crate::{
     account::{Account, Archive, Cx},
@@ -238,6 +238,10 @@ impl Account {
             self.roster_push(cx, payload)?;
             return self.answer_iq(cx, from, id, None);
         }
+        // Any answer but the one that the server gives for a device that is not there would tell a stranger that it is.
+        if !self.may_know_us(cx, from)? {
+            return self.refuse(cx, from, id, "cancel", "service-unavailable");
+        }
         if is_get && payload.is("ping", ns::PING) {
             return self.answer_iq(cx, from, id, None);
         }
@@ -259,6 +263,16 @@ impl Account {
             return self.answer_iq(cx, from, id, Some(query));
         }
         self.refuse(cx, from, id, "cancel", "service-unavailable")
+    }
+
+    /// Our server, our own devices, and whoever sees our presence.
+    fn may_know_us(&self, cx: &Cx<'_>, from: Option<&str>) -> Result<bool> {
+        match from.map(address::sender) {
+            None => Ok(true),
+            Some(Some(from)) if from.is_bare() && from.as_str() == self.jid.domain().as_str() => Ok(true),
+            Some(Some(from)) => self.sees_our_presence(cx, &from.into_bare()),
+            Some(None) => Ok(false),
+        }
     }
 
     fn answer_iq(&mut self, cx: &mut Cx<'_>, to: Option<&str>, id: &str, payload: Option<Tag>) -> Result<()> {
@@ -285,6 +299,8 @@ impl Account {
         kind: &str,
         condition: &'static str,
     ) -> Result<()> {
+        let (kind, condition) =
+            if self.may_know_us(cx, to)? { (kind, condition) } else { ("cancel", "service-unavailable") };
         let error = Tag::new("error").attr("type", kind).child(Tag::with_ns(condition, ns::STANZA_ERRORS));
         let iq = Tag::new("iq").attr("type", "error").attr("id", id).attr_opt("to", to).child(error);
         self.reply_to(cx, to, &iq.into_bytes())
