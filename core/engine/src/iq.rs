@@ -52,6 +52,8 @@ pub(crate) const FEATURES: [&str; 9] = [
 const PATIENCE: u64 = 60_000;
 /// Answers that wait to be sent. Who asks more is not answered.
 const MAX_ANSWERS: i64 = 500;
+/// What is longer of a question is not echoed, in bytes.
+const MAX_ECHO: usize = 1_024;
 
 impl Account {
     /// A question was sent: its time begins.
@@ -226,6 +228,9 @@ impl Account {
     fn asked(&mut self, cx: &mut Cx<'_>, element: &Element) -> Result<()> {
         let from = element.attr("from");
         let id = element.attr("id").unwrap_or_default();
+        if id.len() > MAX_ECHO {
+            return Ok(());
+        }
         let is_get = element.attr("type") == Some("get");
         let Some(payload) = element.children().next() else {
             return self.refuse(cx, from, id, "modify", "bad-request");
@@ -246,7 +251,11 @@ impl Account {
             return self.answer_iq(cx, from, id, None);
         }
         if is_get && payload.is("query", ns::DISCO_INFO) {
-            let mut query = Tag::with_ns("query", ns::DISCO_INFO).attr_opt("node", payload.attr("node"));
+            let node = payload.attr("node");
+            if node.is_some_and(|node| node.len() > MAX_ECHO) {
+                return self.refuse(cx, from, id, "cancel", "item-not-found");
+            }
+            let mut query = Tag::with_ns("query", ns::DISCO_INFO).attr_opt("node", node);
             query = query.child(roster::identity_tag());
             for feature in FEATURES {
                 query = query.child(Tag::new("feature").attr("var", feature));

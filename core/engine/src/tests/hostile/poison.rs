@@ -69,3 +69,84 @@ fn poison_stanza_in_the_archive_leaves_a_placeholder_and_the_page_goes_on() {
     assert_eq!(world.count("SELECT count(*) FROM message WHERE kind = 1"), 1);
     assert_eq!(world.count("SELECT count(*) FROM gap"), 0);
 }
+
+#[test]
+fn own_stanza_kills_stream() {
+    let mut world = World::online();
+    let ids: Vec<ItemId> = ["one", "poison", "three"].into_iter().map(|text| world.says(text)).collect();
+    // The server goes away at the poison, each time; what it read before is handled.
+    let mut ends = 0;
+    world.server.h -= 3;
+    world.stream_error("policy-violation");
+    loop {
+        world.reconnect(Resume::Accept);
+        loop {
+            let texts = world.sent_texts();
+            if texts.contains(&"poison".to_owned()) {
+                assert_eq!(texts.len(), 1, "one at a time");
+                world.server.h -= 1;
+                world.stream_error("policy-violation");
+                ends += 1;
+                break;
+            }
+            assert!(texts.len() <= 1, "one at a time: {texts:?}");
+            assert!(world.wrote.iter().any(|e| e.name() == "r"), "each with <r/>");
+            world.wrote.clear();
+            // Whatever else happens, the next one waits for the ack.
+            world.gets("<presence from='mercutio@verona.lit/x'/>");
+            assert!(texts.is_empty() || world.sent_texts().is_empty());
+            world.acknowledge();
+            if world.count("SELECT count(*) FROM outbox") == 0 {
+                assert_eq!(ends, 2);
+                assert!(matches!(world.state(&ids[1]), SendState::Failed { .. }));
+                assert_eq!(world.state(&ids[0]), SendState::Sent);
+                assert_eq!(world.state(&ids[2]), SendState::Sent);
+                assert_eq!(world.count("SELECT own_failure FROM message WHERE body = 'poison'"), 1);
+                assert_eq!(world.count("SELECT careful FROM session"), 0);
+                return;
+            }
+        }
+        world.kill();
+    }
+}
+
+#[test]
+fn own_stanza_kills_stream_and_the_session_too() {
+    let mut world = World::online();
+    world.server.mam = false;
+    world.connect_again_without_archive();
+    let ids: Vec<ItemId> = ["one", "poison", "three"].into_iter().map(|text| world.says(text)).collect();
+    world.server.h -= 3;
+    world.stream_error("policy-violation");
+    let mut guard = 0;
+    'streams: loop {
+        world.reconnect(Resume::Refuse);
+        loop {
+            guard += 1;
+            assert!(guard < 200);
+            let texts = world.sent_texts();
+            if texts.contains(&"poison".to_owned()) {
+                world.stream_error("policy-violation");
+                continue 'streams;
+            }
+            world.serve();
+            world.acknowledge();
+            if world.count("SELECT count(*) FROM outbox") == 0 {
+                break 'streams;
+            }
+        }
+    }
+    assert!(matches!(world.state(&ids[1]), SendState::Failed { .. }));
+    assert_eq!(world.state(&ids[0]), SendState::Sent);
+    assert_eq!(world.state(&ids[2]), SendState::Sent);
+}
+
+impl World {
+    fn connect_again_without_archive(&mut self) {
+        self.cut();
+        self.reconnect(Resume::Refuse);
+        self.serve();
+        self.acknowledge();
+        self.wrote.clear();
+    }
+}
