@@ -185,3 +185,152 @@ fn bad_xml_in_archive_is_known_by_its_id() {
         assert!(matches!(why, Some(LinkFailure::Nonsense(_))), "{offence}: {why:?}");
     }
 }
+
+#[test]
+fn deep_nesting_of_a_hundred_levels_is_built_and_one_more_is_not() {
+    for (levels, built) in [(100, true), (101, false)] {
+        let mut framer = open();
+        let frames = feed(&mut framer, format!("{}{}", "<a>".repeat(levels), "</a>".repeat(levels)));
+        assert_eq!(matches!(frames[..], [Frame::Element { .. }]), built, "{levels}");
+        still_alive(&mut framer);
+    }
+}
+
+#[test]
+fn deep_nesting_of_a_million_levels_is_drained() {
+    let mut framer = open();
+    feed(&mut framer, "<message>");
+    for (tag, times) in [("<a>", 1_000), ("</a>", 1_000)] {
+        let thousand = tag.repeat(1_000);
+        for _ in 0..times {
+            assert_eq!(feed(&mut framer, &thousand), []);
+        }
+        is_small(&framer);
+    }
+    assert_eq!(feed(&mut framer, "</message>").len(), 1);
+    still_alive(&mut framer);
+}
+
+#[test]
+fn deep_nesting_without_end_ends_the_stream() {
+    let mut framer = open();
+    let thousand = "<a>".repeat(1_000);
+    let error = (0..2_000).find_map(|_| framer.feed(thousand.as_bytes(), &mut Vec::new()).err());
+    assert_eq!(error, Some(FramingError::TooDeep));
+
+    let mut framer = open();
+    let long_name = format!("<{}>", "n".repeat(1 << 16));
+    let error = (0..100).find_map(|_| framer.feed(long_name.as_bytes(), &mut Vec::new()).err());
+    assert_eq!(error, Some(FramingError::TooDeep), "names on the stack take memory too");
+}
+
+#[test]
+fn huge_text_of_carriage_returns_cannot_fill_the_memory() {
+    for (before, flood) in [("<message><body>", "\r"), ("<message a='", "\r"), ("<message ", " ")] {
+        let mut framer = open();
+        feed(&mut framer, before);
+        let flood = flood.repeat(1 << 16);
+        let error = (0..1_600).find_map(|_| framer.feed(flood.as_bytes(), &mut Vec::new()).err());
+        assert_eq!(error, Some(FramingError::TokenTooLong), "{before}");
+    }
+}
+
+/// Each ends the stream where it stands; what was before it is handed out, and nothing of it.
+fn ends_the_stream(wrong: &[&[u8]]) {
+    for xml in wrong {
+        for (before, after) in
+            [("<presence/><message><body>", "</body></message>"), ("<presence/><message id='", "'/>")]
+        {
+            let bytes = [before.as_bytes(), xml, after.as_bytes()].concat();
+            let (frames, error) = fails(&bytes);
+            let shown = String::from_utf8_lossy(xml);
+            assert!(
+                matches!(
+                    error,
+                    FramingError::NotWellFormed(_) | FramingError::Forbidden(XmlError::UndeclaredEntity)
+                ),
+                "{shown}: {error:?}"
+            );
+            assert_eq!(frames.len(), 1, "{shown}");
+            // In whatever pieces it comes.
+            let mut framer = open();
+            let mut frames = Vec::new();
+            let error = bytes.chunks(1).find_map(|piece| framer.feed(piece, &mut frames).err());
+            assert!(error.is_some() && frames.len() == 1, "{shown}");
+        }
+    }
+}
+
+#[test]
+fn invalid_utf8() {
+    ends_the_stream(&[
+        b"\xff\xfe",
+        b"\xc3",
+        b"\xc3\x28",
+        // Overlong: NUL, a slash, `<`.
+        b"\xc0\x80",
+        b"\xe0\x80\xaf",
+        b"\xf0\x80\x80\xbc",
+        b"\xc0\xbcbody>",
+        // Above what Unicode has, and bytes that no encoding has.
+        b"\xf4\x90\x80\x80",
+        b"\xf8\x88\x80\x80\x80",
+        b"\xfe",
+        // Half of a pair of surrogates, and both.
+        b"\xed\xa0\x80",
+        b"\xed\xa0\xbd\xed\xb0\xa6",
+        // Not a character, though well encoded.
+        b"\xef\xbf\xbf",
+    ]);
+    // In names as well.
+    for wrong in [&b"<m\xc3/>"[..], b"<m a\xff='b'/>", b"<\xed\xa0\x80/>"] {
+        fails(wrong);
+    }
+}
+
+#[test]
+fn control_characters() {
+    let raw: Vec<Vec<u8>> =
+        (1..0x20).filter(|byte| ![9, 10, 13].contains(byte)).map(|byte| vec![byte]).collect();
+    let references: Vec<Vec<u8>> = (1..0x20_u8)
+        .filter(|byte| ![9, 10, 13].contains(byte))
+        .flat_map(|byte| [format!("&#{byte};").into_bytes(), format!("&#x{byte:x};").into_bytes()])
+        .collect();
+    let all: Vec<&[u8]> = raw.iter().chain(&references).map(Vec::as_slice).collect();
+    ends_the_stream(&all);
+    // What XML can carry comes whole.
+    let text = "\t\n\u{7f}\u{80}\u{85}\u{9f}\u{ad}\u{200b}\u{2028}\u{202e}\u{feff}\u{fdd0}\u{e000}\u{10ffff}";
+    let built = only_element(feed(&mut open(), format!("<message><body>{text}</body></message>")));
+    assert_eq!(built.children().next().map(Element::text).as_deref(), Some(text));
+}
+
+#[test]
+fn unpaired_surrogate_refs() {
+    ends_the_stream(&[
+        b"&#xD800;",
+        b"&#xDFFF;",
+        b"&#55357;",
+        b"&#xD83D;&#xDC26;",
+        b"&#xFFFE;",
+        b"&#xFFFF;",
+        b"&#x110000;",
+        b"&#99999999999999999999;",
+        b"&#x;",
+        b"&#;",
+        b"&#-1;",
+        b"&#x 41;",
+        b"&#X41;",
+        b"&;",
+        b"& ",
+    ]);
+    let built = only_element(feed(&mut open(), "<message><body>&#x1F426;&#128038;</body></message>"));
+    assert_eq!(built.children().next().map(Element::text).as_deref(), Some("🐦🐦"));
+}
+
+#[test]
+fn null_byte() {
+    ends_the_stream(&[b"\0", b"&#0;", b"&#x0;", b"&#00000;", b"a\0b"]);
+    for wrong in [&b"\0"[..], b"<\0/>", b"<message\0/>", b"<message a\0='b'/>", b"<message/>\0"] {
+        fails(wrong);
+    }
+}
