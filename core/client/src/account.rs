@@ -581,6 +581,10 @@ fn open(inner: &Inner, connection: Option<Connection>) -> Result<(Driver, Secret
     set_stray_journal_aside(&path).map_err(client::unusable)?;
     let file = store::open(&path, &secret).map_err(|error| error.to_api())?;
     let kept = match store::account(&file).map_err(|error| error.to_api())? {
+        // The file of another account, put in this one's place: whatever is in it is not to be shown or sent here.
+        Some(jid) if jid != home.jid => {
+            return Err(Error::DatabaseUnusable { why: crate::Unusable::Corrupt });
+        }
         Some(_) => {
             let kept = store::connection(&file).map_err(|error| error.to_api())?;
             Some(serde_json::from_str(&kept).map_err(|error| Error::Bug { report: error.to_string() })?)
