@@ -25,7 +25,7 @@ use whimbrel_engine::{
 use crate::{
     net::{
         connect::Route,
-        framing::{Frame, Framer},
+        framing::{Frame, Framer, NS_CLIENT},
         io::Wire,
     },
     shared::{Shared, wall_clock},
@@ -485,7 +485,8 @@ fn input(id: LinkId, frame: Frame) -> Input {
         Frame::TooMuch(drained) => Input::TooMuch {
             link: id,
             drained: Drained {
-                name: drained.name,
+                // What is no stanza of ours by its namespace is not counted by its name.
+                name: if drained.namespace == NS_CLIENT { drained.name } else { String::new() },
                 from: drained.from,
                 to: drained.to,
                 id: drained.id,
