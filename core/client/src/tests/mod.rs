@@ -7,6 +7,13 @@ mod lives;
 mod network;
 pub(crate) mod server;
 
+mod device {
+    mod hostile;
+}
+mod stream {
+    mod hostile;
+}
+
 use std::{
     collections::BTreeMap,
     fs,
