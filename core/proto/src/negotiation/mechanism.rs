@@ -33,6 +33,8 @@ pub(super) struct Choice {
     pub(super) pins: Pins,
     pub(super) exchange: Exchange,
     pub(super) initial: Vec<u8>,
+    /// It says that the server offers no binding, which the server knows better (RFC 5802 §6).
+    pub(super) says_unbound: bool,
 }
 
 /// Chooses by password.
@@ -65,6 +67,7 @@ pub(super) fn by_password(
                 Some(_) if !server_binds => Binding::ServerCannot,
                 _ => Binding::ClientCannot,
             };
+            let says_unbound = kind == Binding::ServerCannot;
             let (scram, initial) = Scram::start(hash, kind, user, password, rng)
                 .map_err(|error| Failure::Untrusted(error.to_string()))?;
             let base = ["SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"][hash as usize];
@@ -73,6 +76,7 @@ pub(super) fn by_password(
                 pins: Pins { bound, scram: Some(hash as u8) },
                 exchange: Exchange::Challenge(scram),
                 initial,
+                says_unbound,
             })
         }
         None if usable.clone().next().is_some() => {
@@ -88,6 +92,7 @@ pub(super) fn by_password(
                 pins,
                 exchange: Exchange::Plain,
                 initial: format!("\0{user}\0{password}").into_bytes(),
+                says_unbound: false,
             })
         }
         None => Err(Failure::Untrusted(format!(
@@ -117,6 +122,7 @@ pub(super) fn by_token(login: &Login, token: &FastToken, tls: &Tls) -> Option<Ch
         pins: login.pins,
         exchange: Exchange::Token { responder: keyed(&token.token, b"Responder", &data) },
         initial,
+        says_unbound: false,
     })
 }
 

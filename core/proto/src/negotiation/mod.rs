@@ -663,7 +663,12 @@ impl Context {
         }
         let about_binding = text.as_deref().is_some_and(|text| text.to_ascii_lowercase().contains("channel"));
         Err(match condition {
-            "not-authorized" if about_binding => Failure::Untrusted(text.unwrap_or_default()),
+            // Prosody 13.0 says no more than this to a client that was shown less than there is.
+            "malformed-request" if attempt.choice.says_unbound => Failure::Untrusted(
+                "the server refuses a login that is not bound to the channel, and offers no other: its offer was changed".into(),
+            ),
+            // Prosody 13.0 says malformed-request, others not-authorized.
+            _ if about_binding => Failure::Untrusted(text.unwrap_or_default()),
             "not-authorized" | "credentials-expired" => Failure::WrongPassword,
             condition => Failure::Refused { condition: words(condition), text },
         })

@@ -307,10 +307,22 @@ fn channel_binding_stripped() {
         assert!(client.wrote.contains("SCRAM-SHA-256-PLUS"), "{types:?}");
         assert!(String::from_utf8(client.sasl()).unwrap().starts_with(&format!("p={},", types[0])));
     }
+    // Bound, and the server says that it does not fit: somebody is between us, and the password is not wrong.
+    for condition in ["not-authorized", "malformed-request", "temporary-auth-failure"] {
+        let mut client = Client::start(login());
+        client.gets(&sasl1_with_types(&all, &["tls-exporter"]));
+        client.gets(&Scram::honest(&client, "").challenge());
+        client.gets(&format!(
+            "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><{condition}/><text>Invalid channel binding value.</text></failure>"
+        ));
+        assert!(client.is_untrusted(), "{condition}");
+    }
     // Never bound: the server learns from `y` that somebody took its offer away.
     let mut client = Client::start(login());
     client.gets(&sasl1_with_types(&["SCRAM-SHA-256"], &["tls-exporter"]));
     assert!(client.sasl().starts_with(b"y,,"));
+    client.gets(&failed("malformed-request").replace("urn:xmpp:sasl:2", "urn:ietf:params:xml:ns:xmpp-sasl"));
+    assert!(client.is_untrusted(), "and we learn it from the server");
 }
 
 #[test]
