@@ -11,3 +11,10 @@ mod one_round_trip;
 mod resume;
 mod servers;
 mod support;
+
+mod device {
+    mod hostile;
+}
+mod stream {
+    mod hostile;
+}
