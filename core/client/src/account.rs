@@ -523,7 +523,7 @@ fn live(mut driver: Driver, inner: &Weak<Inner>, mut requests: mpsc::UnboundedRe
         let shared = Arc::clone(&driver.shared);
         let report = match driver.run_to_end(&mut requests) {
             Ok(stopped) => return stopped,
-            Err(report) => format!("panic: {report}"),
+            Err(report) => report,
         };
         tracing::error!(%report, "an account's thread begins anew");
         let mut why = Error::Bug { report };

@@ -20,6 +20,7 @@ use tokio::{
 use whimbrel_engine::{
     Drained, Effect, Engine, Input, LinkFailure, LinkId, Now, Tls,
     api::{Command, Error, Event, Reply, RequestId},
+    panic_report,
 };
 
 use crate::{
@@ -233,10 +234,7 @@ impl Driver {
         let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(self.run(requests))));
         // A name that is still being looked up must not keep a suspended app waiting.
         runtime.shutdown_background();
-        ended.map_err(|payload| {
-            let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
-        })
+        ended.map_err(|payload| panic_report(&*payload))
     }
 
     async fn run(mut self, requests: &mut mpsc::UnboundedReceiver<Request>) -> Stopped {

@@ -46,7 +46,7 @@ thread_local! {
 /// The bug of ours that poison stanzas hit.
 pub(crate) fn poison(element: &Element) {
     if POISONED.get() && element.attr("id") == Some("poison") {
-        panic!("poison");
+        panic!("poison: {:?}", body(element));
     }
 }
 

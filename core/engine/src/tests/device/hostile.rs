@@ -274,3 +274,19 @@ fn clock_wrong_and_daily_checks_hold() {
         }
     }
 }
+
+#[test]
+fn logs_leak() {
+    // A mistake of ours while a message is read: what is told of it, and kept beside it, does not tell the message.
+    let mut world = World::online();
+    POISONED.set(true);
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let poison = live(2).replace("id='j2'", "id='poison'").replace("<body>2", "<body>But soft, what light");
+    world.gets_all(&[&live(1), &poison]);
+    std::panic::set_hook(hook);
+    POISONED.set(false);
+    assert_eq!(world.count("SELECT count(*) FROM quarantine WHERE why LIKE '%poison%'"), 1);
+    assert_eq!(world.count("SELECT count(*) FROM quarantine WHERE why LIKE '%soft%'"), 0);
+    assert!(world.sees().iter().all(|text| !text.contains("soft")));
+}
