@@ -8,6 +8,7 @@ mod conversation;
 mod full_disk;
 mod hostile;
 mod one_round_trip;
+mod push;
 mod resume;
 mod servers;
 mod support;

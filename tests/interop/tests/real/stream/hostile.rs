@@ -1,5 +1,7 @@
 //! Somebody between a phone and a real server, and certificates that nobody should trust.
 
+mod redirect;
+
 use std::fs;
 
 use interop::{Console, Kind, Scratch};
