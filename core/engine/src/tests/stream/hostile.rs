@@ -599,6 +599,37 @@ fn compression_offered() {
 }
 
 #[test]
+fn fast_token_refused_by_hanging_up() {
+    // The server has changed, and hangs up on what it did not offer, or says nothing: sooner or later it is asked first.
+    for silent in [false, true] {
+        let mut world = World::new();
+        world.first_login("secret");
+        world.kill();
+        let mut attempts = 0;
+        loop {
+            world.dial();
+            attempts += 1;
+            assert!(attempts < 6, "locked out for ever");
+            if world.wrote.iter().all(|element| element.name() != "authenticate") {
+                break;
+            }
+            if silent {
+                while world.link.is_some() && !world.hung_up {
+                    world.pass(1_000);
+                }
+                world.hung_up = false;
+            } else {
+                world.cut();
+            }
+        }
+        assert!(attempts > 2, "one cut is no reason");
+        // Then it works as the first time, and the session is resumed.
+        world.gets(FEATURES);
+        assert!(world.next("authenticate").get_child("resume", ns::SM).is_some());
+    }
+}
+
+#[test]
 fn redirect() {
     // Before the login, and behind it: two that send us to each other for an hour. Never many at once, and never for ever.
     for logs_in in [false, true] {
