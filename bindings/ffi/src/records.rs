@@ -26,6 +26,10 @@ pub struct Connection {
     /// Certificates to trust besides the platform's, as PEM.
     #[uniffi(default = None)]
     pub certificates: Option<String>,
+    /// The only keys that the server may have, as SHA-256 of the public key in its certificate in hexadecimal. Where there are
+    /// any, nothing else is trusted, and nothing else in a certificate is looked at.
+    #[uniffi(default = [])]
+    pub keys: Vec<String>,
     /// What the user calls this device; part of the full address.
     #[uniffi(default = None)]
     pub resource: Option<String>,
@@ -173,8 +177,8 @@ impl From<Options> for whimbrel::Options {
 }
 
 impl From<Connection> for whimbrel::Connection {
-    fn from(Connection { server, proxy, certificates, resource, allow_plain }: Connection) -> Self {
-        Self { server: server.map(Into::into), proxy, certificates, resource, allow_plain }
+    fn from(Connection { server, proxy, certificates, keys, resource, allow_plain }: Connection) -> Self {
+        Self { server: server.map(Into::into), proxy, certificates, keys, resource, allow_plain }
     }
 }
 

@@ -583,7 +583,7 @@ fn live(mut driver: Driver, inner: &Weak<Inner>, mut requests: mpsc::UnboundedRe
         let shared = Arc::clone(&driver.shared);
         let report = match driver.run_to_end(&mut requests) {
             Ok(stopped) => return stopped,
-            Err(report) => format!("panic: {report}"),
+            Err(report) => report,
         };
         tracing::error!(%report, "an account's thread begins anew");
         let mut why = Error::Bug { report };
@@ -650,6 +650,10 @@ fn open(inner: &Inner, connection: Option<Connection>) -> Result<(Driver, Secret
     // Before the lease is taken, or else an extension would find it taken and nobody there.
     let bell = Bell::hang(&home.dir);
     let kept = match store::account(&file).map_err(|error| error.to_api())? {
+        // The file of another account, put in this one's place: whatever is in it is not to be shown or sent here.
+        Some(jid) if jid != home.jid => {
+            return Err(Error::DatabaseUnusable { why: crate::Unusable::Corrupt });
+        }
         Some(_) => {
             let kept = store::connection(&file).map_err(|error| error.to_api())?;
             Some(serde_json::from_str(&kept).map_err(|error| Error::Bug { report: error.to_string() })?)

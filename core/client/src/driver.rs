@@ -20,13 +20,14 @@ use tokio::{
 use whimbrel_engine::{
     Drained, Effect, Engine, Input, LinkFailure, LinkId, Now, Tls,
     api::{Command, Error, Event, Network, Reply, RequestId},
+    panic_report,
 };
 
 use crate::{
     bell::{Bell, Listening},
     net::{
         connect::Route,
-        framing::{self, Frame, Framer},
+        framing::{self, Frame, Framer, NS_CLIENT},
         io::Wire,
     },
     shared::{Shared, wall_clock},
@@ -239,10 +240,7 @@ impl Driver {
         let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(self.run(requests))));
         // A name that is still being looked up must not keep a suspended app waiting.
         runtime.shutdown_background();
-        ended.map_err(|payload| {
-            let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
-        })
+        ended.map_err(|payload| panic_report(&*payload))
     }
 
     async fn run(mut self, requests: &mut mpsc::UnboundedReceiver<Request>) -> Stopped {
@@ -532,7 +530,8 @@ fn input(id: LinkId, frame: Frame) -> Input {
 /// What is known of a stanza that was not built.
 fn known(drained: framing::Drained, why: &str) -> Drained {
     Drained {
-        name: drained.name,
+        // What is no stanza of ours by its namespace is not counted by its name.
+        name: if drained.namespace == NS_CLIENT { drained.name } else { String::new() },
         from: drained.from,
         to: drained.to,
         id: drained.id,

@@ -4,6 +4,8 @@
 //! world failed*, which rolls back, stops the account and is tried again when the cause is gone, and *we are wrong*,
 //! which rolls back and is tried again one input at a time (see `turn`).
 
+use std::any::Any;
+
 use rusqlite::ErrorCode;
 
 use crate::api::{self, Unusable};
@@ -53,6 +55,17 @@ impl Error {
     }
 }
 
+/// What a panic says, without content: a mistake is met while somebody's words are read, and they are easily formatted into
+/// its message. The program's own words are kept, and of a message that was formatted what stands before anything quoted.
+pub fn panic_report(payload: &(dyn Any + Send)) -> String {
+    if let Some(text) = payload.downcast_ref::<&'static str>() {
+        return format!("panic: {text}");
+    }
+    let text = payload.downcast_ref::<String>().map_or("", String::as_str);
+    let own = text.split(['`', '"', '\'', ':']).next().unwrap_or_default();
+    format!("panic: {} (..)", own.trim_end())
+}
+
 impl From<rusqlite::Error> for Error {
     fn from(source: rusqlite::Error) -> Self {
         let code = source.sqlite_error_code();
@@ -82,5 +95,40 @@ impl From<rusqlite::Error> for Error {
 impl From<serde_json::Error> for Error {
     fn from(error: serde_json::Error) -> Self {
         Self::bug(format!("serialised state: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(panics: impl FnOnce() + std::panic::UnwindSafe) -> String {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| {}));
+        let payload = std::panic::catch_unwind(panics).unwrap_err();
+        std::panic::set_hook(hook);
+        panic_report(&*payload)
+    }
+
+    #[test]
+    fn panic_tells_what_the_program_says_and_nothing_that_anybody_wrote() {
+        let body = String::from("\u{1f339} But soft");
+        let parsed = || "\u{1f339} But soft".parse::<jid::BareJid>().map_err(|_| "\u{1f339} But soft");
+        let of_three = |at: usize| [0; 3][at];
+        let cases: [(&str, Box<dyn FnOnce() + std::panic::UnwindSafe>); 5] = [
+            ("panic: an archive without a beginning", Box::new(|| panic!("an archive without a beginning"))),
+            ("panic: index out of bounds (..)", Box::new(move || assert_eq!(of_three(7), 0))),
+            ("panic: no such contact (..)", {
+                let body = body.clone();
+                Box::new(move || panic!("no such contact: {body}"))
+            }),
+            ("panic: of a kind (..)", Box::new(move || drop(parsed().expect("of a kind")))),
+            ("panic: ", Box::new(move || assert_eq!(&body[..2], "x"))),
+        ];
+        for (expected, panics) in cases {
+            let report = report(panics);
+            assert!(report.starts_with(expected), "{report}");
+            assert!(!report.contains("soft") && !report.contains('\u{1f339}'), "{report}");
+        }
     }
 }

@@ -28,7 +28,7 @@ mod turn;
 
 pub use account::Config;
 pub use effect::{Effect, Touched};
-pub use error::{Error, Result};
+pub use error::{Error, Result, panic_report};
 pub use input::{Destination, Drained, Input, LinkFailure, LinkId, Now};
 pub use turn::Engine;
 pub use whimbrel_proto::{

@@ -31,6 +31,8 @@ const LONG_ABSENCE: u64 = 60_000;
 const LONG_REPLAY: u32 = 50;
 /// Time for one exchange of a login, in ms.
 pub(crate) const LOGIN: u64 = 30_000;
+/// Logins in a row that came to nothing, after which nothing is sent before it is offered.
+const OPEN_EYES: u32 = 2;
 /// A session that lasted this long was a good one, in ms.
 const SETTLED: u64 = 20_000;
 /// A connection that was usable this long may be tried again at once after a cut, in ms.
@@ -496,6 +498,10 @@ impl Account {
         detail: String,
         again: Again,
     ) {
+        if matches!(self.link, Link::Negotiating { .. }) && self.back_off.attempts() >= OPEN_EYES {
+            // Whoever hangs up without a word may not like what was sent before it was offered.
+            self.login.offer = None;
+        }
         let lasted = self.online().map(|online| cx.now.mono.saturating_sub(online.since));
         if lasted.is_some() {
             self.session.seen_at = cx.now.wall;

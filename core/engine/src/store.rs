@@ -21,6 +21,8 @@ const APPLICATION_ID: i32 = 0x5748_494d;
 /// How long to wait for a lock that another process holds. It writes for milliseconds, or it was stopped and holds it for a
 /// day: whoever opens the file waits once, and an extension of an app has little time.
 const LOCKED: Duration = Duration::from_secs(2);
+/// SQLCipher's, in bytes.
+const PAGE: u64 = 4_096;
 
 const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_initial.sql")];
 
@@ -39,6 +41,9 @@ impl std::fmt::Debug for Secret {
 /// # Errors
 /// `DatabaseUnusable` where the file is of a newer version, damaged, or not readable with this key. It is left as it is.
 pub fn open(path: &Path, secret: &Secret) -> Result<Connection> {
+    if is_stump(path) {
+        return Err(unusable(Unusable::Corrupt));
+    }
     let mut connection =
         connect(path, secret, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -155,6 +160,13 @@ pub fn configure(connection: &Connection, settings: &Settings<'_>) -> Result<()>
 /// Where the world failed, or there is no account.
 pub fn connection(connection: &Connection) -> Result<String> {
     Ok(connection.query_row("SELECT connection FROM account", [], |row| row.get(0))?)
+}
+
+/// Less than a page was left of the file: SQLite would take it for a new one and write over it. While a file is made, its
+/// journal lies beside it.
+fn is_stump(path: &Path) -> bool {
+    let size = path.metadata().map_or(0, |file| file.len());
+    (1..PAGE).contains(&size) && !path.with_extension("db-journal").exists()
 }
 
 fn connect(path: &Path, secret: &Secret, flags: OpenFlags) -> Result<Connection> {

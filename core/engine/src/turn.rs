@@ -16,7 +16,7 @@ use crate::{
     account::{Account, Config},
     api::{self, Command},
     effect::Effect,
-    error::{Error, Result},
+    error::{Error, Result, panic_report},
     input::{Input, Now},
     lease::{self, Claim},
 };
@@ -250,14 +250,7 @@ fn begin(connection: &mut Connection, generation: i64) -> Result<Transaction<'_>
 
 /// A panic is a bug of ours, and no more.
 fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-        let text = payload
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_default();
-        Err(Error::bug(format!("panic: {text}")))
-    })
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(Error::bug(panic_report(&*payload))))
 }
 
 fn refuse(inputs: &[Input], why: &api::Error) -> Vec<Effect> {

@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::ns;
 
+/// Names of one kind that an offer may hold, and how long each may be, in bytes: it is kept from login to login.
+const MANY: usize = 64;
+const LONG: usize = 256;
+
 /// What the server offers at this point of the stream. Absent means not offered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Features {
@@ -53,7 +57,7 @@ impl Features {
                 "sasl-channel-binding" if child.has_ns(ns::SASL_CB) => {
                     let types = child.children().filter(|c| c.name() == "channel-binding");
                     features.bindings =
-                        Some(types.filter_map(|c| c.attr("type")).map(str::to_owned).collect());
+                        Some(types.filter_map(|c| c.attr("type")).filter_map(kept).take(MANY).collect());
                 }
                 "bind" if child.has_ns(ns::BIND) => features.bind = true,
                 "sm" if child.has_ns(ns::SM) => features.sm = true,
@@ -83,7 +87,8 @@ impl Sasl2 {
                 "bind" if child.has_ns(ns::BIND2) => {
                     let inline = child.get_child("inline", ns::BIND2);
                     let features = inline.into_iter().flat_map(Element::children);
-                    sasl2.bind2 = Some(features.filter_map(|f| f.attr("var")).map(str::to_owned).collect());
+                    sasl2.bind2 =
+                        Some(features.filter_map(|f| f.attr("var")).filter_map(kept).take(MANY).collect());
                 }
                 _ => {}
             }
@@ -96,6 +101,12 @@ fn texts(parent: &Element, name: &str) -> Vec<String> {
     parent
         .children()
         .filter(|child| child.name() == name)
-        .map(|child| child.text().trim().to_owned())
+        .filter_map(|child| kept(child.text().trim()))
+        .take(MANY)
         .collect()
+}
+
+/// A name that is longer is none that we know.
+fn kept(name: &str) -> Option<String> {
+    (name.len() <= LONG).then(|| name.to_owned())
 }

@@ -44,6 +44,9 @@ struct Arguments {
     /// A file of certificates (PEM) to trust besides the platform's.
     #[arg(long)]
     ca: Option<PathBuf>,
+    /// SHA-256 of a public key that the server may have, in hexadecimal; nothing else is trusted then. May be repeated.
+    #[arg(long)]
+    key: Vec<String>,
     /// What to call this device.
     #[arg(long)]
     resource: Option<String>,
@@ -98,6 +101,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         server: arguments.server.map(|(host, port)| Server { host, port, direct_tls: arguments.direct_tls }),
         proxy: arguments.proxy,
         certificates: certificates.map_err(|error| invalid(format!("--ca: {error}")))?,
+        keys: arguments.key,
         resource: arguments.resource,
         allow_plain: arguments.allow_plain,
     };

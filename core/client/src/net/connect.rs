@@ -49,6 +49,10 @@ pub struct Connection {
     pub proxy: Option<String>,
     /// Certificates to trust besides the platform's, as PEM.
     pub certificates: Option<String>,
+    /// The only keys that the server may have, as SHA-256 of the public key in its certificate (SubjectPublicKeyInfo) in
+    /// hexadecimal. Where there are any, they are what is trusted, and no authority, name or date in a certificate is looked
+    /// at. A key that is withdrawn is taken out of the list.
+    pub keys: Vec<String>,
     /// What the user calls this device; part of the full address.
     pub resource: Option<String>,
     /// Allows a server that knows nothing better to see the password itself, over verified TLS (RFC 4616).
@@ -74,7 +78,35 @@ pub(crate) struct Route {
     tls: Tls13,
     /// The network's servers for names; empty: the system's own.
     names: Vec<IpAddr>,
-    last_good: Arc<Mutex<Option<Server>>>,
+    order: Arc<Mutex<Order>>,
+}
+
+/// What earlier attempts have shown.
+#[derive(Debug, Default)]
+struct Order {
+    last_good: Option<Server>,
+    /// The candidate of the last connection, until it is encrypted.
+    unproven: Option<Server>,
+    /// It answered, and then did not encrypt: it comes last.
+    set_back: Vec<Server>,
+}
+
+impl Order {
+    /// The last candidate never got as far as encryption. There is no hurry to find out why: others are tried first.
+    fn set_back_unproven(&mut self) {
+        if let Some(server) = self.unproven.take() {
+            if self.last_good.as_ref() == Some(&server) {
+                self.last_good = None;
+            }
+            self.set_back.retain(|other| *other != server);
+            self.set_back.push(server);
+        }
+    }
+
+    fn encrypted(&mut self, server: Server) {
+        self.set_back.retain(|other| *other != server);
+        self.last_good = Some(server);
+    }
 }
 
 impl Route {
@@ -82,13 +114,15 @@ impl Route {
         let invalid =
             |what: String| Error::InvalidInput { what: format!("the certificates to trust: {what}") };
         let extra = connection.certificates.as_deref().map(tls::read_pem).transpose().map_err(invalid)?;
-        let tls = Tls13::new(&extra.unwrap_or_default()).map_err(|what| Error::Untrusted { what })?;
+        let keys = connection.keys.iter().map(|key| tls::read_key(key)).collect::<Option<Vec<_>>>();
+        let keys = keys.ok_or_else(|| invalid("a key is not 64 hexadecimal digits".into()))?;
+        let tls = Tls13::new(&extra.unwrap_or_default(), keys).map_err(|what| Error::Untrusted { what })?;
         Ok(Self {
             server: connection.server.clone(),
             proxy: connection.proxy.clone(),
             tls,
             names: Vec::new(),
-            last_good: Arc::default(),
+            order: Arc::default(),
         })
     }
 
@@ -124,7 +158,7 @@ impl Route {
             5222 => false,
             5223 => true,
             _ => {
-                let known = self.server.clone().or_else(|| self.last_good(|last_good| last_good.clone()));
+                let known = self.server.clone().or_else(|| self.order(|order| order.last_good.clone()));
                 known.is_some_and(|server| server.direct_tls)
             }
         };
@@ -136,10 +170,17 @@ impl Route {
         mut candidates: Vec<Server>,
         domain: &str,
     ) -> Result<(Wire, Option<Tls>), LinkFailure> {
-        let last_good = self.last_good(|last_good| last_good.clone());
-        if let Some(at) = candidates.iter().position(|candidate| Some(candidate) == last_good.as_ref()) {
-            candidates[..=at].rotate_right(1);
-        }
+        self.order(|order| {
+            order.set_back_unproven();
+            let last_good = order.last_good.as_ref();
+            // A stable sort: among equals the order is the one that was found.
+            candidates.sort_by_key(|candidate| {
+                match order.set_back.iter().position(|other| other == candidate) {
+                    Some(at) => at + 2,
+                    None => usize::from(Some(candidate) != last_good),
+                }
+            });
+        });
         candidates.truncate(MAX_CANDIDATES);
         let attempt = |server: Server| {
             let (route, domain) = (self.clone(), domain.to_owned());
@@ -151,7 +192,10 @@ impl Route {
         };
         match race(candidates, HEAD_START, attempt).await {
             Ok((server, connected)) => {
-                self.last_good(|last_good| *last_good = Some(server));
+                self.order(|order| match connected.1 {
+                    Some(_) => order.encrypted(server),
+                    None => order.unproven = Some(server),
+                });
                 Ok(connected)
             }
             Err(failures) => {
@@ -164,8 +208,8 @@ impl Route {
         }
     }
 
-    fn last_good<T>(&self, work: impl FnOnce(&mut Option<Server>) -> T) -> T {
-        work(&mut self.last_good.lock().unwrap_or_else(PoisonError::into_inner))
+    fn order<T>(&self, work: impl FnOnce(&mut Order) -> T) -> T {
+        work(&mut self.order.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn attempt(&self, server: &Server, domain: &str) -> Result<(Wire, Option<Tls>), LinkFailure> {
@@ -196,10 +240,15 @@ impl Route {
         let silence = || Err(LinkFailure::Network("the server does not go on with TLS".into()));
         let result = time::timeout(ATTEMPT, self.tls.secure(tcp, &domain, false)).await;
         let result = result.unwrap_or_else(|_| silence());
-        if result.is_err() {
-            // Another candidate may do better.
-            self.last_good(|last_good| *last_good = None);
-        }
+        self.order(|order| match (&result, order.unproven.take()) {
+            (Ok(_), Some(server)) => order.encrypted(server),
+            (Err(_), Some(server)) => {
+                // Another candidate may do better.
+                order.unproven = Some(server);
+                order.set_back_unproven();
+            }
+            (_, None) => {}
+        });
         result.map(|(stream, facts)| (Wire::new(Stream::Tls(Box::new(stream))), facts))
     }
 }
@@ -461,11 +510,41 @@ mod tests {
         let route = Route::new(&Connection::default()).unwrap();
         let connecting = route.clone().connect_to(vec![dead.clone(), live.clone()], "montague.lit");
         time::timeout(ATTEMPT, connecting).await.unwrap().unwrap();
-        assert_eq!(route.last_good(|last| last.clone()), Some(live.clone()));
+        route.order(|order| {
+            let server = order.unproven.take().unwrap();
+            assert_eq!(server, live);
+            order.encrypted(server);
+        });
         // A third candidate shows the order: it would answer as well.
         let other = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let other = server(other.local_addr().unwrap());
         route.clone().connect_to(vec![other, dead, live.clone()], "montague.lit").await.unwrap();
-        assert_eq!(route.last_good(|last| last.clone()), Some(live));
+        assert_eq!(route.order(|order| order.unproven.clone()), Some(live));
+    }
+
+    #[tokio::test]
+    async fn candidate_that_answers_and_does_not_encrypt_comes_last_the_next_time() {
+        let mut servers = Vec::new();
+        let mut listeners = Vec::new();
+        for _ in 0..3 {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let host = address.ip().to_string();
+            servers.push(Server { host, port: address.port(), direct_tls: false });
+            listeners.push(listener);
+        }
+        let route = Route::new(&Connection::default()).unwrap();
+        // None of them ever encrypts: each has its turn, and then it is the first one's again.
+        for attempt in 0..7 {
+            route.clone().connect_to(servers.clone(), "montague.lit").await.unwrap();
+            assert_eq!(route.order(|order| order.unproven.clone()), Some(servers[attempt % 3].clone()));
+        }
+        // One does, and is the first from then on.
+        route.order(|order| {
+            let server = order.unproven.take().unwrap();
+            order.encrypted(server);
+        });
+        route.clone().connect_to(servers.clone(), "montague.lit").await.unwrap();
+        assert_eq!(route.order(|order| order.unproven.clone()), Some(servers[0].clone()));
     }
 }

@@ -21,6 +21,8 @@ use rxml::{
     error::EndOrError,
 };
 
+/// Namespace of stanzas (RFC 6120 §4.8.2).
+pub(crate) const NS_CLIENT: &str = "jabber:client";
 /// Namespace of `<stream:stream/>` (RFC 6120 §4.8.1).
 pub(crate) const NS_STREAM: &str = "http://etherx.jabber.org/streams";
 const NS_TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";

@@ -1,15 +1,22 @@
 //! TLS by rustls with ring: whom to trust, and what a channel can be bound to. The only module that knows rustls.
 //!
 //! Trusted are the platform's roots and the certificates that the app adds. The name that must be in the certificate is the
-//! account's domain, never the host that SRV led to (RFC 6120 §13.7.2). Versions 1.3 and 1.2, with rustls' safe suites.
+//! account's domain, never the host that SRV led to (RFC 6120 §13.7.2). Or else the app names the keys that the server may
+//! have, and nothing but these is trusted. Versions 1.3 and 1.2, with rustls' safe suites.
 
 use std::{io, sync::Arc};
 
 use rustls::{
-    AlertDescription, ClientConfig, ProtocolVersion, RootCertStore, client::WebPkiServerVerifier,
-    client::danger::ServerCertVerifier, crypto::CryptoProvider,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore,
+    SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
 };
-use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
+use sha2::{Digest, Sha256, Sha384, Sha512};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use whimbrel_engine::{LinkFailure, Tls};
@@ -31,10 +38,13 @@ impl std::fmt::Debug for Tls13 {
 }
 
 impl Tls13 {
-    /// Trusts the platform's roots and these.
-    pub(crate) fn new(extra: &[CertificateDer<'static>]) -> Result<Self, String> {
+    /// Trusts the platform's roots and these; or these keys and nothing else, where there are any.
+    pub(crate) fn new(extra: &[CertificateDer<'static>], keys: Vec<Key>) -> Result<Self, String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = verifier(extra, &provider)?;
+        let verifier = match &keys[..] {
+            [] => verifier(extra, &provider)?,
+            _ => Arc::new(Pinned { keys, provider: Arc::clone(&provider) }),
+        };
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
@@ -79,6 +89,72 @@ pub(crate) fn read_pem(text: &str) -> Result<Vec<CertificateDer<'static>>, Strin
     if certificates.is_empty() { Err("there are none".into()) } else { Ok(certificates) }
 }
 
+/// SHA-256 of a public key, as it stands in a certificate (RFC 5280, SubjectPublicKeyInfo).
+pub(crate) type Key = [u8; 32];
+
+/// Reads a key from hexadecimal digits.
+pub(crate) fn read_key(text: &str) -> Option<Key> {
+    let mut key = Key::default();
+    if text.len() != 2 * key.len() || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (byte, digits) in key.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(key)
+}
+
+/// Trusts the holders of these keys. That the server holds one is shown by its signature in the handshake; what its
+/// certificate says beside the key is nobody's word.
+#[derive(Debug)]
+struct Pinned {
+    keys: Vec<Key>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let (_, parsed) = x509_parser::parse_x509_certificate(certificate)
+            .map_err(|_| rustls::Error::from(CertificateError::BadEncoding))?;
+        let key = Key::from(Sha256::digest(parsed.public_key().raw));
+        match self.keys.contains(&key) {
+            true => Ok(ServerCertVerified::assertion()),
+            false => Err(CertificateError::ApplicationVerificationFailure.into()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
 fn verifier(
     extra: &[CertificateDer<'static>],
     provider: &Arc<CryptoProvider>,
@@ -106,7 +182,6 @@ fn verifier(
 
 /// RFC 5929 §4.1: the certificate, by the hash of its own signature, and SHA-256 in place of what is too weak.
 fn end_point(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
-    use sha2::{Digest, Sha256, Sha384, Sha512};
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
     let algorithm = parsed.signature_algorithm.algorithm.to_id_string();
     Some(match algorithm.as_str() {
@@ -120,6 +195,9 @@ fn end_point(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
 
 fn failure(error: io::Error) -> LinkFailure {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)) => {
+            LinkFailure::Untrusted("the server's key is none of those that it may have".into())
+        }
         Some(rustls::Error::InvalidCertificate(why)) => {
             LinkFailure::Untrusted(format!("the server's certificate: {why}"))
         }

@@ -10,6 +10,13 @@ mod network;
 mod roles;
 pub(crate) mod server;
 
+mod device {
+    mod hostile;
+}
+mod stream {
+    mod hostile;
+}
+
 use std::{
     collections::BTreeMap,
     fs,

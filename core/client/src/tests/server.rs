@@ -92,22 +92,37 @@ pub(crate) struct Peer {
     heard: String,
     /// It wanted to go on with a session.
     pub(crate) resumes: bool,
+    /// Says one byte at a time, each in a record of its own.
+    pub(crate) drips: bool,
 }
 
 impl Peer {
     pub(crate) fn secure(tcp: TcpStream) -> Self {
-        let tls = ServerConnection::new(Arc::clone(&certificate().config)).unwrap();
-        Self { stream: StreamOwned::new(tls, tcp), heard: String::new(), resumes: false }
+        Self::secure_with(tcp, &certificate().config)
+    }
+
+    pub(crate) fn secure_with(tcp: TcpStream, config: &Arc<ServerConfig>) -> Self {
+        let tls = ServerConnection::new(Arc::clone(config)).unwrap();
+        Self { stream: StreamOwned::new(tls, tcp), heard: String::new(), resumes: false, drips: false }
     }
 
     pub(crate) fn say(&mut self, xml: &str) {
-        self.stream.write_all(xml.as_bytes()).unwrap();
-        self.stream.flush().unwrap();
+        for piece in xml.as_bytes().chunks(if self.drips { 1 } else { xml.len() }) {
+            self.stream.write_all(piece).unwrap();
+            self.stream.flush().unwrap();
+        }
     }
 
     pub(crate) fn try_say(&mut self, xml: &str) -> std::io::Result<()> {
         self.stream.write_all(xml.as_bytes())?;
         self.stream.flush()
+    }
+
+    /// Everything that comes until the other side hangs up, or TLS fails.
+    pub(crate) fn hear_out(mut self) -> Vec<u8> {
+        let mut heard = self.heard.into_bytes();
+        let _ = self.stream.read_to_end(&mut heard);
+        heard
     }
 
     /// Reads until it has come, and forgets all up to there.

@@ -16,6 +16,13 @@ mod model;
 mod push;
 mod session;
 
+mod device {
+    mod hostile;
+}
+mod stream {
+    mod hostile;
+}
+
 use std::{cell::Cell, collections::VecDeque, path::PathBuf};
 
 use jid::BareJid;
@@ -43,7 +50,7 @@ thread_local! {
 /// The bug of ours that poison stanzas hit.
 pub(crate) fn poison(element: &Element) {
     if POISONED.get() && element.attr("id") == Some("poison") {
-        panic!("poison");
+        panic!("poison: {:?}", body(element));
     }
 }
 
@@ -226,7 +233,7 @@ impl World {
                 self.server.counts = true;
                 self.server.h = 0;
             } else if self.server.counts && whimbrel_proto::sm::is_counted(element) {
-                self.server.h += 1;
+                self.server.h = self.server.h.wrapping_add(1);
             }
             self.wrote.push_back(element.clone());
         }
@@ -510,25 +517,22 @@ impl Server {
         let text = |name: &str| set.get_child(name, ns::RSM).map(Element::text);
         let with = field("with");
         let start = field("start").and_then(|start| stamp::parse(&start));
-        let mut found: Vec<&Archived> = self
-            .archive
-            .iter()
-            .filter(|entry| with.as_ref().is_none_or(|with| entry.message.contains(with.as_str())))
-            .filter(|entry| start.is_none_or(|start| entry.at >= start))
-            .collect();
-        if let Some(after) = text("after") {
-            match self.archive.iter().position(|entry| entry.id == after) {
-                Some(at) => {
-                    let later: Vec<&str> = self.archive[at + 1..].iter().map(|e| e.id.as_str()).collect();
-                    found.retain(|entry| later.contains(&entry.id.as_str()));
-                }
+        let first = match text("after") {
+            None => 0,
+            Some(after) => match self.archive.iter().position(|entry| entry.id == after) {
+                Some(at) => at + 1,
                 None => {
                     return vec![format!(
                         "<iq type='error' id='{iq}'><error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
                     )];
                 }
-            }
-        }
+            },
+        };
+        let mut found: Vec<&Archived> = self.archive[first..]
+            .iter()
+            .filter(|entry| with.as_ref().is_none_or(|with| entry.message.contains(with.as_str())))
+            .filter(|entry| start.is_none_or(|start| entry.at >= start))
+            .collect();
         let max = text("max").and_then(|max| max.parse().ok()).unwrap_or(50).min(self.page);
         let complete = found.len() <= max;
         match text("before") {

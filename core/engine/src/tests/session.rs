@@ -133,58 +133,6 @@ fn whatever_happens_both_sides_count_the_same() {
 }
 
 #[test]
-fn handled_too_high() {
-    let mut world = World::online();
-    world.says("one");
-    let h = world.server.h + 7;
-    world.gets(&format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>"));
-    assert!(world.hung_up);
-    world.reconnect(Resume::Accept);
-    world.serve();
-    assert_eq!(world.sent_texts(), ["one"], "bound anew, and not lost");
-}
-
-#[test]
-fn handled_backwards() {
-    let mut world = World::online();
-    let h = world.server.h - 1;
-    world.gets(&format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>"));
-    assert!(world.hung_up);
-}
-
-#[test]
-fn resend_misnumbered() {
-    let mut world = World::online();
-    world.server.hears = false;
-    world.says("one");
-    world.says("two");
-    world.server.hears = true;
-    // Twice in a row: the second resumption counts from the same stanza as the first.
-    for _ in 0..2 {
-        world.cut();
-        world.server.hears = false;
-        world.reconnect_deaf();
-        world.server.hears = true;
-    }
-    world.cut();
-    world.reconnect(Resume::Accept);
-    assert_eq!(world.sent_texts(), ["one", "two"]);
-    world.acknowledge();
-    assert_eq!(world.count("SELECT count(*) FROM outbox"), 0);
-}
-
-impl World {
-    /// Resumed, but nothing that is written behind it arrives.
-    fn reconnect_deaf(&mut self) {
-        self.server.hears = true;
-        let h = self.server.h;
-        self.reconnect(Resume::Accept);
-        self.server.h = h;
-        self.wrote.clear();
-    }
-}
-
-#[test]
 fn fresh_bind_forgets_what_belonged_to_the_session_and_repeats_the_rest() {
     let mut world = World::online();
     world.server.hears = false;
@@ -454,7 +402,7 @@ impl World {
     }
 
     /// The server sends us elsewhere, before or after the login. Where the next connection leads to.
-    fn sent_to(&mut self, place: &str) -> Option<String> {
+    pub(super) fn sent_to(&mut self, place: &str) -> Option<String> {
         self.gets(&format!(
             "<error xmlns='http://etherx.jabber.org/streams'><see-other-host xmlns='urn:ietf:params:xml:ns:xmpp-streams'>{place}</see-other-host></error>"
         ));

@@ -6,11 +6,15 @@ use rand::RngCore;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use super::{Failure, FastToken, Login, Pins, Tls};
+use super::{Bound, Failure, FastToken, Login, Pins, Tls};
 use crate::scram::{Binding, Finished, Hash, Offered, Scram};
 
 /// XEP-0484, strongest first. HT-SHA-256-UNIQ does not exist over TLS 1.3.
-const FAST: [&str; 3] = ["HT-SHA-256-EXPR", "HT-SHA-256-ENDP", "HT-SHA-256-NONE"];
+const FAST: [(&str, Bound); 3] = [
+    ("HT-SHA-256-EXPR", Bound::Exporter),
+    ("HT-SHA-256-ENDP", Bound::EndPoint),
+    ("HT-SHA-256-NONE", Bound::Not),
+];
 
 /// An exchange under way, with its next message.
 #[derive(Clone, Debug)]
@@ -29,6 +33,8 @@ pub(super) struct Choice {
     pub(super) pins: Pins,
     pub(super) exchange: Exchange,
     pub(super) initial: Vec<u8>,
+    /// It says that the server offers no binding, which the server knows better (RFC 5802 §6).
+    pub(super) says_unbound: bool,
 }
 
 /// Chooses by password.
@@ -43,41 +49,42 @@ pub(super) fn by_password(
     let user = login.jid.node().map(|node| node.as_str()).unwrap_or_default();
     let binding = usable_binding(tls, types);
     let server_binds = offered.iter().any(|name| name.ends_with("-PLUS"));
-    let mut best: Option<(bool, Hash)> = None;
-    for name in offered {
+    let usable = offered.iter().filter_map(|name| {
         let (base, plus) = name.strip_suffix("-PLUS").map_or((name.as_str(), false), |base| (base, true));
-        if let Some(hash) = Hash::of_mechanism(base)
-            && (!plus || binding.is_some())
-        {
-            best = best.max(Some((plus, hash)));
-        }
-    }
+        let bound = if plus { binding.as_ref()?.0 } else { Bound::Not };
+        Some((bound, Hash::of_mechanism(base)?))
+    });
     let pins = login.pins;
-    match best {
-        Some((plus, hash)) => {
-            if pins.bound && !plus {
-                return Err(Failure::Untrusted(
-                    "the server no longer offers a login bound to the encrypted channel".into(),
-                ));
-            }
-            if pins.scram.is_some_and(|rank| rank > hash as u8) {
-                return Err(Failure::Untrusted("the server offers only weaker logins than before".into()));
-            }
-            let kind = match (&binding, plus) {
-                (Some((name, data)), true) => Binding::Bound(name, data.clone()),
+    // STREAM 3: weaker than what an earlier login proved to be possible is not looked at.
+    let earned = |&(bound, hash): &(Bound, Hash)| {
+        bound >= pins.bound && pins.scram.is_none_or(|rank| rank <= hash as u8)
+    };
+    match usable.clone().filter(earned).max() {
+        Some((bound, hash)) => {
+            let kind = match &binding {
+                Some((_, name, data)) if bound > Bound::Not => Binding::Bound(name, data.clone()),
                 // `y` promises that we could and that nothing was offered: a server that offered it would refuse.
-                (Some(_), false) if !server_binds => Binding::ServerCannot,
+                Some(_) if !server_binds => Binding::ServerCannot,
                 _ => Binding::ClientCannot,
             };
+            let says_unbound = kind == Binding::ServerCannot;
             let (scram, initial) = Scram::start(hash, kind, user, password, rng)
                 .map_err(|error| Failure::Untrusted(error.to_string()))?;
             let base = ["SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"][hash as usize];
             Ok(Choice {
-                mechanism: if plus { format!("{base}-PLUS") } else { base.to_owned() },
-                pins: Pins { bound: plus, scram: Some(hash as u8) },
+                mechanism: if bound > Bound::Not { format!("{base}-PLUS") } else { base.to_owned() },
+                pins: Pins { bound, scram: Some(hash as u8) },
                 exchange: Exchange::Challenge(scram),
                 initial,
+                says_unbound,
             })
+        }
+        None if usable.clone().next().is_some() => {
+            let bound = usable.map(|(bound, _)| bound).max();
+            Err(Failure::Untrusted(match bound < Some(pins.bound) {
+                true => "the server no longer offers a login bound to the encrypted channel as before".into(),
+                false => "the server offers only weaker logins than before".into(),
+            }))
         }
         None if login.allow_plain && pins.scram.is_none() && offered.iter().any(|name| name == "PLAIN") => {
             Ok(Choice {
@@ -85,24 +92,27 @@ pub(super) fn by_password(
                 pins,
                 exchange: Exchange::Plain,
                 initial: format!("\0{user}\0{password}").into_bytes(),
+                says_unbound: false,
             })
         }
         None => Err(Failure::Untrusted(format!(
             "the server offers no safe way to log in ({})",
-            offered.join(", ")
+            super::words(&offered.join(", "))
         ))),
     }
 }
 
 /// Logs in by token (XEP-0484), if its own mechanism is possible over this channel.
 pub(super) fn by_token(login: &Login, token: &FastToken, tls: &Tls) -> Option<Choice> {
-    let data = match token.mechanism.as_str() {
-        "HT-SHA-256-EXPR" => tls.exporter.clone()?,
-        "HT-SHA-256-ENDP" => tls.end_point.clone()?,
-        // STREAM 3: weaker than what an earlier login proved to be possible.
-        "HT-SHA-256-NONE" if login.pins.bound => return None,
-        "HT-SHA-256-NONE" => Vec::new(),
-        _ => return None,
+    let (_, bound) = FAST.into_iter().find(|(name, _)| *name == token.mechanism)?;
+    // STREAM 3: weaker than what an earlier login proved to be possible.
+    if bound < login.pins.bound {
+        return None;
+    }
+    let data = match bound {
+        Bound::Exporter => tls.exporter.clone()?,
+        Bound::EndPoint => tls.end_point.clone()?,
+        Bound::Not => Vec::new(),
     };
     let mut initial = login.jid.node()?.as_str().as_bytes().to_vec();
     initial.push(0);
@@ -112,19 +122,21 @@ pub(super) fn by_token(login: &Login, token: &FastToken, tls: &Tls) -> Option<Ch
         pins: login.pins,
         exchange: Exchange::Token { responder: keyed(&token.token, b"Responder", &data) },
         initial,
+        says_unbound: false,
     })
 }
 
 /// The mechanism that a new token should be for: the strongest that both sides can do.
 pub(super) fn for_new_token(offered: &[String], tls: &Tls, pins: Pins) -> Option<&'static str> {
-    FAST.into_iter().find(|name| {
-        offered.iter().any(|offer| offer == name)
-            && match *name {
-                "HT-SHA-256-EXPR" => tls.exporter.is_some(),
-                "HT-SHA-256-ENDP" => tls.end_point.is_some(),
-                _ => !pins.bound,
-            }
-    })
+    let possible = |bound| match bound {
+        Bound::Exporter => tls.exporter.is_some(),
+        Bound::EndPoint => tls.end_point.is_some(),
+        Bound::Not => true,
+    };
+    let usable = |&(name, bound): &(&str, Bound)| {
+        bound >= pins.bound && possible(bound) && offered.iter().any(|offer| offer == name)
+    };
+    FAST.into_iter().find(usable).map(|(name, _)| name)
 }
 
 impl Exchange {
@@ -189,17 +201,17 @@ pub(super) fn encode(data: &[u8]) -> String {
     if data.is_empty() { "=".to_owned() } else { BASE64.encode(data) }
 }
 
-fn usable_binding(tls: &Tls, types: Option<&[String]>) -> Option<(&'static str, Vec<u8>)> {
+fn usable_binding(tls: &Tls, types: Option<&[String]>) -> Option<(Bound, &'static str, Vec<u8>)> {
     // XEP-0440: where the server does not say, the exporter is what TLS 1.3 defines (RFC 9266).
     let offered =
         |name: &str| types.map_or(name == "tls-exporter", |types| types.iter().any(|offer| offer == name));
     if let Some(data) = tls.exporter.clone().filter(|_| offered("tls-exporter")) {
-        return Some(("tls-exporter", data));
+        return Some((Bound::Exporter, "tls-exporter", data));
     }
     tls.end_point
         .clone()
         .filter(|_| offered("tls-server-end-point"))
-        .map(|data| ("tls-server-end-point", data))
+        .map(|data| (Bound::EndPoint, "tls-server-end-point", data))
 }
 
 fn keyed(token: &str, who: &[u8], binding: &[u8]) -> Vec<u8> {

@@ -79,10 +79,23 @@ pub struct FastToken {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Pins {
-    /// Bound to the TLS channel.
-    pub bound: bool,
+    /// How the login was bound to the TLS channel. A man in the middle who has the server's certificate can keep up with the
+    /// weaker way, and would be found out by the stronger one.
+    pub bound: Bound,
     /// SCRAM and its hash, 0 to 2 from weak to strong.
     pub scram: Option<u8>,
+}
+
+/// How a login is bound to the TLS channel, weakest first (XEP-0440).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Bound {
+    /// Not at all.
+    #[default]
+    Not,
+    /// To the server's certificate: `tls-server-end-point`.
+    EndPoint,
+    /// To this very connection: `tls-exporter`.
+    Exporter,
 }
 
 /// What TLS gives to bind to.
@@ -249,6 +262,9 @@ struct Context {
     login: Login,
     tls: Tls,
     encrypted: bool,
+    /// Whether this stream has said yet what it offers. It says so once: an offer that changes while a login is under way
+    /// would be checked against something else than it was chosen from.
+    offered: bool,
     offer: Features,
     events: u32,
     flights: u32,
@@ -311,6 +327,8 @@ enum Next {
 }
 
 const BIND_ID: &str = "bind";
+/// Characters of a server's own words about a failure that are kept.
+const MAX_WORDS: usize = 500;
 
 impl Negotiation {
     /// Begins on a connection that has just been opened. With direct TLS, `tls` is there already.
@@ -319,6 +337,7 @@ impl Negotiation {
             login,
             tls: Tls::default(),
             encrypted: false,
+            offered: false,
             offer: Features::default(),
             events: 0,
             flights: 0,
@@ -391,11 +410,13 @@ impl Context {
                 Err(Failure::Untrusted("the server refused to begin encryption".into()))
             }
             State::Greeting if is_features => {
+                self.offered = true;
                 self.offer = Features::read(element);
                 self.authenticate(rng)
             }
             // Sent before it was offered: the offer comes now, and an answer to what was sent comes behind it.
-            State::Authenticating(attempt) if is_features => {
+            State::Authenticating(attempt) if is_features && !self.offered => {
+                self.offered = true;
                 self.offer = Features::read(element);
                 Ok(Next::State(State::Authenticating(attempt)))
             }
@@ -588,7 +609,8 @@ impl Context {
                     .requested
                     .map(str::to_owned)
                     .or_else(|| attempt.by_token.then(|| attempt.choice.mechanism.clone()))?,
-                token: token.attr("token")?.to_owned(),
+                // Everybody knows the empty one.
+                token: token.attr("token").filter(|token| !token.is_empty())?.to_owned(),
             })
         });
         let Choice { mechanism, pins, .. } = attempt.choice;
@@ -637,7 +659,7 @@ impl Context {
             .children()
             .find(|child| child.has_ns(ns::SASL))
             .map_or("undefined-condition", Element::name);
-        let text = element.children().find(|child| child.name() == "text").map(Element::text);
+        let text = element.children().find(|child| child.name() == "text").map(|text| words(&text.text()));
         // RFC 6120 §6.5: these say something about the account or the server, and nothing about the token.
         let passing = matches!(condition, "temporary-auth-failure" | "account-disabled" | "aborted");
         if attempt.by_token && !passing {
@@ -647,9 +669,14 @@ impl Context {
         }
         let about_binding = text.as_deref().is_some_and(|text| text.to_ascii_lowercase().contains("channel"));
         Err(match condition {
-            "not-authorized" if about_binding => Failure::Untrusted(text.unwrap_or_default()),
+            // Prosody 13.0 says no more than this to a client that was shown less than there is.
+            "malformed-request" if attempt.choice.says_unbound => Failure::Untrusted(
+                "the server refuses a login that is not bound to the channel, and offers no other: its offer was changed".into(),
+            ),
+            // Prosody 13.0 says malformed-request, others not-authorized.
+            _ if about_binding => Failure::Untrusted(text.unwrap_or_default()),
             "not-authorized" | "credentials-expired" => Failure::WrongPassword,
-            condition => Failure::Refused { condition: condition.to_owned(), text },
+            condition => Failure::Refused { condition: words(condition), text },
         })
     }
 
@@ -701,7 +728,9 @@ impl Context {
         if element.attr("previd") != Some(resume.previd.as_str()) {
             return Err(Failure::OtherSession("it has another name".into()));
         }
-        let h = number(element.attr("h")).ok_or_else(|| Failure::Nonsense("resumed without h".into()))?;
+        // Asked again it would say the same again, so it counts as another session.
+        let h = number(element.attr("h"))
+            .ok_or_else(|| Failure::OtherSession("it does not say how far it came".into()))?;
         Ok(self.online(logged_in, resume.jid, Session::Resumed { h }, features, false))
     }
 
@@ -738,7 +767,7 @@ impl Context {
             let condition =
                 error.into_iter().flat_map(Element::children).find(|child| child.has_ns(ns::STANZA_ERRORS));
             return Err(Failure::Refused {
-                condition: condition.map_or("undefined-condition", Element::name).to_owned(),
+                condition: words(condition.map_or("undefined-condition", Element::name)),
                 text: None,
             });
         }
@@ -814,8 +843,9 @@ pub fn stream_error(element: &Element) -> Failure {
     {
         return Failure::Elsewhere(place);
     }
-    let condition = condition.map_or("undefined-condition", Element::name).to_owned();
-    Failure::Refused { condition, text: element.get_child("text", ns::STREAM_ERRORS).map(Element::text) }
+    let condition = words(condition.map_or("undefined-condition", Element::name));
+    let text = element.get_child("text", ns::STREAM_ERRORS).map(|text| words(&text.text()));
+    Failure::Refused { condition, text }
 }
 
 fn resume_tag(resume: &Resume) -> Tag {
@@ -836,9 +866,13 @@ fn refused(element: &Element) -> Refused {
         .children()
         .flat_map(|child| std::iter::once(child).chain(child.children()))
         .find(|child| child.has_ns(ns::STANZA_ERRORS) && child.name() != "text")
-        .map_or("undefined-condition", Element::name)
-        .to_owned();
-    Refused { h: number(element.attr("h")), condition }
+        .map_or("undefined-condition", Element::name);
+    Refused { h: number(element.attr("h")), condition: words(condition) }
+}
+
+/// What the server says about a failure is shown and kept, and may be a megabyte.
+fn words(text: &str) -> String {
+    text.chars().take(MAX_WORDS).collect()
 }
 
 fn escaped(text: &str) -> String {

@@ -9,8 +9,14 @@ mod full_disk;
 mod hostile;
 mod one_round_trip;
 mod push;
-mod redirect;
 mod resume;
 mod servers;
 mod support;
 mod two_processes;
+
+mod device {
+    mod hostile;
+}
+mod stream {
+    mod hostile;
+}

@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub(crate) mod middle;
 pub(crate) mod peer;
 pub(crate) mod scripted;
 
