@@ -332,7 +332,7 @@ impl Account {
     /// As [`crate::Client::resume`], for this account only.
     ///
     /// # Errors
-    /// Where the file cannot be opened.
+    /// Where the file cannot be opened; [`Error::InUse`] where another process has it: see [`crate::Client::open`].
     pub async fn resume(&self) -> Result<(), Error> {
         {
             let mut life = self.life();

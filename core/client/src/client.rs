@@ -90,7 +90,7 @@ impl Client {
     /// An account that cannot be opened is there all the same, and answers with the reason: [`Error::KeyLost`],
     /// [`Error::Locked`], [`Error::DatabaseUnusable`], [`Error::InUse`].
     ///
-    /// Several processes may open one directory: an app and its extensions (see [`Role`]). One at a time has an account and
+    /// Several processes may open one directory, with the same vault: an app and its extensions (see [`Role`]). One at a time has an account and
     /// writes. An app that opens or resumes it takes it from an extension; an extension waits for at most a second for an app
     /// that has it, and leaves it alone with [`Error::InUse`] where that one answers. Whoever had it notices before it writes
     /// again, hangs up, shows the status offline with [`Error::InUse`], and may go on reading until it is suspended; the other
@@ -238,7 +238,8 @@ impl Client {
         let _ = tokio::time::timeout(within, all).await;
     }
 
-    /// Opens the files again and connects the accounts that were connected.
+    /// Opens the files again and connects the accounts that were connected. What another process has taken meanwhile is taken
+    /// back, as by [`Client::open`]; also from what was not suspended, but frozen.
     ///
     /// # Errors
     /// The first account's that could not be opened; the others go on.

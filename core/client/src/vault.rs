@@ -18,7 +18,9 @@ pub enum Scope {
     WithBackups,
 }
 
-/// Keeps small secrets. Called on a thread that may block, never within a transaction.
+/// Keeps small secrets. Called on a thread that may block, never within a transaction. There are two entries for each account: the
+/// secret of its database, which may travel with a backup, and what tells a copy of the database from the original, which
+/// must not.
 pub trait KeyVault: Send + Sync {
     /// What is kept under a name, or nothing.
     ///

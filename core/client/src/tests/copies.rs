@@ -66,50 +66,46 @@ async fn killed_between_the_file_and_the_vault_it_is_still_the_original() {
     assert!(stage.returns("But soft").await.1);
 }
 
-mod hostile {
-    use super::*;
+#[tokio::test]
+async fn backup_that_was_put_back_does_not_resume_a_session_that_went_on() {
+    let stage = Stage::new();
+    let (client, account, peer) = stage.online().await;
+    let agent = stage.user_agent();
+    soon(client.suspend(PATIENCE)).await;
+    drop(peer);
+    let backup = stage.back_up();
+    soon(client.resume()).await.unwrap();
+    let mut peer = stage.server.accept();
+    peer.log_in();
+    assert!(peer.resumes);
+    account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+    soon(client.close()).await;
+    drop(peer);
+    fs::write(stage.database(), &backup.database).unwrap();
+    let (account, resumes) = stage.returns("what light").await;
+    assert!(!resumes, "a session that is older than the server's");
+    assert_ne!(stage.user_agent(), agent);
+    // What is in it is there, and it works.
+    assert_eq!(texts(&account.timeline(&juliet(), 10).unwrap().items().unwrap()), ["what light"]);
+}
 
-    #[tokio::test]
-    async fn restored_backup() {
-        let stage = Stage::new();
-        let (client, account, peer) = stage.online().await;
-        let agent = stage.user_agent();
-        soon(client.suspend(PATIENCE)).await;
-        drop(peer);
-        let backup = stage.back_up();
-        soon(client.resume()).await.unwrap();
-        let mut peer = stage.server.accept();
-        peer.log_in();
-        assert!(peer.resumes);
-        account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
-        soon(client.close()).await;
-        drop(peer);
-        fs::write(stage.database(), &backup.database).unwrap();
-        let (account, resumes) = stage.returns("what light").await;
-        assert!(!resumes, "a session that is older than the server's");
-        assert_ne!(stage.user_agent(), agent);
-        // What is in it is there, and it works.
-        assert_eq!(texts(&account.timeline(&juliet(), 10).unwrap().items().unwrap()), ["what light"]);
-    }
-
-    #[tokio::test]
-    async fn cloned_phone() {
-        let stage = Stage::new();
-        let (client, _, peer) = stage.online().await;
-        soon(client.suspend(PATIENCE)).await;
-        drop(peer);
-        let backup = stage.back_up();
-        let clone = Stage::new();
-        clone.account().await.0.close().await;
-        fs::write(clone.database(), &backup.database).unwrap();
-        clone.keychain.entries.lock().unwrap().clear();
-        clone.keychain.entries.lock().unwrap().insert(backup.secret.0, backup.secret.1);
-        assert!(!clone.returns("what light").await.1, "another phone's session");
-        assert_ne!(clone.user_agent(), stage.user_agent());
-        // Once it is at home there, it is an original of its own.
-        let client = clone.client().await;
-        soon(client.close()).await;
-        // And the first one still is what it was.
-        assert!(stage.returns("But soft").await.1);
-    }
+#[tokio::test]
+async fn cloned_phone_does_not_resume_the_session_of_the_first() {
+    let stage = Stage::new();
+    let (client, _, peer) = stage.online().await;
+    soon(client.suspend(PATIENCE)).await;
+    drop(peer);
+    let backup = stage.back_up();
+    let clone = Stage::new();
+    clone.account().await.0.close().await;
+    fs::write(clone.database(), &backup.database).unwrap();
+    clone.keychain.entries.lock().unwrap().clear();
+    clone.keychain.entries.lock().unwrap().insert(backup.secret.0, backup.secret.1);
+    assert!(!clone.returns("what light").await.1, "another phone's session");
+    assert_ne!(clone.user_agent(), stage.user_agent());
+    // Once it is at home there, it is an original of its own.
+    let client = clone.client().await;
+    soon(client.close()).await;
+    // And the first one still is what it was.
+    assert!(stage.returns("But soft").await.1);
 }
