@@ -40,6 +40,8 @@ pub(crate) struct Pulse {
     traffic: u64,
     /// Since when somebody waits for the answers.
     urgent: Option<u64>,
+    /// Whether any question was ever answered.
+    proven: bool,
     /// Bytes of stanzas written since the last question.
     written: u64,
     round_trip: u64,
@@ -66,6 +68,7 @@ impl Pulse {
             signs: 0,
             traffic: now,
             urgent: None,
+            proven: false,
             written: 0,
             round_trip,
         }
@@ -119,6 +122,7 @@ impl Pulse {
     /// Each answer is one to the oldest question at least: a server that miscounts is not silent.
     pub(crate) fn answered(&mut self, number: u64, now: u64) -> u64 {
         let count = self.asked.iter().take_while(|asked| asked.number <= number).count().max(1);
+        self.proven = true;
         let mut idle = 0;
         let mut latest = None;
         for asked in self.asked.drain(..count.min(self.asked.len())) {
@@ -165,6 +169,11 @@ impl Pulse {
     /// How long nothing had moved before the question that was never answered.
     pub(crate) fn died_after(&self) -> u64 {
         self.asked.front().map_or(0, |asked| asked.idle)
+    }
+
+    /// Whether the server has shown that it reads.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.proven
     }
 
     /// Whether an answer is due.

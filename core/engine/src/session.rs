@@ -503,6 +503,7 @@ impl Account {
             self.login.offer = None;
         }
         let lasted = self.online().map(|online| cx.now.mono.saturating_sub(online.since));
+        let proven = self.online().is_some_and(|online| online.pulse.is_proven());
         if lasted.is_some() {
             self.session.seen_at = cx.now.wall;
             self.session.dirty = true;
@@ -522,7 +523,7 @@ impl Account {
         // Without a network the platform says when there is one again; until then every attempt is a wake-up for nothing.
         let there_is_none = self.network.as_ref().is_some_and(|network| !network.available);
         let next_attempt = (self.wanted && !there_is_none).then(|| {
-            let wait = self.wait(cx, again, error.is_none(), lasted);
+            let wait = self.wait(cx, again, error.is_none(), lasted.filter(|_| proven));
             self.retry = Some(cx.now.mono + wait);
             cx.now.wall + wait as i64
         });
@@ -546,7 +547,8 @@ impl Account {
         cx.out.push(Effect::Status(self.status.clone()));
     }
 
-    /// How long until the next attempt, in ms. `lasted`: the session that ended, if there was one.
+    /// How long until the next attempt, in ms. `lasted`: the session that ended, if the server was seen to read in it. A link
+    /// that lets a login through and nothing behind it is none to come back to at once.
     fn wait(&mut self, cx: &mut Cx<'_>, again: Again, cut: bool, lasted: Option<u64>) -> u64 {
         let lasted = |least: u64| lasted.is_some_and(|lasted| lasted >= least);
         // After a cut, try at once: cuts are the normal case. A server that throws us out each time is no cut.

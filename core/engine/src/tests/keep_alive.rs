@@ -314,6 +314,24 @@ fn attempt_that_was_put_off_before_a_sleep_is_made_after_it() {
 }
 
 #[test]
+fn link_that_lets_a_login_through_and_nothing_behind_it_is_tried_less_and_less() {
+    let mut world = World::measured();
+    world.cut();
+    let mut waits = Vec::new();
+    for _ in 0..9 {
+        world.reconnect(Resume::Accept);
+        world.given_up_after();
+        let silent = world.now.mono;
+        while world.link.is_none() {
+            world.pass(100);
+        }
+        waits.push(world.now.mono - silent);
+        world.server.hears = true;
+    }
+    assert!(waits[0] <= 600 && waits[8] >= 60_000, "{waits:?}");
+}
+
+#[test]
 fn screen_that_is_looked_at_shows_what_is_true() {
     let mut world = World::measured();
     world.pass(60_000);

@@ -486,6 +486,7 @@ fn redirect() {
     assert!(world.waits() >= 60_000);
     assert_eq!(world.destination.take(), None);
     world.reconnect(Resume::Accept);
+    world.acknowledge();
     // Once it has worked, it is forgotten.
     world.pass(2_000);
     world.cut();
