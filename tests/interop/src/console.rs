@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::Signal;
 use serde_json::{Map, Value};
 
 use crate::{Error, Result, leashed, process, spawn};
@@ -40,6 +41,8 @@ pub struct Phone {
     pub raw: bool,
     /// The console itself; [`console_binary`] if `None`.
     pub binary: Option<PathBuf>,
+    /// What its environment has beside the password.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Phone {
@@ -55,6 +58,7 @@ impl Phone {
             resource: None,
             raw: false,
             binary: None,
+            environment: Vec::new(),
         }
     }
 
@@ -85,6 +89,12 @@ impl Phone {
     /// Runs this console, and not the one beside the program.
     pub fn running(mut self, binary: impl Into<PathBuf>) -> Phone {
         self.binary = Some(binary.into());
+        self
+    }
+
+    /// Gives it one more environment variable.
+    pub fn with_variable(mut self, name: &str, value: &str) -> Phone {
+        self.environment.push((name.into(), value.into()));
         self
     }
 
@@ -225,6 +235,7 @@ impl Console {
             command.arg("--raw");
         }
         command.env("WHIMBREL_PASSWORD", &phone.password);
+        command.envs(phone.environment.iter().map(|(name, value)| (name, value)));
         if env::var_os("WHIMBREL_LOG").is_none() {
             command.env("WHIMBREL_LOG", "info");
         }
@@ -355,6 +366,16 @@ impl Console {
         let _ = self
             .ear
             .wait("the end of its output", Duration::from_secs(10), |heard| heard.ended.then_some(()));
+    }
+
+    /// SIGSTOP: the system freezes the app. It keeps its sockets, and the kernel answers for them.
+    pub fn freeze(&self) {
+        process::signal_group(&self.child(), Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        process::signal_group(&self.child(), Signal::CONT);
     }
 
     /// `"quit"`, and waits for the end; killed if it does not come.

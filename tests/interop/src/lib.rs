@@ -24,7 +24,7 @@ mod server;
 
 pub use console::{Console, Event, Phone, console_binary};
 pub use error::Error;
-pub use link::{Connection, InFlight, Link};
+pub use link::{Break, Connection, InFlight, Link, Rate, Then, Way};
 pub use process::{leashed, run_to_end, spawn};
 pub use root::{Release, Root, cache_dir, found, host_prosody, remove_all};
 pub use scratch::Scratch;
