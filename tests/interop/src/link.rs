@@ -211,6 +211,11 @@ impl Link {
         self.shared.lock().order.is_some()
     }
 
+    /// Takes an ordered break back; false if it has come already.
+    pub fn forget_break(&self) -> bool {
+        self.shared.lock().order.take().is_some()
+    }
+
     /// The phone changes its address: what is open breaks on the phone's side, the server hears nothing of it and keeps its
     /// end, and the next connections come from this loopback address.
     pub fn move_to(&self, address: Ipv4Addr) {
