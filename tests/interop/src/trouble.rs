@@ -60,8 +60,8 @@ impl Trouble {
         match self {
             Trouble::Cut { .. } => Duration::from_millis(500),
             Trouble::HalfOpen { lasts, .. } => Duration::from_millis(500) + *lasts,
-            // Noticed before.
-            Trouble::Silence { at_most } => *at_most / 2,
+            // Noticed before, as a rule.
+            Trouble::Silence { at_most } => (*at_most).min(Duration::from_secs(30)),
             Trouble::TidyEnd | Trouble::Move { .. } => Duration::ZERO,
             Trouble::DeadZone { lasts }
             | Trouble::Slow { lasts }
@@ -80,6 +80,8 @@ pub struct Amount {
     pub cuts: usize,
     /// Times that the process is killed; it is frozen a quarter as often, at least once, unless this is 0.
     pub kills: usize,
+    /// A break at a byte comes within so many. A login is some kilobytes, a message half of one.
+    pub bytes: u64,
     /// The longest that it is frozen: longer than a server waits for an answer, if that is to happen.
     pub longest_freeze: Duration,
     /// After how long a link that has gone silent breaks in earnest, if the phone has not noticed.
@@ -108,7 +110,7 @@ impl Plan {
         let (mut for_cuts, mut for_slow, mut for_kills) = (fork(), fork(), fork());
         let mut kinds: Vec<u8> = KINDS.into_iter().cycle().take(amount.cuts).collect();
         kinds.shuffle(&mut for_cuts);
-        let cuts = kinds.into_iter().map(|kind| cut(kind, &mut for_cuts, amount.silence)).collect();
+        let cuts = kinds.into_iter().map(|kind| cut(kind, &mut for_cuts, amount)).collect();
         let slow = (0..(amount.over.as_secs() / 75).max(1))
             .map(|_| Trouble::Slow { lasts: between(&mut for_slow, 5_000, 15_000) })
             .collect();
@@ -126,10 +128,9 @@ fn between(dice: &mut StdRng, least: u64, most: u64) -> Duration {
     Duration::from_millis(dice.random_range(least..most))
 }
 
-fn cut(kind: u8, dice: &mut StdRng, silence: Duration) -> Trouble {
+fn cut(kind: u8, dice: &mut StdRng, amount: &Amount) -> Trouble {
     let way = if dice.random() { Way::Up } else { Way::Down };
-    // A login is some kilobytes, a message half of one: some breaks come in the login, most in what follows.
-    let after = dice.random_range(1..12_000);
+    let after = dice.random_range(1..amount.bytes);
     match kind {
         0 => Trouble::Cut { way, after },
         1 => Trouble::TidyEnd,
@@ -138,7 +139,7 @@ fn cut(kind: u8, dice: &mut StdRng, silence: Duration) -> Trouble {
             Trouble::Move { to: Ipv4Addr::new(127, 0, dice.random_range(1..250), dice.random_range(1..250)) }
         }
         4 => Trouble::DeadZone { lasts: between(dice, 300, 3_000) },
-        _ => Trouble::Silence { at_most: silence },
+        _ => Trouble::Silence { at_most: amount.silence },
     }
 }
 
@@ -178,6 +179,7 @@ mod tests {
             over: Duration::from_secs(600),
             cuts: 100,
             kills,
+            bytes: 12_000,
             longest_freeze: Duration::from_secs(35),
             silence: Duration::from_secs(60),
         }

@@ -10,13 +10,14 @@ use crate::support::{JULIET, ROMEO, Stage};
 
 /// Of each phone. Six cuts are one of each kind.
 const AMOUNT: Amount = Amount {
-    over: Duration::from_secs(50),
+    over: Duration::from_secs(60),
     cuts: 8,
     kills: 2,
+    bytes: 4_000,
     longest_freeze: Duration::from_secs(5),
-    silence: Duration::from_secs(40),
+    silence: Duration::from_secs(35),
 };
-const MESSAGES: usize = 300;
+const MESSAGES: usize = 500;
 /// Another one is another afternoon of the same two people; this one is always the same.
 const SEED: u64 = 1597;
 
@@ -38,18 +39,18 @@ fn nothing_is_lost_doubled_or_out_of_order_over(kind: Kind) {
     assert_eq!(outcome.shown.sent, 2 * MESSAGES);
     assert!(outcome.shown.is_clean(), "{:?}, missing: {:?}", outcome.shown, outcome.missing);
     assert_eq!((outcome.told.doubled, outcome.own_wrong, outcome.died), (0, 0, 0));
-    for (name, least) in [
-        ("cut at a byte", 2),
-        ("tidy end", 2),
-        ("half open", 2),
-        ("silence", 2),
-        ("other address", 2),
-        ("dead zone", 2),
-        ("2G", 2),
-        ("kill", 4),
-        ("freeze", 2),
+    for name in [
+        "cut at a byte",
+        "tidy end",
+        "half open",
+        "silence",
+        "other address",
+        "dead zone",
+        "2G",
+        "kill",
+        "freeze",
     ] {
-        assert!(outcome.times(name) >= least, "{name} did not happen: {:?}", outcome.troubles);
+        assert!(outcome.times(name) > 0, "{name} did not happen: {:?}", outcome.troubles);
     }
     assert!(outcome.resumed > 0, "no session was resumed, of {}", outcome.sessions);
 }
