@@ -128,7 +128,14 @@ pub(crate) fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
             Which::Ejabberd => kind == Kind::Ejabberd,
         };
         if wanted {
-            let rows = over(kind, arguments, seed, &clients)?;
+            let mut rows = Vec::new();
+            for row in over(kind, arguments, seed, &clients)? {
+                match row {
+                    Ok(row) => rows.push(row),
+                    // The others have run all the same.
+                    Err(error) => unmet.push(format!("over {}: {error}", kind.name())),
+                }
+            }
             show(kind, &rows, report);
             unmet.extend(rows.iter().filter_map(|row| row.unmet(kind)));
         }
@@ -163,7 +170,7 @@ fn clients(with_peers: bool) -> Result<Vec<Client>> {
 }
 
 /// All of one server, all at the same time: who is compared on one server, whoever's server is restarted on another.
-fn over(kind: Kind, arguments: &Arguments, seed: u32, clients: &[Client]) -> Result<Vec<Row>> {
+fn over(kind: Kind, arguments: &Arguments, seed: u32, clients: &[Client]) -> Result<Vec<Result<Row>>> {
     eprintln!("broken_link: over {}", kind.name());
     let scratch = Scratch::new("broken-link")?;
     let dir = arguments.keep.as_deref().unwrap_or(scratch.path()).join(kind.name());
@@ -180,7 +187,10 @@ fn over(kind: Kind, arguments: &Arguments, seed: u32, clients: &[Client]) -> Res
             for column in [Column::Cuts, Column::CutsAndKills] {
                 rows.push(scope.spawn(move || {
                     let pair = pair(server, dir, client, column)?;
-                    play(&pair, server, client, column, seed, arguments.quick, None)
+                    let (messages, amount) = column.amount(arguments.quick);
+                    let outcome = converse([&pair[0], &pair[1]], script(messages, &amount, seed, None))
+                        .map_err(|error| format!("{}, {}: {error}", client.name, column.name()))?;
+                    row(&pair, server, client, column, outcome)
                 }));
             }
         }
@@ -192,7 +202,11 @@ fn over(kind: Kind, arguments: &Arguments, seed: u32, clients: &[Client]) -> Res
                 }));
             }
         }
-        rows.into_iter().map(|row| row.join().map_err(|_| "a conversation has panicked")?).collect()
+        let joined = rows.into_iter().map(|row| match row.join() {
+            Ok(row) => row,
+            Err(_) => Err("a conversation has panicked".into()),
+        });
+        Ok(joined.collect())
     })
 }
 
@@ -223,20 +237,6 @@ fn on_a_server_that_ends(
         ),
     )?;
     row(&pair, &server, client, column, outcome)
-}
-
-fn play(
-    pair: &[Talker; 2],
-    server: &Server,
-    client: &Client,
-    column: Column,
-    seed: u32,
-    quick: bool,
-    halfway: Option<Box<dyn FnOnce() -> interop::Result<()>>>,
-) -> Result<Row> {
-    let (messages, amount) = column.amount(quick);
-    let outcome = converse([&pair[0], &pair[1]], script(messages, &amount, seed, halfway))?;
-    row(pair, server, client, column, outcome)
 }
 
 fn script<'a>(

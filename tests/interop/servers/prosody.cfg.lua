@@ -45,10 +45,10 @@ allow_unencrypted_plain_auth = false
 ssl = { protocol = "tlsv1_2+" }
 authentication = "internal_hashed"
 password_hash = "SHA-256"
-storage = "internal"
-if lua.os.getenv("WHIMBREL_ARCHIVE") == "sql" then
-	storage = { archive = "sql" }
-	default_storage = "internal"
+local in_sql = lua.os.getenv("WHIMBREL_ARCHIVE") == "sql"
+storage = in_sql and { archive = "sql" } or "internal"
+default_storage = "internal"
+if in_sql then
 	sql = { driver = "SQLite3", database = data_path.."/prosody.sqlite" }
 end
 

@@ -33,34 +33,34 @@ class Peer(slixmpp.ClientXMPP):
         self.enable_starttls = False
         self.register_plugin("xep_0198")
         self.register_plugin("xep_0199", {"keepalive": True, "interval": 30, "timeout": 30})
-        self.first = True
-        self.refused = None
-        self.add_event_handler("session_start", self.bound)
-        self.add_event_handler("session_resumed", lambda _: self.online(True))
-        self.add_event_handler("sm_failed", self.failed)
-        self.add_event_handler("disconnected", self.gone)
-        self.add_event_handler("message", self.came)
+        self.our_first = True
+        self.our_refused = None
+        self.add_event_handler("session_start", self.on_bound)
+        self.add_event_handler("session_resumed", lambda _: self.on_online(True))
+        self.add_event_handler("sm_failed", self.on_failed)
+        self.add_event_handler("disconnected", self.on_gone)
+        self.add_event_handler("message", self.on_came)
 
-    def online(self, resumed):
-        tell(event="online", resumed=resumed, after_start=self.first, refused=self.refused)
-        self.first, self.refused = False, None
+    def on_online(self, resumed):
+        tell(event="online", resumed=resumed, after_start=self.our_first, refused=self.our_refused)
+        self.our_first, self.our_refused = False, None
 
-    def bound(self, _):
+    def on_bound(self, _):
         self.send_presence()
-        self.online(False)
+        self.on_online(False)
 
-    def failed(self, stanza):
-        self.refused = stanza["condition"] or "failed"
+    def on_failed(self, stanza):
+        self.our_refused = stanza["condition"] or "failed"
 
-    def gone(self, _):
+    def on_gone(self, _):
         tell(event="offline")
         self.connect(host, int(port))
 
-    def came(self, message):
+    def on_came(self, message):
         if message["type"] in ("chat", "normal") and message["body"]:
             tell(event="message", text=message["body"], mine=False)
 
-    def asked(self, line):
+    def on_asked(self, line):
         request = json.loads(line)
         if request["do"] == "send":
             message = self.make_message(mto=request["to"], mbody=request["text"], mtype="chat")
@@ -78,7 +78,7 @@ async def main():
 
     def read():
         for line in sys.stdin:
-            loop.call_soon_threadsafe(peer.asked, line)
+            loop.call_soon_threadsafe(peer.on_asked, line)
         loop.call_soon_threadsafe(over.set)
 
     threading.Thread(target=read, daemon=True).start()
