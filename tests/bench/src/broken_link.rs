@@ -88,7 +88,7 @@ impl Column {
             bytes: 12_000,
             // Prosody waits 30 s for an ack, ejabberd 60.
             longest_freeze: Duration::from_secs(if quick { 12 } else { 65 }),
-            silence: Duration::from_secs(60),
+            silence: Duration::from_secs(35),
         };
         (messages / part, amount)
     }

@@ -223,8 +223,9 @@ impl Talker {
 
     /// Goes through one strand of a plan, until it is calm.
     pub(crate) fn suffer(&self, strand: &[(Duration, Trouble)], calm: &AtomicBool) -> Result<()> {
-        for (pause, trouble) in strand {
-            if !wait(*pause, calm) {
+        let began = Instant::now();
+        for (when, trouble) in strand {
+            if !wait(when.saturating_sub(began.elapsed()), calm) {
                 break;
             }
             *self.seen().troubles.entry(trouble.name()).or_default() += 1;
