@@ -48,7 +48,7 @@ pub(crate) struct Arguments {
     /// Makes the same cuts and kills again
     #[arg(long)]
     seed: Option<u32>,
-    /// Keeps everybody's data and logs, and the servers', in this directory
+    /// Keeps everybody's data, logs and raw streams, and the servers' data, in this directory
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
 }
@@ -186,7 +186,7 @@ fn over(kind: Kind, arguments: &Arguments, seed: u32, clients: &[Client]) -> Res
         for client in clients {
             for column in [Column::Cuts, Column::CutsAndKills] {
                 rows.push(scope.spawn(move || {
-                    let pair = pair(server, dir, client, column)?;
+                    let pair = pair(server, dir, client, column, arguments.keep.is_some())?;
                     let (messages, amount) = column.amount(arguments.quick);
                     let outcome = converse([&pair[0], &pair[1]], script(messages, &amount, seed, None))
                         .map_err(|error| format!("{}, {}: {error}", client.name, column.name()))?;
@@ -220,7 +220,7 @@ fn on_a_server_that_ends(
     quick: bool,
 ) -> Result<Row> {
     let mut server = Server::start(kind, options(&column.name().replace(' ', "-")))?;
-    let pair = pair(&server, dir, client, column)?;
+    let pair = pair(&server, dir, client, column, false)?;
     let (messages, amount) = column.amount(quick);
     let outcome = converse(
         [&pair[0], &pair[1]],
@@ -250,23 +250,43 @@ fn script<'a>(
     Script { messages, over: amount.over, seed, plans, halfway }
 }
 
-fn pair(server: &Server, dir: &std::path::Path, client: &Client, column: Column) -> Result<[Talker; 2]> {
+fn pair(
+    server: &Server,
+    dir: &std::path::Path,
+    client: &Client,
+    column: Column,
+    raw: bool,
+) -> Result<[Talker; 2]> {
     let user = |who: &str| format!("{who}-{}-{}", client.name, column.name().replace(' ', "-"));
     let (romeo, juliet) = (user("romeo"), user("juliet"));
     server.add_users([(romeo.as_str(), "a.test", PASSWORD), (juliet.as_str(), "b.test", PASSWORD)])?;
     let talker = |names, account: &str, peer: &str| -> Result<Talker> {
         let link = Link::to(server.direct_tls_port())?;
         let ca = server.ca();
-        let phone = Phone::new(dir.join(account), account, PASSWORD)
+        let mut phone = Phone::new(dir.join(account), account, PASSWORD)
             .at(link.port())
             .with_direct_tls()
             .trusting(&ca)
             .running(&client.program)
             .with_variable("SSL_CERT_FILE", &ca.display().to_string());
+        // The others have no option for it.
+        phone.raw = raw && client.keeps;
         Ok(Talker::new(names, peer, client.keeps, link, phone))
     };
     let (romeo, juliet) = (format!("{romeo}@a.test"), format!("{juliet}@b.test"));
     Ok([talker(["Romeo", "Juliet"], &romeo, &juliet)?, talker(["Juliet", "Romeo"], &juliet, &romeo)?])
+}
+
+/// What the phones saw, for whoever looks for a message.
+fn keep_raw(pair: &[Talker; 2]) -> Result<()> {
+    for talker in pair {
+        let raw = std::mem::take(&mut talker.seen().raw);
+        let Some(began) = raw.first().map(|(at, _)| *at) else { continue };
+        let lines: String =
+            raw.iter().map(|(at, line)| format!("{} {line}\n", (*at - began).as_millis())).collect();
+        std::fs::write(talker.phone().data.join("raw"), lines)?;
+    }
+    Ok(())
 }
 
 /// What the archives add to an outcome.
@@ -277,6 +297,7 @@ fn row(
     column: Column,
     outcome: Outcome,
 ) -> Result<Row> {
+    keep_raw(pair)?;
     let (mut archived_twice, mut unarchived) = (0, 0);
     for (sender, receiver) in [(&pair[0], &pair[1]), (&pair[1], &pair[0])] {
         let numbers = |account: &str| -> Result<Vec<u32>> {
@@ -417,6 +438,9 @@ impl Row {
                 "{who} of what is lost, {} stands in no archive of the server",
                 self.unarchived
             ));
+        }
+        if !it.shown.late.is_empty() && self.keeps {
+            notes.push(format!("{who} overtaken: {:?}", it.shown.late));
         }
         let told = &it.told;
         if self.keeps && (told.doubled, told.out_of_order) != (0, 0) {

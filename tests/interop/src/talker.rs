@@ -53,6 +53,8 @@ pub struct Seen {
     pub told: Vec<u32>,
     /// When that was last.
     pub told_at: Option<Instant>,
+    /// Its raw stream, if it shows that, and when each stanza was seen.
+    pub raw: Vec<(Instant, Value)>,
     /// What happened to it, by name.
     pub troubles: BTreeMap<&'static str, usize>,
     /// Lives that ended although nobody ended them.
@@ -118,6 +120,13 @@ impl Talker {
         Ok(())
     }
 
+    /// Notes in the raw stream what is done to it.
+    fn note(&self, what: String) {
+        if self.phone.raw {
+            self.seen().raw.push((Instant::now(), Value::String(what)));
+        }
+    }
+
     fn kill(&self) {
         self.seen().killed = true;
         let console = self.console.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -158,6 +167,9 @@ impl Talker {
     }
 
     fn heard(&self, event: &Event) {
+        if ["online", "offline"].contains(&event.name()) {
+            self.note(event.body.to_string());
+        }
         match event.name() {
             "online" => self.seen().sessions.push(Session {
                 at: event.at,
@@ -172,6 +184,7 @@ impl Talker {
                     seen.told_at = Some(event.at);
                 }
             }
+            "raw" => self.seen().raw.push((event.at, event.body.clone())),
             _ => {}
         }
     }
@@ -229,6 +242,7 @@ impl Talker {
                 break;
             }
             *self.seen().troubles.entry(trouble.name()).or_default() += 1;
+            self.note(format!("{trouble:?}"));
             self.happens(*trouble, calm)?;
         }
         Ok(())

@@ -15,6 +15,8 @@ pub struct Tally {
     pub doubled: usize,
     /// Pairs that stand the other way than they were sent.
     pub out_of_order: usize,
+    /// What has something in front of it that was sent later.
+    pub late: Vec<u32>,
 }
 
 impl Tally {
@@ -31,13 +33,15 @@ impl Tally {
         }
         let place: BTreeMap<u32, usize> = sent.iter().enumerate().map(|(at, number)| (*number, at)).collect();
         let places: Vec<usize> = first_times.iter().filter_map(|number| place.get(number).copied()).collect();
+        let overtaken = overtaken(&places);
         let lost: Vec<u32> = sent.iter().filter(|number| !times.contains_key(number)).copied().collect();
         Tally {
             sent: sent.len(),
             arrived: sent.len() - lost.len(),
             lost,
             doubled: times.values().map(|times| times - 1).sum(),
-            out_of_order: inversions(&places),
+            out_of_order: overtaken.iter().map(|(_, by)| by).sum(),
+            late: overtaken.iter().map(|(at, _)| sent[*at]).collect(),
         }
     }
 
@@ -48,6 +52,7 @@ impl Tally {
         self.lost.extend(other.lost);
         self.doubled += other.doubled;
         self.out_of_order += other.out_of_order;
+        self.late.extend(other.late);
         self
     }
 
@@ -57,16 +62,18 @@ impl Tally {
     }
 }
 
-/// Each place looks back for those in front of it that belong behind it, and few are out of place.
-fn inversions(places: &[usize]) -> usize {
+/// The places that have later ones in front of them, and how many.
+fn overtaken(places: &[usize]) -> Vec<(usize, usize)> {
     let mut sorted: Vec<usize> = Vec::with_capacity(places.len());
-    let mut count = 0;
+    let mut overtaken = Vec::new();
     for place in places {
         let at = sorted.partition_point(|other| other < place);
-        count += sorted.len() - at;
+        if at < sorted.len() {
+            overtaken.push((*place, sorted.len() - at));
+        }
         sorted.insert(at, *place);
     }
-    count
+    overtaken
 }
 
 #[cfg(test)]
@@ -76,7 +83,8 @@ mod tests {
     #[test]
     fn what_is_missing_twice_there_or_turned_around_is_counted() {
         let tally = Tally::of(&[1, 2, 3, 4, 5], &[1, 3, 2, 3, 5]);
-        let expected = Tally { sent: 5, arrived: 4, lost: vec![4], doubled: 1, out_of_order: 1 };
+        let expected =
+            Tally { sent: 5, arrived: 4, lost: vec![4], doubled: 1, out_of_order: 1, late: vec![2] };
         assert_eq!(tally, expected);
         assert!(!tally.is_clean() && Tally::of(&[1, 2], &[1, 2]).is_clean());
     }
