@@ -294,7 +294,7 @@ impl Account {
         Ok(())
     }
 
-    /// An own message stands where its ack arrived (STREAM 19).
+    /// An own message stands where its ack arrived, unless the archive has said already where it stands (STREAM 19).
     fn settle_position(&mut self, cx: &mut Cx<'_>, message: i64) -> Result<()> {
         let (conversation, position): (i64, i64) = cx
             .tx
@@ -303,14 +303,16 @@ impl Account {
         let overtaken: bool = cx
             .tx
             .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM message WHERE conversation = ?1 AND position > ?2 AND NOT (mine = 1 AND state = 1))",
+                "SELECT EXISTS (SELECT 1 FROM message WHERE conversation = ?1 AND position > ?2 AND NOT (mine = 1 AND state = 1))
+                 AND NOT EXISTS (SELECT 1 FROM archived WHERE message = ?3)",
             )?
-            .query_row(params![conversation, position], |row| row.get(0))?;
+            .query_row(params![conversation, position, message], |row| row.get(0))?;
         if overtaken {
             let behind: Vec<i64> = cx
                 .tx
                 .prepare_cached(
-                    "SELECT id FROM message WHERE conversation = ?1 AND position > ?2 AND mine = 1 AND state = 1 ORDER BY position, id",
+                    "SELECT id FROM message AS m WHERE conversation = ?1 AND position > ?2 AND mine = 1 AND state = 1
+                     AND NOT EXISTS (SELECT 1 FROM archived WHERE message = m.id) ORDER BY position, id",
                 )?
                 .query_map(params![conversation, position], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
