@@ -402,7 +402,7 @@ fn pages_without_anything_to_show_are_no_reason_to_give_up() {
     let mut world = World::online();
     world.gets(&live(0));
     world.cut();
-    world.server.page = 3;
+    world.server.page = 10;
     world.server.archive = archived(0..1);
     // Nothing but receipts for a while: they leave no row.
     world.server.archive.extend((0..40).map(|n| Archived {
