@@ -37,6 +37,8 @@ pub struct Phone {
     pub ca: Option<PathBuf>,
     /// `--resource`.
     pub resource: Option<String>,
+    /// `--extension`: a process beside the app, over the same data.
+    pub extension: bool,
     /// `--raw`: every stanza as an event.
     pub raw: bool,
     /// The console itself; [`console_binary`] if `None`.
@@ -56,6 +58,7 @@ impl Phone {
             direct_tls: false,
             ca: None,
             resource: None,
+            extension: false,
             raw: false,
             binary: None,
             environment: Vec::new(),
@@ -77,6 +80,12 @@ impl Phone {
     /// Trusts this authority.
     pub fn trusting(mut self, ca: impl Into<PathBuf>) -> Phone {
         self.ca = Some(ca.into());
+        self
+    }
+
+    /// The notification extension of the app on this phone.
+    pub fn extension(mut self) -> Phone {
+        self.extension = true;
         self
     }
 
@@ -230,6 +239,9 @@ impl Console {
         }
         if let Some(resource) = &phone.resource {
             command.arg("--resource").arg(resource);
+        }
+        if phone.extension {
+            command.arg("--extension");
         }
         if phone.raw {
             command.arg("--raw");

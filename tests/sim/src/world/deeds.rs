@@ -2,7 +2,7 @@
 
 use whimbrel_engine::{
     Input,
-    api::{ChatState, Command},
+    api::{ChatState, Command, Network},
 };
 
 use super::{Happening, World};
@@ -69,13 +69,7 @@ impl World {
                 }
             }
             Deed::Clock { by } => self.devices[device].wall_offset += by,
-            Deed::Sleep { back } => {
-                let sleeper = &mut self.devices[device];
-                sleeper.asleep_until = sleeper.asleep_until.max(self.now) + back;
-                sleeper.slept += back;
-                let (end, token) = (sleeper.asleep_until, sleeper.wake_token);
-                self.at(end, Happening::Wake { device, token });
-            }
+            Deed::Sleep { back } => self.sleep(device, back),
             Deed::Restart { back, keeps } => {
                 self.server.restart(self.now, keeps);
                 self.server_down_until = self.now + back;
@@ -128,6 +122,15 @@ impl World {
         self.turn(device, vec![available(there)]);
     }
 
+    /// A device sleeps: it does nothing and hears nothing, and its monotonic clock stands still.
+    pub(super) fn sleep(&mut self, device: usize, back: u64) {
+        let sleeper = &mut self.devices[device];
+        sleeper.asleep_until = sleeper.asleep_until.max(self.now) + back;
+        sleeper.slept += back;
+        let (end, token) = (sleeper.asleep_until, sleeper.wake_token);
+        self.at(end, Happening::Wake { device, token });
+    }
+
     fn doom(&mut self, device: usize, when: When, power: bool, back: u64) {
         if self.devices[device].engine.is_none() || self.devices[device].doomed.is_some() {
             return;
@@ -142,7 +145,7 @@ impl World {
 }
 
 fn available(available: bool) -> Input {
-    Input::Network { available }
+    Input::Network(Network { available, ..Network::default() })
 }
 
 fn is_by_the_user(deed: &Deed) -> bool {
