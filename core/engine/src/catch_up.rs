@@ -286,6 +286,30 @@ impl Account {
         }
     }
 
+    /// A live message that is older than the one before it. ejabberd 24.12 hands the messages that were on their way to a session
+    /// when it was resumed elsewhere to the new connection behind later ones. Its ids count, so an id that counts backwards is
+    /// worth a question; the ids are opaque all the same, and only the archive's answer moves anything (STREAM 19).
+    pub(crate) fn look_again_if_late(&mut self, cx: &mut Cx<'_>, id: &str) -> Result<()> {
+        if self.session.unchecked.is_none() {
+            return Ok(());
+        }
+        let is_number = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+        let newest: Option<String> = cx
+            .tx
+            .prepare_cached("SELECT last_id FROM coverage WHERE archive = ?1")?
+            .query_row(params![self.jid.as_str()], |row| row.get(0))
+            .optional()?
+            .flatten();
+        match newest {
+            Some(newest)
+                if newest.len() == id.len() && is_number(&newest) && is_number(id) && *id < *newest =>
+            {
+                self.check_for_dropped(cx)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// At least once a day, whatever happened (STREAM 11). A clock that jumps costs one question.
     pub(crate) fn check_daily(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         let replaying = self.online().is_none_or(|online| online.replayed.is_some());

@@ -266,6 +266,7 @@ impl Account {
         if let Some(id) = archive_id {
             self.join_archive(cx, message, id)?;
             if !matches!(source, Source::Archive { .. }) {
+                self.look_again_if_late(cx, id)?;
                 self.covered(cx, id, position, Some(at))?;
             }
         }

@@ -28,7 +28,11 @@ use crate::{
 
 /// Never more than this of ours in flight (STREAM 10).
 const IN_FLIGHT: u64 = 100;
-const IN_FLIGHT_BYTES: u64 = 256 * 1024;
+/// The same in bytes, but for a single larger stanza. Prosody 13.0.1 reads 4 KiB at a time; when its own answer to what it has
+/// read finds the link dead, it forgets the rest of what had arrived, and half a stanza stays in its parser for the next
+/// resumption, which that ends (core/README). So we have no more under way than it reads at once, with room for `<r/>` and
+/// `<a/>`. Only a backlog notices: it goes out in as many round trips.
+const IN_FLIGHT_BYTES: u64 = 3 * 1024;
 
 /// What kind of stanza a row holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,13 +139,14 @@ impl Account {
     pub(crate) fn flush(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         let Some(link) = self.online().map(|online| online.link) else { return Ok(()) };
         self.ask_about_doubts(cx)?;
-        let mut sent = self.resend(cx)?;
+        let (mut sent, all) = self.resend(cx)?;
         let (mut count, mut size): (u64, u64) = cx
             .tx
             .prepare_cached("SELECT count(*), coalesce(sum(length(bytes)), 0) FROM outbox WHERE number > 0")?
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let most = if self.session.careful { 1 } else { IN_FLIGHT };
-        while count < most && size < IN_FLIGHT_BYTES {
+        // What has a number already goes first.
+        while all && count < most {
             // One conversation's doubt holds back what comes behind it in that conversation only.
             let next = cx
                 .tx
@@ -159,6 +164,9 @@ impl Account {
             if bytes.len() as u64 > limit {
                 self.fail_row(cx, seq, &format!("larger than the {limit} bytes that the server takes"))?;
                 continue;
+            }
+            if size > 0 && size + bytes.len() as u64 > IN_FLIGHT_BYTES {
+                break;
             }
             let Some(sm) = &mut self.session.sm else { break };
             let number = sm.number_next();
@@ -214,36 +222,36 @@ impl Account {
         cx.out.push(Effect::Send { link, bytes });
     }
 
-    /// After a resumption: what `h` does not cover, the same bytes, in order (STREAM 11); one by one where care is needed.
-    fn resend(&mut self, cx: &mut Cx<'_>) -> Result<bool> {
+    /// After a resumption: what `h` does not cover, the same bytes, in order (STREAM 11), as much as may be in flight; one by one
+    /// where care is needed. Whether anything was written, and whether that was all.
+    fn resend(&mut self, cx: &mut Cx<'_>) -> Result<(bool, bool)> {
         let Some((link, written)) = self.online().map(|online| (online.link, online.written)) else {
-            return Ok(false);
+            return Ok((false, false));
         };
         if self.session.sm.as_ref().is_none_or(|sm| sm.sent() <= written) {
-            return Ok(false);
+            return Ok((false, true));
         }
-        let under_way: bool = cx
+        let mut under_way: u64 = cx
             .tx
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE number <= ?1)")?
+            .prepare_cached(
+                "SELECT coalesce(sum(length(bytes)), 0) FROM outbox WHERE number > 0 AND number <= ?1",
+            )?
             .query_row(params![written as i64], |row| row.get(0))?;
-        let most = match (self.session.careful, under_way) {
-            (true, true) => return Ok(false),
-            (true, false) => 1,
-            (false, _) => -1,
-        };
-        let mut statement = cx
-            .tx
-            .prepare_cached("SELECT number, bytes FROM outbox WHERE number > ?1 ORDER BY number LIMIT ?2")?;
-        let rows = statement
-            .query_map(params![written as i64, most], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
-            })?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        let any = !rows.is_empty();
-        for (number, bytes) in rows {
+        let mut statement =
+            cx.tx.prepare_cached("SELECT number, bytes FROM outbox WHERE number > ?1 ORDER BY number")?;
+        let mut rows = statement.query(params![written as i64])?;
+        let mut any = false;
+        while let Some(row) = rows.next()? {
+            let (number, bytes): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            let most = if self.session.careful { 0 } else { IN_FLIGHT_BYTES };
+            if under_way > 0 && under_way + bytes.len() as u64 > most {
+                return Ok((any, false));
+            }
+            under_way += bytes.len() as u64;
+            any = true;
             self.write(cx, link, number as u64, bytes);
         }
-        Ok(any)
+        Ok((any, true))
     }
 
     /// A server that does not count reads in order at least: an answered ping says how far it came (STREAM 8).
@@ -303,7 +311,7 @@ impl Account {
         Ok(())
     }
 
-    /// An own message stands where its ack arrived (STREAM 19).
+    /// An own message stands where its ack arrived, unless the archive has said already where it stands (STREAM 19).
     fn settle_position(&mut self, cx: &mut Cx<'_>, message: i64) -> Result<()> {
         let (conversation, position): (i64, i64) = cx
             .tx
@@ -312,14 +320,16 @@ impl Account {
         let overtaken: bool = cx
             .tx
             .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM message WHERE conversation = ?1 AND position > ?2 AND NOT (mine = 1 AND state = 1))",
+                "SELECT EXISTS (SELECT 1 FROM message WHERE conversation = ?1 AND position > ?2 AND NOT (mine = 1 AND state = 1))
+                 AND NOT EXISTS (SELECT 1 FROM archived WHERE message = ?3)",
             )?
-            .query_row(params![conversation, position], |row| row.get(0))?;
+            .query_row(params![conversation, position, message], |row| row.get(0))?;
         if overtaken {
             let behind: Vec<i64> = cx
                 .tx
                 .prepare_cached(
-                    "SELECT id FROM message WHERE conversation = ?1 AND position > ?2 AND mine = 1 AND state = 1 ORDER BY position, id",
+                    "SELECT id FROM message AS m WHERE conversation = ?1 AND position > ?2 AND mine = 1 AND state = 1
+                     AND NOT EXISTS (SELECT 1 FROM archived WHERE message = m.id) ORDER BY position, id",
                 )?
                 .query_map(params![conversation, position], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;

@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
              <set xmlns='http://jabber.org/protocol/rsm'><max>{max}</max><after>{after}</after></set></query></iq>",
             ack.unwrap_or_default(),
         ))?;
-        let page = wire.page()?;
+        let page = wire.page(|_| ())?;
         pages += 1;
         messages += page.results;
         recorded.extend(wire.record.take());
@@ -169,6 +169,22 @@ impl Wire {
         self.until("iq")
     }
 
+    /// The texts of everything in the account's archive, oldest first.
+    pub(crate) fn archived_bodies(&mut self, page: u32) -> Result<Vec<String>> {
+        let (mut bodies, mut after) = (Vec::new(), String::new());
+        loop {
+            self.write(&format!(
+                "<iq type='set' id='{QUERY}'><query xmlns='urn:xmpp:mam:2' queryid='{QUERY}'><set xmlns='http://jabber.org/protocol/rsm'>\
+                 <max>{page}</max>{after}</set></query></iq>"
+            ))?;
+            let page = self.page(|body| bodies.push(body))?;
+            match page.last {
+                Some(last) if !page.complete => after = format!("<after>{last}</after>"),
+                _ => return Ok(bodies),
+            }
+        }
+    }
+
     /// Reads until a stanza of this name is over.
     fn until(&mut self, name: &str) -> Result<()> {
         let mut found = false;
@@ -180,10 +196,10 @@ impl Wire {
         })
     }
 
-    /// Reads a page to its end.
-    fn page(&mut self) -> Result<Page> {
+    /// Reads a page to its end, and hands on the texts of its messages.
+    fn page(&mut self, mut body: impl FnMut(String)) -> Result<Page> {
         let mut page = Page::default();
-        let (mut over, mut in_last) = (false, false);
+        let (mut over, mut in_last, mut in_body) = (false, false, None);
         self.events(|depth, event| {
             match event {
                 Event::StartElement(_, (_, local), attributes) => match local.as_str() {
@@ -194,10 +210,21 @@ impl Wire {
                         page.complete = complete.is_some_and(|(_, value)| value == "true");
                     }
                     "last" => in_last = over,
+                    // A stanza, its result, forwarded, the message.
+                    "body" if depth == 6 => in_body = Some(String::new()),
                     _ => {}
                 },
-                Event::Text(_, text) if in_last => page.last = Some(text.clone()),
-                Event::EndElement(_) => in_last = false,
+                Event::Text(_, text) => match &mut in_body {
+                    Some(body) => body.push_str(text),
+                    None if in_last => page.last = Some(text.clone()),
+                    None => {}
+                },
+                Event::EndElement(_) => {
+                    in_last = false;
+                    if let Some(text) = in_body.take() {
+                        body(text);
+                    }
+                }
                 _ => {}
             }
             over && depth == 1

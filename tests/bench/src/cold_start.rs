@@ -21,6 +21,7 @@ use crate::{
     bare::Wire,
     children::Child,
     figures::{Report, median},
+    peers,
 };
 
 /// How many messages were missed.
@@ -107,44 +108,22 @@ fn runners(server: &Server, link: &Link) -> Result<Vec<Runner>> {
         runner("resumed", "alice@a.test", false, Program::Whimbrel { data: data.clone() }),
         runner("anew", "alice@a.test", true, Program::Whimbrel { data }),
     ];
-    let tokio_xmpp = std::env::current_exe()?.with_file_name("bench-tokio-xmpp");
-    if tokio_xmpp.is_file() {
-        runners.push(runner("tokio_xmpp", "tokio@a.test", false, Program::TokioXmpp(tokio_xmpp)));
-    } else {
-        eprintln!("cold_start: without tokio-xmpp, which is built with `--features peers`");
+    match peers::tokio_xmpp("bench-tokio-xmpp") {
+        Ok(program) => {
+            runners.push(runner("tokio_xmpp", "tokio@a.test", false, Program::TokioXmpp(program)));
+        }
+        Err(error) => eprintln!("cold_start: without tokio-xmpp: {error}"),
     }
-    match slixmpp(&dir) {
-        Ok(program) => runners.push(runner("slixmpp", "slix@a.test", false, program)),
+    let script = dir.join("slixmpp_peer.py");
+    std::fs::write(&script, SLIXMPP)?;
+    match peers::python_with_slixmpp() {
+        Ok(python) => {
+            let program = Program::Slixmpp { python, script };
+            runners.push(runner("slixmpp", "slix@a.test", false, program));
+        }
         Err(error) => eprintln!("cold_start: without slixmpp: {error}"),
     }
     Ok(runners)
-}
-
-/// An environment of Python's own with slixmpp in it.
-fn slixmpp(dir: &std::path::Path) -> Result<Program> {
-    let python = dir.join("venv/bin/python");
-    let script = dir.join("slixmpp_peer.py");
-    std::fs::write(&script, SLIXMPP)?;
-    let run = |command: &mut Command, what: &str| -> Result<()> {
-        let output = command.output().map_err(|error| format!("{what}: {error}"))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        Err(format!("{what} failed: {}", said.lines().next_back().unwrap_or_default()).into())
-    };
-    let has_it = |python: &PathBuf| {
-        Command::new(python).args(["-c", "import slixmpp"]).output().is_ok_and(|o| o.status.success())
-    };
-    if !has_it(&python) {
-        eprintln!("cold_start: installing slixmpp into {}", dir.join("venv").display());
-        run(Command::new("python3").args(["-m", "venv"]).arg(dir.join("venv")), "python3 -m venv")?;
-        run(
-            Command::new(&python).args(["-m", "pip", "install", "--quiet", "slixmpp"]),
-            "pip install slixmpp",
-        )?;
-    }
-    Ok(Program::Slixmpp { python, script })
 }
 
 fn sample(

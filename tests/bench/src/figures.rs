@@ -27,6 +27,24 @@ impl Report {
         self.row(metric.as_ref(), value, unit, Some(below));
     }
 
+    /// A count. For people it is in a table of its own ([`Report::say`]).
+    pub(crate) fn count(&mut self, metric: impl AsRef<str>, value: usize) {
+        if self.json {
+            let metric = metric.as_ref();
+            println!(
+                "{}",
+                serde_json::json!({ "bench": self.bench, "metric": metric, "value": value, "unit": "" })
+            );
+        }
+    }
+
+    /// What a person should read beside the figures.
+    pub(crate) fn say(&self, text: impl FnOnce() -> String) {
+        if !self.json {
+            println!("{}", text());
+        }
+    }
+
     fn row(&mut self, metric: &str, value: f64, unit: &'static str, below: Option<f64>) {
         // Three digits say all that a measurement on a shared machine knows.
         let digits = if value == 0.0 { 0 } else { (2 - value.abs().log10().floor() as i32).clamp(0, 4) };

@@ -1,4 +1,4 @@
-//! Benchmarks, named by what a user does: `catch_up`, `cold_start`, `idle_hour`, `open_conversation`, `resume`.
+//! Benchmarks, named by what a user does: `broken_link`, `catch_up`, `cold_start`, `idle_hour`, `open_conversation`, `resume`.
 //!
 //! Called by `cargo xtask bench NAME [--json]`, which builds this with the profile that a phone gets. What is measured runs
 //! in a child process of its own (this same program, called with `child`), so that memory and processor time are its own;
@@ -9,6 +9,7 @@
 
 mod archive;
 mod bare;
+mod broken_link;
 mod catch_up;
 mod children;
 mod clocks;
@@ -17,6 +18,7 @@ mod figures;
 mod idle_hour;
 mod namespace;
 mod open_conversation;
+mod peers;
 mod phone;
 mod replay;
 mod resume;
@@ -42,6 +44,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum What {
+    /// A long conversation over links that break: what is lost, doubled, out of order, resumed; beside other clients
+    #[command(name = "broken_link")]
+    BrokenLink(broken_link::Arguments),
     /// Ten thousand missed messages from the archive, beside a bare XML parser
     #[command(name = "catch_up")]
     CatchUp(catch_up::Arguments),
@@ -89,6 +94,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut report = Report::new(arguments.json);
     let done = match &arguments.what {
+        What::BrokenLink(arguments) => broken_link::run(arguments, &mut report),
         What::CatchUp(arguments) => catch_up::run(arguments, &mut report),
         What::ColdStart(arguments) => cold_start::run(arguments, &mut report),
         What::IdleHour(arguments) => idle_hour::run(arguments, &mut report),

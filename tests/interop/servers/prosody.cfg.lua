@@ -4,6 +4,7 @@
 --   WHIMBREL_PROSODY_13    set when the modules that need the newer core can be loaded
 --   WHIMBREL_MAM_PAGE      largest page of the archive; Prosody's own default (50) if unset
 --   WHIMBREL_HIBERNATION   seconds that a session waits for its client to come back; 600 if unset
+--   WHIMBREL_ARCHIVE       "sql": archives in SQLite and not in files that are read from the beginning for each page
 --   WHIMBREL_LOG           level of the log; "info" if unset, "debug" shows every stanza
 
 local lua = Lua or _G -- 13 wants its own functions asked for by name, 0.12 has no such table
@@ -44,7 +45,12 @@ allow_unencrypted_plain_auth = false
 ssl = { protocol = "tlsv1_2+" }
 authentication = "internal_hashed"
 password_hash = "SHA-256"
-storage = "internal"
+local in_sql = lua.os.getenv("WHIMBREL_ARCHIVE") == "sql"
+storage = in_sql and { archive = "sql" } or "internal"
+default_storage = "internal"
+if in_sql then
+	sql = { driver = "SQLite3", database = data_path.."/prosody.sqlite" }
+end
 
 -- What a well-kept public server runs. A local list: a setting that was set cannot be read back.
 local modules = {

@@ -43,6 +43,8 @@ pub struct Phone {
     pub raw: bool,
     /// The console itself; [`console_binary`] if `None`.
     pub binary: Option<PathBuf>,
+    /// What its environment has beside the password.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Phone {
@@ -59,6 +61,7 @@ impl Phone {
             extension: false,
             raw: false,
             binary: None,
+            environment: Vec::new(),
         }
     }
 
@@ -95,6 +98,12 @@ impl Phone {
     /// Runs this console, and not the one beside the program.
     pub fn running(mut self, binary: impl Into<PathBuf>) -> Phone {
         self.binary = Some(binary.into());
+        self
+    }
+
+    /// Gives it one more environment variable.
+    pub fn with_variable(mut self, name: &str, value: &str) -> Phone {
+        self.environment.push((name.into(), value.into()));
         self
     }
 
@@ -238,6 +247,7 @@ impl Console {
             command.arg("--raw");
         }
         command.env("WHIMBREL_PASSWORD", &phone.password);
+        command.envs(phone.environment.iter().map(|(name, value)| (name, value)));
         if env::var_os("WHIMBREL_LOG").is_none() {
             command.env("WHIMBREL_LOG", "info");
         }

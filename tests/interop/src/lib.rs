@@ -8,11 +8,13 @@
 //! - [`Server`]: Prosody 13, Prosody 0.12 or ejabberd, in a directory and on ports of its own.
 //! - [`Link`]: the wire between a phone and the server, which can be cut, stalled, slowed and counted.
 //! - [`Console`]: one phone: the console example, as a process that can be killed.
+//! - [`Talker`], [`Plan`], [`converse`]: a long conversation between two phones that much happens to, and its [`Outcome`].
 //!
 //! Whatever is started here ends with the [`Server`] or [`Console`] that holds it, and at the latest with the process that
 //! started it, even if that is killed.
 
 mod console;
+mod conversation;
 mod error;
 pub mod flights;
 mod link;
@@ -21,14 +23,21 @@ mod process;
 mod root;
 mod scratch;
 mod server;
+mod talker;
+mod tally;
+mod trouble;
 
 pub use console::{Console, Event, Phone, console_binary};
+pub use conversation::{Outcome, Script, converse};
 pub use error::Error;
-pub use link::{Connection, InFlight, Link};
+pub use link::{Break, Connection, InFlight, Link, Rate, Then, Way};
 pub use process::{leashed, run_to_end, spawn};
 pub use root::{Release, Root, cache_dir, found, host_prosody, remove_all};
 pub use scratch::Scratch;
 pub use server::{Kind, Options, Server};
+pub use talker::{Seen, Session, Talker, number};
+pub use tally::Tally;
+pub use trouble::{Amount, Plan};
 
 /// Result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;

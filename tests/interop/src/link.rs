@@ -1,38 +1,27 @@
 //! The wire between a phone and its server, as bad as we want it.
 //!
-//! A TCP proxy on a loopback port of its own. It knows nothing of XMPP: it moves bytes, late if so ordered, and cuts when
-//! told, with what was on its way handed over or lost. It reads the headers of TLS records as they pass, so it can tell how
-//! many round trips a login took ([`crate::flights`]).
+//! A TCP proxy on a loopback port of its own. It knows nothing of XMPP: it moves bytes, late and slowly if so ordered, and
+//! breaks when told: with what was on its way handed over or lost, at a byte, in one direction first, or without a word to
+//! either side. It reads the headers of TLS records as they pass, so it can tell how many round trips a login took
+//! ([`crate::flights`]).
 //!
 //! Bytes count as the client sees them: its own when they leave it, the server's when they reach it.
 
+mod pump;
+
 use std::{
-    collections::VecDeque,
-    io,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use socket2::SockRef;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
-    sync::watch,
-    time::{sleep_until, timeout},
-};
+use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     Error, Result,
     flights::{Flight, Wire},
 };
-
-/// As much of one direction is kept while it is under way.
-const UNDER_WAY: usize = 1 << 20;
 
 /// What becomes of bytes that were on their way when the link was cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +30,54 @@ pub enum InFlight {
     Kept,
     /// Lost, and both sides get a reset, which also takes what they had not read yet.
     Dropped,
+}
+
+/// A direction, as the phone sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// To the server.
+    Up,
+    /// To the phone.
+    Down,
+}
+
+/// What happens behind the last byte that an ordered break lets through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// The link is cut, and what is on its way is lost.
+    Cut,
+    /// That direction of that connection swallows everything, and the other one goes on: half of the link is dead, and nobody
+    /// is told. End it with a [`Link::cut`].
+    FallSilent,
+}
+
+/// A break at a byte, wherever that is: in a TLS record, in a stanza, in a login.
+#[derive(Debug, Clone, Copy)]
+pub struct Break {
+    /// Which direction's bytes count and are broken off; both together if `None`.
+    pub way: Option<Way>,
+    /// So many bytes pass before.
+    pub after: u64,
+    /// And then?
+    pub then: Then,
+}
+
+/// Bytes a second.
+#[derive(Debug, Clone, Copy)]
+pub struct Rate {
+    /// To the server.
+    pub up: u32,
+    /// To the phone.
+    pub down: u32,
+}
+
+impl Rate {
+    fn of(self, way: Way) -> u32 {
+        match way {
+            Way::Up => self.up,
+            Way::Down => self.down,
+        }
+    }
 }
 
 /// One connection that went through a link, as seen so far.
@@ -72,10 +109,19 @@ impl Connection {
     }
 }
 
+/// How a connection ends that neither side has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    Kept,
+    Dropped,
+    /// The phone's side gets a reset, the server's side hears nothing.
+    Vanished,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Cut {
     number: u64,
-    in_flight: InFlight,
+    how: How,
     over: bool,
 }
 
@@ -84,8 +130,12 @@ struct State {
     refuse: bool,
     stall: bool,
     delay: Duration,
-    budget: Option<u64>,
+    rate: Option<Rate>,
+    order: Option<Break>,
+    from: Option<Ipv4Addr>,
     connections: Vec<Connection>,
+    /// Of each connection, the directions that swallow what they should carry: up, down.
+    silent: Vec<[bool; 2]>,
 }
 
 #[derive(Debug)]
@@ -100,10 +150,10 @@ impl Shared {
         self.state.lock().expect("nothing panics while it holds the lock")
     }
 
-    fn cut(&self, in_flight: InFlight) {
+    fn cut(&self, how: How) {
         self.cut.send_modify(|cut| {
             cut.number += 1;
-            cut.in_flight = in_flight;
+            cut.how = how;
         });
     }
 }
@@ -126,7 +176,7 @@ impl Link {
         let shared = Arc::new(Shared {
             server: SocketAddr::from((Ipv4Addr::LOCALHOST, server_port)),
             state: Mutex::default(),
-            cut: watch::Sender::new(Cut { number: 0, in_flight: InFlight::Dropped, over: false }),
+            cut: watch::Sender::new(Cut { number: 0, how: How::Dropped, over: false }),
         });
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::io(what))?;
@@ -145,12 +195,38 @@ impl Link {
 
     /// Ends every connection that is open now. The next one is let through.
     pub fn cut(&self, in_flight: InFlight) {
-        self.shared.cut(in_flight);
+        self.shared.cut(match in_flight {
+            InFlight::Kept => How::Kept,
+            InFlight::Dropped => How::Dropped,
+        });
     }
 
-    /// Lets this many more bytes pass, both directions together, hands over the last of them, and then cuts, once.
-    pub fn cut_after(&self, bytes: u64) {
-        self.shared.lock().budget = Some(bytes);
+    /// Breaks once, at a byte. A newer order replaces one that was not carried out.
+    pub fn break_at(&self, order: Break) {
+        self.shared.lock().order = Some(order);
+    }
+
+    /// Whether an ordered break has not come yet.
+    pub fn is_to_break(&self) -> bool {
+        self.shared.lock().order.is_some()
+    }
+
+    /// Takes an ordered break back; false if it has come already.
+    pub fn forget_break(&self) -> bool {
+        self.shared.lock().order.take().is_some()
+    }
+
+    /// The phone changes its address: what is open breaks on the phone's side, the server hears nothing of it and keeps its
+    /// end, and the next connections come from this loopback address.
+    pub fn move_to(&self, address: Ipv4Addr) {
+        self.shared.lock().from = Some(address);
+        self.shared.cut(How::Vanished);
+    }
+
+    /// The connections that are open now go silent, in both directions and for good; new ones are let through. What the phone
+    /// does to them then, closing included, the server does not hear.
+    pub fn fall_silent(&self) {
+        self.shared.lock().silent.fill([true; 2]);
     }
 
     /// A dead zone: new connections are reset. Open ones live on.
@@ -167,6 +243,17 @@ impl Link {
     /// Each way takes this long, for bytes sent from now on. A round trip is twice that.
     pub fn delay(&self, delay: Duration) {
         self.shared.lock().delay = delay;
+    }
+
+    /// No more than this gets through; as much as there is if `None`.
+    pub fn throttle(&self, rate: Option<Rate>) {
+        self.shared.lock().rate = rate;
+    }
+
+    /// What all its connections carried, up and down, in bytes of TCP's payload.
+    pub fn bytes(&self) -> (u64, u64) {
+        let state = self.shared.lock();
+        state.connections.iter().fold((0, 0), |(up, down), it| (up + it.up, down + it.down))
     }
 
     /// Every connection there was, oldest first.
@@ -189,7 +276,7 @@ impl Drop for Link {
     fn drop(&mut self) {
         self.shared.cut.send_modify(|cut| {
             cut.number += 1;
-            cut.in_flight = InFlight::Dropped;
+            cut.how = How::Dropped;
             cut.over = true;
         });
         if let Some(thread) = self.thread.take() {
@@ -210,239 +297,15 @@ async fn accept(listener: std::net::TcpListener, shared: Arc<Shared>) {
             accepted = listener.accept() => {
                 if let Ok((client, _)) = accepted {
                     if shared.lock().refuse {
-                        reset(&client);
+                        pump::reset(&client);
                     } else {
                         // Subscribed here, not in the task: a cut that comes before the task first runs is meant for it too.
-                        tokio::spawn(carry(client, Arc::clone(&shared), shared.cut.subscribe()));
+                        tokio::spawn(pump::carry(client, Arc::clone(&shared), shared.cut.subscribe()));
                     }
                 }
             }
         }
     }
-}
-
-async fn carry(client: TcpStream, shared: Arc<Shared>, cut: watch::Receiver<Cut>) {
-    let Ok(server) = TcpStream::connect(shared.server).await else {
-        return reset(&client);
-    };
-    let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let number = {
-        let mut state = shared.lock();
-        state.connections.push(Connection {
-            opened: Instant::now(),
-            closed: None,
-            up: 0,
-            down: 0,
-            wire: Wire::default(),
-        });
-        state.connections.len() - 1
-    };
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
-    let broken = watch::Sender::new(false);
-    let pump = |from, to, is_up| Pump {
-        from,
-        to,
-        is_up,
-        number,
-        shared: &shared,
-        orders: Orders { cut: cut.clone(), broken: broken.subscribe(), breaks: &broken },
-        queue: VecDeque::new(),
-        queued: 0,
-    };
-    let (up, down) = (pump(from_client, to_server, true), pump(from_server, to_client, false));
-    // Both halves of a socket must be gone before a reset is sent, so neither pump lets go before the other has stopped.
-    let _ = tokio::join!(up.run(), down.run());
-    if let Some(connection) = shared.lock().connections.get_mut(number) {
-        connection.closed = Some(Instant::now());
-    }
-}
-
-/// What can end a connection from outside of one direction: an order, or that the other direction broke.
-struct Orders<'a> {
-    cut: watch::Receiver<Cut>,
-    broken: watch::Receiver<bool>,
-    breaks: &'a watch::Sender<bool>,
-}
-
-impl Orders<'_> {
-    async fn end(&mut self) -> End {
-        tokio::select! {
-            biased;
-            changed = self.cut.changed() => {
-                End::Cut(if changed.is_ok() { self.cut.borrow().in_flight } else { InFlight::Dropped })
-            }
-            _ = self.broken.changed() => End::Cut(InFlight::Dropped),
-        }
-    }
-
-    /// One side has reset the connection: so do we with the other.
-    fn broke(&self) -> End {
-        self.breaks.send_replace(true);
-        End::Cut(InFlight::Dropped)
-    }
-}
-
-/// One direction of one connection.
-struct Pump<'a> {
-    from: OwnedReadHalf,
-    to: OwnedWriteHalf,
-    is_up: bool,
-    number: usize,
-    shared: &'a Shared,
-    orders: Orders<'a>,
-    queue: VecDeque<(tokio::time::Instant, Vec<u8>)>,
-    queued: usize,
-}
-
-/// A server that waits for TCP's acknowledgement before it writes on (Nagle) would wait 40 ms for ours, where the client
-/// behind us may have acknowledged at once. The kernel forgets it, so it is said after each read and write.
-fn acknowledge_at_once(socket: &TcpStream) {
-    #[cfg(target_os = "linux")]
-    let _ = SockRef::from(socket).set_tcp_quickack(true);
-    #[cfg(not(target_os = "linux"))]
-    let _ = socket;
-}
-
-/// Why a pump stopped.
-enum End {
-    /// The sender has finished, and everything was handed on.
-    Finished,
-    /// An order, or an error of one side.
-    Cut(InFlight),
-}
-
-impl Pump<'_> {
-    /// Moves bytes until the end; gives the reading half back, since dropping it closes.
-    async fn run(mut self) -> OwnedReadHalf {
-        match self.carry().await {
-            End::Finished => {
-                let _ = self.to.shutdown().await;
-            }
-            End::Cut(InFlight::Kept) => {
-                while let Ok(read) = self.try_read()
-                    && read > 0
-                {}
-                let hand_over = async {
-                    while let Some((_, bytes)) = self.queue.pop_front() {
-                        let (allowed, _) = self.allowance(&bytes);
-                        self.to.write_all(allowed).await?;
-                    }
-                    self.to.shutdown().await
-                };
-                let _ = timeout(Duration::from_secs(1), hand_over).await;
-            }
-            End::Cut(InFlight::Dropped) => {
-                let _ = SockRef::from(self.from.as_ref()).set_linger(Some(Duration::ZERO));
-                let _ = SockRef::from(self.to.as_ref()).set_linger(Some(Duration::ZERO));
-            }
-        }
-        // Dropped, a writing half would end its stream in good order, and there would be no reset.
-        self.to.forget();
-        self.from
-    }
-
-    async fn carry(&mut self) -> End {
-        let mut buffer = vec![0; 64 * 1024];
-        let mut finished = false;
-        loop {
-            let due = self.queue.front().map(|(due, _)| *due);
-            tokio::select! {
-                biased;
-                end = self.orders.end() => return end,
-                () = sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {
-                    if let Some((_, bytes)) = self.queue.pop_front() {
-                        self.queued -= bytes.len();
-                        match self.write_unless_ended(&bytes).await {
-                            Ok(None) => {}
-                            Ok(Some(end)) => return end,
-                            Err(_) => return self.orders.broke(),
-                        }
-                    }
-                }
-                read = self.from.read(&mut buffer), if !finished && self.queued < UNDER_WAY => match read {
-                    Ok(0) => finished = true,
-                    Ok(read) => {
-                        acknowledge_at_once(self.from.as_ref());
-                        self.take(&buffer[..read]);
-                    }
-                    Err(_) => return self.orders.broke(),
-                },
-            }
-            if finished && self.queue.is_empty() {
-                return End::Finished;
-            }
-        }
-    }
-
-    fn try_read(&mut self) -> io::Result<usize> {
-        let mut buffer = vec![0; 64 * 1024];
-        let read = self.from.try_read(&mut buffer)?;
-        self.take(&buffer[..read]);
-        Ok(read)
-    }
-
-    /// Bytes that were read: counted, and queued for when they are due.
-    fn take(&mut self, bytes: &[u8]) {
-        let now = Instant::now();
-        let mut state = self.shared.lock();
-        if self.is_up
-            && let Some(connection) = state.connections.get_mut(self.number)
-        {
-            connection.up += bytes.len() as u64;
-            connection.wire.client(bytes, now);
-        }
-        if state.stall {
-            return;
-        }
-        let due = tokio::time::Instant::from_std(now + state.delay);
-        drop(state);
-        self.queued += bytes.len();
-        self.queue.push_back((due, bytes.to_vec()));
-    }
-
-    /// A peer that does not read must not keep us from hearing an order.
-    async fn write_unless_ended(&mut self, bytes: &[u8]) -> io::Result<Option<End>> {
-        let (allowed, spent) = self.allowance(bytes);
-        tokio::select! {
-            biased;
-            end = self.orders.end() => return Ok(Some(end)),
-            written = self.to.write_all(allowed) => written?,
-        }
-        acknowledge_at_once(self.to.as_ref());
-        if spent {
-            self.shared.cut(InFlight::Dropped);
-        }
-        Ok(None)
-    }
-
-    /// How much of it [`Link::cut_after`] lets through, and whether that was the last.
-    fn allowance<'b>(&self, bytes: &'b [u8]) -> (&'b [u8], bool) {
-        let mut state = self.shared.lock();
-        let (allowed, spent) = match state.budget {
-            Some(budget) if budget <= bytes.len() as u64 => {
-                state.budget = None;
-                (&bytes[..usize::try_from(budget).unwrap_or(bytes.len())], true)
-            }
-            Some(budget) => {
-                state.budget = Some(budget - bytes.len() as u64);
-                (bytes, false)
-            }
-            None => (bytes, false),
-        };
-        if !self.is_up
-            && let Some(connection) = state.connections.get_mut(self.number)
-        {
-            connection.down += allowed.len() as u64;
-            connection.wire.server(allowed, Instant::now());
-        }
-        (allowed, spent)
-    }
-}
-
-/// Closes with a reset.
-fn reset(stream: &TcpStream) {
-    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
 #[cfg(test)]
@@ -502,9 +365,9 @@ mod tests {
     }
 
     #[test]
-    fn cut_after_lets_through_exactly_so_much() {
+    fn break_lets_through_exactly_so_much() {
         let (link, mut phone, mut server) = connected();
-        link.cut_after(5);
+        link.break_at(Break { way: None, after: 5, then: Then::Cut });
         phone.write_all(b"farewell").unwrap();
         let mut there = [0; 5];
         server.read_exact(&mut there).unwrap();
@@ -525,6 +388,75 @@ mod tests {
         link.refuse(true);
         let refused = TcpStream::connect((Ipv4Addr::LOCALHOST, link.port())).unwrap();
         assert_eq!(rest(refused), (Vec::new(), false));
+    }
+
+    #[test]
+    fn break_of_one_direction_leaves_the_other_alone() {
+        let (link, mut phone, mut server) = connected();
+        link.break_at(Break { way: Some(Way::Up), after: 3, then: Then::FallSilent });
+        server.write_all(b"not counted").unwrap();
+        phone.write_all(b"farewell").unwrap();
+        let mut there = [0; 3];
+        server.read_exact(&mut there).unwrap();
+        assert!(!link.is_to_break());
+        phone.write_all(b"is anybody there?").unwrap();
+        server.write_all(b", I hear you").unwrap();
+        let mut heard = [0; 23];
+        phone.read_exact(&mut heard).unwrap();
+        assert_eq!((&there, &heard), (b"far", b"not counted, I hear you"));
+        link.cut(InFlight::Dropped);
+        assert_eq!(rest(server), (Vec::new(), false));
+    }
+
+    #[test]
+    fn phone_that_moves_is_missed_by_nobody_and_comes_from_elsewhere() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let link = Link::to(listener.local_addr().unwrap().port()).unwrap();
+        let phone = TcpStream::connect((Ipv4Addr::LOCALHOST, link.port())).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        link.move_to(Ipv4Addr::new(127, 0, 0, 9));
+        assert_eq!(rest(phone), (Vec::new(), false));
+        let _again = TcpStream::connect((Ipv4Addr::LOCALHOST, link.port())).unwrap();
+        let (_, from) = listener.accept().unwrap();
+        assert_eq!(from.ip(), Ipv4Addr::new(127, 0, 0, 9));
+        server.set_nonblocking(true).unwrap();
+        let unheard = (&server).read(&mut [0]).unwrap_err();
+        assert_eq!(unheard.kind(), std::io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn silent_connection_stays_silent_when_the_phone_gives_it_up_and_the_next_is_heard() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let link = Link::to(listener.local_addr().unwrap().port()).unwrap();
+        let mut phone = TcpStream::connect((Ipv4Addr::LOCALHOST, link.port())).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        phone.write_all(b"x").unwrap();
+        wait_until_under_way(&link, 1);
+        link.fall_silent();
+        phone.write_all(b"lost").unwrap();
+        drop(phone);
+        let mut phone = TcpStream::connect((Ipv4Addr::LOCALHOST, link.port())).unwrap();
+        let (mut again, _) = listener.accept().unwrap();
+        phone.write_all(b"heard").unwrap();
+        let mut there = [0; 5];
+        again.read_exact(&mut there).unwrap();
+        assert_eq!(&there, b"heard");
+        server.set_nonblocking(true).unwrap();
+        let mut all = Vec::new();
+        let unheard = (&server).read_to_end(&mut all).unwrap_err();
+        assert_eq!(unheard.kind(), std::io::ErrorKind::WouldBlock, "{all:?}");
+        assert!(all == b"x" || all.is_empty());
+    }
+
+    #[test]
+    fn throttled_link_takes_the_time_that_its_rate_means() {
+        let (link, mut phone, mut server) = connected();
+        link.throttle(Some(Rate { up: 20_000, down: 1_000_000 }));
+        let began = Instant::now();
+        phone.write_all(&[b' '; 4_000]).unwrap();
+        server.read_exact(&mut [0; 4_000]).unwrap();
+        // Never sooner; later is the machine's business.
+        assert!(began.elapsed() >= Duration::from_millis(190), "{:?}", began.elapsed());
     }
 
     #[test]

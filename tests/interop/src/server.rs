@@ -79,6 +79,9 @@ pub struct Options {
     pub hibernation: Option<Duration>,
     /// Where the data lies, kept afterwards; a directory in memory that goes with the server if `None`.
     pub data: Option<PathBuf>,
+    /// Prosody's archives in SQLite. Its internal storage reads a list from the beginning for each page: 1.8 s a page at the end
+    /// of ten thousand messages (13.0.1).
+    pub sql_archive: bool,
     /// Log every stanza.
     pub verbose: bool,
 }
@@ -202,6 +205,9 @@ impl Server {
         ];
         if let Some(page) = self.options.mam_page {
             variables.push(("WHIMBREL_MAM_PAGE", page.to_string()));
+        }
+        if self.options.sql_archive {
+            variables.push(("WHIMBREL_ARCHIVE", "sql".to_owned()));
         }
         if let Some(hibernation) = self.options.hibernation {
             variables.push(("WHIMBREL_HIBERNATION", hibernation.as_secs().to_string()));

@@ -36,7 +36,7 @@ enum Command {
     Servers(servers::Arguments),
     /// Builds and tests the bindings
     Bindings(bindings::Arguments),
-    /// Measures what a user waits for: catch_up, cold_start, open_conversation, resume
+    /// Measures what a user waits for: catch_up, cold_start, open_conversation, resume; and what arrives: broken_link
     Bench(bench::Arguments),
     /// The documentation of the workspace, without a warning
     Doc,

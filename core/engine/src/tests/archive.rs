@@ -270,6 +270,61 @@ fn own_message_moves_to_where_the_archive_has_it() {
 }
 
 #[test]
+fn own_message_that_the_archive_has_named_stays_there_when_its_ack_comes() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.server.archive = archived(0..1);
+    world.cut();
+    world.reconnect(Resume::Accept);
+    world.acknowledge();
+    let id = world.says("between");
+    let own = Archived {
+        id: "own".into(),
+        at: START + 500,
+        message: format!(
+            "<message xmlns='jabber:client' type='chat' from='{OWN}/phone.1' to='{JULIET}' id='{0}'><body>between</body><origin-id xmlns='urn:xmpp:sid:0' id='{0}'/></message>",
+            id.0
+        ),
+    };
+    world.server.archive = vec![archived(0..1).remove(0), own, archived(1..2).remove(0)];
+    world.gets(&live(1));
+    // The archive is asked before the ack comes, and names it.
+    world.now.wall += 86_400_000;
+    world.turn(vec![Input::Tick]);
+    world.serve();
+    assert_eq!(world.sees(), ["0", "> between", "1"]);
+    world.acknowledge();
+    assert_eq!(world.state(&id), SendState::Sent);
+    assert_eq!(world.sees(), ["0", "> between", "1"]);
+}
+
+#[test]
+fn message_that_comes_behind_later_ones_stands_where_the_archive_has_it() {
+    // ejabberd's ids, and what it does to messages that were on their way when the session was resumed.
+    let counted = |text: String, n: u32| text.replace(&format!("'a{n}'"), &format!("'179554548209475{n}'"));
+    let live = |n: u32| counted(super::live(n), n);
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.cut();
+    world.reconnect(Resume::Accept);
+    world.acknowledge();
+    world.server.archive = archived(0..6);
+    for entry in &mut world.server.archive {
+        entry.id = format!("179554548209475{}", &entry.id[1..]);
+    }
+    for n in [3, 4] {
+        world.gets(&live(n));
+    }
+    assert!(!world.has_query());
+    for n in [1, 2, 5] {
+        world.gets(&live(n));
+    }
+    world.serve();
+    assert_eq!(world.sees(), numbers(0..6));
+    assert!(!world.has_query());
+}
+
+#[test]
 fn sync_answers_when_caught_up_and_nothing_waits() {
     let mut world = World::online();
     world.gets(&live(0));
@@ -291,7 +346,7 @@ fn pages_without_anything_to_show_are_no_reason_to_give_up() {
     let mut world = World::online();
     world.gets(&live(0));
     world.cut();
-    world.server.page = 3;
+    world.server.page = 10;
     world.server.archive = archived(0..1);
     // Nothing but receipts for a while: they leave no row.
     world.server.archive.extend((0..40).map(|n| Archived {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "all of it is tests, the functions that they share as well")]
 
 mod bad_input;
+mod broken_link;
 mod catch_up;
 mod conversation;
 mod full_disk;

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::phone::{Handset, number};
+use interop::{Tally, number};
+
+use super::phone::Handset;
 use crate::Result;
 
 #[derive(Debug, Default)]
@@ -37,22 +39,22 @@ impl Figures {
 
     fn compare(&mut self, sender: &Handset, receiver: &Handset) -> Result<()> {
         let accepted = sender.seen().accepted.clone();
-        let sent: Vec<usize> = accepted.iter().filter_map(|text| number(sender.name, text)).collect();
+        let sent: Vec<u32> = accepted.iter().filter_map(|text| number(sender.name, text)).collect();
         let timeline = receiver.timeline()?;
         let theirs = timeline.iter().filter(|(mine, _)| !mine);
-        let arrived: Vec<usize> = theirs.filter_map(|(_, text)| number(sender.name, text)).collect();
-        let order = Order::of(&sent, &arrived);
-        self.sent += sent.len();
-        self.received += order.distinct;
-        self.lost += order.lost.len();
-        self.doubled += order.doubled;
-        self.out_of_order += order.out_of_order;
-        self.missing.extend(order.lost.iter().map(|number| format!("{} {number}", sender.name)));
+        let arrived: Vec<u32> = theirs.filter_map(|(_, text)| number(sender.name, text)).collect();
+        let tally = Tally::of(&sent, &arrived);
+        self.sent += tally.sent;
+        self.received += tally.arrived;
+        self.lost += tally.lost.len();
+        self.doubled += tally.doubled;
+        self.out_of_order += tally.out_of_order;
+        self.missing.extend(tally.lost.iter().map(|number| format!("{} {number}", sender.name)));
 
         let shown = sender.timeline()?;
         let own = shown.iter().filter(|(mine, _)| *mine);
-        let own: Vec<usize> = own.filter_map(|(_, text)| number(sender.name, text)).collect();
-        let own = Order::of(&sent, &own);
+        let own: Vec<u32> = own.filter_map(|(_, text)| number(sender.name, text)).collect();
+        let own = Tally::of(&sent, &own);
         self.own_wrong += own.lost.len() + own.doubled;
         Ok(())
     }
@@ -143,54 +145,5 @@ impl Figures {
             self.round_trips,
             self.round_trips_first
         )
-    }
-}
-
-/// How what arrived compares with what was sent, both as numbers.
-struct Order {
-    distinct: usize,
-    lost: Vec<usize>,
-    doubled: usize,
-    out_of_order: usize,
-}
-
-impl Order {
-    fn of(sent: &[usize], arrived: &[usize]) -> Order {
-        let mut times: BTreeMap<usize, usize> = BTreeMap::new();
-        let mut first_times = Vec::new();
-        for number in arrived {
-            let seen = times.entry(*number).or_default();
-            *seen += 1;
-            if *seen == 1 {
-                first_times.push(*number);
-            }
-        }
-        let place: BTreeMap<usize, usize> =
-            sent.iter().enumerate().map(|(at, number)| (*number, at)).collect();
-        let places: Vec<usize> = first_times.iter().filter_map(|number| place.get(number).copied()).collect();
-        let later_first =
-            |(at, first): (usize, &usize)| places[at + 1..].iter().filter(|later| *later < first).count();
-        Order {
-            distinct: sent.iter().filter(|number| times.contains_key(number)).count(),
-            lost: sent.iter().filter(|number| !times.contains_key(number)).copied().collect(),
-            doubled: times.values().map(|times| times - 1).sum(),
-            out_of_order: places.iter().enumerate().map(later_first).sum(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_missing_twice_there_or_turned_around_is_counted() {
-        let order = Order::of(&[1, 2, 3, 4, 5], &[1, 3, 2, 3, 5]);
-        assert_eq!((order.distinct, order.lost, order.doubled, order.out_of_order), (4, vec![4], 1, 1));
-    }
-
-    #[test]
-    fn message_that_overtakes_three_others_makes_three_wrong_pairs() {
-        assert_eq!(Order::of(&[1, 2, 3, 4], &[4, 1, 2, 3]).out_of_order, 3);
     }
 }

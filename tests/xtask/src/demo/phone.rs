@@ -312,8 +312,3 @@ pub(crate) fn line(name: &str, number: usize) -> String {
     ];
     format!("{name} {number}: {}", WORDS[number % WORDS.len()])
 }
-
-/// The number in what was said by `name`.
-pub(crate) fn number(name: &str, text: &str) -> Option<usize> {
-    text.strip_prefix(name)?.strip_prefix(' ')?.split(':').next()?.parse().ok()
-}

@@ -1,0 +1,474 @@
+//! A long conversation between real processes over real servers and two links that break: what is lost, doubled, out of order,
+//! how many sessions were resumed, what it cost.
+//!
+//! `interop`'s `conversation` says what is counted and `trouble` what happens; each client of each column draws it from the
+//! same seed, so the links break at the same moments and after as many bytes for everybody. Who is compared runs at the same
+//! time on the same server. The columns: cuts alone; cuts with kills and freezes; for ours also a server that is restarted
+//! properly in the middle, and one that is killed.
+//!
+//! Beside what the receivers show, the server's archive is read at the end: what stands in the receiver's twice was sent twice,
+//! and the server took it for two; what the sender's client had an ack for and the receiver's archive has not got was lost by
+//! the server: between its two users if it was stopped meanwhile.
+//!
+//! Each client as its documentation says (`peers`): connecting again and resuming are on, nothing is said twice that it took.
+//! A peer keeps no state over a kill, and is not meant to: its second column tells what keeping it is worth.
+
+use std::{path::PathBuf, thread, time::Duration};
+
+use clap::{Args, ValueEnum};
+use interop::{
+    Amount, Kind, Link, Options, Outcome, Phone, Plan, Scratch, Script, Server, Talker, converse, number,
+};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+
+use crate::{Result, bare::Wire, figures::Report, peers};
+
+const SLIXMPP: &str = include_str!("peers/slixmpp_talks.py");
+const PASSWORD: &str = "sun-and-moon";
+/// Of a hundred sessions, so many should be the ones from before.
+const RESUMED: f64 = 95.0;
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Which {
+    Prosody,
+    Ejabberd,
+    Both,
+}
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// slixmpp and tokio-xmpp beside ours, in the first two columns
+    #[arg(long)]
+    peers: bool,
+    /// A tenth of it
+    #[arg(long)]
+    quick: bool,
+    /// Over which server
+    #[arg(long, value_enum, default_value = "both")]
+    server: Which,
+    /// Makes the same cuts and kills again
+    #[arg(long)]
+    seed: Option<u32>,
+    /// Keeps everybody's data, logs and raw streams, and the servers' data, in this directory
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+}
+
+/// What happens.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Column {
+    Cuts,
+    CutsAndKills,
+    ServerRestarted,
+    ServerKilled,
+}
+
+impl Column {
+    fn name(self) -> &'static str {
+        match self {
+            Column::Cuts => "cuts",
+            Column::CutsAndKills => "cuts and kills",
+            Column::ServerRestarted => "server restarted",
+            Column::ServerKilled => "server killed",
+        }
+    }
+
+    /// How much of it; the servers' runs are a quarter, so that the whole fits into the first one's time.
+    fn amount(self, kind: Kind, quick: bool) -> (usize, Amount) {
+        let (messages, seconds, cuts, kills) =
+            if quick { (1_000, 75, 10, 3) } else { (10_000, 660, 100, 25) };
+        let (part, kills) = match self {
+            Column::Cuts => (1, 0),
+            Column::CutsAndKills => (1, kills),
+            Column::ServerRestarted | Column::ServerKilled => (if quick { 1 } else { 4 }, 0),
+        };
+        let amount = Amount {
+            over: Duration::from_secs(seconds / part as u64),
+            cuts: cuts / part,
+            kills,
+            bytes: 12_000,
+            // Prosody waits 30 s for an ack, ejabberd 60. Prosody keeps 500 stanzas for whoever is away, and drops the session
+            // with the next one: half a minute at this pace.
+            longest_freeze: Duration::from_secs(match kind {
+                _ if quick => 12,
+                Kind::Ejabberd => 65,
+                Kind::Prosody13 | Kind::Prosody012 => 31,
+            }),
+            silence: Duration::from_secs(35),
+        };
+        (messages / part, amount)
+    }
+}
+
+/// Somebody's client.
+#[derive(Clone)]
+struct Client {
+    name: &'static str,
+    program: PathBuf,
+    /// It knows a message again that is handed over twice, over kills too.
+    keeps: bool,
+}
+
+/// One client in one column.
+struct Row {
+    client: &'static str,
+    keeps: bool,
+    column: Column,
+    outcome: Outcome,
+    /// Messages that stand in the receiver's archive once more than they should.
+    archived_twice: usize,
+    /// What is lost and not in the receiver's archive: the server has not handed on what it took.
+    unarchived: usize,
+}
+
+pub(crate) fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
+    report.begin("broken_link");
+    let seed = arguments.seed.unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
+    eprintln!("broken_link: seed {seed}");
+    let clients = clients(arguments.peers)?;
+    let mut unmet = Vec::new();
+    for kind in [Kind::Prosody13, Kind::Ejabberd] {
+        let wanted = match arguments.server {
+            Which::Both => true,
+            Which::Prosody => kind == Kind::Prosody13,
+            Which::Ejabberd => kind == Kind::Ejabberd,
+        };
+        if wanted {
+            let mut rows = Vec::new();
+            for row in over(kind, arguments, seed, &clients)? {
+                match row {
+                    Ok(row) => rows.push(row),
+                    // The others have run all the same.
+                    Err(error) => unmet.push(format!("over {}: {error}", kind.name())),
+                }
+            }
+            show(kind, &rows, report);
+            unmet.extend(rows.iter().filter_map(|row| row.unmet(kind)));
+        }
+    }
+    if unmet.is_empty() { Ok(()) } else { Err(format!("{} (seed {seed})", unmet.join("; ")).into()) }
+}
+
+/// Who takes part; who cannot is named with the reason.
+fn clients(with_peers: bool) -> Result<Vec<Client>> {
+    let mut clients = vec![Client { name: "whimbrel", program: interop::console_binary()?, keeps: true }];
+    if !with_peers {
+        return Ok(clients);
+    }
+    let slixmpp = || -> Result<PathBuf> {
+        let python = peers::python_with_slixmpp()?;
+        let dir = crate::data_dir("broken_link")?;
+        std::fs::write(dir.join("slixmpp_talks.py"), SLIXMPP)?;
+        peers::program(
+            &dir.join("slixmpp_talks"),
+            &format!("{} {}", python.display(), dir.join("slixmpp_talks.py").display()),
+        )
+    };
+    for (name, program) in
+        [("slixmpp", slixmpp()), ("tokio_xmpp", peers::tokio_xmpp("bench-tokio-xmpp-talks"))]
+    {
+        match program {
+            Ok(program) => clients.push(Client { name, program, keeps: false }),
+            Err(error) => eprintln!("broken_link: without {name}: {error}"),
+        }
+    }
+    Ok(clients)
+}
+
+/// All of one server, all at the same time: who is compared on one server, whoever's server is restarted on another.
+fn over(kind: Kind, arguments: &Arguments, seed: u32, clients: &[Client]) -> Result<Vec<Result<Row>>> {
+    eprintln!("broken_link: over {}", kind.name());
+    let scratch = Scratch::new("broken-link")?;
+    let dir = arguments.keep.as_deref().unwrap_or(scratch.path()).join(kind.name());
+    let options = |what: &str| Options {
+        sql_archive: true,
+        data: arguments.keep.is_some().then(|| dir.join(what)),
+        ..Options::default()
+    };
+    let server = Server::start(kind, options("server"))?;
+    let (server, dir, options) = (&server, &dir, &options);
+    thread::scope(|scope| {
+        let mut rows = Vec::new();
+        for client in clients {
+            for column in [Column::Cuts, Column::CutsAndKills] {
+                rows.push(scope.spawn(move || {
+                    let pair = pair(server, dir, client, column, arguments.keep.is_some())?;
+                    let (messages, amount) = column.amount(kind, arguments.quick);
+                    let outcome = converse([&pair[0], &pair[1]], script(messages, &amount, seed, None))
+                        .map_err(|error| format!("{}, {}: {error}", client.name, column.name()))?;
+                    row(&pair, server, client, column, outcome)
+                }));
+            }
+        }
+        for column in [Column::ServerRestarted, Column::ServerKilled] {
+            let client = &clients[0];
+            if !arguments.peers {
+                rows.push(scope.spawn(move || {
+                    on_a_server_that_ends(kind, options, dir, client, column, seed, arguments)
+                }));
+            }
+        }
+        let joined = rows.into_iter().map(|row| match row.join() {
+            Ok(row) => row,
+            Err(_) => Err("a conversation has panicked".into()),
+        });
+        Ok(joined.collect())
+    })
+}
+
+fn on_a_server_that_ends(
+    kind: Kind,
+    options: &(dyn Fn(&str) -> Options + Sync),
+    dir: &std::path::Path,
+    client: &Client,
+    column: Column,
+    seed: u32,
+    arguments: &Arguments,
+) -> Result<Row> {
+    let mut server = Server::start(kind, options(&column.name().replace(' ', "-")))?;
+    let pair = pair(&server, dir, client, column, arguments.keep.is_some())?;
+    let (messages, amount) = column.amount(kind, arguments.quick);
+    let outcome = converse(
+        [&pair[0], &pair[1]],
+        script(
+            messages,
+            &amount,
+            seed,
+            Some(Box::new(|| {
+                if column == Column::ServerKilled {
+                    server.kill();
+                }
+                server.restart()
+            })),
+        ),
+    )?;
+    row(&pair, &server, client, column, outcome)
+}
+
+fn script<'a>(
+    messages: usize,
+    amount: &Amount,
+    seed: u32,
+    halfway: Option<Box<dyn FnOnce() -> interop::Result<()> + 'a>>,
+) -> Script<'a> {
+    let mut dice = StdRng::seed_from_u64(u64::from(seed));
+    let plans = [Plan::draw(&mut dice, amount), Plan::draw(&mut dice, amount)];
+    Script { messages, over: amount.over, seed, plans, halfway }
+}
+
+fn pair(
+    server: &Server,
+    dir: &std::path::Path,
+    client: &Client,
+    column: Column,
+    raw: bool,
+) -> Result<[Talker; 2]> {
+    let user = |who: &str| format!("{who}-{}-{}", client.name, column.name().replace(' ', "-"));
+    let (romeo, juliet) = (user("romeo"), user("juliet"));
+    server.add_users([(romeo.as_str(), "a.test", PASSWORD), (juliet.as_str(), "b.test", PASSWORD)])?;
+    let talker = |names, account: &str, peer: &str| -> Result<Talker> {
+        let link = Link::to(server.direct_tls_port())?;
+        let ca = server.ca();
+        let mut phone = Phone::new(dir.join(account), account, PASSWORD)
+            .at(link.port())
+            .with_direct_tls()
+            .trusting(&ca)
+            .running(&client.program)
+            .with_variable("SSL_CERT_FILE", &ca.display().to_string());
+        // The others have no option for it.
+        phone.raw = raw && client.keeps;
+        Ok(Talker::new(names, peer, client.keeps, link, phone))
+    };
+    let (romeo, juliet) = (format!("{romeo}@a.test"), format!("{juliet}@b.test"));
+    Ok([talker(["Romeo", "Juliet"], &romeo, &juliet)?, talker(["Juliet", "Romeo"], &juliet, &romeo)?])
+}
+
+/// What the phones saw, for whoever looks for a message.
+fn keep_raw(pair: &[Talker; 2]) -> Result<()> {
+    for talker in pair {
+        let raw = std::mem::take(&mut talker.seen().raw);
+        let Some(began) = raw.first().map(|(at, _)| *at) else { continue };
+        let lines: String =
+            raw.iter().map(|(at, line)| format!("{} {line}\n", (*at - began).as_millis())).collect();
+        std::fs::write(talker.phone().data.join("raw"), lines)?;
+    }
+    Ok(())
+}
+
+/// What the archives add to an outcome.
+fn row(
+    pair: &[Talker; 2],
+    server: &Server,
+    client: &Client,
+    column: Column,
+    outcome: Outcome,
+) -> Result<Row> {
+    keep_raw(pair)?;
+    let (mut archived_twice, mut unarchived) = (0, 0);
+    for (sender, receiver) in [(&pair[0], &pair[1]), (&pair[1], &pair[0])] {
+        let numbers = |account: &str| -> Result<Vec<u32>> {
+            let mut wire = Wire::log_in(server.direct_tls_port(), &server.ca(), account, PASSWORD)?;
+            let bodies = wire.archived_bodies(50)?;
+            Ok(bodies.iter().filter_map(|body| number(sender.name, body)).collect())
+        };
+        let mut theirs = numbers(&receiver.phone().account)?;
+        let all = theirs.len();
+        theirs.sort_unstable();
+        theirs.dedup();
+        archived_twice += all - theirs.len();
+        let lost = outcome
+            .missing
+            .iter()
+            .filter_map(|missing| missing.strip_prefix(sender.name)?.trim().parse().ok());
+        unarchived += lost.filter(|number: &u32| theirs.binary_search(number).is_err()).count();
+    }
+    Ok(Row { client: client.name, keeps: client.keeps, column, outcome, archived_twice, unarchived })
+}
+
+impl Row {
+    fn resumed(&self) -> f64 {
+        self.outcome.resumed as f64 * 100.0 / self.outcome.sessions.max(1) as f64
+    }
+
+    /// What ours has to reach, if it has not.
+    fn unmet(&self, kind: Kind) -> Option<String> {
+        let lost = self.outcome.shown.lost.len();
+        // What a server that was stopped had taken over and has not handed on is its loss.
+        let stopped = matches!(self.column, Column::ServerKilled | Column::ServerRestarted);
+        let lost = if stopped { lost - self.unarchived } else { lost };
+        let clean =
+            lost + self.outcome.shown.doubled + self.outcome.shown.out_of_order + self.outcome.own_wrong == 0;
+        let missed = !clean || !self.outcome.settled || self.resumed() < RESUMED || self.outcome.died > 0;
+        (self.keeps && missed).then(|| format!("{} over {} missed its aims", self.column.name(), kind.name()))
+    }
+}
+
+fn show(kind: Kind, rows: &[Row], report: &mut Report) {
+    let server = match kind {
+        Kind::Ejabberd => "ejabberd",
+        Kind::Prosody13 | Kind::Prosody012 => "prosody",
+    };
+    for row in rows {
+        let it = &row.outcome;
+        let name = |metric: &str| {
+            format!("{server}_{}_{}_{metric}", row.client, row.column.name().replace(' ', "_"))
+        };
+        let mut count = |metric: &str, value: usize| report.count(name(metric), value);
+        count("sent", it.shown.sent);
+        count("lost", it.shown.lost.len());
+        count("doubled", it.shown.doubled);
+        count("out_of_order", it.shown.out_of_order);
+        count("sessions", it.sessions);
+        count("resumed", it.resumed);
+        count("archived_twice", row.archived_twice);
+        count("lost_by_the_server", row.unarchived);
+        count("bytes_up", it.bytes.0 as usize);
+        count("bytes_down", it.bytes.1 as usize);
+        count("seconds", it.took.as_secs() as usize);
+    }
+    report.say(|| table(kind, rows));
+}
+
+fn table(kind: Kind, rows: &[Row]) -> String {
+    let mut lines = vec![
+        [
+            "client",
+            "what happens",
+            "sent",
+            "lost",
+            "doubled",
+            "out of order",
+            "sessions",
+            "resumed",
+            "cuts",
+            "kills",
+            "archived twice",
+            "kB up",
+            "kB down",
+            "s",
+        ]
+        .map(str::to_owned),
+    ];
+    let mut notes = Vec::new();
+    for row in rows {
+        let it = &row.outcome;
+        lines.push([
+            row.client.to_owned(),
+            row.column.name().to_owned(),
+            it.shown.sent.to_string(),
+            it.shown.lost.len().to_string(),
+            it.shown.doubled.to_string(),
+            it.shown.out_of_order.to_string(),
+            it.sessions.to_string(),
+            format!("{:.0} %", row.resumed()),
+            it.cuts().to_string(),
+            it.times("kill").to_string(),
+            row.archived_twice.to_string(),
+            (it.bytes.0 / 1000).to_string(),
+            (it.bytes.1 / 1000).to_string(),
+            it.took.as_secs().to_string(),
+        ]);
+        notes.extend(row.notes());
+    }
+    let widths: Vec<usize> = (0..lines[0].len())
+        .map(|at| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or(0))
+        .collect();
+    let mut text = format!("\nOver {}:\n", kind.name());
+    for line in lines {
+        for (at, (cell, width)) in line.iter().zip(&widths).enumerate() {
+            text += &if at < 2 { format!("{cell:width$}  ") } else { format!("{cell:>width$}  ") };
+        }
+        text = text.trim_end().to_owned() + "\n";
+    }
+    text + &notes.into_iter().map(|note| format!("  {note}\n")).collect::<String>()
+}
+
+impl Row {
+    /// What the table has no column for.
+    fn notes(&self) -> Vec<String> {
+        let (it, who) = (&self.outcome, format!("{}, {}:", self.client, self.column.name()));
+        let mut notes = Vec::new();
+        if !self.keeps && self.column == Column::CutsAndKills {
+            notes.push(format!("{who} keeps nothing over a kill"));
+        }
+        let what: Vec<String> = it.troubles.iter().map(|(name, times)| format!("{times} × {name}")).collect();
+        notes.push(format!("{who} {}", what.join(", ")));
+        for (why, times) in &it.refused {
+            notes.push(format!("{who} {times} × not resumed: {why}"));
+        }
+        if it.apart > 0 {
+            notes.push(format!("{who} {} sessions behind the server's restart are not counted", it.apart));
+        }
+        if self.unarchived > 0 {
+            notes.push(format!(
+                "{who} of what is lost, {} the receiver's archive has not got either",
+                self.unarchived
+            ));
+        }
+        if !it.shown.late.is_empty() && self.keeps {
+            notes.push(format!("{who} overtaken: {:?}", it.shown.late));
+        }
+        let told = &it.told;
+        if self.keeps && (told.doubled, told.out_of_order) != (0, 0) {
+            notes.push(format!("{who} told {} twice, {} out of order", told.doubled, told.out_of_order));
+        }
+        if it.own_wrong > 0 {
+            notes.push(format!("{who} {} own messages do not stand where they should", it.own_wrong));
+        }
+        if it.died > 0 {
+            notes.push(format!("{who} {} times the process ended by itself", it.died));
+        }
+        if !it.settled {
+            notes.push(format!("{who} not all had arrived when it was given up"));
+        }
+        if !it.missing.is_empty() {
+            let some: Vec<&str> = it.missing.iter().take(12).map(String::as_str).collect();
+            notes.push(format!(
+                "{who} missing: {}{}",
+                some.join(", "),
+                if it.missing.len() > 12 { " …" } else { "" }
+            ));
+        }
+        notes
+    }
+}
