@@ -124,10 +124,10 @@ pub(crate) struct Session {
     pub(crate) checked_at: i64,
     /// How much was handled when something unreadable ended the stream (STREAM 21).
     pub(crate) choked_at: Option<u64>,
-    /// The archive's id of what ended the last stream that something unreadable ended.
-    pub(crate) choked_on: Option<String>,
     /// Resumptions in a row that were never acknowledged.
     pub(crate) deaf: u32,
+    /// The archive's id of what ended the last stream that something unreadable ended.
+    pub(crate) choked_on: Option<String>,
     pub(crate) dirty: bool,
 }
 
