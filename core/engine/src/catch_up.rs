@@ -597,7 +597,7 @@ impl Account {
             self.session.choked_on = Some(id.clone());
             return Ok(());
         }
-        self.session.sm = None;
+        self.forget_session();
         self.drained(cx, stanza)?;
         let Some(query) = self.queries.remove(name) else { return Ok(()) };
         cx.tx.execute("DELETE FROM pending WHERE iq = ?1", params![name])?;
