@@ -9,6 +9,7 @@ CREATE TABLE account (
     allow_plain   INTEGER NOT NULL DEFAULT 0,
     connection    TEXT    NOT NULL DEFAULT '{}', -- host, proxy, certificates: JSON, the client's own
     user_agent_id TEXT    NOT NULL,           -- UUIDv4 of the installation (XEP-0388)
+    openings      INTEGER NOT NULL DEFAULT 0, -- how often the file was opened to be written: behind what the vault knows, it is a copy
     created_at    INTEGER NOT NULL
 ) STRICT;
 
@@ -191,10 +192,13 @@ CREATE TABLE strike (
     count  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Who may write. Whoever raises it has the lease.
+-- Who may write. Whoever raises the generation has the lease.
 CREATE TABLE lease (
     id         INTEGER PRIMARY KEY CHECK (id = 1),
-    generation INTEGER NOT NULL
+    generation INTEGER NOT NULL,
+    held       INTEGER NOT NULL DEFAULT 0,    -- 0: let go of, by a holder that has everything in the file
+    asked      INTEGER NOT NULL DEFAULT 0,    -- how often somebody asked the holder for it
+    answered   INTEGER NOT NULL DEFAULT 0     -- how many of these the holder has answered: it is alive and stays
 ) STRICT;
 
 INSERT INTO lease (id, generation) VALUES (1, 0);

@@ -276,6 +276,9 @@ pub enum Error {
     /// Suspended: call `resume` first.
     #[error("suspended")]
     Suspended,
+    /// Another process has this account: the app, or an extension of it. Leave it to that one, or take it with `resume`.
+    #[error("in use by another process")]
+    InUse,
     /// A mistake of ours. The account goes on; please report it.
     #[error("a bug: {report}")]
     Bug {
@@ -301,6 +304,7 @@ impl Error {
             Self::Locked => "locked",
             Self::Closed => "closed",
             Self::Suspended => "suspended",
+            Self::InUse => "in_use",
             Self::Bug { .. } => "bug",
         }
     }

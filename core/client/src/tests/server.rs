@@ -92,6 +92,8 @@ pub(crate) struct Peer {
     heard: String,
     /// Says one byte at a time, each in a record of its own.
     pub(crate) drips: bool,
+    /// It wanted to go on with a session.
+    pub(crate) resumes: bool,
 }
 
 impl Peer {
@@ -101,7 +103,7 @@ impl Peer {
 
     pub(crate) fn secure_with(tcp: TcpStream, config: &Arc<ServerConfig>) -> Self {
         let tls = ServerConnection::new(Arc::clone(config)).unwrap();
-        Self { stream: StreamOwned::new(tls, tcp), heard: String::new(), drips: false }
+        Self { stream: StreamOwned::new(tls, tcp), heard: String::new(), drips: false, resumes: false }
     }
 
     pub(crate) fn say(&mut self, xml: &str) {
@@ -150,7 +152,8 @@ impl Peer {
         self.hear("<stream:stream");
         self.say(HEADER);
         self.say("<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><sm xmlns='urn:xmpp:sm:3'/><csi xmlns='urn:xmpp:csi:0'/></stream:features>");
-        if self.hear(">").contains("<resume") || self.hear(">").contains("<resume") {
+        self.resumes = self.hear(">").contains("<resume") || self.hear(">").contains("<resume");
+        if self.resumes {
             self.say("<failed xmlns='urn:xmpp:sm:3'/>");
         }
         if !self.heard.contains("</iq>") {

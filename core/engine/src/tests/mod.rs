@@ -5,9 +5,11 @@
 //! `cut` drops the link. Nothing sleeps.
 
 mod archive;
+mod copies;
 mod failures;
 mod forgery;
 mod keep_alive;
+mod lease;
 mod login;
 mod messages;
 mod model;

@@ -12,6 +12,7 @@ mod push;
 mod resume;
 mod servers;
 mod support;
+mod two_processes;
 
 mod device {
     mod hostile;
