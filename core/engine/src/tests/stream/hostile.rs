@@ -525,6 +525,7 @@ fn slow_drip() {
         id: None,
         kind: None,
         archived: None,
+        stanza_ids: Vec::new(),
         size: 1 << 20,
         why: "size".into(),
         head: Vec::new(),
