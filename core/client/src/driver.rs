@@ -519,8 +519,12 @@ fn input(id: LinkId, frame: Frame) -> Input {
             header: whimbrel_engine::StreamHeader { from: header.from, id: header.id },
         },
         Frame::Element { element, .. } => Input::Element { link: id, element },
-        Frame::TooMuch(drained) => {
+        Frame::TooMuch(mut drained) => {
             let why = format!("{:?}", drained.why).to_lowercase();
+            if drained.namespace != NS_CLIENT {
+                // What is no stanza of ours by its namespace is not counted by its name.
+                drained.name.clear();
+            }
             Input::TooMuch { link: id, drained: known(*drained, &why) }
         }
         Frame::Footer => Input::Closed { link: id },
@@ -530,8 +534,7 @@ fn input(id: LinkId, frame: Frame) -> Input {
 /// What is known of a stanza that was not built.
 fn known(drained: framing::Drained, why: &str) -> Drained {
     Drained {
-        // What is no stanza of ours by its namespace is not counted by its name.
-        name: if drained.namespace == NS_CLIENT { drained.name } else { String::new() },
+        name: drained.name,
         from: drained.from,
         to: drained.to,
         id: drained.id,

@@ -75,7 +75,10 @@ async fn path_in_name() {
     let mut homes: Vec<String> =
         accounts.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(homes.len() >= 6, "{homes:?}");
-    homes.extend(stage.keychain.entries.lock().unwrap().keys().map(|name| name.replace("database-", "")));
+    homes.extend(stage.keychain.entries.lock().unwrap().keys().map(|name| match name.split_once('-') {
+        Some((_, home)) => home.to_owned(),
+        None => name.clone(),
+    }));
     for home in homes {
         assert!(home.len() == 32 && home.bytes().all(|byte| byte.is_ascii_hexdigit()), "{home}");
     }

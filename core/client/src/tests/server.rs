@@ -90,10 +90,10 @@ impl Server {
 pub(crate) struct Peer {
     stream: StreamOwned<ServerConnection, TcpStream>,
     heard: String,
-    /// It wanted to go on with a session.
-    pub(crate) resumes: bool,
     /// Says one byte at a time, each in a record of its own.
     pub(crate) drips: bool,
+    /// It wanted to go on with a session.
+    pub(crate) resumes: bool,
 }
 
 impl Peer {
@@ -103,7 +103,7 @@ impl Peer {
 
     pub(crate) fn secure_with(tcp: TcpStream, config: &Arc<ServerConfig>) -> Self {
         let tls = ServerConnection::new(Arc::clone(config)).unwrap();
-        Self { stream: StreamOwned::new(tls, tcp), heard: String::new(), resumes: false, drips: false }
+        Self { stream: StreamOwned::new(tls, tcp), heard: String::new(), drips: false, resumes: false }
     }
 
     pub(crate) fn say(&mut self, xml: &str) {
