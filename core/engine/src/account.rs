@@ -23,6 +23,7 @@ use crate::{
     effect::{Effect, Touched},
     error::{Error, Result},
     input::{Input, LinkId, Now},
+    mutants::{self, Mutant},
 };
 
 /// What the app decides about an account, beside what the database holds.
@@ -176,7 +177,8 @@ pub(crate) struct Online {
 impl Online {
     /// When an answer that is due is given up, if nothing moves until then.
     fn silent_at(&self) -> Option<u64> {
-        self.expecting.map(|since| since.max(self.heard).max(self.moved) + SILENCE)
+        let expecting = self.expecting.filter(|_| !mutants::on(Mutant::SilenceUnnoticed));
+        expecting.map(|since| since.max(self.heard).max(self.moved) + SILENCE)
     }
 }
 
@@ -327,6 +329,13 @@ impl Account {
         fresh.waiting = std::mem::take(&mut self.waiting);
         fresh.back_off = self.back_off;
         fresh.told.clone_from(&self.told);
+        if mutants::on(Mutant::HandledMovesOnFullDisk) {
+            fresh.session.sm.clone_from(&self.session.sm);
+        }
+        if mutants::on(Mutant::MemoryKeptAfterRollback) {
+            fresh.session = self.session.clone();
+            fresh.queries.clone_from(&self.queries);
+        }
         if let Link::Online(online) = &self.link {
             fresh.link = Link::Online(online.clone());
         } else if self.wanted {
@@ -348,6 +357,9 @@ impl Account {
     pub(crate) fn abandon(&mut self, why: &api::Error, next_attempt: Option<i64>) -> Vec<Effect> {
         let mut effects = Vec::new();
         if let Some(link) = self.current_link() {
+            if let (true, Some(sm)) = (mutants::on(Mutant::AckBeforeCommit), &self.session.sm) {
+                effects.push(Effect::Send { link, bytes: sm::ack(sm.handled()).into_bytes() });
+            }
             effects.push(Effect::Hangup { link });
         }
         self.link = Link::Down;
@@ -394,7 +406,9 @@ impl Account {
             Cx { tx, now, rng, out: Vec::new(), touched: Touched::default(), conversation: None, room: None };
         match input {
             Input::Element { link, element } if self.is_online(*link) && sm::is_counted(element) => {
-                self.count_handled();
+                if !mutants::on(Mutant::QuarantineNotCounted) {
+                    self.count_handled();
+                }
                 self.placeholder_for(&mut cx, element, why)?;
             }
             Input::TooMuch { link, drained } if self.is_online(*link) && drained.is_counted() => {
@@ -454,7 +468,7 @@ impl Account {
             Input::TooMuch { link, drained } => {
                 if self.is_online(*link) {
                     self.heard(cx.now);
-                    if drained.is_counted() {
+                    if drained.is_counted() && !mutants::on(Mutant::TooMuchNotCounted) {
                         self.count_handled();
                     }
                     self.drained(cx, drained)?;
@@ -472,11 +486,14 @@ impl Account {
         self.heard(cx.now);
         #[cfg(test)]
         crate::tests::poison(element);
+        mutants::poisoned(element)?;
         if self.config.raw {
             cx.event(Event::Raw { outgoing: false, xml: String::from(element) });
         }
         if sm::is_counted(element) {
-            self.count_handled();
+            for _ in 0..mutants::counts(element) {
+                self.count_handled();
+            }
             return match element.name() {
                 "message" => self.message(cx, element),
                 "presence" => self.presence(cx, element),
@@ -487,9 +504,11 @@ impl Account {
     }
 
     pub(crate) fn count_handled(&mut self) {
-        if let Some(sm) = &mut self.session.sm {
+        let forgotten = mutants::on(Mutant::ReplayNotCounted)
+            && self.online().is_some_and(|online| online.replayed.is_some());
+        if let (Some(sm), false) = (&mut self.session.sm, forgotten) {
             sm.handle_one();
-            self.session.dirty = true;
+            self.session.dirty |= !mutants::on(Mutant::HandledNotSaved);
         }
         if let Link::Online(online) = &mut self.link {
             online.unacknowledged += 1;
@@ -577,7 +596,7 @@ impl Account {
     }
 
     pub(crate) fn is_online(&self, link: LinkId) -> bool {
-        matches!(&self.link, Link::Online(online) if online.link == link)
+        matches!(&self.link, Link::Online(online) if online.link == link || mutants::on(Mutant::OldLinkAccepted))
     }
 
     pub(crate) fn online(&self) -> Option<&Online> {

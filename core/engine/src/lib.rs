@@ -12,6 +12,10 @@ mod error;
 mod input;
 mod iq;
 mod messages;
+#[cfg(not(feature = "mutants"))]
+mod mutants;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 mod outbox;
 pub mod roster;
 mod session;

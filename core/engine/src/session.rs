@@ -18,6 +18,7 @@ use crate::{
     effect::Effect,
     error::Result,
     input::{Destination, LinkFailure, LinkId, Now},
+    mutants::{self, Mutant},
 };
 
 /// After a longer absence, or when more was replayed, the archive is asked what the server has dropped (STREAM 11).
@@ -43,7 +44,8 @@ impl Account {
             return Ok(());
         }
         let resume = self.session.sm.as_ref().and_then(|sm| {
-            Some(Resume { previd: sm.id()?.to_owned(), h: sm.handled(), jid: self.session.jid.clone()? })
+            let h = sm.handled() + u32::from(mutants::on(Mutant::ResumedWithOneTooMany));
+            Some(Resume { previd: sm.id()?.to_owned(), h, jid: self.session.jid.clone()? })
         });
         let login = Login {
             jid: self.jid.clone(),
@@ -154,6 +156,10 @@ impl Account {
         self.save_login(cx)?;
         let (resumed, refused) = match negotiated.session {
             negotiation::Session::Resumed { h } => {
+                let h = match &self.session.sm {
+                    Some(sm) if mutants::on(Mutant::DroppedOnResumption) => sm.sent() as u32,
+                    _ => h,
+                };
                 if !self.handle_ack(cx, h)? {
                     return self.lost_count(cx, link);
                 }
@@ -182,7 +188,9 @@ impl Account {
                 self.session.checked_at = if self.session.unchecked.is_some() { 0 } else { cx.now.wall };
                 self.session.choked_at = None;
                 cx.tx.execute("DELETE FROM presence", [])?;
-                self.bound_anew(cx)?;
+                if !mutants::on(Mutant::GapOpenedLater) {
+                    self.bound_anew(cx)?;
+                }
                 self.greet(cx, negotiated.carbons)?;
                 (false, condition)
             }
@@ -221,7 +229,7 @@ impl Account {
 
     /// The old session stays unchecked from where it was first resumed, until the archive was asked (STREAM 11).
     fn mark_unchecked(&mut self, cx: &Cx<'_>) -> Result<()> {
-        if self.session.unchecked.is_none() {
+        if self.session.unchecked.is_none() || mutants::on(Mutant::UncheckedForgotten) {
             self.session.unchecked = self.coverage(cx)?;
         }
         Ok(())
@@ -244,7 +252,8 @@ impl Account {
         let Some(replayed) = online.replayed.take() else { return Ok(()) };
         online.expecting = None;
         let away = cx.now.wall.abs_diff(online.heard_before);
-        if replayed >= LONG_REPLAY || away >= LONG_ABSENCE {
+        let long = replayed >= LONG_REPLAY || away >= LONG_ABSENCE;
+        if long && !mutants::on(Mutant::ReplayEndNotChecked) {
             self.check_for_dropped(cx)?;
         }
         Ok(())
@@ -366,7 +375,8 @@ impl Account {
                 self.back_off.reset();
             }
             // After a cut, try at once: cuts are the normal case. A server that throws us out each time is no cut.
-            let wait = if cut { 0 } else { self.back_off.next_wait(cx.rng) };
+            let wait =
+                if cut || mutants::on(Mutant::NoBackOff) { 0 } else { self.back_off.next_wait(cx.rng) };
             self.retry = Some(cx.now.mono + wait);
             cx.now.wall + wait as i64
         });

@@ -18,6 +18,7 @@ use crate::{
     effect::Effect,
     error::{Error, Result},
     input::{Input, Now},
+    mutants::{self, Mutant},
 };
 
 /// How long to wait before a failed world is tried again, in ms: doubled from the first to the last while it stays failed.
@@ -107,13 +108,17 @@ impl Engine {
         let account = &mut self.account;
         let effects = guarded(|| account.step(&tx, inputs, now, rng))?;
         // Whoever wants to know how much time goes into waiting for the disk listens to this span.
-        tracing::trace_span!("commit").in_scope(|| tx.commit())?;
+        let committed = tracing::trace_span!("commit").in_scope(|| tx.commit());
+        if !mutants::on(Mutant::EffectsBeforeCommit) {
+            committed?;
+        }
         Ok(effects)
     }
 
     fn one_at_a_time(&mut self, inputs: Vec<Input>, now: Now, rng: &mut dyn RngCore) -> Vec<Effect> {
         let mut all = Vec::new();
-        for input in inputs {
+        let again = if mutants::on(Mutant::BatchDroppedAfterBug) { 1 } else { inputs.len() };
+        for input in inputs.into_iter().take(again) {
             let single = [input];
             match self.single(&single, now, rng) {
                 Ok(effects) => all.extend(effects),
@@ -183,6 +188,7 @@ impl Engine {
         tracing::warn!(%error, "the account stops");
         let until = match error {
             Error::LeaseLost => None,
+            _ if mutants::on(Mutant::HaltForEver) => None,
             Error::World { what: api::Error::DatabaseUnusable { why: api::Unusable::Corrupt }, .. } => None,
             _ => {
                 let (halts, last) = self.halts;
@@ -204,7 +210,11 @@ fn begin(connection: &mut Connection, generation: i64) -> Result<Transaction<'_>
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let current: Option<i64> =
         tx.prepare_cached("SELECT generation FROM lease")?.query_row([], |row| row.get(0)).optional()?;
-    if current == Some(generation) { Ok(tx) } else { Err(Error::LeaseLost) }
+    if current == Some(generation) || mutants::on(Mutant::LeaseNotChecked) {
+        Ok(tx)
+    } else {
+        Err(Error::LeaseLost)
+    }
 }
 
 /// A panic is a bug of ours, and no more.
