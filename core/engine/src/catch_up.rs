@@ -596,7 +596,9 @@ impl Account {
         } else {
             // It never closes by guess. A page that leads nowhere: empty, the same again, or back to what was read before.
             let dead = query.seen == 0 || (query.last == after && !by_time);
-            let moved = query.added > 0 || query.cursor > low;
+            // Receipts leave no row. Whether a page of them leads on shows only in where it ends.
+            let new_end = query.last.clone().is_some_and(|last| self.catching_up.ends.insert(last));
+            let moved = query.added > 0 || query.cursor > low || new_end;
             let idle = self.catching_up.idle.entry(gap).or_default();
             *idle = if dead {
                 IDLE_PAGES
