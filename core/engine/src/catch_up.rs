@@ -53,7 +53,8 @@ pub(crate) struct Query {
     #[serde(skip)]
     pub(crate) dirty: bool,
     aim: Aim,
-    /// Where the last result stands.
+    /// Where what is asked begins, and where the last result stands.
+    start: i64,
     cursor: i64,
     /// First and last id seen on this page.
     first: Option<String>,
@@ -95,6 +96,7 @@ impl Query {
             id: String::new(),
             dirty: false,
             aim,
+            start: cursor,
             cursor,
             first: None,
             last: None,
@@ -114,6 +116,17 @@ impl Query {
 
     pub(crate) fn doubts(&self, peer: &str) -> bool {
         matches!(&self.aim, Aim::Doubt { peer: doubted, .. } if doubted == peer)
+    }
+
+    /// Whether what the archive names here stands where it cannot stand. An archive that goes back moves nothing.
+    fn is_misplaced(&self, standing: i64) -> bool {
+        match self.aim {
+            // It came in another order than the archive has: a replay can be mixed up.
+            Aim::Check { .. } => standing > self.start && standing < self.cursor,
+            // It came live before the archive was read for the first time.
+            Aim::Newest | Aim::Before { .. } => standing < self.start,
+            Aim::Fill { .. } | Aim::Doubt { .. } => false,
+        }
     }
 
     pub(crate) fn save(&mut self, tx: &rusqlite::Transaction<'_>) -> Result<()> {
@@ -163,8 +176,15 @@ impl Account {
                 Ok((row.get(0)?, row.get(1)?))
             })
             .optional()?;
-        let Some((last_id, last_at)) = edge else { return Ok(()) };
         let low = self.session.next_position;
+        let Some((last_id, last_at)) = edge else {
+            if self.login.archive != Archive::Unknown {
+                // What came live before the archive was ever read stands below what is read first, until it is named there.
+                self.session.next_position = low + 2 * ROOM;
+                self.session.dirty = true;
+            }
+            return Ok(());
+        };
         // Nothing of the archive was seen since the last gap was opened: it is still the same gap.
         let same: Option<i64> = cx
             .tx
@@ -367,10 +387,27 @@ impl Account {
                     query.receipts.push((from.to_string(), id.to_owned()));
                 }
             }
+            // It came in another order than the archive has: servers have been seen to mix up what they replay.
+            Stored::Known { id, archived: true, position: standing }
+                if matches!(query.aim, Aim::Check { .. })
+                    && standing > query.start
+                    && standing < query.cursor =>
+            {
+                query.known += 1;
+                self.move_known(cx, id, position)?;
+                query.cursor = position;
+            }
             // An archive that goes back, or repeats itself, moves nothing.
             Stored::Known { archived: true, position: standing, .. } => {
                 query.known += 1;
                 query.cursor = query.cursor.max(standing);
+            }
+            // Above the first page stands what came live in this session, and nothing is missing there.
+            Stored::Known { position: standing, .. }
+                if matches!(query.aim, Aim::Newest | Aim::Before { .. }) && standing > query.cursor =>
+            {
+                query.known += 1;
+                query.cursor = standing;
             }
             Stored::Known { id, position: standing, .. } => {
                 query.known += 1;
@@ -384,6 +421,14 @@ impl Account {
             query.receipts.retain(|(_, due)| due != id);
         }
         Ok(())
+    }
+
+    fn move_known(&self, cx: &mut Cx<'_>, message: i64, position: i64) -> Result<()> {
+        let conversation: i64 = cx
+            .tx
+            .prepare_cached("SELECT conversation FROM message WHERE id = ?1")?
+            .query_row(params![message], |row| row.get(0))?;
+        messages::move_to(cx, message, conversation, position)
     }
 
     /// The archive names a message for the first time that was known here without it, most often one of our own whose ack
@@ -449,7 +494,8 @@ impl Account {
                     room
                 }
             },
-            Aim::Newest | Aim::Doubt { .. } => (None, false),
+            // Below what comes live meanwhile.
+            Aim::Newest | Aim::Doubt { .. } => (Some(self.session.next_position), false),
             Aim::Check { .. } => (None, true),
         };
         Ok(match high {
@@ -565,6 +611,10 @@ impl Account {
              low_position = max(low_position, ?4), high_position = max(high_position, ?4 + 1), done = done + ?5, total = coalesce(total, ?6) WHERE id = ?1",
             params![gap, query.last.as_ref().filter(|_| !mutants::on(Mutant::GapEditSkipped)), query.last_at, query.cursor, query.seen, count],
         )?;
+        if query.cursor >= high {
+            // What was known already stands below the gap now, which is shown elsewhere.
+            cx.touched.all_timelines = true;
+        }
         if let (Some(last), false) = (&query.last, above) {
             self.covered(cx, last, query.cursor, query.last_at)?;
         }
@@ -656,7 +706,8 @@ impl Account {
             return self.catch_up(cx);
         }
         self.session.unchecked = Some(Unchecked { after: query.last.clone(), position });
-        self.query(cx, Query::new(Aim::Check { after: query.last.clone() }, position))
+        let next = Query::new(Aim::Check { after: query.last.clone() }, position);
+        self.query(cx, Query { start: query.start, ..next })
     }
 
     fn newest_done(&mut self, cx: &mut Cx<'_>, query: &Query, complete: bool) -> Result<()> {

@@ -41,7 +41,7 @@ pub enum Failure {
     /// What was read counts as unread again.
     ReadMarkWentBack { device: usize, with: usize },
     /// Updates folded are not what a fresh query shows.
-    FoldedOtherwise { device: usize, with: usize },
+    FoldedOtherwise { device: usize, with: usize, shown: String, fresh: String },
     /// A text that the core took was neither sent nor reported as failed.
     NeitherSentNorFailed { device: usize, text: String, state: String },
     /// The core refused what it should take.
@@ -121,7 +121,10 @@ fn look_at(world: &mut World, device: usize, with: usize) -> Result<(), Failure>
     let fresh =
         timeline::window_from(&reader, &peer, start, 0, i64::MIN, None).map_err(|error| unusable(&error))?;
     if fresh != screen.lines {
-        return Err(Failure::FoldedOtherwise { device, with });
+        let at = fresh.iter().zip(&screen.lines).take_while(|(fresh, shown)| fresh == shown).count();
+        let line = |lines: &[(i64, Item)]| format!("{at} of {}: {:?}", lines.len(), lines.get(at));
+        let (shown, fresh) = (line(&screen.lines), line(&fresh));
+        return Err(Failure::FoldedOtherwise { device, with, shown, fresh });
     }
     let mut there = BTreeMap::new();
     for (_, item) in &fresh {
@@ -173,9 +176,9 @@ impl World {
     /// Whether every device is online and has nothing left to do.
     pub(crate) fn is_at_rest(&mut self) -> bool {
         (0..self.devices().len()).all(|device| {
-            let phone = &self.devices()[device];
-            phone.online
-                && phone.user.unsent.is_empty()
+            self.devices()[device].online
+                && self.is_connected_both_ways(device)
+                && self.devices()[device].user.unsent.is_empty()
                 && self.asks_now(device, Asked::Sync, Command::Sync { timeout: 0 })
                 && !self.fetches_older(device)
         })

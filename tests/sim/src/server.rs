@@ -108,7 +108,7 @@ pub struct Server {
     pub(crate) doubts: BTreeSet<String>,
     /// By device.
     pub lies: BTreeMap<usize, Lies>,
-    /// How it lied, or lost: counts of what only a server can lose.
+    /// How often it lost something, or mixed it up, that only a look into the archive can show.
     pub dropped: u32,
     pub(crate) now: u64,
     rng: StdRng,

@@ -243,6 +243,14 @@ impl World {
         }
     }
 
+    /// A device that sleeps is woken early.
+    fn wake_up(&mut self, device: usize) {
+        let device = &mut self.devices[device];
+        let early = device.asleep_until.saturating_sub(self.now);
+        device.slept = device.slept.saturating_sub(early);
+        device.asleep_until -= early;
+    }
+
     /// Everything is healed, everybody is online, and time passes until nothing is left to do.
     fn settle(&mut self) {
         self.settling = true;
@@ -253,7 +261,7 @@ impl World {
             self.devices[device].disk().heal();
             self.devices[device].doomed = None;
             self.devices[device].no_network_until = self.now;
-            self.devices[device].asleep_until = self.devices[device].asleep_until.min(self.now);
+            self.wake_up(device);
             if self.devices[device].engine.is_none() {
                 self.start(device);
             }

@@ -91,7 +91,10 @@ impl World {
             Deed::WildH { more } => self.server.lies.entry(device).or_default().wild = Some(more),
             Deed::ForeignH { h } => self.server.lies.entry(device).or_default().foreign = Some(h),
             Deed::ReplayTwice => self.server.lies.entry(device).or_default().twice = true,
-            Deed::Reorder => self.server.lies.entry(device).or_default().reorder = true,
+            Deed::Reorder => {
+                self.server.lies.entry(device).or_default().reorder = true;
+                self.server.dropped += 1;
+            }
             Deed::DropQueued { count } => self.server.drop_queued(device, count),
             Deed::ForgetIds => {
                 let account = self.devices[device].account;

@@ -72,6 +72,12 @@ impl World {
         base + self.rng.random_range(0..=base / 4)
     }
 
+    /// Whether what it writes arrives, and what is written to it.
+    pub(crate) fn is_connected_both_ways(&self, device: usize) -> bool {
+        let line = self.devices[device].line.and_then(|(_, conn)| self.lines.get(&conn?));
+        line.is_some_and(|line| !line.cut)
+    }
+
     /// Bytes of a device go up.
     pub(super) fn sends(&mut self, device: usize, link: LinkId, bytes: &[u8]) {
         let Some((current, Some(conn))) = self.devices[device].line else { return };

@@ -32,6 +32,10 @@ impl World {
         phone.online = false;
         phone.suspended = false;
         phone.attempts.clear();
+        for screen in phone.user.screens.values_mut() {
+            // A list that is opened begins with what is there.
+            screen.stale = Some(i64::MIN);
+        }
         let loaded = phone.files.open().and_then(|connection| {
             Engine::load(connection, Device::config()).map_err(|error| error.to_string())
         });
