@@ -147,7 +147,7 @@ impl Default for CatchingUp {
 }
 
 /// The current connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Link {
     Down,
     Opening { link: LinkId },
@@ -190,11 +190,25 @@ impl Online {
 }
 
 /// Who waits for a reply. Forgotten by a kill, as is the caller.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Waiting {
     pub(crate) sign_in: Vec<RequestId>,
     pub(crate) sync: Vec<(RequestId, u64)>,
     pub(crate) older: BTreeMap<String, RequestId>,
+}
+
+/// What is nowhere but in memory, as it was before a step: a step that rolls back has not happened here either.
+pub(crate) struct Before {
+    link: Link,
+    waiting: Waiting,
+    wanted: bool,
+    barred: bool,
+    foreground: bool,
+    after_start: bool,
+    back_off: BackOff,
+    retry: Option<u64>,
+    told: Option<(String, String)>,
+    status: Status,
 }
 
 /// What a step works with.
@@ -325,7 +339,36 @@ impl Account {
         })
     }
 
-    /// Back to what the database says, after a rollback. A usable connection stays usable: all that matters of it is there.
+    /// What a rollback of the next step is to bring back.
+    pub(crate) fn before(&self) -> Before {
+        Before {
+            link: self.link.clone(),
+            waiting: self.waiting.clone(),
+            wanted: self.wanted,
+            barred: self.barred,
+            foreground: self.foreground,
+            after_start: self.after_start,
+            back_off: self.back_off,
+            retry: self.retry,
+            told: self.told.clone(),
+            status: self.status.clone(),
+        }
+    }
+
+    /// A step rolled back. What it took from the file is still to be reloaded.
+    pub(crate) fn undo(&mut self, before: Before) {
+        let Before { link, waiting, wanted, barred, foreground, after_start, back_off, retry, told, status } =
+            before;
+        self.link = link;
+        self.waiting = waiting;
+        (self.wanted, self.barred) = (wanted, barred);
+        (self.foreground, self.after_start) = (foreground, after_start);
+        (self.back_off, self.retry) = (back_off, retry);
+        (self.told, self.status) = (told, status);
+    }
+
+    /// Back to what the database says, after a rollback. The connection stays, a login under way too: the same elements will
+    /// be handled again, one at a time.
     pub(crate) fn reload(&mut self, connection: &Connection, now: Now) -> Result<()> {
         let mut fresh = Self::load(connection, self.config.clone(), self.next_link)?;
         fresh.wanted = self.wanted;
@@ -343,12 +386,9 @@ impl Account {
             fresh.session = self.session.clone();
             fresh.queries.clone_from(&self.queries);
         }
-        if let Link::Online(online) = &self.link {
-            fresh.link = Link::Online(online.clone());
-        } else if self.wanted {
-            // A login that hits a mistake of ours would hit it again at once.
-            let wait = if matches!(self.link, Link::Negotiating { .. }) { BACK_OFF.0 } else { 0 };
-            fresh.retry = Some(self.retry.unwrap_or_default().max(now.mono + wait));
+        fresh.link = std::mem::replace(&mut self.link, Link::Down);
+        if self.wanted && matches!(fresh.link, Link::Down) {
+            fresh.retry = Some(self.retry.unwrap_or_default().max(now.mono));
         }
         *self = fresh;
         Ok(())

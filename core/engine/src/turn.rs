@@ -104,6 +104,15 @@ impl Engine {
     }
 
     fn attempt(&mut self, inputs: &[Input], now: Now, rng: &mut dyn RngCore) -> Result<Vec<Effect>> {
+        let before = self.account.before();
+        let done = self.step(inputs, now, rng);
+        if done.is_err() {
+            self.account.undo(before);
+        }
+        done
+    }
+
+    fn step(&mut self, inputs: &[Input], now: Now, rng: &mut dyn RngCore) -> Result<Vec<Effect>> {
         let tx = begin(&mut self.connection, self.generation)?;
         let account = &mut self.account;
         let effects = guarded(|| account.step(&tx, inputs, now, rng))?;
