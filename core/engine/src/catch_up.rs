@@ -261,6 +261,7 @@ impl Account {
     pub(crate) fn check_for_dropped(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         if self.login.archive == Archive::Unknown
             || self.queries.values().any(|query| matches!(query.aim, Aim::Check { .. }))
+            || mutants::on(Mutant::DroppedNotLookedFor)
         {
             return Ok(());
         }

@@ -77,7 +77,6 @@ mutants! {
         ResumedWithOneTooMany: "The `h` of `<resume/>` is one above what was handled.",
         DroppedOnResumption: "Being resumed is taken for an acknowledgement of everything that was sent.",
         GapOpenedLater: "The gap is opened when the first answer comes, and not in the bind's transaction.",
-        ReplayEndNotChecked: "After a long replay nobody asks what the server has dropped.",
         UncheckedForgotten: "A second resumption forgets from where the first one was unchecked.",
         NoBackOff: "Every attempt to connect follows at once.",
     }
@@ -104,6 +103,7 @@ mutants! {
         GapClosedByForgottenId: "A gap whose edge the server does not know any more is closed.",
         AskedBeforePresence: "The archive is asked before the presence, and `complete` believed.",
         ResultsUnordered: "What the archive knows stays where it stands, whatever its order says.",
+        DroppedNotLookedFor: "Nobody asks what the server has dropped, not even once a day.",
         CheckedOnePageOnly: "Of what the server has dropped a page is fetched, and the rest not missed.",
         FailedPageNotAskedAgain: "A page that fails is never asked for again.",
     }

@@ -252,8 +252,7 @@ impl Account {
         let Some(replayed) = online.replayed.take() else { return Ok(()) };
         online.expecting = None;
         let away = cx.now.wall.abs_diff(online.heard_before);
-        let long = replayed >= LONG_REPLAY || away >= LONG_ABSENCE;
-        if long && !mutants::on(Mutant::ReplayEndNotChecked) {
+        if replayed >= LONG_REPLAY || away >= LONG_ABSENCE {
             self.check_for_dropped(cx)?;
         }
         Ok(())
