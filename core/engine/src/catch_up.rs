@@ -56,6 +56,9 @@ pub(crate) struct Query {
     /// Where what is asked begins, and where the last result stands.
     start: i64,
     cursor: i64,
+    /// Of what is read backwards: where the first that is known behind it stands.
+    #[serde(default)]
+    edge: Option<i64>,
     /// First and last id seen on this page.
     first: Option<String>,
     last: Option<String>,
@@ -98,6 +101,7 @@ impl Query {
             aim,
             start: cursor,
             cursor,
+            edge: None,
             first: None,
             last: None,
             last_at: None,
@@ -123,8 +127,10 @@ impl Query {
         match self.aim {
             // It came in another order than the archive has: a replay can be mixed up.
             Aim::Check { .. } => standing > self.start && standing < self.cursor,
-            // It came live before the archive was read for the first time.
-            Aim::Newest | Aim::Before { .. } => standing < self.start,
+            // It came live before the archive was read for the first time, or overtook what was sent before it came.
+            Aim::Newest | Aim::Before { .. } => {
+                standing < self.start || self.edge.is_some_and(|edge| standing >= edge)
+            }
             Aim::Fill { .. } | Aim::Doubt { .. } => false,
         }
     }
@@ -315,11 +321,19 @@ impl Account {
             }
             Aim::Newest => page = page.child(Tag::new("before")),
             Aim::Before { gap } => {
-                let before: Option<String> =
-                    cx.tx.query_row("SELECT before_id FROM gap WHERE id = ?1", params![gap], |row| {
-                        row.get(0)
-                    })?;
-                page = page.child(Tag::new("before").text(before.unwrap_or_default()));
+                let (before, by_time, at): (Option<String>, bool, Option<i64>) = cx.tx.query_row(
+                    "SELECT before_id, by_time, (SELECT m.at FROM archived AS a JOIN message AS m ON m.id = a.message
+                     WHERE a.id = before_id AND a.archive = gap.archive) FROM gap WHERE id = ?1",
+                    params![gap],
+                    |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+                )?;
+                match at.filter(|_| by_time) {
+                    Some(at) => {
+                        field("end", &stamp::format(at + OVERLAP));
+                        page = page.child(Tag::new("before"));
+                    }
+                    None => page = page.child(Tag::new("before").text(before.unwrap_or_default())),
+                }
             }
             Aim::Check { after } => {
                 if let Some(after) = after {
@@ -388,12 +402,7 @@ impl Account {
                     query.receipts.push((from.to_string(), id.to_owned()));
                 }
             }
-            // It came in another order than the archive has: servers have been seen to mix up what they replay.
-            Stored::Known { id, archived: true, position: standing }
-                if matches!(query.aim, Aim::Check { .. })
-                    && standing > query.start
-                    && standing < query.cursor =>
-            {
+            Stored::Known { id, archived: true, position: standing } if query.is_misplaced(standing) => {
                 query.known += 1;
                 self.move_known(cx, id, position)?;
                 query.cursor = position;
@@ -405,7 +414,9 @@ impl Account {
             }
             // Above the first page stands what came live in this session, and nothing is missing there.
             Stored::Known { position: standing, .. }
-                if matches!(query.aim, Aim::Newest | Aim::Before { .. }) && standing > query.cursor =>
+                if matches!(query.aim, Aim::Newest | Aim::Before { .. })
+                    && standing > query.cursor
+                    && !query.is_misplaced(standing) =>
             {
                 query.known += 1;
                 query.cursor = standing;
@@ -414,6 +425,11 @@ impl Account {
                 query.known += 1;
                 query.cursor = self.stand_in_order(cx, id, standing, query.cursor, position)?;
             }
+        }
+        if query.cursor >= self.session.next_position {
+            // What comes live from now on stands above it.
+            self.session.next_position = query.cursor + STEP;
+            self.session.dirty = true;
         }
         if let Some(id) = view.received.filter(|_| !query.receipts.is_empty())
             && self.is_from_us(&view)
@@ -736,10 +752,15 @@ impl Account {
 
     fn before_done(&mut self, cx: &mut Cx<'_>, query: &Query, gap: i64, complete: bool) -> Result<()> {
         if complete {
-            cx.tx.execute("DELETE FROM gap WHERE id = ?1", params![gap])?;
+            // Asked for by time, and nothing but what was known came: the rest is no longer there.
+            cx.tx.execute(
+                "UPDATE gap SET kind = 2 WHERE id = ?1 AND by_time = 1 AND ?2 = 0",
+                params![gap, query.added],
+            )?;
+            cx.tx.execute("DELETE FROM gap WHERE id = ?1 AND kind = 1", params![gap])?;
         } else if query.first.is_some() {
             cx.tx.execute(
-                "UPDATE gap SET before_id = ?2, high_position = high_position - (?3 + 2) * ?4 WHERE id = ?1",
+                "UPDATE gap SET before_id = ?2, by_time = 0, high_position = high_position - (?3 + 2) * ?4 WHERE id = ?1",
                 params![gap, query.first, i64::from(query.seen.max(self.config.page)), STEP],
             )?;
             cx.room = None;
@@ -752,6 +773,9 @@ impl Account {
     }
 
     fn page_failed(&mut self, cx: &mut Cx<'_>, query: &Query, condition: &str) -> Result<()> {
+        if let (Aim::Before { gap }, "item-not-found") = (&query.aim, condition) {
+            return self.edge_forgotten(cx, query, *gap);
+        }
         if let Some(request) = self.waiting.older.remove(&query.id) {
             cx.reply(request, Err(api::Error::ServerRefused { condition: condition.to_owned(), text: None }));
         }
@@ -798,23 +822,52 @@ impl Account {
         }
     }
 
+    /// The server has forgotten the id that an unfetched region ends at: time must do (STREAM 18). Where that fails as well,
+    /// what was there is no longer on the server.
+    fn edge_forgotten(&mut self, cx: &mut Cx<'_>, query: &Query, gap: i64) -> Result<()> {
+        let request = self.waiting.older.remove(&query.id);
+        let first =
+            cx.tx.execute("UPDATE gap SET by_time = 1 WHERE id = ?1 AND by_time = 0", params![gap])? > 0;
+        if !first {
+            cx.tx.execute("UPDATE gap SET kind = 2 WHERE id = ?1", params![gap])?;
+            cx.touched.all_timelines = true;
+            if let Some(request) = request {
+                cx.reply(request, Ok(Reply::Older { added: 0, complete: true }));
+            }
+            return Ok(());
+        }
+        let again = Query { edge: query.edge, ..Query::new(query.aim.clone(), query.start) };
+        let before: Vec<String> = self.queries.keys().cloned().collect();
+        self.query(cx, again)?;
+        if let Some(request) = request
+            && let Some(id) = self.queries.keys().find(|id| !before.contains(id))
+        {
+            self.waiting.older.insert(id.clone(), request);
+        }
+        Ok(())
+    }
+
     /// Someone scrolls to where the unfetched region begins.
     pub(crate) fn older(&mut self, cx: &mut Cx<'_>, request: api::RequestId) -> Result<()> {
         if self.online().is_none() {
             cx.reply(request, Err(api::Error::Offline));
             return Ok(());
         }
-        let gap: Option<(i64, i64)> = cx
+        let gap: Option<(i64, i64, Option<i64>)> = cx
             .tx
-            .query_row("SELECT id, high_position FROM gap WHERE kind = 1", [], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
+            .query_row(
+                "SELECT id, high_position, (SELECT m.position FROM archived AS a JOIN message AS m ON m.id = a.message
+                 WHERE a.id = before_id AND a.archive = gap.archive) FROM gap WHERE kind = 1",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )
             .optional()?;
-        let Some((gap, high)) = gap else {
+        let Some((gap, high, edge)) = gap else {
             cx.reply(request, Ok(Reply::Older { added: 0, complete: true }));
             return Ok(());
         };
         let query = Query::new(Aim::Before { gap }, high - (i64::from(self.config.page) + 1) * STEP);
+        let query = Query { edge, ..query };
         let before: Vec<String> = self.queries.keys().cloned().collect();
         self.query(cx, query)?;
         if let Some(id) = self.queries.keys().find(|id| !before.contains(id)) {

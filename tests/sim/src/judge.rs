@@ -30,7 +30,7 @@ pub enum Failure {
     /// A text is there twice.
     Doubled { device: usize, text: String },
     /// Two texts of one sender stand the other way than they were sent.
-    OutOfOrder { device: usize, texts: [String; 2] },
+    OutOfOrder { device: usize, texts: [String; 2], shown: Vec<String> },
     /// A device shows another order than the archive has.
     NotAsArchived { device: usize, shown: Vec<String>, archived: Vec<String> },
     /// It was acknowledged, and is not in the file.
@@ -294,6 +294,7 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
                             return Err(Failure::OutOfOrder {
                                 device,
                                 texts: [text.to_owned(), draft.text.clone()],
+                                shown: shown.iter().map(|(_, text)| (*text).to_owned()).collect(),
                             });
                         }
                         last = Some((*place, &draft.text));

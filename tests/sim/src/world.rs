@@ -28,7 +28,8 @@ use crate::{
 use lines::Line;
 
 /// Longer than anything a script does: then everything is healed, and the world comes to rest.
-const REST: u64 = 30 * 3_600_000;
+const REST: u64 = 3 * 3_600_000;
+const DAY: u64 = 25 * 3_600_000;
 /// Turns of one world after which it is a live-lock.
 const MAX_TURNS: u64 = 60_000;
 
@@ -275,10 +276,7 @@ impl World {
             }
             self.network(device, true);
         }
-        let end = self.now + REST;
-        // What a server has dropped without a word is found at most a day later (STREAM 11).
-        let quiet = if self.server.dropped > 0 { 25 * 3_600_000 } else { 0 };
-        let mut checked = self.now + quiet;
+        let (mut end, mut checked) = (self.now + REST, self.now);
         while self.failure.is_none() {
             checked = checked.max(self.now) + 60_000;
             self.until(checked);
@@ -286,7 +284,15 @@ impl World {
                 self.try_again(device);
             }
             if self.failure.is_none() && self.is_at_rest() {
-                return;
+                if self.server.dropped == 0 {
+                    return;
+                }
+                // What a server has dropped without a word is found at most a day later (STREAM 11). Asleep it is over soon.
+                self.server.dropped = 0;
+                for device in 0..self.devices.len() {
+                    self.sleep(device, DAY);
+                }
+                (end, checked) = (self.now + DAY + REST, self.now + DAY);
             }
             if self.now > end {
                 let what = self.unrest();

@@ -86,13 +86,7 @@ impl World {
                 }
             }
             Deed::Clock { by } => self.devices[device].wall_offset += by,
-            Deed::Sleep { back } => {
-                let sleeper = &mut self.devices[device];
-                sleeper.asleep_until = sleeper.asleep_until.max(self.now) + back;
-                sleeper.slept += back;
-                let (end, token) = (sleeper.asleep_until, sleeper.wake_token);
-                self.at(end, Happening::Wake { device, token });
-            }
+            Deed::Sleep { back } => self.sleep(device, back),
             Deed::Restart { back, keeps } => {
                 self.server.restart(self.now, keeps);
                 self.server_down_until = self.now + back;
@@ -150,6 +144,15 @@ impl World {
     pub(super) fn network(&mut self, device: usize, there: bool) {
         self.devices[device].attempts.clear();
         self.turn(device, vec![available(there)]);
+    }
+
+    /// A device sleeps: it does nothing and hears nothing, and its monotonic clock stands still.
+    pub(super) fn sleep(&mut self, device: usize, back: u64) {
+        let sleeper = &mut self.devices[device];
+        sleeper.asleep_until = sleeper.asleep_until.max(self.now) + back;
+        sleeper.slept += back;
+        let (end, token) = (sleeper.asleep_until, sleeper.wake_token);
+        self.at(end, Happening::Wake { device, token });
     }
 
     fn doom(&mut self, device: usize, when: When, power: bool, back: u64) {
