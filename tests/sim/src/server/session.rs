@@ -45,6 +45,8 @@ pub(super) struct Sm {
     sent: u32,
     /// Not acknowledged, with their numbers.
     queue: VecDeque<(u32, Element)>,
+    /// It has lost some of its queue: what it counts may never have come.
+    lossy: bool,
     unasked: u32,
 }
 
@@ -73,8 +75,14 @@ impl Server {
     pub(super) fn enable(&mut self, id: SessionId) -> Element {
         let name = self.fresh("stream");
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.sm =
-                Some(Sm { id: name.clone(), handled: 0, sent: 0, queue: VecDeque::new(), unasked: 0 });
+            session.sm = Some(Sm {
+                id: name.clone(),
+                handled: 0,
+                sent: 0,
+                queue: VecDeque::new(),
+                lossy: false,
+                unasked: 0,
+            });
         }
         element(&format!("<enabled xmlns='urn:xmpp:sm:3' id='{name}' resume='true'/>"))
     }
@@ -261,10 +269,10 @@ impl Server {
         }
     }
 
-    /// How many of the client's stanzas its session has handled, and how many it has sent.
+    /// How many of the client's stanzas its session has handled, and how many it has sent. `None`: it cannot know.
     pub fn counts(&self, device: usize) -> Option<(u32, u32)> {
         let connected = |session: &&Session| session.device == device && session.conn.is_some();
-        let sm = self.sessions.values().find(connected)?.sm.as_ref()?;
+        let sm = self.sessions.values().find(connected)?.sm.as_ref().filter(|sm| !sm.lossy)?;
         Some((sm.handled, sm.sent))
     }
 
@@ -294,6 +302,7 @@ impl Server {
     pub fn drop_queued(&mut self, device: usize, count: usize) {
         for session in self.sessions.values_mut().filter(|session| session.device == device) {
             if let Some(sm) = &mut session.sm {
+                sm.lossy = true;
                 for _ in 0..count {
                     self.dropped += u32::from(sm.queue.pop_front().is_some());
                 }
@@ -312,6 +321,7 @@ impl Server {
                     Overflow::Destroy => return self.dies_of(id, "policy-violation"),
                     Overflow::Forget => {
                         sm.queue.pop_front();
+                        sm.lossy = true;
                         self.dropped += 1;
                     }
                 }
