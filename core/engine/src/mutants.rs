@@ -98,7 +98,6 @@ mutants! {
     "catch_up" {
         GapNotOpened: "A fresh bind opens no gap.",
         GapEditSkipped: "A page does not move the gap's edge.",
-        GapClosedEmpty: "An empty page closes the gap.",
         GapClosedByCount: "The server's count closes the gap.",
         GapClosedByForgottenId: "A gap whose edge the server does not know any more is closed.",
         AskedBeforePresence: "The archive is asked before the presence, and `complete` believed.",
@@ -205,8 +204,7 @@ pub(crate) fn ack(sm: &StreamManagement, h: u32) -> u32 {
 /// Whether a page closes its gap, by what it holds and by how many the server says there are.
 #[inline(always)]
 pub(crate) fn closes(seen: u32, count: Option<i64>) -> bool {
-    (on(Mutant::GapClosedEmpty) && seen == 0)
-        || (on(Mutant::GapClosedByCount) && count.is_some_and(|count| count <= i64::from(seen)))
+    on(Mutant::GapClosedByCount) && count.is_some_and(|count| count <= i64::from(seen))
 }
 
 /// What is sent again, under which number.
