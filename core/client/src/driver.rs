@@ -19,10 +19,11 @@ use tokio::{
 };
 use whimbrel_engine::{
     Drained, Effect, Engine, Input, LinkFailure, LinkId, Now, Tls,
-    api::{Command, Error, Event, Reply, RequestId},
+    api::{Command, Error, Event, Network, Reply, RequestId},
 };
 
 use crate::{
+    bell::{Bell, Listening},
     net::{
         connect::Route,
         framing::{Frame, Framer},
@@ -46,8 +47,11 @@ const LINGER: Duration = Duration::from_millis(3);
 #[derive(Debug)]
 pub(crate) enum Request {
     Command(Command, oneshot::Sender<Result<Reply, Error>>),
-    Network(bool),
+    Network(Network),
+    Woke,
     Foreground(bool),
+    /// Whether the file is still ours to write.
+    HasLease(oneshot::Sender<bool>),
     /// Acknowledge, hang up, checkpoint, close the file, end the thread.
     Stop(oneshot::Sender<()>),
     #[cfg(test)]
@@ -210,6 +214,8 @@ impl Drop for Link {
 
 pub(crate) struct Driver {
     pub(crate) engine: Engine,
+    /// How another process says that it wants the file.
+    pub(crate) bell: Option<Bell>,
     pub(crate) route: Route,
     pub(crate) domain: String,
     pub(crate) shared: Arc<Shared>,
@@ -248,9 +254,11 @@ impl Driver {
         let mut replies: BTreeMap<RequestId, oneshot::Sender<Result<Reply, Error>>> = BTreeMap::new();
         let mut next_request = 0;
         let mut link: Option<Link> = None;
+        let mut bell = self.bell.take().and_then(|bell| bell.listen().ok());
         let mut stopping: Option<Stopped> = None;
         while stopping.is_none() {
             let mut asked = Vec::new();
+            let mut asked_for_lease = Vec::new();
             let mut inputs = Vec::new();
             let mut take = |request| match request {
                 Some(Request::Command(command, reply)) => {
@@ -258,8 +266,16 @@ impl Driver {
                     replies.insert(RequestId(next_request), reply);
                     asked.push(Input::Command { request: RequestId(next_request), command });
                 }
-                Some(Request::Network(available)) => asked.push(Input::Network { available }),
+                Some(Request::Network(network)) => {
+                    self.route.ask_names_of(&network.dns);
+                    asked.push(Input::Network(network));
+                }
+                Some(Request::Woke) => asked.push(Input::Woke),
                 Some(Request::Foreground(foreground)) => asked.push(Input::Foreground(foreground)),
+                Some(Request::HasLease(reply)) => {
+                    asked.push(Input::Tick);
+                    asked_for_lease.push(reply);
+                }
                 Some(Request::Stop(stopped)) => {
                     asked.push(Input::Command { request: RequestId(0), command: Command::Suspend });
                     stopping = Some(Some(stopped));
@@ -278,6 +294,8 @@ impl Driver {
                 biased;
                 request = requests.recv() => take(request),
                 Some(done) = finished.recv() => arrived(&mut link, done),
+                // Any step reads what was asked, and answers.
+                () = rung(bell.as_ref()) => inputs.push(Input::Tick),
                 () = fill(&mut link) => {}
                 () = until(wake) => inputs.push(Input::Tick),
                 () = until(stuck) => {}
@@ -310,10 +328,11 @@ impl Driver {
             }
             for effect in self.engine.turn(inputs, now(), &mut rng) {
                 match effect {
-                    Effect::Connect { link: id, destination: _ } => {
+                    Effect::Connect { link: id, destination } => {
                         let (route, domain, done) = (self.route.clone(), self.domain.clone(), done.clone());
                         let opening = tokio::spawn(async move {
-                            let _ = done.send(Done::Connected(id, route.connect(domain).await));
+                            let connected = route.connect(domain, destination.at).await;
+                            let _ = done.send(Done::Connected(id, connected));
                         });
                         link = Some(Link::opening(id, opening.abort_handle()));
                     }
@@ -381,12 +400,19 @@ impl Driver {
                     }
                 }
             }
+            for reply in asked_for_lease {
+                let _ = reply.send(!self.engine.lost_lease());
+            }
+            if self.engine.lost_lease() {
+                // Whoever rings now means another.
+                bell = None;
+            }
             if let Some(wire) = link.as_mut().and_then(|link| link.wire.as_mut()) {
                 wire.write_now().await;
             }
             while closing.try_join_next().is_some() {}
         }
-        drop(link);
+        drop((link, bell));
         for reply in std::mem::take(&mut replies).into_values() {
             let _ = reply.send(Err(Error::Suspended));
         }
@@ -401,6 +427,13 @@ impl Driver {
 async fn until(at: Option<Instant>) {
     match at {
         Some(at) => time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn rung(bell: Option<&Listening>) {
+    match bell {
+        Some(bell) => bell.rung().await,
         None => std::future::pending().await,
     }
 }

@@ -42,8 +42,10 @@
 //! Decisions are made in `whimbrel-engine`, grammar is in `whimbrel-proto`; here are sockets, threads and handles.
 
 mod account;
+mod bell;
 mod client;
 mod driver;
+mod installation;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
@@ -57,15 +59,16 @@ mod vault;
 pub use jid::{BareJid as Address, Jid as FullAddress};
 pub use whimbrel_engine::{
     api::{
-        ChatState, Contact, Conversation, Error, Event, Gap, GapKind, Item, ItemId, Message, SendState,
-        Status, Subscription as PresenceSubscription, Unusable,
+        ChatState, Contact, Conversation, Error, Event, Gap, GapKind, Item, ItemId, Message, Network,
+        NetworkId, NetworkKind, Push, PushState, SendState, Status, Subscription as PresenceSubscription,
+        Unusable,
     },
     splice::{Splice, apply},
 };
 
 pub use crate::{
     account::{Account, Events, Older},
-    client::{Client, Options},
+    client::{Client, Options, Role},
     lists::{ContactList, ConversationList, Subscription, Timeline, Update},
     net::connect::{Connection, Server},
     vault::{FileVault, KeyVault, Scope},

@@ -11,12 +11,16 @@ mod effect;
 mod error;
 mod input;
 mod iq;
+mod keep_alive;
+pub mod lease;
 mod messages;
 #[cfg(not(feature = "mutants"))]
 mod mutants;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 mod outbox;
+mod pulse;
+pub mod push;
 pub mod roster;
 mod session;
 pub mod splice;
@@ -31,4 +35,7 @@ pub use effect::{Effect, Touched};
 pub use error::{Error, Result};
 pub use input::{Destination, Drained, Input, LinkFailure, LinkId, Now};
 pub use turn::Engine;
-pub use whimbrel_proto::negotiation::{StreamHeader, Tls};
+pub use whimbrel_proto::{
+    negotiation::{StreamHeader, Tls},
+    place::Place,
+};

@@ -21,7 +21,10 @@ use std::{
 use clap::Parser;
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, task};
-use whimbrel::{Account, Address, Client, Connection, Error, ItemId, Options, Server, Timeline};
+use whimbrel::{
+    Account, Address, Client, Connection, Error, ItemId, Network, NetworkId, Options, Push, Role, Server,
+    Timeline,
+};
 
 #[derive(Parser)]
 #[command(about = "An XMPP account on standard input and output. The password comes from WHIMBREL_PASSWORD.")]
@@ -53,6 +56,9 @@ struct Arguments {
     /// Messages to ask an archive for at once.
     #[arg(long, default_value_t = 500)]
     page: u32,
+    /// This is an extension of the app that has the same data: leave it alone while it lives.
+    #[arg(long)]
+    extension: bool,
     /// Show every stanza.
     #[arg(long)]
     raw: bool,
@@ -96,7 +102,12 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         allow_plain: arguments.allow_plain,
     };
     let vault = Arc::new(vault::OneKey::new(&arguments.data)?);
-    let options = Options { software: "Whimbrel console".into(), raw: arguments.raw, page: arguments.page };
+    let options = Options {
+        role: if arguments.extension { Role::Extension } else { Role::App },
+        software: "Whimbrel console".into(),
+        raw: arguments.raw,
+        page: arguments.page,
+    };
     let client = Client::open(&arguments.data, vault, options).await?;
     let (account, mut broken) = match client.add_account(arguments.account.clone(), connection).await {
         Ok(account) => (account, None),
@@ -231,6 +242,29 @@ impl Console {
                     .map_err(|error| Error::InvalidInput { what: format!("\"state\": {error}") })?;
                 done(account.set_chat_state(&address(request, "with")?, state).await)
             }
+            "network" => {
+                self.client.network_changed(&network(request)?);
+                Ok(json!({}))
+            }
+            "woke" => {
+                self.client.woke();
+                Ok(json!({}))
+            }
+            "foreground" => {
+                self.client.set_foreground(request["on"].as_bool().unwrap_or(true));
+                Ok(json!({}))
+            }
+            "push" if request["service"].is_null() => done(account.set_push(None).await),
+            "push" => {
+                let service = text(request, "service")?;
+                let service = service
+                    .parse()
+                    .map_err(|error| Error::InvalidInput { what: format!("\"service\": {error}") })?;
+                let (node, secret) = (text(request, "node")?.to_owned(), request["secret"].as_str());
+                let push = Push { service, node, secret: secret.map(str::to_owned) };
+                done(account.set_push(Some(push)).await)
+            }
+            "push_state" => Ok(shapes::push(&account.push()?)),
             "raw" => done(account.send_raw(text(request, "xml")?).await),
             "status" => Ok(shapes::status(&account.status())),
             "sync" => {
@@ -272,6 +306,27 @@ fn answer(id: &Value, result: Result<Value, Error>) {
         Ok(fields) => print(&shapes::success(id, fields)),
         Err(error) => print(&shapes::failure(id, &error)),
     }
+}
+
+fn network(request: &Value) -> Result<Network, Error> {
+    let read = |field: &str, error: &dyn std::fmt::Display| Error::InvalidInput {
+        what: format!("\"{field}\": {error}"),
+    };
+    let kind = match &request["kind"] {
+        Value::Null => Ok(Default::default()),
+        kind => serde_json::from_value(kind.clone()).map_err(|error| read("kind", &error)),
+    };
+    let dns = match &request["dns"] {
+        Value::Null => Ok(Vec::new()),
+        dns => serde_json::from_value(dns.clone()).map_err(|error| read("dns", &error)),
+    };
+    Ok(Network {
+        available: request["available"].as_bool().unwrap_or(true),
+        id: request["network"].as_str().map(|id| NetworkId(id.to_owned())),
+        kind: kind?,
+        metered: request["metered"].as_bool().unwrap_or(false),
+        dns: dns?,
+    })
 }
 
 fn address(request: &Value, field: &str) -> Result<Address, Error> {

@@ -1,4 +1,4 @@
-//! The world fails, we are wrong, somebody else took over (DESIGN, "The rule everything follows").
+//! The world fails, we are wrong (DESIGN, "The rule everything follows").
 
 use super::*;
 
@@ -173,26 +173,6 @@ fn deep_nesting() {
     assert_eq!(world.count("SELECT json_extract(sm, '$.handled') FROM session"), handled + 601);
     assert_eq!(world.sees().len(), 601);
     assert!(world.count("SELECT count(*) FROM quarantine") <= 500, "bounded");
-}
-
-#[test]
-fn two_processes() {
-    let mut world = World::online();
-    let other = Engine::load(store::open(&world.path(), &secret()).unwrap(), config()).unwrap();
-    world.gets(&live(1));
-    // The old holder notices before it writes, drops its socket, and says so.
-    assert!(world.hung_up);
-    assert_eq!(world.sees(), texts(&[]));
-    let reply = world.does(Command::Connect);
-    assert_eq!(reply, Some(Err(Error::Suspended)));
-    assert_eq!(world.engine.as_ref().unwrap().next_wake(), None);
-    // The newcomer goes on in the same session.
-    world.engine = Some(other);
-    world.wanted = false;
-    world.link = None;
-    world.reconnect(Resume::Accept);
-    world.gets(&live(1));
-    assert_eq!(world.sees(), ["1"]);
 }
 
 #[test]
