@@ -291,7 +291,7 @@ impl Server {
         let text = self.fresh("bot");
         let (from, to) = (address(from), address(to));
         let stanza = format!(
-            "<message type='chat' from='{from}/bot' to='{to}' id='bot'><body>{text}</body></message>"
+            "<message type='chat' from='{from}/bot' to='{to}' id='bot'><body>{text}</body><origin-id xmlns='urn:xmpp:sid:0' id='bot'/></message>"
         );
         if let Some(account) = account_of(&to) {
             self.comes(account, &to, element(&stanza), true);
