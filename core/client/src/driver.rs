@@ -26,7 +26,7 @@ use crate::{
     bell::{Bell, Listening},
     net::{
         connect::Route,
-        framing::{Frame, Framer},
+        framing::{self, Frame, Framer},
         io::Wire,
     },
     shared::{Shared, wall_clock},
@@ -504,7 +504,13 @@ pub(crate) fn feed(
             rest.extend_from_slice(&bytes[used..]);
             None
         }
-        Err(error) => Some(LinkFailure::Nonsense(error.to_string())),
+        Err(error) => {
+            let detail = error.to_string();
+            Some(match framer.take_broken() {
+                Some(broken) => LinkFailure::Choked { stanza: Box::new(known(*broken, &detail)), detail },
+                None => LinkFailure::Nonsense(detail),
+            })
+        }
     }
 }
 
@@ -515,20 +521,26 @@ fn input(id: LinkId, frame: Frame) -> Input {
             header: whimbrel_engine::StreamHeader { from: header.from, id: header.id },
         },
         Frame::Element { element, .. } => Input::Element { link: id, element },
-        Frame::TooMuch(drained) => Input::TooMuch {
-            link: id,
-            drained: Drained {
-                name: drained.name,
-                from: drained.from,
-                to: drained.to,
-                id: drained.id,
-                kind: drained.kind,
-                archived: drained.archive.and_then(|archive| Some((archive.query?, archive.id))),
-                size: drained.size,
-                why: format!("{:?}", drained.why).to_lowercase(),
-                head: drained.head,
-            },
-        },
+        Frame::TooMuch(drained) => {
+            let why = format!("{:?}", drained.why).to_lowercase();
+            Input::TooMuch { link: id, drained: known(*drained, &why) }
+        }
         Frame::Footer => Input::Closed { link: id },
+    }
+}
+
+/// What is known of a stanza that was not built.
+fn known(drained: framing::Drained, why: &str) -> Drained {
+    Drained {
+        name: drained.name,
+        from: drained.from,
+        to: drained.to,
+        id: drained.id,
+        kind: drained.kind,
+        archived: drained.archive.and_then(|archive| Some((archive.query?, archive.id))),
+        stanza_ids: drained.stanza_ids,
+        size: drained.size,
+        why: why.to_owned(),
+        head: drained.head,
     }
 }

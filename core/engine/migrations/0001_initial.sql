@@ -39,7 +39,8 @@ CREATE TABLE session (
     check_position INTEGER,                   -- where it stands; NULL: nothing is unchecked
     checked_at    INTEGER NOT NULL DEFAULT 0, -- when the archive was last asked for what was dropped
     deaf          INTEGER NOT NULL DEFAULT 0, -- resumptions in a row that were never acknowledged
-    choked_at     INTEGER                     -- how much was handled when something unreadable ended the stream (STREAM 21)
+    choked_at     INTEGER,                    -- how much was handled when something unreadable ended the stream (STREAM 21)
+    choked_on     TEXT                        -- its id in the archive, if it was a result of ours
 ) STRICT;
 
 -- Every counted stanza of ours, from the command to the server's ack. `number` NULL: waiting.

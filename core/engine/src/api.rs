@@ -534,6 +534,13 @@ pub enum Event {
     CaughtUp,
     /// The registration for push notifications came further.
     Push(PushState),
+    /// The server's answer was larger than can be read: what it was about stays as it was.
+    TooLarge {
+        /// `roster`, `account`, `archive` or `answer`.
+        what: String,
+        /// In bytes.
+        size: u64,
+    },
     /// A stanza as it came or went, if the account was opened for that.
     Raw {
         /// Ours.

@@ -113,7 +113,7 @@ pub fn window_from(
             items.push((at, Item::Gap(gap)));
             previous = None;
         }
-        let day = |at: i64| (at + offset).div_euclid(DAY);
+        let day = |at: i64| at.saturating_add(offset).div_euclid(DAY);
         message.starts_day = previous.is_none_or(|(_, at)| day(at) != day(message.at));
         message.starts_group = message.starts_day
             || previous.is_none_or(|(mine, at)| mine != message.mine || message.at - at > GROUP);

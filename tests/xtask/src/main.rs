@@ -8,6 +8,7 @@ mod bindings;
 mod cargo;
 mod demo;
 mod host;
+mod hostile;
 mod mutants;
 mod servers;
 mod test;

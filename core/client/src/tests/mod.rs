@@ -3,6 +3,7 @@
 //! A time limit here is for what would hang for ever; nothing is asserted about how long anything takes.
 
 mod copies;
+mod hostile;
 mod lists;
 mod lives;
 mod network;
