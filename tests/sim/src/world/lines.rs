@@ -263,6 +263,7 @@ fn input(link: LinkId, element: Element) -> Input {
         id: attribute("id"),
         kind: attribute("type"),
         archived: None,
+        stanza_ids: Vec::new(),
         size: 2 << 20,
         why: "too large".into(),
         head: Vec::new(),
