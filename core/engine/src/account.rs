@@ -24,6 +24,7 @@ use crate::{
     error::{Error, Result},
     input::{Input, LinkId, Now},
     keep_alive::{self, KeepAlive},
+    mutants::{self, Mutant},
     pulse::Pulse,
     session::Way,
 };
@@ -167,7 +168,7 @@ impl Default for CatchingUp {
 }
 
 /// The current connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Link {
     Down,
     Opening { link: LinkId },
@@ -198,11 +199,29 @@ pub(crate) struct Online {
 }
 
 /// Who waits for a reply. Forgotten by a kill, as is the caller.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Waiting {
     pub(crate) sign_in: Vec<RequestId>,
     pub(crate) sync: Vec<(RequestId, u64)>,
     pub(crate) older: BTreeMap<String, RequestId>,
+}
+
+/// What is nowhere but in memory, as it was before a step: a step that rolls back has not happened here either.
+pub(crate) struct Before {
+    link: Link,
+    waiting: Waiting,
+    wanted: bool,
+    barred: bool,
+    foreground: bool,
+    after_start: bool,
+    network: Option<Network>,
+    clock: Option<Now>,
+    back_off: BackOff,
+    refusals: BackOff,
+    way: Way,
+    retry: Option<u64>,
+    told: Option<(String, String)>,
+    status: Status,
 }
 
 /// What a step works with.
@@ -340,7 +359,40 @@ impl Account {
         })
     }
 
-    /// Back to what the database says, after a rollback. A usable connection stays usable: all that matters of it is there.
+    /// What a rollback of the next step is to bring back.
+    pub(crate) fn before(&self) -> Before {
+        Before {
+            link: self.link.clone(),
+            waiting: self.waiting.clone(),
+            wanted: self.wanted,
+            barred: self.barred,
+            foreground: self.foreground,
+            after_start: self.after_start,
+            network: self.network.clone(),
+            clock: self.clock,
+            back_off: self.back_off,
+            refusals: self.refusals,
+            way: self.way.clone(),
+            retry: self.retry,
+            told: self.told.clone(),
+            status: self.status.clone(),
+        }
+    }
+
+    /// A step rolled back. What it took from the file is still to be reloaded.
+    pub(crate) fn undo(&mut self, before: Before) {
+        self.link = before.link;
+        self.waiting = before.waiting;
+        (self.wanted, self.barred) = (before.wanted, before.barred);
+        (self.foreground, self.after_start) = (before.foreground, before.after_start);
+        (self.network, self.clock) = (before.network, before.clock);
+        (self.back_off, self.refusals) = (before.back_off, before.refusals);
+        (self.way, self.retry) = (before.way, before.retry);
+        (self.told, self.status) = (before.told, before.status);
+    }
+
+    /// Back to what the database says, after a rollback. The connection stays, a login under way too: the same elements will
+    /// be handled again, one at a time.
     pub(crate) fn reload(&mut self, connection: &Connection, now: Now) -> Result<()> {
         let mut fresh = Self::load(connection, self.config.clone(), self.next_link)?;
         fresh.wanted = self.wanted;
@@ -358,12 +410,16 @@ impl Account {
             fresh.network = Some(network);
         }
         fresh.told.clone_from(&self.told);
-        if let Link::Online(online) = &self.link {
-            fresh.link = Link::Online(online.clone());
-        } else if self.wanted {
-            // A login that hits a mistake of ours would hit it again at once.
-            let wait = if matches!(self.link, Link::Negotiating { .. }) { BACK_OFF.0 } else { 0 };
-            fresh.retry = Some(self.retry.unwrap_or_default().max(now.mono + wait));
+        if mutants::on(Mutant::HandledMovesOnFullDisk) {
+            fresh.session.sm.clone_from(&self.session.sm);
+        }
+        if mutants::on(Mutant::MemoryKeptAfterRollback) {
+            fresh.session = self.session.clone();
+            fresh.queries.clone_from(&self.queries);
+        }
+        fresh.link = std::mem::replace(&mut self.link, Link::Down);
+        if self.wanted && matches!(fresh.link, Link::Down) {
+            fresh.retry = Some(self.retry.unwrap_or_default().max(now.mono));
         }
         *self = fresh;
         Ok(())
@@ -379,6 +435,9 @@ impl Account {
     pub(crate) fn abandon(&mut self, why: &api::Error, next_attempt: Option<i64>) -> Vec<Effect> {
         let mut effects = Vec::new();
         if let Some(link) = self.current_link() {
+            if let (true, Some(sm)) = (mutants::on(Mutant::AckBeforeCommit), &self.session.sm) {
+                effects.push(Effect::Send { link, bytes: sm::ack(sm.handled()).into_bytes() });
+            }
             effects.push(Effect::Hangup { link });
         }
         self.link = Link::Down;
@@ -426,7 +485,9 @@ impl Account {
             Cx { tx, now, rng, out: Vec::new(), touched: Touched::default(), conversation: None, room: None };
         match input {
             Input::Element { link, element } if self.is_online(*link) && sm::is_counted(element) => {
-                self.count_handled();
+                if !mutants::on(Mutant::QuarantineNotCounted) {
+                    self.count_handled();
+                }
                 self.placeholder_for(&mut cx, element, why)?;
             }
             Input::TooMuch { link, drained } if self.is_online(*link) && drained.is_counted() => {
@@ -487,7 +548,7 @@ impl Account {
             Input::TooMuch { link, drained } => {
                 if self.is_online(*link) {
                     self.heard(cx)?;
-                    if drained.is_counted() {
+                    if drained.is_counted() && !mutants::on(Mutant::TooMuchNotCounted) {
                         self.count_handled();
                     }
                     self.drained(cx, drained)?;
@@ -509,11 +570,14 @@ impl Account {
         self.heard(cx)?;
         #[cfg(test)]
         crate::tests::poison(element);
+        mutants::poisoned(element)?;
         if self.config.raw {
             cx.event(Event::Raw { outgoing: false, xml: String::from(element) });
         }
         if sm::is_counted(element) {
-            self.count_handled();
+            for _ in 0..mutants::counts(element) {
+                self.count_handled();
+            }
             return match element.name() {
                 "message" => self.message(cx, element),
                 "presence" => self.presence(cx, element),
@@ -524,9 +588,11 @@ impl Account {
     }
 
     pub(crate) fn count_handled(&mut self) {
-        if let Some(sm) = &mut self.session.sm {
+        let forgotten = mutants::on(Mutant::ReplayNotCounted)
+            && self.online().is_some_and(|online| online.replayed.is_some());
+        if let (Some(sm), false) = (&mut self.session.sm, forgotten) {
             sm.handle_one();
-            self.session.dirty = true;
+            self.session.dirty |= !mutants::on(Mutant::HandledNotSaved);
         }
         if let Link::Online(online) = &mut self.link {
             online.unacknowledged += 1;
@@ -622,7 +688,7 @@ impl Account {
     }
 
     pub(crate) fn is_online(&self, link: LinkId) -> bool {
-        matches!(&self.link, Link::Online(online) if online.link == link)
+        matches!(&self.link, Link::Online(online) if online.link == link || mutants::on(Mutant::OldLinkAccepted))
     }
 
     pub(crate) fn online(&self) -> Option<&Online> {

@@ -31,6 +31,7 @@ use crate::{
     input::Drained,
     iq::Pending,
     messages::{self, STEP, Source, Stored},
+    mutants::{self, Mutant},
 };
 
 /// Room for positions in one gap: sixteen million messages, and half a million gaps.
@@ -176,6 +177,9 @@ pub(crate) fn progress(tx: &Connection) -> Result<Option<(u64, Option<u64>)>> {
 impl Account {
     /// In the transaction of a fresh bind: what comes from now on stands above what may have been missed (STREAM 17).
     pub(crate) fn bound_anew(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        if mutants::on(Mutant::GapNotOpened) {
+            return Ok(());
+        }
         let own = self.jid.as_str();
         // What an earlier resumption may have lost lies below the gap: it is looked for on its own.
         let edge: Option<(Option<String>, i64)> = cx
@@ -272,6 +276,7 @@ impl Account {
     pub(crate) fn check_for_dropped(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         if self.login.archive == Archive::Unknown
             || self.queries.values().any(|query| matches!(query.aim, Aim::Check { .. }))
+            || mutants::on(Mutant::DroppedNotLookedFor)
         {
             return Ok(());
         }
@@ -486,6 +491,9 @@ impl Account {
         cursor: i64,
         position: i64,
     ) -> Result<i64> {
+        if mutants::on(Mutant::ResultsUnordered) {
+            return Ok(cursor.max(standing));
+        }
         let conversation: i64 = cx
             .tx
             .prepare_cached("SELECT conversation FROM message WHERE id = ?1")?
@@ -704,11 +712,11 @@ impl Account {
             params![gap, own, high],
             |row| row.get(0),
         )?;
-        let closed = complete || (above && query.cursor >= high);
+        let closed = complete || (above && query.cursor >= high) || mutants::closes(query.seen, count);
         cx.tx.execute(
             "UPDATE gap SET after_id = coalesce(?2, after_id), since = coalesce(?3, since), by_time = CASE WHEN ?2 IS NULL THEN by_time ELSE 0 END,
              low_position = max(low_position, ?4), high_position = max(high_position, ?4 + 1), done = done + ?5, total = coalesce(total, ?6) WHERE id = ?1",
-            params![gap, query.last, query.last_at, query.cursor, query.seen, count],
+            params![gap, query.last.as_ref().filter(|_| !mutants::on(Mutant::GapEditSkipped)), query.last_at, query.cursor, query.seen, count],
         )?;
         if query.cursor >= high {
             // What was known already stands below the gap now, which is shown elsewhere.
@@ -774,7 +782,8 @@ impl Account {
     /// The archive is asked again after a while.
     fn pause(&mut self, cx: &mut Cx<'_>) {
         self.catching_up.ends.clear();
-        self.catching_up.again = Some(cx.now.mono + self.catching_up.back_off.next_wait(cx.rng));
+        let wait = self.catching_up.back_off.next_wait(cx.rng);
+        self.catching_up.again = (!mutants::on(Mutant::FailedPageNotAskedAgain)).then(|| cx.now.mono + wait);
         if let Some(link) = self.current_link() {
             cx.out.push(Effect::Hurry { link, on: false });
         }
@@ -794,7 +803,7 @@ impl Account {
             params![query.cursor],
             |row| row.get(0),
         )?;
-        if complete || reached {
+        if complete || reached || mutants::on(Mutant::CheckedOnePageOnly) {
             self.session.unchecked = None;
             if let (Some(last), false) = (&query.last, reached) {
                 self.covered(cx, last, query.cursor, query.last_at)?;
@@ -895,7 +904,7 @@ impl Account {
                     .optional()?;
                 let idle = self.catching_up.idle.entry(*gap).or_default();
                 *idle += 1;
-                if by_time == Some(true) {
+                if by_time == Some(true) || mutants::on(Mutant::GapClosedByForgottenId) {
                     cx.tx.execute("UPDATE gap SET kind = 2 WHERE id = ?1", params![gap])?;
                     cx.touched.all_timelines = true;
                 } else {

@@ -12,6 +12,7 @@ use crate::{
     effect::Effect,
     error::Result,
     messages,
+    mutants::{self, Mutant},
     outbox::{self, Kind},
     session::Again,
 };
@@ -99,6 +100,7 @@ impl Account {
         let Ok(id) = Uuid::parse_str(&id.0).map(|id| ItemId(id.to_string())) else {
             return invalid("the message's id is not a UUID");
         };
+        let id = if mutants::on(Mutant::SendNotDeduplicated) { ItemId(cx.id()) } else { id };
         if text.is_empty() {
             return invalid("the text is empty");
         }
@@ -122,7 +124,9 @@ impl Account {
         let position = self.next_position();
         let from = self.session.jid.as_ref().map_or_else(|| self.jid.to_string(), ToString::to_string);
         let message = messages::insert_own(cx, conversation, position, &from, &id, text)?;
-        self.enqueue(cx, Kind::Message(message), to.as_str(), Some(&id.0), &bytes)?;
+        if self.online().is_some() || !mutants::on(Mutant::SendNotQueued) {
+            self.enqueue(cx, Kind::Message(message), to.as_str(), Some(&id.0), &bytes)?;
+        }
         self.arrived(cx, to, conversation, message, position, true)?;
         Ok(Ok(Reply::Sent { id }))
     }

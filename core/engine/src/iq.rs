@@ -15,6 +15,7 @@ use crate::{
     catch_up::Query,
     error::Result,
     input::{Drained, Now},
+    mutants::{self, Mutant},
     outbox::Kind,
     roster,
 };
@@ -117,6 +118,9 @@ impl Account {
         let roster =
             Tag::with_ns("query", ns::ROSTER).attr("ver", self.login.roster_ver.clone().unwrap_or_default());
         self.ask(cx, &Pending::Roster, "get", None, roster)?;
+        if mutants::on(Mutant::AskedBeforePresence) {
+            self.catch_up(cx)?;
+        }
         let presence = Tag::new("presence").child(roster::caps_tag());
         self.enqueue(cx, Kind::Presence, "", None, &presence.into_bytes())?;
         // What the archive has is asked for in the same flight, if there was an archive the last time.
@@ -231,6 +235,9 @@ impl Account {
         if self.login.archive == Archive::Unknown {
             self.login.archive = Archive::There;
             self.save_login(cx)?;
+        }
+        if mutants::on(Mutant::GapOpenedLater) {
+            self.bound_anew(cx)?;
         }
         self.ask(cx, &Pending::ArchivePrefs, "get", None, Tag::with_ns("prefs", ns::MAM))?;
         self.catch_up(cx)

@@ -14,6 +14,10 @@ mod iq;
 mod keep_alive;
 pub mod lease;
 mod messages;
+#[cfg(not(feature = "mutants"))]
+mod mutants;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 mod outbox;
 mod pulse;
 pub mod push;

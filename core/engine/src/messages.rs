@@ -19,6 +19,7 @@ use crate::{
     api::{self, ChatState, Event, ItemId, SendState},
     error::{Error, Result},
     input::Drained,
+    mutants::{self, Mutant},
     outbox, timeline,
 };
 
@@ -67,6 +68,9 @@ impl Account {
         if let Some(carbon) = &view.carbon {
             // CVE-2017-5589 and a dozen others: only our own account sends carbons.
             if !from_own || view.from.is_none() {
+                return Ok(());
+            }
+            if mutants::on(Mutant::CarbonsDropped) {
                 return Ok(());
             }
             let inner = MessageView::read(carbon.message);
@@ -238,7 +242,8 @@ impl Account {
                     .and_then(|(_, text)| stamp::parse(text))
                     .filter(|at| *at >= since)
                     .map_or(cx.now.wall, |at| at.min(cx.now.wall));
-                (self.next_position(), at)
+                let position = self.next_position();
+                (if mutants::on(Mutant::OrderedByClock) { cx.now.wall } else { position }, at)
             }
         };
         let written_at = view.delay.and_then(|(_, text)| stamp::parse(text)).filter(|written| *written < at);
@@ -268,6 +273,7 @@ impl Account {
             if !matches!(source, Source::Archive { .. }) {
                 self.look_again_if_late(cx, id)?;
                 self.covered(cx, id, position, Some(at))?;
+                mutants::live(cx.tx, id)?;
             }
         }
         listed(cx, peer, conversation, message, position, mine)?;
@@ -544,7 +550,8 @@ fn known_by_name(
             continue;
         }
         let has_origin: bool = row.get(2)?;
-        let same_text = row.get_ref(3)?.as_str().is_ok_and(|text| text == body);
+        let same_text =
+            mutants::on(Mutant::ReusedIdSwallowed) || row.get_ref(3)?.as_str().is_ok_and(|text| text == body);
         let local = row.get_ref(4)? != rusqlite::types::ValueRef::Null;
         let same = if mine && (local || (is_origin && has_origin)) {
             true
@@ -555,7 +562,7 @@ fn known_by_name(
         } else {
             same_text && kept && !in_archive(cx, id)?
         };
-        if same {
+        if same && !(mutants::on(Mutant::DuplicateByOtherId) && kept && in_archive(cx, id)?) {
             return Ok(Some(id));
         }
     }
@@ -627,7 +634,12 @@ fn find_conversation(cx: &Cx<'_>, peer: &BareJid) -> Result<i64> {
 pub(crate) fn read_up_to(cx: &mut Cx<'_>, peer: &BareJid, position: i64) -> Result<()> {
     let changed = cx
         .tx
-        .prepare_cached("UPDATE conversation SET read_position = ?2 WHERE jid = ?1 AND read_position < ?2")?
+        .prepare_cached(&mutants::sql(
+            Mutant::ReadGoesBack,
+            "UPDATE conversation SET read_position = ?2 WHERE jid = ?1 AND read_position < ?2",
+            "read_position < ?2",
+            "read_position <> ?2",
+        ))?
         .execute(params![peer.as_str(), position])?;
     if changed > 0 {
         cx.tx
@@ -661,7 +673,7 @@ fn in_archive(cx: &Cx<'_>, message: i64) -> Result<bool> {
 
 /// An archive hit corrects only a failure of our own making (STREAM 15).
 fn corrected_by_archive(cx: &mut Cx<'_>, message: i64, archived: bool) -> Result<()> {
-    if archived {
+    if archived && !mutants::on(Mutant::FailureNotCorrected) {
         let failed_here: bool = cx
             .tx
             .prepare_cached("SELECT state = 5 AND own_failure = 1 FROM message WHERE id = ?1")?

@@ -24,6 +24,7 @@ use crate::{
     input::LinkId,
     iq::Pending,
     messages,
+    mutants::{self, Mutant},
 };
 
 /// Never more than this of ours in flight (STREAM 10).
@@ -150,11 +151,11 @@ impl Account {
             // One conversation's doubt holds back what comes behind it in that conversation only.
             let next = cx
                 .tx
-                .prepare_cached(
+                .prepare_cached(&mutants::queue(
                     "SELECT seq, bytes, CASE WHEN kind IN (1, 2) THEN name END FROM outbox AS o WHERE number IS NULL AND doubt = 0 AND NOT EXISTS
                      (SELECT 1 FROM outbox AS d WHERE d.doubt = 1 AND d.peer = o.peer AND d.seq < o.seq AND o.kind = 0)
                      ORDER BY seq LIMIT 1",
-                )?
+                ))?
                 .query_row([], |row| {
                     Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Option<String>>(2)?))
                 })
@@ -237,8 +238,9 @@ impl Account {
                 "SELECT coalesce(sum(length(bytes)), 0) FROM outbox WHERE number > 0 AND number <= ?1",
             )?
             .query_row(params![written as i64], |row| row.get(0))?;
-        let mut statement =
-            cx.tx.prepare_cached("SELECT number, bytes FROM outbox WHERE number > ?1 ORDER BY number")?;
+        let mut statement = cx.tx.prepare_cached(&mutants::resend(
+            "SELECT number, bytes FROM outbox WHERE number > ?1 ORDER BY number",
+        ))?;
         let mut rows = statement.query(params![written as i64])?;
         let mut any = false;
         while let Some(row) = rows.next()? {
@@ -249,6 +251,7 @@ impl Account {
             }
             under_way += bytes.len() as u64;
             any = true;
+            let (number, bytes) = mutants::resent(cx.tx, &mut self.session.sm, number, bytes)?;
             self.write(cx, link, number as u64, bytes);
         }
         Ok((any, true))
@@ -271,6 +274,7 @@ impl Account {
     pub(crate) fn handle_ack(&mut self, cx: &mut Cx<'_>, h: u32) -> Result<bool> {
         let Some(sm) = &mut self.session.sm else { return Ok(true) };
         let before = sm.acknowledged();
+        let h = mutants::ack(sm, h);
         let Ok(number) = sm.handle_ack(h) else {
             tracing::warn!(h, "the server acknowledged what was never sent");
             return Ok(false);
@@ -282,7 +286,9 @@ impl Account {
         let seqs: Vec<i64> = cx
             .tx
             .prepare_cached("SELECT seq FROM outbox WHERE number <= ?1 ORDER BY number")?
-            .query_map(params![number as i64], |row| row.get(0))?
+            .query_map(params![number as i64 + i64::from(mutants::on(Mutant::AckedOneTooMany))], |row| {
+                row.get(0)
+            })?
             .collect::<rusqlite::Result<_>>()?;
         for seq in seqs {
             self.taken_over(cx, seq)?;
@@ -362,8 +368,13 @@ impl Account {
                 Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, i64>(2)?))
             })?
             .collect::<rusqlite::Result<Vec<_>>>()?;
-        let doubt = self.login.archive != crate::account::Archive::Unknown;
+        let doubt =
+            self.login.archive != crate::account::Archive::Unknown && !mutants::on(Mutant::NotDoubted);
         for (seq, bytes, at) in rows {
+            if mutants::on(Mutant::NotRequeued) {
+                self.taken_over(cx, seq)?;
+                continue;
+            }
             cx.tx.execute(
                 "UPDATE outbox SET number = NULL, bytes = ?2, doubt = ?3 WHERE seq = ?1",
                 params![seq, stamped(bytes, at), doubt],
@@ -400,10 +411,13 @@ impl Account {
     pub(crate) fn found_in_archive(&mut self, cx: &mut Cx<'_>, name: &str) -> Result<()> {
         let seq = cx
             .tx
-            .prepare_cached(
+            .prepare_cached(&mutants::sql(
+                Mutant::NumberedTakenByArchive,
                 // Numbered ones are the server's to acknowledge, or every later one would be counted wrong.
                 "SELECT seq FROM outbox WHERE name = ?1 AND kind = 0 AND number IS NULL AND first_sent IS NOT NULL",
-            )?
+                "AND number IS NULL",
+                "",
+            ))?
             .query_row(params![name], |row| row.get::<_, i64>(0))
             .optional()?;
         match seq {
@@ -433,7 +447,7 @@ impl Account {
     /// Whether anything was.
     pub(crate) fn stream_error(&mut self, cx: &mut Cx<'_>, condition: &str) -> Result<bool> {
         let Some(written) = self.online().map(|online| online.written) else { return Ok(false) };
-        if INNOCENT.contains(&condition) {
+        if INNOCENT.contains(&condition) || mutants::on(Mutant::NobodyBlamed) {
             return Ok(false);
         }
         let mut statement =

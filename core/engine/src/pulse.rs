@@ -10,6 +10,8 @@
 
 use std::collections::VecDeque;
 
+use crate::mutants::{self, Mutant};
+
 /// Patience where it matters, beside two round trips, in ms. With what is granted to a small burst it stays below ten seconds.
 const URGENT: u64 = 8_000;
 /// Patience where nobody waits, in ms.
@@ -151,6 +153,9 @@ impl Pulse {
 
     /// When the link is given up, if nothing moves until then.
     pub(crate) fn silent_at(&self) -> Option<u64> {
+        if mutants::on(Mutant::SilenceUnnoticed) {
+            return None;
+        }
         let first = self.asked.front()?;
         let sizes = self.asked.iter().map(|asked| asked.size).sum::<u64>();
         let patient = first.at.max(self.moved) + PATIENT;

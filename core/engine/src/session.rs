@@ -23,6 +23,7 @@ use crate::{
     effect::Effect,
     error::Result,
     input::{Destination, Drained, LinkFailure, LinkId},
+    mutants::{self, Mutant},
     pulse::Pulse,
 };
 
@@ -90,7 +91,8 @@ impl Account {
             return Ok(());
         }
         let resume = self.session.sm.as_ref().and_then(|sm| {
-            Some(Resume { previd: sm.id()?.to_owned(), h: sm.handled(), jid: self.session.jid.clone()? })
+            let h = sm.handled() + u32::from(mutants::on(Mutant::ResumedWithOneTooMany));
+            Some(Resume { previd: sm.id()?.to_owned(), h, jid: self.session.jid.clone()? })
         });
         let login = Login {
             jid: self.jid.clone(),
@@ -251,6 +253,10 @@ impl Account {
         self.save_login(cx)?;
         let (resumed, refused) = match negotiated.session {
             negotiation::Session::Resumed { h } => {
+                let h = match &self.session.sm {
+                    Some(sm) if mutants::on(Mutant::DroppedOnResumption) => sm.sent() as u32,
+                    _ => h,
+                };
                 if !self.handle_ack(cx, h)? {
                     return self.lost_count(cx, link);
                 }
@@ -282,7 +288,9 @@ impl Account {
                 self.session.choked_at = None;
                 cx.tx.execute("DELETE FROM presence", [])?;
                 self.push_begins_anew(cx)?;
-                self.bound_anew(cx)?;
+                if !mutants::on(Mutant::GapOpenedLater) {
+                    self.bound_anew(cx)?;
+                }
                 self.greet(cx, negotiated.carbons)?;
                 (false, condition)
             }
@@ -321,7 +329,7 @@ impl Account {
 
     /// The old session stays unchecked from where it was first resumed, until the archive was asked (STREAM 11).
     fn mark_unchecked(&mut self, cx: &Cx<'_>) -> Result<()> {
-        if self.session.unchecked.is_none() {
+        if self.session.unchecked.is_none() || mutants::on(Mutant::UncheckedForgotten) {
             self.session.unchecked = self.coverage(cx)?;
         }
         Ok(())
@@ -563,6 +571,7 @@ impl Account {
             self.refusals.reset();
         }
         match again {
+            _ if mutants::on(Mutant::NoBackOff) => 0,
             Again::AtOnce | Again::Never => 0,
             Again::Usual if cut => 0,
             Again::Usual => self.back_off.next_wait(cx.rng),

@@ -19,6 +19,7 @@ use crate::{
     error::{Error, Result, panic_report},
     input::{Input, Now},
     lease::{self, Claim},
+    mutants::{self, Mutant},
 };
 
 /// How long to wait before a failed world is tried again, in ms: doubled from the first to the last while it stays failed.
@@ -138,6 +139,15 @@ impl Engine {
     }
 
     fn attempt(&mut self, inputs: &[Input], now: Now, rng: &mut dyn RngCore) -> Result<Vec<Effect>> {
+        let before = self.account.before();
+        let done = self.step(inputs, now, rng);
+        if done.is_err() {
+            self.account.undo(before);
+        }
+        done
+    }
+
+    fn step(&mut self, inputs: &[Input], now: Now, rng: &mut dyn RngCore) -> Result<Vec<Effect>> {
         let tx = begin(&mut self.connection, self.generation)?;
         let account = &mut self.account;
         let effects = guarded(|| account.step(&tx, inputs, now, rng))?;
@@ -146,13 +156,17 @@ impl Engine {
             lease::release(&tx)?;
         }
         // Whoever wants to know how much time goes into waiting for the disk listens to this span.
-        tracing::trace_span!("commit").in_scope(|| tx.commit())?;
+        let committed = tracing::trace_span!("commit").in_scope(|| tx.commit());
+        if !mutants::on(Mutant::EffectsBeforeCommit) {
+            committed?;
+        }
         Ok(effects)
     }
 
     fn one_at_a_time(&mut self, inputs: Vec<Input>, now: Now, rng: &mut dyn RngCore) -> Vec<Effect> {
         let mut all = Vec::new();
-        for input in inputs {
+        let again = if mutants::on(Mutant::BatchDroppedAfterBug) { 1 } else { inputs.len() };
+        for input in inputs.into_iter().take(again) {
             let single = [input];
             match self.single(&single, now, rng) {
                 Ok(effects) => all.extend(effects),
@@ -225,6 +239,7 @@ impl Engine {
                 self.lost = true;
                 None
             }
+            _ if mutants::on(Mutant::HaltForEver) => None,
             Error::World { what: api::Error::DatabaseUnusable { why: api::Unusable::Corrupt }, .. } => None,
             _ => {
                 let (halts, last) = self.halts;

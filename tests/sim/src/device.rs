@@ -169,14 +169,14 @@ impl User {
         id
     }
 
-    /// A new text, with a number in it.
-    pub(crate) fn writes(&mut self, device: &str, to: usize, rng: &mut StdRng) -> Draft {
+    /// A new text, with a number in it and an end.
+    pub(crate) fn writes(&mut self, device: &str, to: usize, end: &str, rng: &mut StdRng) -> Draft {
         use rand::RngCore;
         let mut bytes = [0; 16];
         rng.fill_bytes(&mut bytes);
         let id = ItemId(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string());
         self.next_text += 1;
-        Draft { id, to, text: format!("{device}.{}", self.next_text) }
+        Draft { id, to, text: format!("{device}.{}{end}", self.next_text) }
     }
 
     /// The process has died: nobody will answer, and what was not answered is asked again.

@@ -9,6 +9,7 @@ use std::{
     fmt,
 };
 
+use rusqlite::Connection;
 use whimbrel_engine::{
     api::{Command, GapKind, Item, ItemId, SendState},
     timeline,
@@ -58,6 +59,10 @@ pub enum Failure {
     Restless(String),
     /// Turns without end.
     LiveLock,
+    /// The two ends have not counted the same.
+    Miscounted { device: usize, ours: (u32, u32), servers: (u32, u32) },
+    /// It wrote although another process has the lease.
+    WroteWithoutLease { device: usize },
     /// A mistake of ours was noticed by ourselves.
     Quarantined { device: usize, why: String },
 }
@@ -226,6 +231,8 @@ pub(crate) fn judge(world: &mut World) {
     for device in 0..world.devices().len() {
         acknowledged_is_there(world, device);
         look(world, device);
+    }
+    for device in 0..world.devices().len() {
         if let Err(failure) = judge_device(world, device) {
             return world.judged(failure);
         }
@@ -242,11 +249,11 @@ pub(crate) fn judge(world: &mut World) {
 fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
     let phone = &world.devices()[device];
     let reader = phone.reader().map_err(|error| Failure::Unusable { device, error: error.to_string() })?;
-    let quarantined: Option<String> =
-        reader.query_row("SELECT why FROM quarantine", [], |row| row.get(0)).ok();
+    let quarantined: Option<String> = reader.query_row(QUARANTINED, [], |row| row.get(0)).ok();
     if let Some(why) = quarantined {
         return Err(Failure::Quarantined { device, why });
     }
+    counted(world, device, &reader)?;
     if world.script().encrypted {
         let what: String =
             reader.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap_or_default();
@@ -318,6 +325,22 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// What was put aside though the world did not ask for it.
+const QUARANTINED: &str = "SELECT why FROM quarantine WHERE why <> 'poison' AND why NOT LIKE 'too large%'";
+
+/// At rest, each end has handled what the other has sent (XEP-0198), and our file says so.
+fn counted(world: &World, device: usize, reader: &Connection) -> Result<(), Failure> {
+    let Some(servers) = world.server().counts(device) else { return Ok(()) };
+    let ours = reader
+        .query_row(
+            "SELECT json_extract(sm, '$.sent'), json_extract(sm, '$.handled') FROM session",
+            [],
+            |row| Ok((row.get::<_, i64>(0)? as u32, row.get::<_, i64>(1)? as u32)),
+        )
+        .map_err(|error| Failure::Unusable { device, error: error.to_string() })?;
+    if ours == servers { Ok(()) } else { Err(Failure::Miscounted { device, ours, servers }) }
 }
 
 /// Texts that their sender was told will not arrive.

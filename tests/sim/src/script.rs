@@ -126,8 +126,19 @@ pub enum Deed {
     Mute { back: u64 },
     /// Pages of the account's archive are refused for so many ms.
     RefusePages { back: u64 },
-    /// Pages of the account's archive are shorter than asked for, for so many ms.
+    /// Pages of the account's archive are shorter than asked for, and it says that there is no more, for so many ms.
     ShortPages { back: u64 },
+    /// The user writes what the server ends the stream over, each time.
+    SendHated { to: usize },
+    /// A bot of another account writes to this one, under an id that it has used before.
+    Bot { from: usize },
+    /// A stanza comes that the engine itself fails on, where it has such a bug, and another one right behind it.
+    Poison { from: usize },
+    /// A stanza comes that is too large to be built.
+    TooLarge,
+    /// Another process opens the file and takes the lease; the old one may not write any more, and is started again after
+    /// so many ms.
+    Overtaken { back: u64 },
 }
 
 /// At which instant a process dies.
@@ -201,7 +212,8 @@ impl Script {
         for _ in 0..faults {
             let device = rng.random_range(0..all);
             let when = at(&mut rng);
-            fault(&mut acts, when, device, &mut rng);
+            let other = other_account(&devices, device, &mut rng);
+            fault(&mut acts, when, device, other, &mut rng);
         }
         acts.sort_by_key(|act| act.at);
         Self { seed, devices, manners, latency, encrypted, acts }
@@ -276,10 +288,10 @@ fn death(rng: &mut StdRng) -> Deed {
 }
 
 /// One fault, with what must go before or behind it for it to bite.
-fn fault(acts: &mut Vec<Act>, at: u64, device: usize, rng: &mut StdRng) {
+fn fault(acts: &mut Vec<Act>, at: u64, device: usize, other: usize, rng: &mut StdRng) {
     let mut act = |at: u64, deed: Deed| acts.push(Act { at, device, deed });
     let back = a_while(rng);
-    match rng.random_range(0..24) {
+    match rng.random_range(0..30) {
         0..5 => act(at, cut(rng)),
         5..8 => act(at, death(rng)),
         8 | 9 => act(
@@ -302,6 +314,11 @@ fn fault(acts: &mut Vec<Act>, at: u64, device: usize, rng: &mut StdRng) {
         17 => act(at, Deed::Mute { back }),
         18 => act(at, if rng.random() { Deed::RefusePages { back } } else { Deed::ShortPages { back } }),
         19 => act(at, Deed::DropQueued { count: rng.random_range(1..5) }),
+        20 => act(at, Deed::SendHated { to: other }),
+        21 => (0..3).for_each(|_| act(at, Deed::Bot { from: other })),
+        22 => act(at, Deed::Poison { from: other }),
+        23 => act(at, Deed::TooLarge),
+        24 => act(at, Deed::Overtaken { back }),
         _ => {
             // What a server does with a resumption shows only if there is one.
             act(

@@ -16,6 +16,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use whimbrel_proto::ns;
 
 pub use archive::Entry;
+pub(crate) use session::HATED;
 pub use session::{Session, SessionId};
 
 use crate::script::Manners;

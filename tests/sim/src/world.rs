@@ -70,6 +70,8 @@ enum Happening {
     Wake { device: usize, token: u64 },
     /// An input that comes later.
     Input { device: usize, input: Box<Input> },
+    /// What an old link still had in its buffers, for the process that was started then.
+    Leftover { device: usize, started: u64, input: Box<Input> },
     /// A process is started.
     Start(usize),
     /// The disk is well again.
@@ -208,6 +210,7 @@ impl World {
             | Happening::Connected { device, .. }
             | Happening::Wake { device, .. }
             | Happening::Input { device, .. }
+            | Happening::Leftover { device, .. }
             | Happening::Retry(device) => Some(*device),
             Happening::Down(conn) => self.lines.get(conn).map(|line| line.device),
             _ => None,
@@ -235,6 +238,11 @@ impl World {
                 }
             }
             Happening::Input { device, input } => self.turn(device, vec![*input]),
+            Happening::Leftover { device, started, input } => {
+                if self.devices[device].started == started {
+                    self.turn(device, vec![*input]);
+                }
+            }
             Happening::Start(device) => self.start(device),
             Happening::Heal(device) => {
                 self.devices[device].disk().heal();

@@ -9,6 +9,7 @@ mod cargo;
 mod demo;
 mod host;
 mod hostile;
+mod mutants;
 mod servers;
 mod test;
 
@@ -38,6 +39,8 @@ enum Command {
     Bindings(bindings::Arguments),
     /// Measures what a user waits for: catch_up, cold_start, open_conversation, resume; and what arrives: broken_link
     Bench(bench::Arguments),
+    /// Makes the engine's deliberate mistakes one by one, and looks whether the simulated world notices
+    Mutants(mutants::Arguments),
     /// The documentation of the workspace, without a warning
     Doc,
     /// Licences and sources of all dependencies; installs cargo-deny if need be, which takes minutes
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Servers(arguments) => servers::run(&arguments),
         Command::Bindings(arguments) => bindings::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Mutants(arguments) => mutants::run(&arguments),
         Command::Doc => cargo::doc(),
         Command::Deny => cargo::deny(),
     };

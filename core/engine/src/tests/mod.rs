@@ -312,6 +312,11 @@ impl World {
     }
 
     fn reconnect(&mut self, resume: Resume) {
+        self.reconnect_with(resume, |world, last| world.gets(last));
+    }
+
+    /// The same; `last` is given the element that makes the session usable.
+    fn reconnect_with(&mut self, resume: Resume, last: impl FnOnce(&mut Self, &str)) {
         if self.link.is_none() {
             if !self.wanted {
                 self.does(Command::Connect);
@@ -345,7 +350,7 @@ impl World {
             match resume {
                 Resume::Accept => {
                     self.server.counts = true;
-                    return self.gets(&format!("<resumed xmlns='urn:xmpp:sm:3' previd='{previd}' h='{h}'/>"));
+                    return last(self, &format!("<resumed xmlns='urn:xmpp:sm:3' previd='{previd}' h='{h}'/>"));
                 }
                 Resume::Refuse => self.gets("<failed xmlns='urn:xmpp:sm:3'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>"),
                 Resume::RefuseWithH => self.gets(&format!("<failed xmlns='urn:xmpp:sm:3' h='{h}'/>")),
@@ -354,20 +359,23 @@ impl World {
         let bind = self.next("iq");
         self.server.sessions += 1;
         let session = self.server.sessions;
-        self.gets(&format!(
+        let bound = format!(
             "<iq type='result' id='{}'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>{OWN}/phone.{session}</jid></bind></iq>",
             bind.attr("id").unwrap()
-        ));
-        if self.server.sm {
-            self.next("enable");
-            let location = match self.server.location {
-                "" => String::new(),
-                place => format!("location='{place}'"),
-            };
-            self.gets(&format!(
-                "<enabled xmlns='urn:xmpp:sm:3' id='session-{session}' resume='true' {location}/>"
-            ));
+        );
+        if !self.server.sm {
+            return last(self, &bound);
         }
+        self.gets(&bound);
+        self.next("enable");
+        let location = match self.server.location {
+            "" => String::new(),
+            place => format!("location='{place}'"),
+        };
+        last(
+            self,
+            &format!("<enabled xmlns='urn:xmpp:sm:3' id='session-{session}' resume='true' {location}/>"),
+        );
     }
 
     /// Answers every question that it can, until there are none.

@@ -27,7 +27,7 @@ pub(super) enum Exchange {
 }
 
 /// What was chosen.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Choice {
     pub(super) mechanism: String,
     pub(super) pins: Pins,

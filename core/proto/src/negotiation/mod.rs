@@ -250,14 +250,14 @@ pub enum Failure {
 }
 
 /// A negotiation under way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Negotiation {
     context: Context,
     state: State,
 }
 
 /// What all states share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Context {
     login: Login,
     tls: Tls,
@@ -272,7 +272,7 @@ struct Context {
     outs: Vec<Out>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     /// Not encrypted yet: waiting for `<starttls/>` to be offered.
     Plain,
@@ -294,7 +294,7 @@ enum State {
     Enabling(LoggedIn, Features, Option<Refused>, FullJid),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Attempt {
     choice: Choice,
     sasl2: bool,
@@ -312,7 +312,7 @@ struct Inline {
     sm: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct LoggedIn {
     mechanism: String,
     pins: Pins,

@@ -118,6 +118,7 @@ impl Server {
                 result
             })
             .collect();
+        let count = if now < kept.short_until { found.len() } else { count };
         let edges = match (found.first(), found.last()) {
             (Some(first), Some(last)) => format!("<first>{}</first><last>{}</last>", first.id, last.id),
             _ => String::new(),

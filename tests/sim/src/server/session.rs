@@ -12,6 +12,9 @@ use crate::script::Overflow;
 /// Stanzas that even the meanest server keeps for a client that is there (STREAM 10).
 const CONNECTED: usize = 100;
 
+/// Whoever sends a text that ends like this is thrown out.
+pub(crate) const HATED: char = '!';
+
 /// Names a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SessionId(u64);
@@ -42,6 +45,8 @@ pub(super) struct Sm {
     sent: u32,
     /// Not acknowledged, with their numbers.
     queue: VecDeque<(u32, Element)>,
+    /// It has lost some of its queue: what it counts may never have come.
+    lossy: bool,
     unasked: u32,
 }
 
@@ -70,8 +75,14 @@ impl Server {
     pub(super) fn enable(&mut self, id: SessionId) -> Element {
         let name = self.fresh("stream");
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.sm =
-                Some(Sm { id: name.clone(), handled: 0, sent: 0, queue: VecDeque::new(), unasked: 0 });
+            session.sm = Some(Sm {
+                id: name.clone(),
+                handled: 0,
+                sent: 0,
+                queue: VecDeque::new(),
+                lossy: false,
+                unasked: 0,
+            });
         }
         element(&format!("<enabled xmlns='urn:xmpp:sm:3' id='{name}' resume='true'/>"))
     }
@@ -258,10 +269,40 @@ impl Server {
         }
     }
 
+    /// How many of the client's stanzas its session has handled, and how many it has sent. `None`: it cannot know.
+    pub fn counts(&self, device: usize) -> Option<(u32, u32)> {
+        let connected = |session: &&Session| session.device == device && session.conn.is_some();
+        let sm = self.sessions.values().find(connected)?.sm.as_ref().filter(|sm| !sm.lossy)?;
+        Some((sm.handled, sm.sent))
+    }
+
+    /// Something comes to a device, if it has a session.
+    pub fn pushes(&mut self, now: u64, device: usize, stanza: &Element) {
+        self.now = now;
+        let of_device = |(_, session): &(&SessionId, &Session)| session.device == device && session.available;
+        if let Some(id) = self.sessions.iter().find(of_device).map(|(id, _)| *id) {
+            self.deliver(id, stanza.clone());
+        }
+    }
+
+    /// A bot writes to an account, under the id that it uses for everything.
+    pub fn bot_writes(&mut self, now: u64, from: usize, to: usize) {
+        self.now = now;
+        let text = self.fresh("bot");
+        let (from, to) = (address(from), address(to));
+        let stanza = format!(
+            "<message type='chat' from='{from}/bot' to='{to}' id='bot'><body>{text}</body><origin-id xmlns='urn:xmpp:sid:0' id='bot'/></message>"
+        );
+        if let Some(account) = account_of(&to) {
+            self.comes(account, &to, element(&stanza), true);
+        }
+    }
+
     /// So many stanzas of a device's queue are lost.
     pub fn drop_queued(&mut self, device: usize, count: usize) {
         for session in self.sessions.values_mut().filter(|session| session.device == device) {
             if let Some(sm) = &mut session.sm {
+                sm.lossy = true;
                 for _ in 0..count {
                     self.dropped += u32::from(sm.queue.pop_front().is_some());
                 }
@@ -280,6 +321,7 @@ impl Server {
                     Overflow::Destroy => return self.dies_of(id, "policy-violation"),
                     Overflow::Forget => {
                         sm.queue.pop_front();
+                        sm.lossy = true;
                         self.dropped += 1;
                     }
                 }
@@ -359,6 +401,9 @@ impl Server {
     fn message(&mut self, id: SessionId, message: &Element) {
         let Some(session) = self.sessions.get(&id) else { return };
         let (own, jid) = (session.account, session.jid.clone());
+        if body(message).is_some_and(|text| text.ends_with(HATED)) {
+            return self.dies_of(id, "policy-violation");
+        }
         let to = message.attr("to").unwrap_or_default().to_owned();
         let Some(other) = account_of(&to) else { return };
         let mut stanza = message.clone();

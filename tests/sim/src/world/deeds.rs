@@ -9,6 +9,8 @@ use super::{Happening, World};
 use crate::{
     device::{Asked, jid},
     script::{Deed, DiskFailure, When},
+    server::{HATED, element},
+    world::lines::TOO_LARGE,
 };
 
 use fault_vfs::Fault;
@@ -22,12 +24,27 @@ impl World {
         }
         self.note(|| format!("{} {:?}", self_name(device), act.deed));
         match act.deed {
-            Deed::Send { to } => {
-                let device = &mut self.devices[device];
-                let draft = device.user.writes(&device.name, to, &mut device.rng);
-                device.user.unsent.push_back(draft);
-                self.try_again(act.device);
+            Deed::Send { to } => self.writes(device, to, ""),
+            Deed::SendHated { to } => self.writes(device, to, &HATED.to_string()),
+            Deed::Bot { from } => {
+                self.server.bot_writes(self.now, from, self.devices[device].account);
+                self.carry();
             }
+            Deed::Poison { from } => {
+                let poison = format!(
+                    "<message from='{}/x'><poison xmlns='urn:whimbrel:poison'/></message>",
+                    jid(from)
+                );
+                self.server.pushes(self.now, device, &element(&poison));
+                self.server.bot_writes(self.now, from, self.devices[device].account);
+                self.carry();
+            }
+            Deed::TooLarge => {
+                let stanza = format!("<presence from='{}'>{TOO_LARGE}</presence>", self.devices[device].name);
+                self.server.pushes(self.now, device, &element(&stanza));
+                self.carry();
+            }
+            Deed::Overtaken { back } => self.overtaken(device, back),
             Deed::MarkRead { with } => self.mark_read(device, with),
             Deed::Type { with } => {
                 self.asks(
@@ -116,6 +133,13 @@ impl World {
         }
     }
 
+    fn writes(&mut self, device: usize, to: usize, end: &str) {
+        let phone = &mut self.devices[device];
+        let draft = phone.user.writes(&phone.name, to, end, &mut phone.rng);
+        phone.user.unsent.push_back(draft);
+        self.try_again(device);
+    }
+
     /// The platform says whether there is a network.
     pub(super) fn network(&mut self, device: usize, there: bool) {
         self.devices[device].attempts.clear();
@@ -152,6 +176,7 @@ fn is_by_the_user(deed: &Deed) -> bool {
     matches!(
         deed,
         Deed::Send { .. }
+            | Deed::SendHated { .. }
             | Deed::MarkRead { .. }
             | Deed::Type { .. }
             | Deed::Foreground(_)

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use minidom::Element;
 use rand::Rng;
-use whimbrel_engine::{Input, LinkFailure, LinkId, StreamHeader, Tls};
+use whimbrel_engine::{Drained, Input, LinkFailure, LinkId, StreamHeader, Tls};
 use whimbrel_proto::ns;
 
 use super::{Happening, World};
@@ -136,7 +136,7 @@ impl World {
                     Down::Header => {
                         inputs.push(Input::Header { link, header: StreamHeader { from: None, id: None } });
                     }
-                    Down::Element(element) => inputs.push(Input::Element { link, element }),
+                    Down::Element(element) => inputs.push(input(link, element)),
                     Down::Closed => {
                         closed = true;
                         inputs.push(Input::LinkLost {
@@ -179,11 +179,14 @@ impl World {
         self.report.cuts += 1;
         line.cut = true;
         line.up.truncate(keep.0);
-        line.down.truncate(keep.1);
+        let buffered = line.down.split_off(keep.1.min(line.down.len())).into_iter();
+        let buffered: Vec<Down> = buffered.map(|(_, down)| down).take(2).collect();
         let last_down = line.down.back().map_or(self.now, |(time, _)| *time);
         let last_up = line.up.back().map_or(self.now, |(time, _)| *time);
         if let Some(client) = client {
-            self.at(last_down.max(self.now + client), Happening::Lost { device, link });
+            let hears = last_down.max(self.now + client);
+            self.at(hears, Happening::Lost { device, link });
+            self.leaves_behind(device, link, buffered, hears);
         }
         if let Some(server) = server {
             self.at(last_up.max(self.now + server), Happening::LostAbove(conn));
@@ -202,14 +205,26 @@ impl World {
 
     /// The device closes its connection: what is under way to the server still arrives.
     pub(super) fn leave(&mut self, device: usize) {
-        let Some((_, Some(conn))) = self.devices[device].line.take() else { return };
+        let Some((link, Some(conn))) = self.devices[device].line.take() else { return };
         let latency = self.latency();
         let Some(line) = self.lines.get_mut(&conn) else { return };
-        line.down.clear();
+        let buffered: Vec<Down> = line.down.drain(..).map(|(_, down)| down).take(2).collect();
         if !line.cut {
             line.cut = true;
             let time = line.last_up.max(self.now) + latency;
             self.at(time, Happening::LostAbove(conn));
+        }
+        self.leaves_behind(device, link, buffered, self.now);
+    }
+
+    /// The thread that reads may be slow to hear that a link is gone, and hand over what it still had.
+    fn leaves_behind(&mut self, device: usize, link: LinkId, buffered: Vec<Down>, from: u64) {
+        let (started, latency) = (self.devices[device].started, self.latency());
+        for down in buffered {
+            let Down::Element(element) = down else { continue };
+            let time = from + self.rng.random_range(0..=latency * 12);
+            let input = Box::new(input(link, element));
+            self.at(time, Happening::Leftover { device, started, input });
         }
     }
 
@@ -231,6 +246,29 @@ impl World {
             self.at(time, Happening::LostAbove(conn));
         }
     }
+}
+
+/// In a stanza: it is too large to be built.
+pub(super) const TOO_LARGE: &str = "<too-large xmlns='urn:whimbrel:sim'/>";
+
+fn input(link: LinkId, element: Element) -> Input {
+    if !element.has_child("too-large", "urn:whimbrel:sim") {
+        return Input::Element { link, element };
+    }
+    let attribute = |name: &str| element.attr(name).map(str::to_owned);
+    let drained = Drained {
+        name: element.name().to_owned(),
+        from: attribute("from"),
+        to: attribute("to"),
+        id: attribute("id"),
+        kind: attribute("type"),
+        archived: None,
+        stanza_ids: Vec::new(),
+        size: 2 << 20,
+        why: "too large".into(),
+        head: Vec::new(),
+    };
+    Input::TooMuch { link, drained }
 }
 
 /// What a device has written, as the server reads it.

@@ -121,6 +121,35 @@ impl World {
         self.at(end, Happening::Start(device));
     }
 
+    /// Another process takes the lease. What the old one does then must not reach the file; the platform ends it.
+    pub(super) fn overtaken(&mut self, device: usize, back: u64) {
+        let phone = &mut self.devices[device];
+        if phone.engine.is_none() {
+            return;
+        }
+        let other = phone.files.open().and_then(|connection| {
+            Engine::load(connection, Device::config()).map_err(|error| error.to_string())
+        });
+        let taken = other.is_ok();
+        drop(other);
+        if self.died(device) || !taken {
+            return;
+        }
+        let before = self.devices[device].disk().written();
+        self.asks(device, Asked::Other, Command::SignIn { password: Some("crayon".into()) });
+        if self.devices[device].disk().written() != before {
+            self.fail(Failure::WroteWithoutLease { device });
+        }
+        self.note(|| format!("device {device}: overtaken"));
+        let phone = &mut self.devices[device];
+        phone.engine = None;
+        phone.wake_token += 1;
+        phone.user.unanswered();
+        self.abandons(device, false);
+        let end = self.now + back;
+        self.at(end, Happening::Start(device));
+    }
+
     /// One step of a process, and what comes of it.
     pub(super) fn turn(&mut self, device: usize, inputs: Vec<Input>) {
         if self.failure.is_some() {
@@ -154,13 +183,19 @@ impl World {
             _ => None,
         };
         let count = dies_behind.map_or(usize::MAX, |(n, ..)| n);
+        let mut updated = false;
         for effect in effects.into_iter().take(count) {
+            updated |= matches!(effect, Effect::Update(_));
             self.perform(device, effect);
         }
         if let Some((_, power, back)) = dies_behind {
             return self.dies(device, power, back);
         }
         self.set_wake(device);
+        // Not between effects: a batch that hit a bug has several commits behind it, and an update for each.
+        if updated && self.rng.random_ratio(1, 8) {
+            self.look(device);
+        }
     }
 
     fn set_wake(&mut self, device: usize) {
@@ -265,9 +300,6 @@ impl World {
             if let Some(from) = from {
                 screen.stale = Some(screen.stale.map_or(from, |stale| stale.min(from)));
             }
-        }
-        if self.rng.random_ratio(1, 8) {
-            self.look(device);
         }
     }
 

@@ -150,3 +150,34 @@ impl World {
         self.wrote.clear();
     }
 }
+
+#[test]
+fn poison_in_the_flight_of_a_resumption_leaves_the_session_resumed() {
+    let mut world = World::online();
+    let handled = world.count("SELECT json_extract(sm, '$.handled') FROM session");
+    world.cut();
+    world.reconnect_with(Resume::Accept, |world, resumed| {
+        world.gives(&[resumed, &live(1), &poisoned(), &live(3)])
+    });
+    // The answer that was rolled back with its batch was handled all the same: the app hears of it, and both sides count on.
+    assert!(world.events.iter().any(|event| matches!(event, Event::Online { resumed: true, .. })));
+    assert_eq!(world.sees().len(), 3);
+    assert_eq!(world.count("SELECT json_extract(sm, '$.handled') FROM session"), handled + 3);
+    world.says("thou art as glorious");
+    assert_eq!(world.sent_texts(), ["thou art as glorious"]);
+    world.acknowledge();
+    assert!(!world.hung_up);
+}
+
+#[test]
+fn poison_in_the_flight_of_a_bind_does_not_bring_the_old_session_back() {
+    let mut world = World::online();
+    world.cut();
+    world.reconnect_with(Resume::Refuse, |world, enabled| world.gives(&[enabled, &live(1), &poisoned()]));
+    assert_eq!(world.count("SELECT json_extract(sm, '$.id') = 'session-2' FROM session"), 1);
+    assert_eq!(world.count("SELECT json_extract(sm, '$.handled') FROM session"), 2);
+    world.serve();
+    world.acknowledge();
+    assert!(!world.hung_up);
+    assert_eq!(world.count("SELECT count(*) FROM outbox"), 0);
+}
