@@ -10,4 +10,5 @@ pub mod ns;
 pub mod scram;
 pub mod sm;
 pub mod stamp;
+pub mod uri;
 pub mod write;
