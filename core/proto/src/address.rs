@@ -2,7 +2,7 @@
 //!
 //! The `jid` crate prepares with stringprep, which maps zero-width characters, soft hyphens and variation selectors to
 //! nothing: an address with one of them would come out as another's. RFC 7622 forbids them, and so do we; what is merely
-//! written in another case is normalised.
+//! written in another case, or with the dot of the root behind the domain (RFC 7622 §3.2), is normalised.
 
 use jid::Jid;
 
@@ -11,7 +11,13 @@ pub fn parse(text: &str) -> Option<Jid> {
     if text.chars().any(vanishes) {
         return None;
     }
-    Jid::new(text).ok()
+    // jid 0.12.3 looks at the domain without its last dot and keeps the text with it, so that the parts are cut at wrong places.
+    let bare = text.find('/').unwrap_or(text.len());
+    match text[..bare].strip_suffix('.') {
+        Some(dotless) if dotless.ends_with('.') => None,
+        Some(dotless) => Jid::new(&format!("{dotless}{}", &text[bare..])).ok(),
+        None => Jid::new(text).ok(),
+    }
 }
 
 /// RFC 3454 table B.1, "commonly mapped to nothing", and the controls of writing direction, which are shown as nothing.
@@ -44,6 +50,12 @@ mod tests {
             assert_eq!(parse(&format!("juli{c}et@capulet.lit")), None, "{:x}", c as u32);
             assert_eq!(parse(&format!("juliet@capu{c}let.lit")), None, "{:x}", c as u32);
         }
+        for dotted in ["juliet@capulet.lit./balcony", "juliet@capulet.lit.", "capulet.lit./x", "capulet.lit."]
+        {
+            assert_eq!(parse(dotted), parse(&dotted.replacen("lit.", "lit", 1)), "{dotted}");
+        }
+        assert_eq!(parse("juliet@capulet.lit./.x").unwrap().resource().unwrap().as_str(), ".x");
+        assert_eq!(parse("juliet@capulet.lit.."), None);
         // Cyrillic е: another letter is another address, and stays one.
         assert_ne!(parse("juli\u{435}t@capulet.lit"), parse("juliet@capulet.lit"));
     }
