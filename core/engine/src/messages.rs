@@ -279,7 +279,9 @@ impl Account {
             starts_day: false,
             starts_group: false,
         };
-        debug_assert_eq!(
+        // A damaged file may say anything, but our own tests' files may not.
+        #[cfg(test)]
+        assert_eq!(
             timeline::message(cx.tx, message)?.map(|(view, _)| view).as_ref(),
             Some(&view),
             "the row says the same"
