@@ -7,6 +7,7 @@ mod bench;
 mod bindings;
 mod cargo;
 mod demo;
+mod fuzz;
 mod host;
 mod servers;
 mod test;
@@ -37,6 +38,8 @@ enum Command {
     Bindings(bindings::Arguments),
     /// Measures what a user waits for: catch_up, cold_start, open_conversation, resume
     Bench(bench::Arguments),
+    /// Searches for inputs that break something, with libFuzzer
+    Fuzz(fuzz::Arguments),
     /// The documentation of the workspace, without a warning
     Doc,
     /// Licences and sources of all dependencies; installs cargo-deny if need be, which takes minutes
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Servers(arguments) => servers::run(&arguments),
         Command::Bindings(arguments) => bindings::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Doc => cargo::doc(),
         Command::Deny => cargo::deny(),
     };
