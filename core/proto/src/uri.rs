@@ -28,7 +28,7 @@ pub struct Uri {
 }
 
 /// What a link asks for (RFC 5122 §2.5), whether we know it or not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
     /// The query type, such as `message`; the XMPP Registrar keeps a list of them.
     pub name: String,
@@ -165,7 +165,7 @@ impl std::str::FromStr for Uri {
             "" => return Err(UriError::Nobody),
             path => Some(read_address(path)?),
         };
-        let query = query.filter(|query| !query.is_empty()).map(read_query).transpose()?;
+        let query = query.map(read_query).transpose()?.filter(|query| *query != Query::default());
         Ok(Self { account, address, query, fragment: fragment.map(decode).transpose()? })
     }
 }
@@ -349,6 +349,7 @@ mod tests {
         assert_eq!(command, Query { name: "command".into(), parameters: parameters.into() });
         assert_eq!(command.action(), Action::Other(&command));
         assert_eq!(read("xmpp:romeo@montague.lit?").query, None);
+        assert_eq!(read("xmpp:romeo@montague.lit?;").query, None);
         // `+` is no space, and only the first `=` ends the name.
         assert_eq!(query("message;body=1+1=2").parameter("body"), Some("1+1=2"));
     }
