@@ -10,6 +10,8 @@ use whimbrel_proto::{address, features::Features, message::MessageView, negotiat
 use crate::hash;
 
 pub(crate) fn run(data: &[u8]) {
+    // Behind a carriage return the parser waits for one byte more before it says anything.
+    let data = &[data, b"\n<"].concat();
     let whole = read(data, &mut std::iter::repeat(usize::MAX));
     let mut rng = StdRng::seed_from_u64(hash(data));
     let longest = rng.random_range(1..=64);
