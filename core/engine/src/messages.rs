@@ -228,7 +228,7 @@ impl Account {
                     .delay
                     .filter(|(by, _)| by.is_some_and(|by| by == own || by == self.jid.domain().as_str()));
                 // A contact can write our server's name, too: nothing was kept for us from before we were last here.
-                let since = self.online().map_or(0, |online| online.heard_before - SLACK);
+                let since = self.online().map_or(0, |online| online.heard_before.saturating_sub(SLACK));
                 let at = server
                     .and_then(|(_, text)| stamp::parse(text))
                     .filter(|at| *at >= since)

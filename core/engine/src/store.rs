@@ -64,7 +64,7 @@ pub fn open_reader(path: &Path, secret: &Secret) -> Result<Connection> {
 pub fn account(connection: &Connection) -> Result<Option<BareJid>> {
     let jid: Option<String> =
         connection.query_row("SELECT jid FROM account", [], |row| row.get(0)).optional()?;
-    jid.map(|jid| BareJid::new(&jid).map_err(|_| Error::bug("the account's address"))).transpose()
+    jid.map(|jid| BareJid::new(&jid).map_err(|_| Error::damaged())).transpose()
 }
 
 /// Makes the account of a new file. `agent` is this installation's own id (XEP-0388); `now` in ms UTC.
@@ -147,7 +147,7 @@ fn migrate(connection: &mut Connection) -> Result<()> {
     if version > 0 {
         let application: i32 = tx.pragma_query_value(None, "application_id", |row| row.get(0))?;
         if application != APPLICATION_ID {
-            return Err(unusable(Unusable::Corrupt));
+            return Err(Error::damaged());
         }
     }
     for (number, migration) in MIGRATIONS.iter().enumerate().skip(version) {

@@ -52,7 +52,14 @@ impl Engine {
         tx.execute("UPDATE lease SET generation = generation + 1", [])?;
         let generation = tx.query_row("SELECT generation FROM lease", [], |row| row.get(0))?;
         tx.commit()?;
-        let account = Account::load(&connection, config, 0)?;
+        // What cannot be understood was not written by us, or not read back as it was: the app is to offer another beginning.
+        let account = Account::load(&connection, config, 0).map_err(|error| match error {
+            Error::Bug { report } => {
+                tracing::error!(%report, "the file cannot be understood");
+                Error::damaged()
+            }
+            error => error,
+        })?;
         Ok(Self { connection, account, generation, halted: None, halts: (0, 0) })
     }
 
