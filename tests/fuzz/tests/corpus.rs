@@ -7,7 +7,7 @@ use fuzz::{TARGETS, Target, mutate};
 use rand::{SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 /// Mutated inputs for each XML target: some seconds.
-const MUTATED: usize = 400;
+const MUTATED: usize = 250;
 
 fn target(name: &str) -> &'static Target {
     TARGETS.iter().find(|target| target.name == name).expect("a target of this name")
