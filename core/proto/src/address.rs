@@ -13,11 +13,14 @@ pub fn parse(text: &str) -> Option<Jid> {
     }
     // jid 0.12.3 looks at the domain without its last dot and keeps the text with it, so that the parts are cut at wrong places.
     let bare = text.find('/').unwrap_or(text.len());
-    match text[..bare].strip_suffix('.') {
-        Some(dotless) if dotless.ends_with('.') => None,
-        Some(dotless) => Jid::new(&format!("{dotless}{}", &text[bare..])).ok(),
-        None => Jid::new(text).ok(),
-    }
+    let jid = match text[..bare].strip_suffix('.') {
+        Some(dotless) if dotless.ends_with('.') => return None,
+        Some(dotless) => Jid::new(&format!("{dotless}{}", &text[bare..])).ok()?,
+        None => Jid::new(text).ok()?,
+    };
+    // Stringprep knows Unicode 3.2; what came later may become one thing, and read from our file another: somebody else's.
+    let is_stable = jid.as_str().is_ascii() || Jid::new(jid.as_str()).as_ref() == Ok(&jid);
+    is_stable.then_some(jid)
 }
 
 /// RFC 3454 table B.1, "commonly mapped to nothing", and the controls of writing direction, which are shown as nothing.
@@ -56,6 +59,9 @@ mod tests {
         }
         assert_eq!(parse("juliet@capulet.lit./.x").unwrap().resource().unwrap().as_str(), ".x");
         assert_eq!(parse("juliet@capulet.lit.."), None);
+        // U+03F9 becomes Σ, which becomes σ, whose owner is another.
+        assert_eq!(parse("\u{3f9}@capulet.lit"), None);
+        assert!(parse("\u{3c3}@capulet.lit").is_some());
         // Cyrillic е: another letter is another address, and stays one.
         assert_ne!(parse("juli\u{435}t@capulet.lit"), parse("juliet@capulet.lit"));
     }
