@@ -103,7 +103,11 @@ fn search(binary: &Path, target: &str, seeds: &Path, time: Duration) -> Result<O
     fs::create_dir_all(&artifacts)?;
     println!("\n── {target}, {:.1} minutes", time.as_secs_f64() / 60.0);
     let mut fuzzer = fuzzer(binary, target, &artifacts, time);
-    let status = fuzzer.arg("-print_final_stats=1").arg(&grown).arg(seeds).status()?;
+    let status = fuzzer
+        .args(["-max_len=32768", "-len_control=100", "-print_final_stats=1"])
+        .arg(&grown)
+        .arg(seeds)
+        .status()?;
     let Some(found) = fs::read_dir(&artifacts)?.next().transpose()? else {
         return if status.success() { Ok(None) } else { Err(format!("the fuzzer failed ({status})").into()) };
     };
@@ -128,7 +132,6 @@ fn fuzzer(binary: &Path, target: &str, artifacts: &Path, time: Duration) -> Comm
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .arg(format!("-max_total_time={}", time.as_secs().max(1)))
         .arg(format!("-timeout={}", PATIENCE.as_secs()))
-        .arg(format!("-rss_limit_mb={MEMORY}"))
-        .arg("-max_len=32768");
+        .arg(format!("-rss_limit_mb={MEMORY}"));
     fuzzer
 }
