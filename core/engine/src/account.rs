@@ -3,7 +3,7 @@
 //! Memory is a cache of the database: [`Account::load`] after a kill gives the same account. What is only here (timers,
 //! who waits for a reply, the state of the current connection) is allowed to be forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jid::{BareJid, FullJid};
 use rand::RngCore;
@@ -130,11 +130,18 @@ pub(crate) struct CatchingUp {
     pub(crate) back_off: BackOff,
     /// Pages of each gap that led nowhere.
     pub(crate) idle: BTreeMap<i64, u32>,
+    /// Where pages ended: one that ends there again has led nowhere.
+    pub(crate) ends: BTreeSet<String>,
 }
 
 impl Default for CatchingUp {
     fn default() -> Self {
-        Self { again: None, back_off: BackOff::new(60_000, 3_600_000), idle: BTreeMap::new() }
+        Self {
+            again: None,
+            back_off: BackOff::new(60_000, 3_600_000),
+            idle: BTreeMap::new(),
+            ends: BTreeSet::new(),
+        }
     }
 }
 

@@ -54,8 +54,12 @@ pub(crate) struct Query {
     #[serde(skip)]
     pub(crate) dirty: bool,
     aim: Aim,
-    /// Where the last result stands.
+    /// Where what is asked begins, and where the last result stands.
+    start: i64,
     cursor: i64,
+    /// Of what is read backwards: where the first that is known behind it stands.
+    #[serde(default)]
+    edge: Option<i64>,
     /// First and last id seen on this page.
     first: Option<String>,
     last: Option<String>,
@@ -96,7 +100,9 @@ impl Query {
             id: String::new(),
             dirty: false,
             aim,
+            start: cursor,
             cursor,
+            edge: None,
             first: None,
             last: None,
             last_at: None,
@@ -121,6 +127,19 @@ impl Query {
 
     pub(crate) fn doubts(&self, peer: &str) -> bool {
         matches!(&self.aim, Aim::Doubt { peer: doubted, .. } if doubted == peer)
+    }
+
+    /// Whether what the archive names here stands where it cannot stand. An archive that goes back moves nothing.
+    fn is_misplaced(&self, standing: i64) -> bool {
+        match self.aim {
+            // It came in another order than the archive has: a replay can be mixed up.
+            Aim::Check { .. } => standing > self.start && standing < self.cursor,
+            // It came live before the archive was read for the first time, or overtook what was sent before it came.
+            Aim::Newest | Aim::Before { .. } => {
+                standing < self.start || self.edge.is_some_and(|edge| standing >= edge)
+            }
+            Aim::Fill { .. } | Aim::Doubt { .. } => false,
+        }
     }
 
     pub(crate) fn save(&mut self, tx: &rusqlite::Transaction<'_>) -> Result<()> {
@@ -170,8 +189,15 @@ impl Account {
                 Ok((row.get(0)?, row.get(1)?))
             })
             .optional()?;
-        let Some((last_id, last_at)) = edge else { return Ok(()) };
         let low = self.session.next_position;
+        let Some((last_id, last_at)) = edge else {
+            if self.login.archive != Archive::Unknown {
+                // What came live before the archive was ever read stands below what is read first, until it is named there.
+                self.session.next_position = low + 2 * ROOM;
+                self.session.dirty = true;
+            }
+            return Ok(());
+        };
         // Nothing of the archive was seen since the last gap was opened: it is still the same gap.
         let same: Option<i64> = cx
             .tx
@@ -303,11 +329,19 @@ impl Account {
             }
             Aim::Newest => page = page.child(Tag::new("before")),
             Aim::Before { gap } => {
-                let before: Option<String> =
-                    cx.tx.query_row("SELECT before_id FROM gap WHERE id = ?1", params![gap], |row| {
-                        row.get(0)
-                    })?;
-                page = page.child(Tag::new("before").text(before.unwrap_or_default()));
+                let (before, by_time, at): (Option<String>, bool, Option<i64>) = cx.tx.query_row(
+                    "SELECT before_id, by_time, (SELECT m.at FROM archived AS a JOIN message AS m ON m.id = a.message
+                     WHERE a.id = before_id AND a.archive = gap.archive) FROM gap WHERE id = ?1",
+                    params![gap],
+                    |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+                )?;
+                match at.filter(|_| by_time) {
+                    Some(at) => {
+                        field("end", &stamp::format(at + OVERLAP));
+                        page = page.child(Tag::new("before"));
+                    }
+                    None => page = page.child(Tag::new("before").text(before.unwrap_or_default())),
+                }
             }
             Aim::Check { after } => {
                 if let Some(after) = after {
@@ -376,15 +410,34 @@ impl Account {
                     query.receipts.push((from.to_string(), id.to_owned()));
                 }
             }
+            Stored::Known { id, archived: true, position: standing } if query.is_misplaced(standing) => {
+                query.known += 1;
+                self.move_known(cx, id, position)?;
+                query.cursor = position;
+            }
             // An archive that goes back, or repeats itself, moves nothing.
             Stored::Known { archived: true, position: standing, .. } => {
                 query.known += 1;
                 query.cursor = query.cursor.max(standing);
             }
+            // Above the first page stands what came live in this session, and nothing is missing there.
+            Stored::Known { position: standing, .. }
+                if matches!(query.aim, Aim::Newest | Aim::Before { .. })
+                    && standing > query.cursor
+                    && !query.is_misplaced(standing) =>
+            {
+                query.known += 1;
+                query.cursor = standing;
+            }
             Stored::Known { id, position: standing, .. } => {
                 query.known += 1;
                 query.cursor = self.stand_in_order(cx, id, standing, query.cursor, position)?;
             }
+        }
+        if query.cursor >= self.session.next_position {
+            // What comes live from now on stands above it.
+            self.session.next_position = query.cursor.min(HIGHEST) + STEP;
+            self.session.dirty = true;
         }
         if let Some(id) = view.received.filter(|_| !query.receipts.is_empty())
             && self.is_from_us(&view)
@@ -393,6 +446,14 @@ impl Account {
             query.receipts.retain(|(_, due)| due != id);
         }
         Ok(())
+    }
+
+    fn move_known(&self, cx: &mut Cx<'_>, message: i64, position: i64) -> Result<()> {
+        let conversation: i64 = cx
+            .tx
+            .prepare_cached("SELECT conversation FROM message WHERE id = ?1")?
+            .query_row(params![message], |row| row.get(0))?;
+        messages::move_to(cx, message, conversation, position)
     }
 
     /// The archive names a message for the first time that was known here without it, most often one of our own whose ack
@@ -455,7 +516,8 @@ impl Account {
                     room
                 }
             },
-            Aim::Newest | Aim::Doubt { .. } => (None, false),
+            // Below what comes live meanwhile.
+            Aim::Newest | Aim::Doubt { .. } => (Some(self.session.next_position), false),
             Aim::Check { .. } => (None, true),
         };
         // A damaged file may have put a message anywhere.
@@ -573,6 +635,10 @@ impl Account {
              low_position = max(low_position, ?4), high_position = max(high_position, ?4 + 1), done = done + ?5, total = coalesce(total, ?6) WHERE id = ?1",
             params![gap, query.last, query.last_at, query.cursor, query.seen, count],
         )?;
+        if query.cursor >= high {
+            // What was known already stands below the gap now, which is shown elsewhere.
+            cx.touched.all_timelines = true;
+        }
         if let (Some(last), false) = (&query.last, above) {
             self.covered(cx, last, query.cursor, query.last_at)?;
         }
@@ -604,7 +670,9 @@ impl Account {
         } else {
             // It never closes by guess. A page that leads nowhere: empty, the same again, or back to what was read before.
             let dead = query.seen == 0 || (query.last == after && !by_time);
-            let moved = query.added > 0 || query.cursor > low;
+            // Receipts leave no row. Whether a page of them leads on shows only in where it ends.
+            let new_end = query.last.clone().is_some_and(|last| self.catching_up.ends.insert(last));
+            let moved = query.added > 0 || query.cursor > low || new_end;
             let idle = self.catching_up.idle.entry(gap).or_default();
             *idle = if dead {
                 IDLE_PAGES
@@ -662,7 +730,8 @@ impl Account {
             return self.catch_up(cx);
         }
         self.session.unchecked = Some(Unchecked { after: query.last.clone(), position });
-        self.query(cx, Query::new(Aim::Check { after: query.last.clone() }, position))
+        let next = Query::new(Aim::Check { after: query.last.clone() }, position);
+        self.query(cx, Query { start: query.start, ..next })
     }
 
     fn newest_done(&mut self, cx: &mut Cx<'_>, query: &Query, complete: bool) -> Result<()> {
@@ -690,10 +759,15 @@ impl Account {
 
     fn before_done(&mut self, cx: &mut Cx<'_>, query: &Query, gap: i64, complete: bool) -> Result<()> {
         if complete {
-            cx.tx.execute("DELETE FROM gap WHERE id = ?1", params![gap])?;
+            // Asked for by time, and nothing but what was known came: the rest is no longer there.
+            cx.tx.execute(
+                "UPDATE gap SET kind = 2 WHERE id = ?1 AND by_time = 1 AND ?2 = 0",
+                params![gap, query.added],
+            )?;
+            cx.tx.execute("DELETE FROM gap WHERE id = ?1 AND kind = 1", params![gap])?;
         } else if query.first.is_some() {
             cx.tx.execute(
-                "UPDATE gap SET before_id = ?2, high_position = high_position - (?3 + 2) * ?4 WHERE id = ?1",
+                "UPDATE gap SET before_id = ?2, by_time = 0, high_position = high_position - (?3 + 2) * ?4 WHERE id = ?1",
                 params![gap, query.first, i64::from(query.seen.max(self.config.page)), STEP],
             )?;
             cx.room = None;
@@ -706,6 +780,9 @@ impl Account {
     }
 
     fn page_failed(&mut self, cx: &mut Cx<'_>, query: &Query, condition: &str) -> Result<()> {
+        if let (Aim::Before { gap }, "item-not-found") = (&query.aim, condition) {
+            return self.edge_forgotten(cx, query, *gap);
+        }
         if let Some(request) = self.waiting.older.remove(&query.id) {
             cx.reply(request, Err(api::Error::ServerRefused { condition: condition.to_owned(), text: None }));
         }
@@ -750,24 +827,52 @@ impl Account {
         }
     }
 
+    /// The server has forgotten the id that an unfetched region ends at: time must do (STREAM 18). Where that fails as well,
+    /// what was there is no longer on the server.
+    fn edge_forgotten(&mut self, cx: &mut Cx<'_>, query: &Query, gap: i64) -> Result<()> {
+        let request = self.waiting.older.remove(&query.id);
+        let first =
+            cx.tx.execute("UPDATE gap SET by_time = 1 WHERE id = ?1 AND by_time = 0", params![gap])? > 0;
+        if !first {
+            cx.tx.execute("UPDATE gap SET kind = 2 WHERE id = ?1", params![gap])?;
+            cx.touched.all_timelines = true;
+            if let Some(request) = request {
+                cx.reply(request, Ok(Reply::Older { added: 0, complete: true }));
+            }
+            return Ok(());
+        }
+        let again = Query { edge: query.edge, ..Query::new(query.aim.clone(), query.start) };
+        let before: Vec<String> = self.queries.keys().cloned().collect();
+        self.query(cx, again)?;
+        if let Some(request) = request
+            && let Some(id) = self.queries.keys().find(|id| !before.contains(id))
+        {
+            self.waiting.older.insert(id.clone(), request);
+        }
+        Ok(())
+    }
+
     /// Someone scrolls to where the unfetched region begins.
     pub(crate) fn older(&mut self, cx: &mut Cx<'_>, request: api::RequestId) -> Result<()> {
         if self.online().is_none() {
             cx.reply(request, Err(api::Error::Offline));
             return Ok(());
         }
-        let gap: Option<(i64, i64)> = cx
+        let gap: Option<(i64, i64, Option<i64>)> = cx
             .tx
-            .query_row("SELECT id, high_position FROM gap WHERE kind = 1", [], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
+            .query_row(
+                "SELECT id, high_position, (SELECT m.position FROM archived AS a JOIN message AS m ON m.id = a.message
+                 WHERE a.id = before_id AND a.archive = gap.archive) FROM gap WHERE kind = 1",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )
             .optional()?;
-        let Some((gap, high)) = gap else {
+        let Some((gap, high, edge)) = gap else {
             cx.reply(request, Ok(Reply::Older { added: 0, complete: true }));
             return Ok(());
         };
-        let query =
-            Query::new(Aim::Before { gap }, high.saturating_sub((i64::from(self.config.page) + 1) * STEP));
+        let start = high.saturating_sub((i64::from(self.config.page) + 1) * STEP);
+        let query = Query { edge, ..Query::new(Aim::Before { gap }, start) };
         let before: Vec<String> = self.queries.keys().cloned().collect();
         self.query(cx, query)?;
         if let Some(id) = self.queries.keys().find(|id| !before.contains(id)) {

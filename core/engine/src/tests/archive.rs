@@ -341,3 +341,25 @@ fn sync_answers_when_caught_up_and_nothing_waits() {
     assert_eq!(world.replies.len(), before + 1);
     assert_eq!(world.replies[before].1, Ok(Reply::Done));
 }
+
+#[test]
+fn pages_without_anything_to_show_are_no_reason_to_give_up() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.cut();
+    world.server.page = 3;
+    world.server.archive = archived(0..1);
+    // Nothing but receipts for a while: they leave no row.
+    world.server.archive.extend((0..40).map(|n| Archived {
+        id: format!("receipt-{n}"),
+        at: START + 2_000,
+        message: format!(
+            "<message xmlns='jabber:client' type='chat' from='{JULIET}/balcony' to='{OWN}' id='r{n}'><received xmlns='urn:xmpp:receipts' id='x'/></message>"
+        ),
+    }));
+    world.server.archive.extend(archived(1..3));
+    world.reconnect(Resume::Refuse);
+    world.serve();
+    assert_eq!(world.sees(), ["0", "1", "2"]);
+    assert_eq!(world.count("SELECT count(*) FROM gap"), 0);
+}

@@ -1,0 +1,184 @@
+//! A device: its disk, its process with the real engine, its clocks, its user, and what the user has seen.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use fault_vfs::Disk;
+use jid::BareJid;
+use rand::{SeedableRng, rngs::StdRng};
+use rusqlite::Connection;
+use whimbrel_engine::{
+    Config, Engine, LinkId, Now,
+    api::{Item, ItemId, RequestId},
+};
+
+use crate::{
+    files::Files,
+    script::When,
+    server::{Conn, address},
+};
+
+/// A device of an account.
+#[derive(Debug)]
+pub struct Device {
+    /// Whose.
+    pub account: usize,
+    /// How it is called in texts: `romeo0`.
+    pub name: String,
+    /// Its file.
+    pub files: Files,
+    /// The process. `None`: it does not run.
+    pub engine: Option<Engine>,
+    pub(crate) rng: StdRng,
+    /// When the process was started, and how long it slept since.
+    pub(crate) started: u64,
+    pub(crate) slept: u64,
+    pub(crate) asleep_until: u64,
+    pub(crate) wall_offset: i64,
+    pub(crate) no_network_until: u64,
+    pub(crate) line: Option<(LinkId, Option<Conn>)>,
+    /// A death that waits for its instant: when, by power loss or not, and for how long.
+    pub(crate) doomed: Option<(When, bool, u64)>,
+    pub(crate) wake_token: u64,
+    /// Stopped, not dead: it comes back by itself.
+    pub(crate) suspended: bool,
+    pub(crate) online: bool,
+    pub(crate) online_before: bool,
+    pub(crate) user: User,
+    /// What the server was told is on the disk.
+    pub(crate) acknowledged: BTreeSet<(usize, String)>,
+    /// Times of attempts to connect that came to nothing since somebody or something helped.
+    pub(crate) attempts: VecDeque<u64>,
+}
+
+/// Who holds it.
+#[derive(Debug, Default)]
+pub(crate) struct User {
+    next_request: u64,
+    next_text: u64,
+    /// Written, and not known to be durable: given to the core again, in this order.
+    pub(crate) unsent: VecDeque<Draft>,
+    pub(crate) asked: BTreeMap<RequestId, Asked>,
+    /// Durable, as the core said.
+    pub(crate) sent: Vec<Draft>,
+    /// What was shown, by conversation.
+    pub(crate) screens: BTreeMap<usize, Screen>,
+}
+
+/// A text of the user.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Draft {
+    pub(crate) id: ItemId,
+    pub(crate) to: usize,
+    pub(crate) text: String,
+}
+
+/// What a request is for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Asked {
+    Send(Draft),
+    Sync,
+    Other,
+}
+
+/// A conversation on the screen: folded from updates, and what of it was ever seen.
+#[derive(Debug, Default)]
+pub(crate) struct Screen {
+    pub(crate) lines: Vec<(i64, Item)>,
+    /// From which position on it is to be read again.
+    pub(crate) stale: Option<i64>,
+    pub(crate) seen: BTreeMap<ItemId, (String, u8)>,
+    /// Whether it was read to the end, and what stood there then.
+    pub(crate) read: BTreeSet<ItemId>,
+}
+
+impl Device {
+    pub(crate) fn new(account: usize, index: usize, files: Files, seed: u64) -> Self {
+        let name = address(account).split('@').next().unwrap_or_default().to_owned();
+        Self {
+            account,
+            name: format!("{name}{index}"),
+            files,
+            engine: None,
+            rng: StdRng::seed_from_u64(seed),
+            started: 0,
+            slept: 0,
+            asleep_until: 0,
+            wall_offset: 0,
+            no_network_until: 0,
+            line: None,
+            doomed: None,
+            wake_token: 0,
+            suspended: false,
+            online: false,
+            online_before: false,
+            user: User::default(),
+            acknowledged: BTreeSet::new(),
+            attempts: VecDeque::new(),
+        }
+    }
+
+    /// Its disk.
+    pub fn disk(&self) -> &Disk {
+        self.files.disk()
+    }
+
+    /// A connection that only reads, as a list on the screen has one.
+    pub(crate) fn reader(&self) -> rusqlite::Result<Connection> {
+        self.files.reader()
+    }
+
+    /// Its clocks, at this true time.
+    pub(crate) fn now(&self, time: u64) -> Now {
+        Now {
+            mono: (time - self.started).saturating_sub(self.slept),
+            wall: crate::START + time as i64 + self.wall_offset,
+        }
+    }
+
+    /// The true time at which its monotonic clock shows this.
+    pub(crate) fn true_time(&self, mono: u64) -> u64 {
+        self.started + self.slept + mono
+    }
+
+    pub(crate) fn config() -> Config {
+        Config { page: 50, ..Config::default() }
+    }
+}
+
+impl User {
+    pub(crate) fn request(&mut self, asked: Asked) -> RequestId {
+        self.next_request += 1;
+        let id = RequestId(self.next_request);
+        self.asked.insert(id, asked);
+        id
+    }
+
+    /// A new text, with a number in it.
+    pub(crate) fn writes(&mut self, device: &str, to: usize, rng: &mut StdRng) -> Draft {
+        use rand::RngCore;
+        let mut bytes = [0; 16];
+        rng.fill_bytes(&mut bytes);
+        let id = ItemId(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string());
+        self.next_text += 1;
+        Draft { id, to, text: format!("{device}.{}", self.next_text) }
+    }
+
+    /// The process has died: nobody will answer, and what was not answered is asked again.
+    pub(crate) fn unanswered(&mut self) {
+        let asked = std::mem::take(&mut self.asked);
+        let mut again: VecDeque<Draft> = asked
+            .into_values()
+            .filter_map(|asked| match asked {
+                Asked::Send(draft) => Some(draft),
+                _ => None,
+            })
+            .collect();
+        again.append(&mut self.unsent);
+        self.unsent = again;
+    }
+}
+
+/// The address of an account.
+pub(crate) fn jid(account: usize) -> BareJid {
+    address(account).parse().expect("an address")
+}

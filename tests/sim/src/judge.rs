@@ -1,0 +1,351 @@
+//! What must hold, whatever happened.
+//!
+//! While a world lives: what was acknowledged is in the file, updates folded equal a fresh query, and what a user has seen
+//! never goes back. When it has come to rest: nothing is lost, doubled or out of order, on any device, and nothing is
+//! left to do.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use whimbrel_engine::{
+    api::{Command, GapKind, Item, ItemId, SendState},
+    timeline,
+};
+
+use crate::{
+    device::{Asked, Device, jid},
+    server,
+    world::World,
+};
+
+/// The invariant that does not hold.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "each says what it is")]
+pub enum Failure {
+    /// A text that the core took is nowhere on a device that should have it.
+    Lost { device: usize, text: String },
+    /// A text is there twice.
+    Doubled { device: usize, text: String },
+    /// Two texts of one sender stand the other way than they were sent.
+    OutOfOrder { device: usize, texts: [String; 2], shown: Vec<String> },
+    /// A device shows another order than the archive has.
+    NotAsArchived { device: usize, shown: Vec<String>, archived: Vec<String> },
+    /// It was acknowledged, and is not in the file.
+    AcknowledgedTooEarly { device: usize, text: String },
+    /// It was shown, and is not any more.
+    Disappeared { device: usize, text: String },
+    /// A message of ours came further, and went back.
+    WentBack { device: usize, text: String, from: u8, to: u8 },
+    /// What was read counts as unread again.
+    ReadMarkWentBack { device: usize, with: usize },
+    /// Updates folded are not what a fresh query shows.
+    FoldedOtherwise { device: usize, with: usize, shown: String, fresh: String },
+    /// A text that the core took was neither sent nor reported as failed.
+    NeitherSentNorFailed { device: usize, text: String, state: String },
+    /// The core refused what it should take.
+    Refused { device: usize, text: String, error: String },
+    /// The file cannot be opened, and the disk is well.
+    Unusable { device: usize, error: String },
+    /// The file is damaged.
+    Damaged { device: usize, what: String },
+    /// A step wrote more than a step should.
+    StepTooLarge { device: usize, bytes: u64 },
+    /// It connects more often than its back-off allows.
+    ReconnectLoop { device: usize },
+    /// It did not come to rest.
+    Restless(String),
+    /// Turns without end.
+    LiveLock,
+    /// A mistake of ours was noticed by ourselves.
+    Quarantined { device: usize, why: String },
+}
+
+impl Failure {
+    /// Its kind, so that a shorter script fails for the same reason.
+    pub fn kind(&self) -> String {
+        let text = format!("{self:?}");
+        text.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+/// Behind a start: everything that was acknowledged before it is in the file.
+pub(crate) fn acknowledged_is_there(world: &mut World, device: usize) {
+    let Some(texts) = texts_in_file(&world.devices()[device]) else { return };
+    let missing = world.devices()[device].acknowledged.iter().find(|(_, text)| !texts.contains(text));
+    if let Some((_, text)) = missing {
+        let text = text.clone();
+        world.judged(Failure::AcknowledgedTooEarly { device, text });
+    }
+}
+
+fn texts_in_file(device: &Device) -> Option<BTreeSet<String>> {
+    let reader = device.reader().ok()?;
+    let mut statement = reader.prepare("SELECT body FROM message").ok()?;
+    let rows = statement.query_map([], |row| row.get(0)).ok()?;
+    rows.collect::<rusqlite::Result<_>>().ok()
+}
+
+/// The user looks at every conversation: folds what has changed, and compares.
+pub(crate) fn look(world: &mut World, device: usize) {
+    let accounts = world.script().devices.len();
+    let own = world.devices()[device].account;
+    for with in (0..accounts).filter(|with| *with != own) {
+        if let Err(failure) = look_at(world, device, with) {
+            return world.judged(failure);
+        }
+    }
+}
+
+fn look_at(world: &mut World, device: usize, with: usize) -> Result<(), Failure> {
+    let unusable = |error: &dyn fmt::Display| Failure::Unusable { device, error: error.to_string() };
+    let phone = world.device_mut(device);
+    let reader = phone.reader().map_err(|error| unusable(&error))?;
+    let screen = phone.user.screens.entry(with).or_default();
+    let peer = jid(with);
+    let start = timeline::start(&reader, &peer, 1_000_000).map_err(|error| unusable(&error))?;
+    if let Some(stale) = screen.stale.take() {
+        screen.lines.retain(|(position, _)| *position < stale);
+        let below = screen.lines.last().map(|(_, item)| item.clone());
+        let changed = timeline::window_from(&reader, &peer, start, 0, stale, below.as_ref())
+            .map_err(|error| unusable(&error))?;
+        screen.lines.extend(changed);
+    }
+    let fresh =
+        timeline::window_from(&reader, &peer, start, 0, i64::MIN, None).map_err(|error| unusable(&error))?;
+    if fresh != screen.lines {
+        let at = fresh.iter().zip(&screen.lines).take_while(|(fresh, shown)| fresh == shown).count();
+        let line = |lines: &[(i64, Item)]| format!("{at} of {}: {:?}", lines.len(), lines.get(at));
+        let (shown, fresh) = (line(&screen.lines), line(&fresh));
+        return Err(Failure::FoldedOtherwise { device, with, shown, fresh });
+    }
+    let mut there = BTreeMap::new();
+    for (_, item) in &fresh {
+        if let Item::Message(message) = item {
+            there.insert(message.id.clone(), (message.text.clone(), message.state.as_ref().map_or(0, rank)));
+        }
+    }
+    for (id, (text, before)) in &screen.seen {
+        match there.get(id) {
+            Some((now, after)) if now == text => {
+                let corrected = *before == FAILED && *after >= 2;
+                if after < before && !corrected {
+                    return Err(Failure::WentBack { device, text: text.clone(), from: *before, to: *after });
+                }
+            }
+            _ => return Err(Failure::Disappeared { device, text: text.clone() }),
+        }
+    }
+    screen.seen = there;
+    let unread = timeline::conversations(&reader)
+        .map_err(|error| unusable(&error))?
+        .into_iter()
+        .find(|conversation| conversation.with == peer)
+        .map_or(0, |conversation| conversation.unread);
+    let new = fresh
+        .iter()
+        .filter(|(_, item)| matches!(item, Item::Message(message) if !message.mine))
+        .filter(|(_, item)| !screen.read.contains(&item.id()))
+        .count();
+    if unread > new as u64 {
+        return Err(Failure::ReadMarkWentBack { device, with });
+    }
+    Ok(())
+}
+
+const FAILED: u8 = 5;
+
+fn rank(state: &SendState) -> u8 {
+    match state {
+        SendState::Queued => 1,
+        SendState::Sent => 2,
+        SendState::Delivered => 3,
+        SendState::Displayed => 4,
+        SendState::Failed { .. } => FAILED,
+    }
+}
+
+impl World {
+    /// Whether every device is online and has nothing left to do.
+    pub(crate) fn is_at_rest(&mut self) -> bool {
+        (0..self.devices().len()).all(|device| {
+            self.devices()[device].online
+                && self.is_connected_both_ways(device)
+                && self.devices()[device].user.unsent.is_empty()
+                && self.asks_now(device, Asked::Sync, Command::Sync { timeout: 0 })
+                && !self.fetches_older(device)
+        })
+    }
+
+    /// What is not at rest, in words.
+    pub(crate) fn unrest(&mut self) -> String {
+        let mut words = Vec::new();
+        for device in 0..self.devices().len() {
+            let phone = &self.devices()[device];
+            let online = phone.online;
+            let rows = phone.reader().ok().and_then(|reader| {
+                reader
+                    .query_row(
+                        "SELECT (SELECT count(*) FROM outbox), (SELECT count(*) FROM gap), (SELECT group_concat(what) FROM pending)",
+                        [],
+                        |row| Ok(format!("{} to send, {} gaps, waits for {:?}", row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<String>>(2)?)),
+                    )
+                    .ok()
+            });
+            words.push(format!("device {device}: online {online}, {}", rows.unwrap_or_default()));
+        }
+        words.join("; ")
+    }
+
+    /// What was before the first sign-in comes when somebody scrolls there.
+    fn fetches_older(&mut self, device: usize) -> bool {
+        let own = self.devices()[device].account;
+        let with = jid(usize::from(own == 0));
+        let unfetched = self.devices()[device].reader().ok().and_then(|reader| {
+            let start = timeline::start(&reader, &with, 1_000_000).ok()?;
+            let items = timeline::window(&reader, &with, start, 0).ok()?;
+            Some(items.iter().any(|item| matches!(item, Item::Gap(gap) if gap.kind == GapKind::Unfetched)))
+        });
+        if unfetched == Some(true) {
+            self.asks_now(device, Asked::Other, Command::Older { with, limit: 500 });
+            return true;
+        }
+        false
+    }
+}
+
+/// A world has come to rest.
+pub(crate) fn judge(world: &mut World) {
+    for device in 0..world.devices().len() {
+        acknowledged_is_there(world, device);
+        look(world, device);
+        if let Err(failure) = judge_device(world, device) {
+            return world.judged(failure);
+        }
+    }
+    let mut resends = 0;
+    for account in &world.server().accounts {
+        let texts: Vec<String> =
+            account.archive.iter().filter_map(|entry| server::body(&entry.message)).collect();
+        resends += texts.len() - texts.iter().collect::<BTreeSet<_>>().len();
+    }
+    world.report_mut().resends = resends as u64 / 2;
+}
+
+fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
+    let phone = &world.devices()[device];
+    let reader = phone.reader().map_err(|error| Failure::Unusable { device, error: error.to_string() })?;
+    let quarantined: Option<String> =
+        reader.query_row("SELECT why FROM quarantine", [], |row| row.get(0)).ok();
+    if let Some(why) = quarantined {
+        return Err(Failure::Quarantined { device, why });
+    }
+    if world.script().encrypted {
+        let what: String =
+            reader.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap_or_default();
+        if what != "ok" {
+            return Err(Failure::Damaged { device, what });
+        }
+    }
+    let failed = failed(world);
+    for (with, screen) in &phone.user.screens {
+        let shown: Vec<(&ItemId, &str)> = screen
+            .lines
+            .iter()
+            .filter_map(|(_, item)| match item {
+                Item::Message(message) => Some((&message.id, message.text.as_str())),
+                Item::Gap(_) => None,
+            })
+            .collect();
+        let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+        for (place, (_, text)) in shown.iter().enumerate() {
+            if places.insert(text, place).is_some() {
+                return Err(Failure::Doubled { device, text: (*text).to_owned() });
+            }
+        }
+        for sender in world.devices() {
+            let here = [(sender.account, phone.account, *with), (sender.account, *with, phone.account)];
+            let mut last: Option<(usize, &str)> = None;
+            for draft in &sender.user.sent {
+                let of_this = here.iter().any(|(from, this, that)| from == this && draft.to == *that);
+                if !of_this {
+                    continue;
+                }
+                match places.get(draft.text.as_str()) {
+                    Some(place) => {
+                        if let Some((before, text)) = last
+                            && before > *place
+                            && !failed.contains(text)
+                        {
+                            return Err(Failure::OutOfOrder {
+                                device,
+                                texts: [text.to_owned(), draft.text.clone()],
+                                shown: shown.iter().map(|(_, text)| (*text).to_owned()).collect(),
+                            });
+                        }
+                        last = Some((*place, &draft.text));
+                    }
+                    None if failed.contains(&draft.text) => {}
+                    None => return Err(Failure::Lost { device, text: draft.text.clone() }),
+                }
+            }
+        }
+        as_archived(world, device, *with, &shown)?;
+    }
+    for draft in &phone.user.sent {
+        let item = phone.user.screens.get(&draft.to).and_then(|screen| {
+            screen.lines.iter().find_map(|(_, item)| match item {
+                Item::Message(message) if message.id == draft.id => Some(message.state.clone()),
+                _ => None,
+            })
+        });
+        if !matches!(
+            item.clone().flatten(),
+            Some(SendState::Sent | SendState::Delivered | SendState::Displayed | SendState::Failed { .. })
+        ) {
+            return Err(Failure::NeitherSentNorFailed {
+                device,
+                text: draft.text.clone(),
+                state: format!("{item:?}"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Texts that their sender was told will not arrive.
+fn failed(world: &World) -> BTreeSet<String> {
+    let items = world.devices().iter().flat_map(|device| device.user.screens.values()).flat_map(|s| &s.lines);
+    items
+        .filter_map(|(_, item)| match item {
+            Item::Message(message) if matches!(message.state, Some(SendState::Failed { .. })) => {
+                Some(message.text.clone())
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// What others wrote stands in the archive's order; a message of this device itself stands where its ack arrived.
+fn as_archived(world: &World, device: usize, with: usize, shown: &[(&ItemId, &str)]) -> Result<(), Failure> {
+    let phone = &world.devices()[device];
+    let own: BTreeSet<&str> = phone.user.sent.iter().map(|draft| draft.text.as_str()).collect();
+    let mut seen = BTreeSet::new();
+    let archived: Vec<String> = world.server().accounts[phone.account]
+        .archive
+        .iter()
+        .filter(|entry| entry.with == with)
+        .filter_map(|entry| server::body(&entry.message))
+        .filter(|text| !own.contains(text.as_str()) && seen.insert(text.clone()))
+        .collect();
+    let shown: Vec<String> =
+        shown.iter().map(|(_, text)| (*text).to_owned()).filter(|text| seen.contains(text)).collect();
+    if shown == archived { Ok(()) } else { Err(Failure::NotAsArchived { device, shown, archived }) }
+}

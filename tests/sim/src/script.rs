@@ -1,0 +1,321 @@
+//! What happens in a world: who lives there, how its server behaves, and what is done when.
+//!
+//! A script is made from a seed, and is data: it can be written to a file, cut down to the shortest one that still fails,
+//! and kept as a test. Everything random behind it (latencies, ids, what a power cut keeps) follows from its seed, too.
+
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use serde::{Deserialize, Serialize};
+
+/// A world and all that happens in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Script {
+    /// Of everything that is random and not written down here.
+    pub seed: u64,
+    /// How many devices each account has.
+    pub devices: Vec<usize>,
+    /// How the server behaves.
+    pub manners: Manners,
+    /// One-way latency of a good link, in ms.
+    pub latency: u64,
+    /// Whether the files are encrypted. The cipher is what costs most and what breaks least.
+    pub encrypted: bool,
+    /// What is done, in the order of time.
+    pub acts: Vec<Act>,
+}
+
+/// How a server behaves when nothing is wrong.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manners {
+    /// XEP-0388 and XEP-0386; else RFC 6120.
+    pub sasl2: bool,
+    /// XEP-0198.
+    pub sm: bool,
+    /// The largest page of an archive (XEP-0313).
+    pub page: usize,
+    /// How long a session waits for its resumption, in ms.
+    pub hibernation: u64,
+    /// Stanzas that it keeps for a client that is away.
+    pub queue: usize,
+    /// What happens to the next one.
+    pub overflow: Overflow,
+    /// `<failed/>` says how much was handled.
+    pub failed_says_h: bool,
+    /// It asks for an ack behind every so many stanzas.
+    pub asks_every: u32,
+    /// A message to the bare address goes to all devices; else to one, and the others get carbons.
+    pub to_all: bool,
+    /// Offline messages are not replayed to a session that has asked its archive before (Prosody 13).
+    pub archive_or_offline: bool,
+    /// What a session that dies has not acknowledged goes to the offline store.
+    pub rescues: bool,
+    /// Carbons of sent messages name the archive's id (ejabberd).
+    pub carbon_ids: bool,
+    /// Its clock is ahead of the true time, in ms.
+    pub clock: i64,
+}
+
+/// When a session's queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Overflow {
+    /// The session is destroyed (ejabberd).
+    Destroy,
+    /// The oldest is forgotten without a word.
+    Forget,
+}
+
+/// Something that is done at a time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Act {
+    /// In ms from the beginning.
+    pub at: u64,
+    /// To which device, counted through all accounts.
+    pub device: usize,
+    /// What.
+    pub deed: Deed,
+}
+
+/// What can be done to a device, or by it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "each deed says what its numbers are")]
+pub enum Deed {
+    /// Its user writes to another account.
+    Send { to: usize },
+    /// Its user reads a conversation to the end.
+    MarkRead { with: usize },
+    /// Its user types.
+    Type { with: usize },
+    /// The app comes to the front, or goes.
+    Foreground(bool),
+    /// The app goes to sleep in good order, and comes back after so many ms.
+    Suspend { back: u64 },
+    /// The link is cut. So many elements under way arrive all the same; each end hears of it after so many ms, or never.
+    Cut { keep_up: usize, keep_down: usize, client: Option<u64>, server: u64 },
+    /// No network for so many ms. The platform says so, or not.
+    NoNetwork { back: u64, told: bool },
+    /// Another network: the platform says so, and the old link is dead without knowing.
+    OtherNetwork,
+    /// The process is killed and started again after so many ms.
+    Kill { when: When, back: u64 },
+    /// The same by a power cut: what was not synced may be lost or torn.
+    PowerLoss { when: When, back: u64 },
+    /// At the n-th operation from now the disk fails, for so many ms.
+    Disk { failure: DiskFailure, operation: u64, back: u64 },
+    /// The wall clock jumps by so many ms.
+    Clock { by: i64 },
+    /// The whole device sleeps: its monotonic clock stands still.
+    Sleep { back: u64 },
+    /// The server is restarted; sessions are kept or not.
+    Restart { back: u64, keeps: bool },
+    /// The server forgets the device's session.
+    Forget,
+    /// With the next resumption the server claims to have handled so many stanzas less than it has.
+    StaleH { less: u32 },
+    /// With the next resumption the server claims to have handled what nobody sent.
+    WildH { more: u32 },
+    /// With the next resumption comes the `h` of another session.
+    ForeignH { h: u32 },
+    /// With the next resumption everything is replayed twice.
+    ReplayTwice,
+    /// With the next resumption what is replayed comes in another order.
+    Reorder,
+    /// So many stanzas of the session's queue are lost in the server.
+    DropQueued { count: usize },
+    /// The account's archive forgets the ids of what everybody has.
+    ForgetIds,
+    /// Questions of the account are not answered for so many ms.
+    Mute { back: u64 },
+    /// Pages of the account's archive are refused for so many ms.
+    RefusePages { back: u64 },
+    /// Pages of the account's archive are shorter than asked for, for so many ms.
+    ShortPages { back: u64 },
+}
+
+/// At which instant a process dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum When {
+    /// Between two steps.
+    Idle,
+    /// At the n-th operation of the disk.
+    Operation(u64),
+    /// Behind a commit, with n effects performed.
+    Effects(usize),
+}
+
+/// How a disk fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DiskFailure {
+    /// No room.
+    Full,
+    /// Every operation fails.
+    Broken,
+    /// One operation fails.
+    Once,
+}
+
+/// How much happens in a world.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// Messages, at least.
+    pub messages: usize,
+    /// Faults, at least.
+    pub faults: usize,
+}
+
+impl Script {
+    /// The world of this seed.
+    pub fn new(seed: u64, size: Size) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let devices = if rng.random_ratio(1, 4) { vec![2, 2, 1] } else { vec![2, 2] };
+        let manners = Manners::new(&mut rng);
+        let latency = *[2, 20, 100, 600].choose(&mut rng).unwrap_or(&20);
+        let encrypted = seed.is_multiple_of(16);
+        let all: usize = devices.iter().sum();
+        // Bursts and pauses: everything within a minute or two, or over hours.
+        let length = *[30_000, 120_000, 600_000, 14_400_000].choose(&mut rng).unwrap_or(&120_000);
+        // Most worlds come up undisturbed; in some the first login is disturbed, too.
+        let begin = if rng.random_ratio(1, 6) { 0 } else { 10_000 };
+        let mut acts = Vec::new();
+        let at = |rng: &mut StdRng| begin + rng.random_range(0..length);
+        let mut left = size.messages;
+        while left > 0 {
+            let (device, burst) = (rng.random_range(0..all), rng.random_range(1..=8).min(left));
+            let to = other_account(&devices, device, &mut rng);
+            let mut when = at(&mut rng);
+            for _ in 0..burst {
+                acts.push(Act { at: when, device, deed: Deed::Send { to } });
+                when += *[0, 0, 3, 40, 500].choose(&mut rng).unwrap_or(&0);
+            }
+            left -= burst;
+        }
+        for _ in 0..rng.random_range(0..8) {
+            let device = rng.random_range(0..all);
+            let with = other_account(&devices, device, &mut rng);
+            let deed = match rng.random_range(0..4) {
+                0 | 1 => Deed::MarkRead { with },
+                2 => Deed::Type { with },
+                _ => Deed::Foreground(rng.random()),
+            };
+            acts.push(Act { at: at(&mut rng), device, deed });
+        }
+        let faults = size.faults + rng.random_range(0..=size.faults);
+        for _ in 0..faults {
+            let device = rng.random_range(0..all);
+            let when = at(&mut rng);
+            fault(&mut acts, when, device, &mut rng);
+        }
+        acts.sort_by_key(|act| act.at);
+        Self { seed, devices, manners, latency, encrypted, acts }
+    }
+
+    /// Of which account a device is.
+    pub fn account_of(&self, device: usize) -> usize {
+        account_of(&self.devices, device)
+    }
+}
+
+impl Manners {
+    fn new(rng: &mut StdRng) -> Self {
+        Self {
+            sasl2: rng.random_ratio(1, 2),
+            sm: rng.random_ratio(9, 10),
+            page: *[3, 10, 50].choose(rng).unwrap_or(&50),
+            hibernation: *[20_000, 300_000, 86_400_000].choose(rng).unwrap_or(&300_000),
+            queue: *[8, 100, 500, 100_000].choose(rng).unwrap_or(&500),
+            overflow: if rng.random() { Overflow::Destroy } else { Overflow::Forget },
+            failed_says_h: rng.random(),
+            asks_every: *[1, 5, 1_000].choose(rng).unwrap_or(&5),
+            to_all: rng.random(),
+            archive_or_offline: rng.random(),
+            rescues: rng.random(),
+            carbon_ids: rng.random(),
+            clock: *[0, 0, 2_000, -90_000, 7_200_000].choose(rng).unwrap_or(&0),
+        }
+    }
+}
+
+fn other_account(devices: &[usize], device: usize, rng: &mut StdRng) -> usize {
+    let own = account_of(devices, device);
+    let others: Vec<usize> = (0..devices.len()).filter(|account| *account != own).collect();
+    *others.choose(rng).unwrap_or(&own)
+}
+
+fn account_of(devices: &[usize], device: usize) -> usize {
+    let mut first = 0;
+    devices
+        .iter()
+        .position(|count| {
+            first += count;
+            device < first
+        })
+        .unwrap_or(0)
+}
+
+/// How long something lasts: an instant, seconds, minutes, hours.
+fn a_while(rng: &mut StdRng) -> u64 {
+    let most = *[10, 3_000, 40_000, 400_000, 10_000_000].choose(rng).unwrap_or(&3_000);
+    rng.random_range(0..=most)
+}
+
+fn cut(rng: &mut StdRng) -> Deed {
+    Deed::Cut {
+        keep_up: rng.random_range(0..6),
+        keep_down: rng.random_range(0..6),
+        client: if rng.random_ratio(1, 4) { None } else { Some(rng.random_range(0..2_000)) },
+        server: a_while(rng),
+    }
+}
+
+fn death(rng: &mut StdRng) -> Deed {
+    let when = match rng.random_range(0..3) {
+        0 => When::Idle,
+        1 => When::Operation(rng.random_range(1..40)),
+        _ => When::Effects(rng.random_range(0..6)),
+    };
+    let back = a_while(rng);
+    if rng.random_ratio(1, 3) { Deed::PowerLoss { when, back } } else { Deed::Kill { when, back } }
+}
+
+/// One fault, with what must go before or behind it for it to bite.
+fn fault(acts: &mut Vec<Act>, at: u64, device: usize, rng: &mut StdRng) {
+    let mut act = |at: u64, deed: Deed| acts.push(Act { at, device, deed });
+    let back = a_while(rng);
+    match rng.random_range(0..24) {
+        0..5 => act(at, cut(rng)),
+        5..8 => act(at, death(rng)),
+        8 | 9 => act(
+            at,
+            Deed::Disk {
+                failure: *[DiskFailure::Full, DiskFailure::Broken, DiskFailure::Once]
+                    .choose(rng)
+                    .unwrap_or(&DiskFailure::Full),
+                operation: rng.random_range(1..60),
+                back,
+            },
+        ),
+        10 => act(at, Deed::Clock { by: rng.random_range(-1_000_000_000..1_000_000_000) }),
+        11 => act(at, Deed::Sleep { back }),
+        12 => act(at, Deed::Restart { back: back.min(60_000), keeps: rng.random() }),
+        13 => act(at, Deed::NoNetwork { back, told: rng.random() }),
+        14 => act(at, Deed::OtherNetwork),
+        15 => act(at, Deed::Suspend { back }),
+        16 => act(at, Deed::ForgetIds),
+        17 => act(at, Deed::Mute { back }),
+        18 => act(at, if rng.random() { Deed::RefusePages { back } } else { Deed::ShortPages { back } }),
+        19 => act(at, Deed::DropQueued { count: rng.random_range(1..5) }),
+        _ => {
+            // What a server does with a resumption shows only if there is one.
+            act(
+                at,
+                match rng.random_range(0..6) {
+                    0 => Deed::Forget,
+                    1 => Deed::StaleH { less: rng.random_range(1..10) },
+                    2 => Deed::WildH { more: rng.random_range(1..1_000_000) },
+                    3 => Deed::ForeignH { h: rng.random_range(0..200) },
+                    4 => Deed::ReplayTwice,
+                    _ => Deed::Reorder,
+                },
+            );
+            act(at + rng.random_range(0..2_000), if rng.random_ratio(1, 4) { death(rng) } else { cut(rng) });
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The model server: what RFC 6120, 6121 and the XEPs make of Prosody and ejabberd, small enough to be believed.
+//!
+//! Sessions with stream management that hibernate and expire, bounded queues, carbons, archives with pages, an offline
+//! store, rosters, several devices an account. It works element by element and at once: what a step of it writes is in
+//! [`Server::out`], and the world carries it. Where it lies ([`Lies`]), a script has told it to.
+
+mod archive;
+mod login;
+mod questions;
+mod session;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use minidom::{Element, rxml::Namespace};
+use rand::{SeedableRng, rngs::StdRng};
+use whimbrel_proto::ns;
+
+pub use archive::Entry;
+pub use session::{Session, SessionId};
+
+use crate::script::Manners;
+
+/// The server's name.
+pub const DOMAIN: &str = "verona.lit";
+const NAMES: [&str; 3] = ["romeo", "juliet", "nurse"];
+
+/// A connection, as the server knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Conn(pub u64);
+
+/// From a client.
+#[derive(Clone, Debug)]
+pub enum Up {
+    /// A stream header.
+    Header,
+    /// An element of the stream.
+    Element(Element),
+    /// The footer.
+    Footer,
+}
+
+/// To a client.
+#[derive(Clone, Debug)]
+pub enum Down {
+    /// A stream header.
+    Header,
+    /// An element of the stream.
+    Element(Element),
+    /// The server closes the connection behind this.
+    Closed,
+}
+
+/// An account and all that is kept for it.
+#[derive(Debug, Default)]
+pub struct Account {
+    /// Its archive, oldest first.
+    pub archive: Vec<Entry>,
+    /// What came while nobody was there.
+    pub offline: Vec<(u64, Element)>,
+    /// Questions are not answered until then.
+    pub mute_until: u64,
+    /// Pages are refused until then.
+    pub refuses_until: u64,
+    /// Pages are short until then.
+    pub short_until: u64,
+}
+
+/// What a script has told it to do with the next resumption of a device.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lies {
+    /// Has handled so much less.
+    pub stale: Option<u32>,
+    /// Has handled so much more than anybody sent.
+    pub wild: Option<u32>,
+    /// The `h` of another session.
+    pub foreign: Option<u32>,
+    /// Replays everything twice.
+    pub twice: bool,
+    /// Replays in another order.
+    pub reorder: bool,
+}
+
+/// What was acknowledged: the proof that it must be in the client's file.
+#[derive(Clone, Debug)]
+pub struct Acknowledged {
+    /// By which device.
+    pub device: usize,
+    /// The text of the message.
+    pub text: String,
+    /// The account it is a conversation with.
+    pub with: usize,
+}
+
+/// The server.
+#[derive(Debug)]
+pub struct Server {
+    /// How it behaves.
+    pub manners: Manners,
+    /// Its accounts, as the script counts them.
+    pub accounts: Vec<Account>,
+    pub(crate) sessions: BTreeMap<SessionId, Session>,
+    conns: BTreeMap<Conn, Connected>,
+    /// What it writes.
+    pub out: Vec<(Conn, Down)>,
+    /// What was acknowledged since the world looked last.
+    pub acknowledged: Vec<Acknowledged>,
+    /// Queries about one contact only: what they find is looked at and need not be kept.
+    pub(crate) doubts: BTreeSet<String>,
+    /// By device.
+    pub lies: BTreeMap<usize, Lies>,
+    /// How often it lost something, or mixed it up, that only a look into the archive can show.
+    pub dropped: u32,
+    pub(crate) now: u64,
+    rng: StdRng,
+    next: u64,
+}
+
+/// A connection and how far its login is.
+#[derive(Debug)]
+struct Connected {
+    device: usize,
+    account: usize,
+    authenticated: bool,
+    session: Option<SessionId>,
+}
+
+/// The address of an account.
+pub fn address(account: usize) -> String {
+    format!("{}@{DOMAIN}", NAMES[account])
+}
+
+/// Which account an address means.
+pub fn account_of(address: &str) -> Option<usize> {
+    let bare = address.split('/').next().unwrap_or(address);
+    let name = bare.strip_suffix(DOMAIN)?.strip_suffix('@')?;
+    NAMES.iter().position(|known| *known == name)
+}
+
+impl Server {
+    /// A server with so many accounts, all of them each other's contacts.
+    pub fn new(manners: Manners, accounts: usize, seed: u64) -> Self {
+        Self {
+            manners,
+            accounts: (0..accounts).map(|_| Account::default()).collect(),
+            sessions: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            out: Vec::new(),
+            acknowledged: Vec::new(),
+            doubts: BTreeSet::new(),
+            lies: BTreeMap::new(),
+            dropped: 0,
+            now: 0,
+            rng: StdRng::seed_from_u64(seed),
+            next: 0,
+        }
+    }
+
+    /// A device has connected.
+    pub fn connected(&mut self, now: u64, conn: Conn, device: usize, account: usize) {
+        self.now = now;
+        self.conns.insert(conn, Connected { device, account, authenticated: false, session: None });
+    }
+
+    /// Something has arrived.
+    pub fn receives(&mut self, now: u64, conn: Conn, up: &Up) {
+        self.now = now;
+        self.expire();
+        let Some(connected) = self.conns.get(&conn) else { return };
+        match up {
+            Up::Header => self.header(conn),
+            Up::Footer => {
+                if let Some(session) = connected.session {
+                    self.end_session(session);
+                }
+                self.hang_up(conn);
+            }
+            Up::Element(element) => match connected.session {
+                Some(session) => self.element(session, element),
+                None => self.login(conn, element),
+            },
+        }
+    }
+
+    /// The connection is gone, and the server has noticed.
+    pub fn disconnected(&mut self, now: u64, conn: Conn) {
+        self.now = now;
+        let Some(Connected { session: Some(session), .. }) = self.conns.remove(&conn) else { return };
+        self.detach(session, conn);
+    }
+
+    /// Restarts: every connection is gone, and the sessions, unless they are kept.
+    pub fn restart(&mut self, now: u64, keeps: bool) {
+        self.now = now;
+        for (conn, connected) in std::mem::take(&mut self.conns) {
+            self.out.push((conn, Down::Closed));
+            if let Some(session) = connected.session {
+                if keeps {
+                    self.detach(session, conn);
+                } else {
+                    self.end_session(session);
+                }
+            }
+        }
+        if !keeps {
+            let all: Vec<SessionId> = self.sessions.keys().copied().collect();
+            for session in all {
+                self.end_session(session);
+            }
+        }
+    }
+
+    /// Forgets the sessions of a device.
+    pub fn forget(&mut self, now: u64, device: usize) {
+        self.now = now;
+        let of_device: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, session)| session.device == device).map(|(id, _)| *id).collect();
+        for id in of_device {
+            let conn = self.sessions.get(&id).and_then(|session| session.conn);
+            self.end_session(id);
+            if let Some(conn) = conn {
+                self.hang_up(conn);
+            }
+        }
+    }
+
+    fn write(&mut self, conn: Conn, element: Element) {
+        self.out.push((conn, Down::Element(element)));
+    }
+
+    fn hang_up(&mut self, conn: Conn) {
+        if self.conns.remove(&conn).is_some() {
+            self.out.push((conn, Down::Closed));
+        }
+    }
+
+    fn fresh(&mut self, what: &str) -> String {
+        self.next += 1;
+        format!("{what}-{}", self.next)
+    }
+
+    fn clock(&self) -> i64 {
+        crate::START + self.now as i64 + self.manners.clock
+    }
+}
+
+/// An element of a client's stream.
+pub(crate) fn element(xml: &str) -> Element {
+    let wrapped: Element =
+        format!("<x xmlns='{}'>{xml}</x>", ns::JABBER_CLIENT).parse().expect("our own XML is well-formed");
+    wrapped.children().next().expect("there is one").clone()
+}
+
+/// Sets an attribute that has no namespace.
+fn set(element: &mut Element, name: &str, value: &str) {
+    element.set_attr(Namespace::NONE, name.try_into().expect("a name"), value);
+}
+
+/// Its text, if it is a message with one.
+pub fn body(message: &Element) -> Option<String> {
+    message.get_child("body", ns::JABBER_CLIENT).map(Element::text)
+}

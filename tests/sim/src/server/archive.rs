@@ -1,0 +1,133 @@
+//! The archive of an account (XEP-0313) and its pages (XEP-0059).
+
+use minidom::Element;
+use whimbrel_proto::{ns, stamp};
+
+use super::{Server, SessionId, account_of, address, element};
+
+/// A message in an archive.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its name there.
+    pub id: String,
+    /// When it came, by the server's clock.
+    pub at: i64,
+    /// With whom.
+    pub with: usize,
+    /// As it was.
+    pub message: Element,
+}
+
+impl Server {
+    /// Keeps a message. Returns its name.
+    pub(super) fn archive(&mut self, account: usize, message: &Element) -> String {
+        let id = self.fresh("archived");
+        let parties = [message.attr("from"), message.attr("to")];
+        let with = parties
+            .into_iter()
+            .filter_map(|party| account_of(party?))
+            .find(|party| *party != account)
+            .unwrap_or(account);
+        let at = self.clock();
+        self.accounts[account].archive.push(Entry { id: id.clone(), at, with, message: message.clone() });
+        id
+    }
+
+    /// The archive does not know any more what every device has read: it is as if it had been compacted.
+    pub fn forget_ids(&mut self, account: usize, everybody_has: impl Fn(&Element) -> bool) {
+        let archive = &mut self.accounts[account].archive;
+        let known = archive.iter().take_while(|entry| everybody_has(&entry.message)).count();
+        archive.drain(..known);
+    }
+
+    /// Answers a query with its results and the `<fin/>`.
+    pub(super) fn page(&mut self, id: SessionId, iq: &str, query: &Element) {
+        let field = |var: &str| {
+            let form = query.get_child("x", ns::DATA_FORMS)?;
+            let field = form.children().find(|field| field.attr("var") == Some(var))?;
+            Some(field.children().next()?.text())
+        };
+        let name = query.attr("queryid").unwrap_or_default();
+        let with = field("with").as_deref().and_then(account_of);
+        if with.is_some() {
+            self.doubts.insert(name.to_owned());
+        }
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.asked_archive = true;
+        let (account, jid) = (session.account, session.jid.clone());
+        let now = self.now;
+        let own = address(account);
+        let kept = &self.accounts[account];
+        let refused = |condition: &str| {
+            element(&format!(
+                "<iq type='error' id='{iq}'><error type='wait'><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+            ))
+        };
+        if now < kept.refuses_until {
+            return self.deliver(id, refused("resource-constraint"));
+        }
+        let text = |name: &str| query.get_child("set", ns::RSM)?.get_child(name, ns::RSM).map(Element::text);
+        let start = field("start").and_then(|start| stamp::parse(&start));
+        let mut from = 0;
+        if let Some(after) = text("after") {
+            match kept.archive.iter().position(|entry| entry.id == after) {
+                Some(at) => from = at + 1,
+                None => return self.deliver(id, refused("item-not-found")),
+            }
+        }
+        let mut to = kept.archive.len();
+        let before = text("before");
+        if let Some(before) = before.as_deref().filter(|before| !before.is_empty()) {
+            match kept.archive.iter().position(|entry| entry.id == before) {
+                Some(at) => to = at,
+                None => return self.deliver(id, refused("item-not-found")),
+            }
+        }
+        let mut found: Vec<&super::Entry> = kept
+            .archive
+            .get(from..to)
+            .unwrap_or_default()
+            .iter()
+            .filter(|entry| with.is_none_or(|with| entry.with == with))
+            .filter(|entry| start.is_none_or(|start| entry.at >= start))
+            .collect();
+        let mut max = text("max").and_then(|max| max.parse().ok()).unwrap_or(50).min(self.manners.page);
+        if now < kept.short_until {
+            max = max.div_ceil(3);
+        }
+        let (complete, count) = (found.len() <= max, found.len());
+        if before.is_some() {
+            found.drain(..count.saturating_sub(max));
+        } else {
+            found.truncate(max);
+        }
+        let results: Vec<Element> = found
+            .iter()
+            .map(|entry| {
+                let mut result = element(&format!(
+                    "<message from='{own}' to='{jid}'><result xmlns='urn:xmpp:mam:2' queryid='{name}' id='{}'><forwarded xmlns='urn:xmpp:forward:0'>
+                     <delay xmlns='urn:xmpp:delay' stamp='{}'/></forwarded></result></message>",
+                    entry.id,
+                    stamp::format(entry.at)
+                ));
+                if let Some(forwarded) =
+                    result.children_mut().next().and_then(|result| result.children_mut().next())
+                {
+                    forwarded.append_child(entry.message.clone());
+                }
+                result
+            })
+            .collect();
+        let edges = match (found.first(), found.last()) {
+            (Some(first), Some(last)) => format!("<first>{}</first><last>{}</last>", first.id, last.id),
+            _ => String::new(),
+        };
+        let fin = element(&format!(
+            "<iq type='result' id='{iq}'><fin xmlns='urn:xmpp:mam:2' complete='{complete}'><set xmlns='http://jabber.org/protocol/rsm'>{edges}<count>{count}</count></set></fin></iq>"
+        ));
+        for result in results {
+            self.deliver(id, result);
+        }
+        self.deliver(id, fin);
+    }
+}

@@ -1,0 +1,321 @@
+//! The world: time, links, processes, and everything that a script does to them.
+//!
+//! Time is moved from one happening to the next; nothing sleeps. A link carries elements with latency and in order; when it
+//! is cut, what was under way arrives or not, as the script says, and each end hears of it when it does. A process is the
+//! real engine on a disk that can fail: it is driven as the client drives it, batch by batch, and its effects are performed
+//! after its commit, or not all of them.
+
+mod deeds;
+mod lines;
+mod processes;
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+};
+
+use rand::{SeedableRng, rngs::StdRng};
+use whimbrel_engine::{Input, LinkId, api::RequestId};
+
+use crate::{
+    device::Device,
+    files::Files,
+    judge::{self, Failure},
+    script::Script,
+    server::{Conn, Server},
+};
+
+use lines::Line;
+
+/// Longer than anything a script does: then everything is healed, and the world comes to rest.
+const REST: u64 = 3 * 3_600_000;
+const DAY: u64 = 25 * 3_600_000;
+/// Turns of one world after which it is a live-lock.
+const MAX_TURNS: u64 = 60_000;
+
+/// What a world came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Texts that the core said are durable.
+    pub sent: u64,
+    /// Steps of all engines.
+    pub turns: u64,
+    /// Sessions that came online after the first.
+    pub online: u64,
+    /// Of them, resumed.
+    pub resumed: u64,
+    /// Processes that died.
+    pub deaths: u64,
+    /// Links that were cut.
+    pub cuts: u64,
+    /// Texts that an archive has twice, because they had to be sent again.
+    pub resends: u64,
+}
+
+#[derive(Debug)]
+enum Happening {
+    /// A deed of the script, by its number.
+    Act(usize),
+    /// Something arrives at the server.
+    Up(Conn),
+    /// Something arrives at a device.
+    Down(Conn),
+    /// The device hears that its link is gone.
+    Lost { device: usize, link: LinkId },
+    /// The server hears that.
+    LostAbove(Conn),
+    /// An attempt to connect succeeds.
+    Connected { device: usize, link: LinkId },
+    /// The engine wanted to be called.
+    Wake { device: usize, token: u64 },
+    /// An input that comes later.
+    Input { device: usize, input: Box<Input> },
+    /// A process is started.
+    Start(usize),
+    /// The disk is well again.
+    Heal(usize),
+    /// The user tries again what was refused.
+    Retry(usize),
+    /// The server is up again.
+    ServerUp,
+}
+
+/// A world.
+pub struct World {
+    script: Script,
+    now: u64,
+    rng: StdRng,
+    server: Server,
+    server_down_until: u64,
+    devices: Vec<Device>,
+    lines: BTreeMap<Conn, Line>,
+    next_conn: u64,
+    happenings: BinaryHeap<Reverse<(u64, u64)>>,
+    what: BTreeMap<u64, Happening>,
+    next_happening: u64,
+    report: Report,
+    /// The request that was answered in this step, and whether well.
+    answered: Option<(RequestId, bool)>,
+    failure: Option<Failure>,
+    /// Everything is healed; only what the engines still want to do happens.
+    settling: bool,
+    /// What happened, in words, for those who look for a cause.
+    diary: Option<Vec<String>>,
+}
+
+impl World {
+    /// Runs a script to its end and judges what came of it.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold.
+    pub fn run(script: &Script) -> Result<Report, Failure> {
+        let mut world = Self::new(script.clone(), false);
+        world.live();
+        world.failure.map_or(Ok(world.report), Err)
+    }
+
+    /// The same, with a diary.
+    pub fn run_with_diary(script: &Script) -> (Result<Report, Failure>, Vec<String>) {
+        let mut world = Self::new(script.clone(), true);
+        world.live();
+        let diary = world.diary.take().unwrap_or_default();
+        (world.failure.map_or(Ok(world.report), Err), diary)
+    }
+
+    fn new(script: Script, diary: bool) -> Self {
+        let mut devices = Vec::new();
+        for (account, count) in script.devices.iter().enumerate() {
+            for index in 0..*count {
+                let files = Files::new(account, script.encrypted);
+                let seed = script.seed ^ (devices.len() as u64 + 1) << 32;
+                devices.push(Device::new(account, index, files, seed));
+            }
+        }
+        let server = Server::new(script.manners.clone(), script.devices.len(), script.seed ^ 1 << 48);
+        let rng = StdRng::seed_from_u64(script.seed ^ 1 << 49);
+        let mut world = Self {
+            script,
+            now: 0,
+            rng,
+            server,
+            server_down_until: 0,
+            devices,
+            lines: BTreeMap::new(),
+            next_conn: 0,
+            happenings: BinaryHeap::new(),
+            what: BTreeMap::new(),
+            next_happening: 0,
+            report: Report::default(),
+            answered: None,
+            failure: None,
+            settling: false,
+            diary: diary.then(Vec::new),
+        };
+        for device in 0..world.devices.len() {
+            world.at(0, Happening::Start(device));
+        }
+        for act in 0..world.script.acts.len() {
+            world.at(world.script.acts[act].at, Happening::Act(act));
+        }
+        world
+    }
+
+    fn at(&mut self, time: u64, happening: Happening) {
+        self.next_happening += 1;
+        self.happenings.push(Reverse((time.max(self.now), self.next_happening)));
+        self.what.insert(self.next_happening, happening);
+    }
+
+    fn note(&mut self, what: impl FnOnce() -> String) {
+        if let Some(diary) = &mut self.diary {
+            diary.push(format!("{:>10.3} {}", self.now as f64 / 1_000.0, what()));
+        }
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.note(|| format!("FAILED: {failure}"));
+        self.failure.get_or_insert(failure);
+    }
+
+    fn live(&mut self) {
+        let end = self.script.acts.iter().map(|act| act.at).max().unwrap_or(0) + 1;
+        self.until(end);
+        self.settle();
+        if self.failure.is_none() {
+            judge::judge(self);
+        }
+    }
+
+    fn until(&mut self, end: u64) {
+        while self.failure.is_none()
+            && let Some(Reverse((time, number))) = self.happenings.peek().copied()
+            && time <= end
+        {
+            self.happenings.pop();
+            let Some(happening) = self.what.remove(&number) else { continue };
+            self.now = time;
+            self.happens(happening);
+            if self.report.turns > MAX_TURNS {
+                self.fail(Failure::LiveLock);
+            }
+        }
+        self.now = self.now.max(end);
+    }
+
+    fn happens(&mut self, happening: Happening) {
+        let whose = match &happening {
+            Happening::Lost { device, .. }
+            | Happening::Connected { device, .. }
+            | Happening::Wake { device, .. }
+            | Happening::Input { device, .. }
+            | Happening::Retry(device) => Some(*device),
+            Happening::Down(conn) => self.lines.get(conn).map(|line| line.device),
+            _ => None,
+        };
+        if let Some(device) = whose
+            && self.devices[device].asleep_until > self.now
+        {
+            // It hears nothing while it sleeps.
+            return self.at(self.devices[device].asleep_until, happening);
+        }
+        match happening {
+            Happening::Act(act) => self.act(act),
+            Happening::Up(conn) => self.arrives_above(conn),
+            Happening::Down(conn) => self.arrives_below(conn),
+            Happening::Lost { device, link } => self.hears_of_the_cut(device, link),
+            Happening::LostAbove(conn) => {
+                self.lines.remove(&conn);
+                self.server.disconnected(self.now, conn);
+                self.carry();
+            }
+            Happening::Connected { device, link } => self.is_connected(device, link),
+            Happening::Wake { device, token } => {
+                if self.devices[device].wake_token == token {
+                    self.turn(device, vec![Input::Tick]);
+                }
+            }
+            Happening::Input { device, input } => self.turn(device, vec![*input]),
+            Happening::Start(device) => self.start(device),
+            Happening::Heal(device) => {
+                self.devices[device].disk().heal();
+            }
+            Happening::Retry(device) => self.try_again(device),
+            Happening::ServerUp => {}
+        }
+    }
+
+    /// A device that sleeps is woken early.
+    fn wake_up(&mut self, device: usize) {
+        let device = &mut self.devices[device];
+        let early = device.asleep_until.saturating_sub(self.now);
+        device.slept = device.slept.saturating_sub(early);
+        device.asleep_until -= early;
+    }
+
+    /// Everything is healed, everybody is online, and time passes until nothing is left to do.
+    fn settle(&mut self) {
+        self.settling = true;
+        self.server.behave();
+        self.server_down_until = self.now;
+        self.note(|| "everything is healed".to_owned());
+        for device in 0..self.devices.len() {
+            self.devices[device].disk().heal();
+            self.devices[device].doomed = None;
+            self.devices[device].no_network_until = self.now;
+            self.wake_up(device);
+            if self.devices[device].engine.is_none() {
+                self.start(device);
+            }
+            self.network(device, true);
+        }
+        let (mut end, mut checked) = (self.now + REST, self.now);
+        while self.failure.is_none() {
+            checked = checked.max(self.now) + 60_000;
+            self.until(checked);
+            for device in 0..self.devices.len() {
+                self.try_again(device);
+            }
+            if self.failure.is_none() && self.is_at_rest() {
+                if self.server.dropped == 0 {
+                    return;
+                }
+                // What a server has dropped without a word is found at most a day later (STREAM 11). Asleep it is over soon.
+                self.server.dropped = 0;
+                for device in 0..self.devices.len() {
+                    self.sleep(device, DAY);
+                }
+                (end, checked) = (self.now + DAY + REST, self.now + DAY);
+            }
+            if self.now > end {
+                let what = self.unrest();
+                return self.fail(Failure::Restless(what));
+            }
+        }
+    }
+}
+
+impl World {
+    pub(crate) fn script(&self) -> &Script {
+        &self.script
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    pub(crate) fn devices(&self) -> &[Device] {
+        &self.devices
+    }
+
+    pub(crate) fn device_mut(&mut self, device: usize) -> &mut Device {
+        &mut self.devices[device]
+    }
+
+    pub(crate) fn judged(&mut self, failure: Failure) {
+        self.fail(failure);
+    }
+
+    pub(crate) fn report_mut(&mut self) -> &mut Report {
+        &mut self.report
+    }
+}

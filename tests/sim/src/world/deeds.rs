@@ -1,0 +1,164 @@
+//! What a script does.
+
+use whimbrel_engine::{
+    Input,
+    api::{ChatState, Command},
+};
+
+use super::{Happening, World};
+use crate::{
+    device::{Asked, jid},
+    script::{Deed, DiskFailure, When},
+};
+
+use fault_vfs::Fault;
+
+impl World {
+    pub(super) fn act(&mut self, number: usize) {
+        let act = self.script.acts[number].clone();
+        let device = act.device;
+        if self.devices[device].asleep_until > self.now && is_by_the_user(&act.deed) {
+            return self.at(self.devices[device].asleep_until, Happening::Act(number));
+        }
+        self.note(|| format!("{} {:?}", self_name(device), act.deed));
+        match act.deed {
+            Deed::Send { to } => {
+                let device = &mut self.devices[device];
+                let draft = device.user.writes(&device.name, to, &mut device.rng);
+                device.user.unsent.push_back(draft);
+                self.try_again(act.device);
+            }
+            Deed::MarkRead { with } => self.mark_read(device, with),
+            Deed::Type { with } => {
+                self.asks(
+                    device,
+                    Asked::Other,
+                    Command::SetChatState { with: jid(with), state: ChatState::Composing },
+                );
+            }
+            Deed::Foreground(on) => self.turn(device, vec![Input::Foreground(on)]),
+            Deed::Suspend { back } => self.suspend(device, back),
+            Deed::Cut { keep_up, keep_down, client, server } => {
+                self.cut(device, (keep_up, keep_down), client, Some(server));
+            }
+            Deed::NoNetwork { back, told } => {
+                self.devices[device].no_network_until = self.now + back;
+                self.cut(device, (0, 0), None, Some(back));
+                if told {
+                    self.network(device, false);
+                    let end = self.now + back;
+                    self.at(end, Happening::Input { device, input: Box::new(available(true)) });
+                }
+            }
+            Deed::OtherNetwork => {
+                self.cut(device, (0, 0), None, Some(600_000));
+                self.network(device, true);
+            }
+            Deed::Kill { when, back } => self.doom(device, when, false, back),
+            Deed::PowerLoss { when, back } => self.doom(device, when, true, back),
+            Deed::Disk { failure, operation, back } => {
+                let fault = match failure {
+                    DiskFailure::Full => Fault::Full,
+                    DiskFailure::Broken => Fault::IoError,
+                    DiskFailure::Once => Fault::IoErrorOnce,
+                };
+                if self.devices[device].doomed.is_none() {
+                    self.devices[device].disk().fail(operation, fault);
+                    let end = self.now + back;
+                    self.at(end, Happening::Heal(device));
+                }
+            }
+            Deed::Clock { by } => self.devices[device].wall_offset += by,
+            Deed::Sleep { back } => self.sleep(device, back),
+            Deed::Restart { back, keeps } => {
+                self.server.restart(self.now, keeps);
+                self.server_down_until = self.now + back;
+                self.carry();
+                let end = self.server_down_until;
+                self.at(end, Happening::ServerUp);
+            }
+            Deed::Forget => {
+                self.server.forget(self.now, device);
+                self.carry();
+            }
+            Deed::StaleH { less } => self.server.lies.entry(device).or_default().stale = Some(less),
+            Deed::WildH { more } => self.server.lies.entry(device).or_default().wild = Some(more),
+            Deed::ForeignH { h } => self.server.lies.entry(device).or_default().foreign = Some(h),
+            Deed::ReplayTwice => self.server.lies.entry(device).or_default().twice = true,
+            Deed::Reorder => {
+                self.server.lies.entry(device).or_default().reorder = true;
+                self.server.dropped += 1;
+            }
+            Deed::DropQueued { count } => self.server.drop_queued(device, count),
+            Deed::ForgetIds => {
+                let account = self.devices[device].account;
+                let held: Vec<_> = self
+                    .devices
+                    .iter()
+                    .filter(|other| other.account == account)
+                    .map(|other| other.acknowledged.clone())
+                    .collect();
+                self.server.forget_ids(account, |message| {
+                    crate::server::body(message).is_none_or(|text| {
+                        held.iter().all(|held| held.iter().any(|(_, known)| *known == text))
+                    })
+                });
+            }
+            Deed::Mute { back } => {
+                self.server.accounts[self.devices[device].account].mute_until = self.now + back;
+            }
+            Deed::RefusePages { back } => {
+                self.server.accounts[self.devices[device].account].refuses_until = self.now + back;
+            }
+            Deed::ShortPages { back } => {
+                self.server.accounts[self.devices[device].account].short_until = self.now + back;
+            }
+        }
+    }
+
+    /// The platform says whether there is a network.
+    pub(super) fn network(&mut self, device: usize, there: bool) {
+        self.devices[device].attempts.clear();
+        self.turn(device, vec![available(there)]);
+    }
+
+    /// A device sleeps: it does nothing and hears nothing, and its monotonic clock stands still.
+    pub(super) fn sleep(&mut self, device: usize, back: u64) {
+        let sleeper = &mut self.devices[device];
+        sleeper.asleep_until = sleeper.asleep_until.max(self.now) + back;
+        sleeper.slept += back;
+        let (end, token) = (sleeper.asleep_until, sleeper.wake_token);
+        self.at(end, Happening::Wake { device, token });
+    }
+
+    fn doom(&mut self, device: usize, when: When, power: bool, back: u64) {
+        if self.devices[device].engine.is_none() || self.devices[device].doomed.is_some() {
+            return;
+        }
+        match when {
+            When::Idle => return self.dies(device, power, back),
+            When::Operation(operation) => self.devices[device].disk().fail(operation, Fault::Die),
+            When::Effects(_) => {}
+        }
+        self.devices[device].doomed = Some((when, power, back));
+    }
+}
+
+fn available(available: bool) -> Input {
+    Input::Network { available }
+}
+
+fn is_by_the_user(deed: &Deed) -> bool {
+    matches!(
+        deed,
+        Deed::Send { .. }
+            | Deed::MarkRead { .. }
+            | Deed::Type { .. }
+            | Deed::Foreground(_)
+            | Deed::Suspend { .. }
+    )
+}
+
+fn self_name(device: usize) -> String {
+    format!("device {device}:")
+}

@@ -1,0 +1,332 @@
+//! Processes: started, driven, killed. Users: who ask, are answered, and look at what is shown.
+
+use fault_vfs::{Fate, Fault};
+use rand::{Rng, RngCore};
+use whimbrel_engine::{
+    Effect, Engine, Input, LinkId, Touched,
+    api::{Command, Error, Event, Reply, RequestId},
+};
+
+use super::{Happening, World};
+use crate::{
+    device::{Asked, Device, jid},
+    judge::{self, Failure},
+    script::When,
+    server::account_of,
+};
+
+/// Attempts to connect that come to nothing within a minute, at most.
+const MAX_ATTEMPTS: usize = 12;
+/// What one step may write, in bytes of the disk.
+const MAX_STEP: u64 = 8 * 1024 * 1024;
+
+impl World {
+    pub(super) fn start(&mut self, device: usize) {
+        if self.devices[device].engine.is_some() {
+            return;
+        }
+        let phone = &mut self.devices[device];
+        phone.started = self.now;
+        phone.slept = 0;
+        phone.line = None;
+        phone.online = false;
+        phone.suspended = false;
+        phone.attempts.clear();
+        for screen in phone.user.screens.values_mut() {
+            // A list that is opened begins with what is there.
+            screen.stale = Some(i64::MIN);
+        }
+        let loaded = phone.files.open().and_then(|connection| {
+            Engine::load(connection, Device::config()).map_err(|error| error.to_string())
+        });
+        match loaded {
+            Ok(engine) => phone.engine = Some(engine),
+            Err(error) => {
+                // The disk fails while the file is opened: the app tries again.
+                self.note(|| format!("device {device}: not started: {error}"));
+                if self.died(device) {
+                    return;
+                }
+                let later = self.now + 5_000;
+                if self.settling && self.devices[device].disk().in_force().is_none() {
+                    return self.fail(Failure::Unusable { device, error });
+                }
+                return self.at(later, Happening::Start(device));
+            }
+        }
+        self.note(|| format!("device {device}: started"));
+        judge::acknowledged_is_there(self, device);
+        self.asks(device, Asked::Other, Command::SignIn { password: Some("pencil".into()) });
+        self.try_again(device);
+    }
+
+    /// What was not known to be durable is given to the core again.
+    pub(super) fn try_again(&mut self, device: usize) {
+        while self.devices[device].engine.is_some()
+            && self.devices[device].asleep_until <= self.now
+            && let Some(draft) = self.devices[device].user.unsent.pop_front()
+        {
+            let command = Command::Send { id: draft.id.clone(), to: jid(draft.to), text: draft.text.clone() };
+            let before = self.devices[device].user.unsent.len();
+            self.asks(device, Asked::Send(draft), command);
+            if self.devices[device].user.unsent.len() > before {
+                // Refused: later, and in this order.
+                return;
+            }
+        }
+    }
+
+    pub(super) fn mark_read(&mut self, device: usize, with: usize) {
+        if self.devices[device].engine.is_none() {
+            return;
+        }
+        self.look(device);
+        let screen = self.devices[device].user.screens.entry(with).or_default();
+        let there = screen.lines.iter().map(|(_, item)| item.id()).collect();
+        if self.asks(device, Asked::Other, Command::MarkRead { with: jid(with) }) == Some(true)
+            && let Some(screen) = self.devices[device].user.screens.get_mut(&with)
+        {
+            screen.read = there;
+        }
+    }
+
+    /// A request of the user. Whether it was answered at once, and well.
+    pub(crate) fn asks(&mut self, device: usize, asked: Asked, command: Command) -> Option<bool> {
+        self.devices[device].engine.as_ref()?;
+        let request = self.devices[device].user.request(asked);
+        self.answered = None;
+        self.turn(device, vec![Input::Command { request, command }]);
+        self.answered.take().filter(|(id, _)| *id == request).map(|(_, well)| well)
+    }
+
+    /// The same, told that it was answered well at once.
+    pub(crate) fn asks_now(&mut self, device: usize, asked: Asked, command: Command) -> bool {
+        self.asks(device, asked, command) == Some(true)
+    }
+
+    pub(super) fn suspend(&mut self, device: usize, back: u64) {
+        if self.devices[device].engine.is_none() {
+            return;
+        }
+        self.asks(device, Asked::Other, Command::Suspend);
+        let phone = &mut self.devices[device];
+        let Some(engine) = phone.engine.take() else { return };
+        phone.suspended = true;
+        phone.user.unanswered();
+        let closed = engine.close();
+        self.note(|| format!("device {device}: suspended, {closed:?}"));
+        self.leave(device);
+        let end = self.now + back;
+        self.at(end, Happening::Start(device));
+    }
+
+    /// One step of a process, and what comes of it.
+    pub(super) fn turn(&mut self, device: usize, inputs: Vec<Input>) {
+        if self.failure.is_some() {
+            return;
+        }
+        if self.devices[device].engine.is_none() {
+            return;
+        }
+        let now = self.devices[device].now(self.now);
+        if self.diary.is_some() {
+            let said: Vec<String> = inputs.iter().map(in_words).collect();
+            self.note(|| format!("device {device}: <- {}", said.join(" | ")));
+        }
+        let phone = &mut self.devices[device];
+        let Some(engine) = phone.engine.as_mut() else { return };
+        let (_, before, _) = phone.files.disk().written();
+        let effects = engine.turn(inputs, now, &mut phone.rng);
+        let (_, after, _) = phone.files.disk().written();
+        self.report.turns += 1;
+        if after - before > MAX_STEP {
+            self.fail(Failure::StepTooLarge { device, bytes: after - before });
+        }
+        if self.died(device) {
+            return;
+        }
+        let dies_behind = match self.devices[device].doomed {
+            Some((When::Effects(n), power, back)) if effects.len() > n => {
+                self.devices[device].doomed = None;
+                Some((n, power, back))
+            }
+            _ => None,
+        };
+        let count = dies_behind.map_or(usize::MAX, |(n, ..)| n);
+        for effect in effects.into_iter().take(count) {
+            self.perform(device, effect);
+        }
+        if let Some((_, power, back)) = dies_behind {
+            return self.dies(device, power, back);
+        }
+        self.set_wake(device);
+    }
+
+    fn set_wake(&mut self, device: usize) {
+        let phone = &mut self.devices[device];
+        phone.wake_token += 1;
+        let Some(wake) = phone.engine.as_ref().and_then(Engine::next_wake) else { return };
+        let (time, token) = (phone.true_time(wake).max(self.now + 1), phone.wake_token);
+        self.at(time, Happening::Wake { device, token });
+    }
+
+    fn perform(&mut self, device: usize, effect: Effect) {
+        if self.diary.is_some()
+            && let Some(words) = effect_in_words(&effect)
+        {
+            self.note(|| format!("device {device}: -> {words}"));
+        }
+        match effect {
+            Effect::Connect { link, .. } => {
+                self.counts_attempt(device);
+                self.connect(device, link);
+            }
+            Effect::Send { link, bytes } => self.sends(device, link, &bytes),
+            Effect::Hangup { link } if self.is_current(device, link) => self.leave(device),
+            Effect::Close { link } if self.is_current(device, link) => self.closes(device, link),
+            Effect::Hangup { .. }
+            | Effect::Close { .. }
+            | Effect::StartTls { .. }
+            | Effect::RestartStream { .. }
+            | Effect::Hurry { .. }
+            | Effect::Status(_) => {}
+            Effect::Reply { request, result } => self.replied(device, request, result),
+            Effect::Update(touched) => self.touched(device, &touched),
+            Effect::Event(event) => match *event {
+                Event::Online { resumed, .. } => {
+                    let phone = &mut self.devices[device];
+                    phone.attempts.clear();
+                    if phone.online_before {
+                        self.report.online += 1;
+                        self.report.resumed += u64::from(resumed);
+                    }
+                    phone.online_before = true;
+                    phone.online = true;
+                }
+                Event::Offline { .. } => self.devices[device].online = false,
+                _ => {}
+            },
+        }
+    }
+
+    fn is_current(&self, device: usize, link: LinkId) -> bool {
+        self.devices[device].line.is_some_and(|(current, _)| current == link)
+    }
+
+    fn counts_attempt(&mut self, device: usize) {
+        let now = self.now;
+        let attempts = &mut self.devices[device].attempts;
+        attempts.push_back(now);
+        while attempts.front().is_some_and(|at| now - at > 60_000) {
+            attempts.pop_front();
+        }
+        if attempts.len() > MAX_ATTEMPTS {
+            self.fail(Failure::ReconnectLoop { device });
+        }
+    }
+
+    fn replied(&mut self, device: usize, request: RequestId, result: Result<Reply, Error>) {
+        let Some(asked) = self.devices[device].user.asked.remove(&request) else { return };
+        self.answered = Some((request, result.is_ok()));
+        if let Asked::Send(draft) = asked {
+            match result {
+                Ok(_) => {
+                    self.report.sent += 1;
+                    self.devices[device].user.sent.push(draft);
+                }
+                Err(Error::StorageFull | Error::DatabaseUnusable { .. } | Error::Bug { .. }) => {
+                    self.devices[device].user.unsent.push_front(draft);
+                    let later = self.now + 5_000;
+                    self.at(later, Happening::Retry(device));
+                }
+                Err(error) => {
+                    self.fail(Failure::Refused { device, text: draft.text, error: error.to_string() })
+                }
+            }
+        }
+    }
+
+    fn touched(&mut self, device: usize, touched: &Touched) {
+        let accounts = self.script.devices.len();
+        let own = self.devices[device].account;
+        let user = &mut self.devices[device].user;
+        for with in (0..accounts).filter(|with| *with != own) {
+            let screen = user.screens.entry(with).or_default();
+            let from = if touched.all_timelines {
+                Some(i64::MIN)
+            } else {
+                touched
+                    .timelines
+                    .iter()
+                    .find(|(jid, _)| account_of(jid.as_str()) == Some(with))
+                    .map(|(_, at)| *at)
+            };
+            if let Some(from) = from {
+                screen.stale = Some(screen.stale.map_or(from, |stale| stale.min(from)));
+            }
+        }
+        if self.rng.random_ratio(1, 8) {
+            self.look(device);
+        }
+    }
+
+    /// The user looks at the screen.
+    pub(super) fn look(&mut self, device: usize) {
+        if self.devices[device].engine.is_some() && self.devices[device].disk().in_force().is_none() {
+            judge::look(self, device);
+        }
+    }
+
+    /// Whether the disk says that the process is dead; then it is buried.
+    fn died(&mut self, device: usize) -> bool {
+        let dead = matches!(self.devices[device].disk().in_force(), Some(Fault::Die | Fault::DieAfter));
+        if dead {
+            let (_, power, back) = self.devices[device].doomed.take().unwrap_or((When::Idle, false, 1_000));
+            self.dies(device, power, back);
+        }
+        dead
+    }
+
+    pub(super) fn dies(&mut self, device: usize, power: bool, back: u64) {
+        self.note(|| format!("device {device}: dies{}", if power { " with its power" } else { "" }));
+        self.report.deaths += 1;
+        let phone = &mut self.devices[device];
+        if power {
+            let rng = &mut phone.rng;
+            phone.files.disk().power_loss(&mut || match rng.next_u32() % 3 {
+                0 => Fate::Keep,
+                1 => Fate::Drop,
+                _ => Fate::Tear,
+            });
+        } else {
+            phone.files.disk().crash();
+        }
+        phone.engine = None;
+        phone.files.disk().heal();
+        phone.doomed = None;
+        phone.wake_token += 1;
+        phone.user.unanswered();
+        self.abandons(device, power);
+        let end = self.now + back;
+        self.at(end, Happening::Start(device));
+    }
+}
+
+fn in_words(input: &Input) -> String {
+    match input {
+        Input::Element { element, .. } => String::from(element),
+        other => {
+            let mut text = format!("{other:?}");
+            text.truncate(200);
+            text
+        }
+    }
+}
+
+fn effect_in_words(effect: &Effect) -> Option<String> {
+    match effect {
+        Effect::Send { bytes, .. } => Some(String::from_utf8_lossy(bytes).into_owned()),
+        Effect::Update(_) | Effect::Hurry { .. } | Effect::Event(_) => None,
+        other => Some(format!("{other:?}")),
+    }
+}
