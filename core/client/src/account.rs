@@ -18,12 +18,13 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 use whimbrel_engine::{
     Config, Engine,
-    api::{Command, Reply},
+    api::{Command, Network, Reply},
+    push,
     store::{self, Secret},
 };
 
 use crate::{
-    Address, ChatState, Error, Event, ItemId, Options, Status, client,
+    Address, ChatState, Error, Event, ItemId, Options, Push, PushState, Status, client,
     driver::{Driver, Request, Stopped},
     lists::{ContactList, ConversationList, Timeline},
     net::connect::{Connection, Route},
@@ -79,6 +80,8 @@ struct Life {
     wanted: bool,
     /// Whether its user looks at it.
     foreground: bool,
+    /// What the platform said last.
+    network: Option<Network>,
 }
 
 enum State {
@@ -105,9 +108,14 @@ impl std::fmt::Debug for Account {
 }
 
 impl Account {
-    pub(crate) fn new(home: Home, connection: Option<Connection>, foreground: bool, file: FileLock) -> Self {
+    pub(crate) fn new(
+        home: Home,
+        connection: Option<Connection>,
+        (foreground, network): (bool, Option<Network>),
+        file: FileLock,
+    ) -> Self {
         let shared = Arc::new(Shared::new(home.dir.join("account.db")));
-        let life = Life { connection, state: State::Stopped(None), wanted: false, foreground };
+        let life = Life { connection, state: State::Stopped(None), wanted: false, foreground, network };
         Self {
             inner: Arc::new(Inner {
                 home,
@@ -177,7 +185,8 @@ impl Account {
         self.done(Command::Connect).await
     }
 
-    /// Closes the session on the server and stays offline.
+    /// Closes the session on the server and stays offline. The server is told first to wake this device no more; without a
+    /// connection it cannot be, and [`PushState::LeftBehind`] says so.
     ///
     /// # Errors
     /// Where the account could not be opened.
@@ -259,6 +268,24 @@ impl Account {
         self.done(Command::Raw { xml: xml.to_owned() }).await
     }
 
+    /// Has our server tell this app server when something comes while this device is away (XEP-0357), and no other; `None`:
+    /// nobody. Returns when it is durable: the server is told as soon as there is a connection, and again in each new session.
+    /// How far it is, is told by [`Account::push`] and [`Event::Push`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] where the node is empty; [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn set_push(&self, push: Option<Push>) -> Result<(), Error> {
+        self.done(Command::SetPush { push }).await
+    }
+
+    /// How far the registration for push notifications is.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn push(&self) -> Result<PushState, Error> {
+        self.inner.shared.read(push::current)
+    }
+
     /// Returns when caught up: no gap open since the first sign-in, and nothing waiting to be sent.
     ///
     /// # Errors
@@ -311,8 +338,16 @@ impl Account {
         if self.life().wanted { self.connect().await } else { Ok(()) }
     }
 
-    pub(crate) fn network_changed(&self, available: bool) {
-        self.tell(Request::Network(available));
+    pub(crate) fn network_changed(&self, network: &Network) {
+        let mut life = self.life();
+        life.network = Some(network.clone());
+        if let State::Running(requests) = &life.state {
+            let _ = requests.send(Request::Network(network.clone()));
+        }
+    }
+
+    pub(crate) fn woke(&self) {
+        self.tell(Request::Woke);
     }
 
     pub(crate) fn set_foreground(&self, foreground: bool) {
@@ -451,6 +486,9 @@ impl Account {
         match (&life.state, result) {
             (State::Stopped(_), Ok((secret, connection))) => {
                 life.connection = Some(connection);
+                if let Some(network) = &life.network {
+                    let _ = requests.send(Request::Network(network.clone()));
+                }
                 if !life.foreground {
                     let _ = requests.send(Request::Foreground(false));
                 }
@@ -540,6 +578,9 @@ fn live(mut driver: Driver, inner: &Weak<Inner>, mut requests: mpsc::UnboundedRe
                 Ok((driver, ..)) => {
                     let life = inner.life();
                     if let State::Running(requests) = &life.state {
+                        if let Some(network) = &life.network {
+                            let _ = requests.send(Request::Network(network.clone()));
+                        }
                         let _ = requests.send(Request::Foreground(life.foreground));
                         if life.wanted {
                             let _ = requests.send(Request::Command(Command::Connect, oneshot::channel().0));

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use whimbrel_engine::store::Secret;
 
 use crate::{
-    Address, Error,
+    Address, Error, Network,
     account::{Account, Home},
     net::connect::{Connection, Route},
     vault::{KeyVault, Scope, write_whole},
@@ -58,6 +58,7 @@ struct Life {
     /// Suspended or closed.
     over: Option<Error>,
     foreground: bool,
+    network: Option<Network>,
 }
 
 /// What SQLite keeps of one database. The journal without its file must never be found by another.
@@ -85,7 +86,7 @@ impl Client {
     ) -> Result<Self, Error> {
         let dir = dir.into();
         fs::create_dir_all(dir.join("accounts")).map_err(unusable)?;
-        let life = Mutex::new(Life { over: None, foreground: true });
+        let life = Mutex::new(Life { over: None, foreground: true, network: None });
         let client =
             Self { inner: Arc::new(Inner { dir, vault, options, accounts: Mutex::default(), life }) };
         for entry in fs::read_dir(client.inner.dir.join("accounts")).map_err(unusable)? {
@@ -164,7 +165,8 @@ impl Client {
     }
 
     /// Signs out and deletes everything of this account from the device. Unsent messages are lost. Where it fails or is
-    /// cancelled, it can be called again.
+    /// cancelled, it can be called again. Without a connection the server is not told that this device is gone: its session
+    /// ends by itself, and a registration for push notifications stays ([`crate::PushState::LeftBehind`]).
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::DatabaseUnusable`] where files cannot be deleted.
@@ -235,10 +237,20 @@ impl Client {
         result
     }
 
-    /// The platform says that the network changed, came back, or is gone.
-    pub fn network_changed(&self, available: bool) {
+    /// The platform says that the network changed, came back, or is gone. To be called whenever it does, and once after the
+    /// start: how long a link may idle is remembered by the network's id.
+    pub fn network_changed(&self, network: &Network) {
+        self.life().network = Some(network.clone());
         for account in self.accounts() {
-            account.network_changed(available);
+            account.network_changed(network);
+        }
+    }
+
+    /// The device was asleep, or the process frozen, and goes on: links that died meanwhile are found out soon. What shows by
+    /// the clocks is noticed without this.
+    pub fn woke(&self) {
+        for account in self.accounts() {
+            account.woke();
         }
     }
 
@@ -275,7 +287,8 @@ impl Client {
             options: self.inner.options.clone(),
         };
         let file = before.map_or_else(Default::default, Account::file);
-        Account::new(home, connection, self.life().foreground, file)
+        let life = self.life();
+        Account::new(home, connection, (life.foreground, life.network.clone()), file)
     }
 
     fn life(&self) -> MutexGuard<'_, Life> {

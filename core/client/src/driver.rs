@@ -19,7 +19,7 @@ use tokio::{
 };
 use whimbrel_engine::{
     Drained, Effect, Engine, Input, LinkFailure, LinkId, Now, Tls,
-    api::{Command, Error, Event, Reply, RequestId},
+    api::{Command, Error, Event, Network, Reply, RequestId},
 };
 
 use crate::{
@@ -46,7 +46,8 @@ const LINGER: Duration = Duration::from_millis(3);
 #[derive(Debug)]
 pub(crate) enum Request {
     Command(Command, oneshot::Sender<Result<Reply, Error>>),
-    Network(bool),
+    Network(Network),
+    Woke,
     Foreground(bool),
     /// Acknowledge, hang up, checkpoint, close the file, end the thread.
     Stop(oneshot::Sender<()>),
@@ -260,7 +261,11 @@ impl Driver {
                     replies.insert(RequestId(next_request), reply);
                     asked.push(Input::Command { request: RequestId(next_request), command });
                 }
-                Some(Request::Network(available)) => asked.push(Input::Network { available }),
+                Some(Request::Network(network)) => {
+                    self.route.ask_names_of(&network.dns);
+                    asked.push(Input::Network(network));
+                }
+                Some(Request::Woke) => asked.push(Input::Woke),
                 Some(Request::Foreground(foreground)) => asked.push(Input::Foreground(foreground)),
                 Some(Request::Stop(stopped)) => {
                     asked.push(Input::Command { request: RequestId(0), command: Command::Suspend });
@@ -312,10 +317,11 @@ impl Driver {
             }
             for effect in self.engine.turn(inputs, now(), &mut rng) {
                 match effect {
-                    Effect::Connect { link: id, destination: _ } => {
+                    Effect::Connect { link: id, destination } => {
                         let (route, domain, done) = (self.route.clone(), self.domain.clone(), done.clone());
                         let opening = tokio::spawn(async move {
-                            let _ = done.send(Done::Connected(id, route.connect(domain).await));
+                            let connected = route.connect(domain, destination.at).await;
+                            let _ = done.send(Done::Connected(id, connected));
                         });
                         link = Some(Link::opening(id, opening.abort_handle()));
                     }

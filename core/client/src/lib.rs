@@ -57,8 +57,9 @@ mod vault;
 pub use jid::{BareJid as Address, Jid as FullAddress};
 pub use whimbrel_engine::{
     api::{
-        ChatState, Contact, Conversation, Error, Event, Gap, GapKind, Item, ItemId, Message, SendState,
-        Status, Subscription as PresenceSubscription, Unusable,
+        ChatState, Contact, Conversation, Error, Event, Gap, GapKind, Item, ItemId, Message, Network,
+        NetworkId, NetworkKind, Push, PushState, SendState, Status, Subscription as PresenceSubscription,
+        Unusable,
     },
     splice::{Splice, apply},
 };

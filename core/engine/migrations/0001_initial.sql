@@ -22,6 +22,7 @@ CREATE TABLE login (
     max_stanza    INTEGER,                    -- XEP-0478, bytes
     archive       INTEGER NOT NULL DEFAULT 0, -- the account's archive (XEP-0313): 0 unknown or none, 1 there, 2 keeps everything
     csi           INTEGER NOT NULL DEFAULT 0, -- XEP-0352 is offered; a row, since a resumed stream sends no features
+    push          INTEGER,                    -- XEP-0357 is offered; NULL: not known yet
     roster_ver    TEXT                        -- NULL: the server has no versioning or we have no roster yet
 ) STRICT;
 
@@ -36,6 +37,7 @@ CREATE TABLE session (
     check_after   TEXT,                       -- the last id covered before the first unchecked resumption (STREAM 11)
     check_position INTEGER,                   -- where it stands; NULL: nothing is unchecked
     checked_at    INTEGER NOT NULL DEFAULT 0, -- when the archive was last asked for what was dropped
+    deaf          INTEGER NOT NULL DEFAULT 0, -- resumptions in a row that were never acknowledged
     choked_at     INTEGER                     -- how much was handled when something unreadable ended the stream (STREAM 21)
 ) STRICT;
 
@@ -150,6 +152,27 @@ CREATE TABLE contact (
 CREATE TABLE subscription_request (
     jid TEXT    PRIMARY KEY,
     at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Registrations for push notifications (XEP-0357): the one that is wanted, and old ones until the server has forgotten them.
+CREATE TABLE push (
+    service TEXT    NOT NULL,                 -- the app server's address
+    node    TEXT    NOT NULL,
+    secret  TEXT,
+    wanted  INTEGER NOT NULL,                 -- 0: to be withdrawn
+    told    INTEGER NOT NULL DEFAULT 0,       -- 1: the server may have it
+    said    INTEGER NOT NULL DEFAULT 0,       -- in this session: 0 not yet, 1 said, 2 answered
+    refused TEXT,                             -- the condition
+    PRIMARY KEY (service, node)
+) STRICT, WITHOUT ROWID;
+
+-- How long an idle link lives on a network, in ms (XEP-0286).
+CREATE TABLE network (
+    id       TEXT    PRIMARY KEY,             -- the platform's, opaque, or else the kind
+    survived INTEGER NOT NULL,
+    died     INTEGER,                         -- NULL: never seen to die
+    held     INTEGER NOT NULL DEFAULT 0,      -- survivals since
+    used_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Which devices of contacts are there in this session; emptied by a fresh bind.

@@ -18,11 +18,14 @@ use whimbrel_proto::{
 };
 
 use crate::{
-    api::{self, Event, Reply, RequestId, Status},
+    api::{self, Event, Network, Reply, RequestId, Status},
     catch_up::{HIGHEST, Query},
     effect::{Effect, Touched},
     error::{Error, Result},
     input::{Input, LinkId, Now},
+    keep_alive::{self, KeepAlive},
+    pulse::Pulse,
+    session::Way,
 };
 
 /// What the app decides about an account, beside what the database holds.
@@ -60,7 +63,16 @@ pub(crate) struct Account {
     /// It was, until the way there proved not to be trusted.
     pub(crate) barred: bool,
     pub(crate) foreground: bool,
+    /// What the platform said last.
+    pub(crate) network: Option<Network>,
+    pub(crate) keep_alive: KeepAlive,
+    /// When the last step was.
+    pub(crate) clock: Option<Now>,
     pub(crate) back_off: BackOff,
+    /// Between attempts that the server does not want.
+    pub(crate) refusals: BackOff,
+    /// Where the next attempt leads.
+    pub(crate) way: Way,
     /// When to try again, mono ms.
     pub(crate) retry: Option<u64>,
     /// When each question is given up. `None`: to be made anew from the rows, once online.
@@ -83,6 +95,8 @@ pub(crate) struct LoginMemory {
     pub(crate) max_stanza: Option<u64>,
     pub(crate) archive: Archive,
     pub(crate) csi: bool,
+    /// Whether push notifications are offered, where that is known.
+    pub(crate) push: Option<bool>,
     pub(crate) roster_ver: Option<String>,
 }
 
@@ -110,6 +124,8 @@ pub(crate) struct Session {
     pub(crate) checked_at: i64,
     /// How much was handled when something unreadable ended the stream (STREAM 21).
     pub(crate) choked_at: Option<u64>,
+    /// Resumptions in a row that were never acknowledged.
+    pub(crate) deaf: u32,
     pub(crate) dirty: bool,
 }
 
@@ -150,7 +166,7 @@ impl Default for CatchingUp {
 pub(crate) enum Link {
     Down,
     Opening { link: LinkId },
-    Negotiating { link: LinkId, negotiation: Box<Negotiation>, deadline: u64 },
+    Negotiating { link: LinkId, negotiation: Box<Negotiation>, began: u64, deadline: u64 },
     Online(Online),
 }
 
@@ -162,12 +178,8 @@ pub(crate) struct Online {
     pub(crate) since: u64,
     /// When the server was heard before this connection, wall ms; 0: never.
     pub(crate) heard_before: i64,
-    /// When the server was last heard, mono ms.
-    pub(crate) heard: u64,
-    /// When anything was last seen to move in either direction, mono ms.
-    pub(crate) moved: u64,
-    /// Since when an answer is expected, mono ms.
-    pub(crate) expecting: Option<u64>,
+    /// Whether it lives.
+    pub(crate) pulse: Pulse,
     /// Stanzas handled since the last `<a/>`.
     pub(crate) unacknowledged: u32,
     /// Something of ours was written since the last `<r/>`.
@@ -178,13 +190,6 @@ pub(crate) struct Online {
     pub(crate) written: u64,
     /// After a resumption: what the server replayed, counted until its first ack.
     pub(crate) replayed: Option<u32>,
-}
-
-impl Online {
-    /// When an answer that is due is given up, if nothing moves until then.
-    fn silent_at(&self) -> Option<u64> {
-        self.expecting.map(|since| since.max(self.heard).max(self.moved) + SILENCE)
-    }
 }
 
 /// Who waits for a reply. Forgotten by a kill, as is the caller.
@@ -225,14 +230,12 @@ impl Cx<'_> {
     }
 }
 
-/// How long a server may say nothing while an answer is due, in ms. A slow honest link says something.
-const SILENCE: u64 = 30_000;
-/// Idle time after which the link is probed, in ms.
-const IDLE: u64 = 300_000;
 /// Unasked, acknowledge every so many stanzas (STREAM 10).
 const ACKNOWLEDGE: u32 = 50;
 /// Waits between attempts to connect, in ms: doubled from the first to the last, with jitter.
 const BACK_OFF: (u64, u64) = (500, 120_000);
+/// The same where a server said that it does not want us.
+const REFUSALS: (u64, u64) = (120_000, 3_600_000);
 
 impl Account {
     pub(crate) fn load(connection: &Connection, config: Config, next_link: u64) -> Result<Self> {
@@ -251,7 +254,7 @@ impl Account {
             return Err(Error::bug("the file holds no account"));
         };
         let login = connection.query_row(
-            "SELECT pins, offer, token, max_stanza, archive, roster_ver, csi FROM login",
+            "SELECT pins, offer, token, max_stanza, archive, roster_ver, csi, push FROM login",
             [],
             |row| {
                 Ok((
@@ -262,11 +265,12 @@ impl Account {
                     row.get::<_, i64>(4)?,
                     row.get::<_, Option<String>>(5)?,
                     row.get::<_, bool>(6)?,
+                    row.get::<_, Option<bool>>(7)?,
                 ))
             },
         )?;
         let (jid_full, sm, mut session) = connection.query_row(
-            "SELECT jid, sm, next_position, seen_at, careful, check_after, check_position, checked_at, choked_at FROM session",
+            "SELECT jid, sm, next_position, seen_at, careful, check_after, check_position, checked_at, choked_at, deaf FROM session",
             [],
             |row| {
                 let check: Option<i64> = row.get(6)?;
@@ -278,6 +282,7 @@ impl Account {
                     unchecked: check.map(|position| Unchecked { after, position }),
                     checked_at: row.get(7)?,
                     choked_at: row.get::<_, Option<i64>>(8)?.map(|handled| handled as u64),
+                    deaf: row.get(9)?,
                     ..Session::default()
                 };
                 Ok((row.get::<_, Option<String>>(0)?, row.get::<_, Option<String>>(1)?, session))
@@ -308,6 +313,7 @@ impl Account {
                     _ => Archive::Unknown,
                 },
                 csi: login.6,
+                push: login.7,
                 roster_ver: login.5,
             },
             session,
@@ -316,7 +322,12 @@ impl Account {
             wanted: false,
             barred: false,
             foreground: true,
+            network: None,
+            keep_alive: KeepAlive::load(connection, keep_alive::key(&Network::default()))?,
+            clock: None,
             back_off: BackOff::new(BACK_OFF.0, BACK_OFF.1),
+            refusals: BackOff::new(REFUSALS.0, REFUSALS.1),
+            way: Way::default(),
             retry: None,
             deadlines: None,
             catching_up: CatchingUp::default(),
@@ -338,6 +349,13 @@ impl Account {
         fresh.status = self.status.clone();
         fresh.waiting = std::mem::take(&mut self.waiting);
         fresh.back_off = self.back_off;
+        fresh.refusals = self.refusals;
+        fresh.clock = self.clock;
+        fresh.way = std::mem::take(&mut self.way);
+        if let Some(network) = self.network.take() {
+            fresh.keep_alive = KeepAlive::load(connection, keep_alive::key(&network))?;
+            fresh.network = Some(network);
+        }
         fresh.told.clone_from(&self.told);
         if let Link::Online(online) = &self.link {
             fresh.link = Link::Online(online.clone());
@@ -387,6 +405,7 @@ impl Account {
     ) -> Result<Vec<Effect>> {
         let mut cx =
             Cx { tx, now, rng, out: Vec::new(), touched: Touched::default(), conversation: None, room: None };
+        self.notice_sleep(now);
         for input in inputs {
             self.handle(&mut cx, input)?;
         }
@@ -424,6 +443,7 @@ impl Account {
         self.tick(&mut cx)?;
         self.flush(&mut cx)?;
         self.answer(&mut cx);
+        self.note_traffic(&cx);
         self.check_sync(&mut cx)?;
         self.save(&mut cx)?;
         if !cx.touched.is_empty() {
@@ -451,7 +471,7 @@ impl Account {
                 if let Link::Online(online) = &mut self.link
                     && online.link == *link
                 {
-                    online.moved = cx.now.mono;
+                    online.pulse.moved(cx.now.mono);
                 }
                 Ok(())
             }
@@ -465,7 +485,7 @@ impl Account {
             }
             Input::TooMuch { link, drained } => {
                 if self.is_online(*link) {
-                    self.heard(cx.now);
+                    self.heard(cx)?;
                     if drained.is_counted() {
                         self.count_handled();
                     }
@@ -474,14 +494,18 @@ impl Account {
                 Ok(())
             }
             Input::Command { request, command } => self.command(cx, *request, command),
-            Input::Network { available } => self.network(cx, *available),
+            Input::Network(network) => self.network(cx, network),
             Input::Foreground(foreground) => self.set_foreground(cx, *foreground),
+            Input::Woke => {
+                self.woke(cx.now);
+                Ok(())
+            }
             Input::Tick => Ok(()),
         }
     }
 
     fn online_element(&mut self, cx: &mut Cx<'_>, element: &minidom::Element) -> Result<()> {
-        self.heard(cx.now);
+        self.heard(cx)?;
         #[cfg(test)]
         crate::tests::poison(element);
         if self.config.raw {
@@ -509,13 +533,18 @@ impl Account {
         }
     }
 
-    fn heard(&mut self, now: Now) {
-        if let Link::Online(online) = &mut self.link {
-            online.heard = now.mono;
-            // Behind a resumption the server writes by itself; only its ack shows that it reads.
-            if online.replayed.is_none() {
-                online.expecting = None;
-            }
+    fn heard(&mut self, cx: &Cx<'_>) -> Result<()> {
+        let Link::Online(online) = &mut self.link else { return Ok(()) };
+        let idle = online.pulse.heard(cx.now.mono);
+        self.link_survived(cx, idle)
+    }
+
+    /// Whatever leaves keeps the link from being forgotten on its way.
+    fn note_traffic(&mut self, cx: &Cx<'_>) {
+        if let Link::Online(online) = &mut self.link
+            && cx.out.iter().any(|effect| matches!(effect, Effect::Send { .. }))
+        {
+            online.pulse.wrote(cx.now.mono);
         }
     }
 
@@ -546,7 +575,7 @@ impl Account {
             cx.tx
                 .prepare_cached(
                     "UPDATE session SET jid = ?1, sm = ?2, next_position = ?3, seen_at = ?4, careful = ?5,
-                     check_after = ?6, check_position = ?7, checked_at = ?8, choked_at = ?9",
+                     check_after = ?6, check_position = ?7, checked_at = ?8, choked_at = ?9, deaf = ?10",
                 )?
                 .execute(params![
                     session.jid.as_ref().map(|jid| jid.as_str()),
@@ -558,6 +587,7 @@ impl Account {
                     session.unchecked.as_ref().map(|unchecked| unchecked.position),
                     session.checked_at,
                     session.choked_at.map(|handled| handled as i64),
+                    session.deaf,
                 ])?;
         }
         Ok(())
@@ -566,7 +596,7 @@ impl Account {
     pub(crate) fn save_login(&self, cx: &Cx<'_>) -> Result<()> {
         let login = &self.login;
         cx.tx.execute(
-            "UPDATE login SET pins = ?1, offer = ?2, token = ?3, max_stanza = ?4, archive = ?5, roster_ver = ?6, csi = ?7",
+            "UPDATE login SET pins = ?1, offer = ?2, token = ?3, max_stanza = ?4, archive = ?5, roster_ver = ?6, csi = ?7, push = ?8",
             params![
                 serde_json::to_string(&login.pins)?,
                 login.offer.as_ref().map(serde_json::to_string).transpose()?,
@@ -575,6 +605,7 @@ impl Account {
                 login.archive as i64,
                 login.roster_ver,
                 login.csi,
+                login.push,
             ],
         )?;
         Ok(())
@@ -605,7 +636,7 @@ impl Account {
             Link::Down => self.retry.filter(|_| self.wanted),
             Link::Opening { .. } => None,
             Link::Negotiating { deadline, .. } => Some(*deadline),
-            Link::Online(online) => Some(online.silent_at().unwrap_or(online.heard + IDLE)),
+            Link::Online(online) => online.pulse.silent_at().or(self.probe_at()),
         };
         let sync = self.waiting.sync.iter().map(|(_, deadline)| *deadline).min();
         let online = self.online().is_some();
@@ -621,18 +652,9 @@ impl Account {
             Link::Negotiating { deadline, .. } if now >= *deadline => {
                 self.give_up_link(cx, "the server took too long to log in");
             }
-            Link::Online(online) => match online.silent_at() {
-                Some(silent) if now >= silent => {
-                    if online.replayed.is_some() {
-                        // Prosody 13.0 reads a resumed stream with the parser of the one that was cut. Where half a
-                        // stanza was left in it, no resumption of this session will ever be answered.
-                        self.session.sm = None;
-                        self.session.dirty = true;
-                    }
-                    self.give_up_link(cx, "the server fell silent");
-                }
-                None if now >= online.heard + IDLE => online.ask = true,
-                _ => {}
+            Link::Online(online) => match online.pulse.silent_at() {
+                Some(silent) if now >= silent => self.fell_silent(cx)?,
+                _ => self.probe_if_idle(now),
             },
             _ => {}
         }

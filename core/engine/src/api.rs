@@ -2,6 +2,8 @@
 //!
 //! The client crate exports these as its own; ffi mirrors them. Each error is one decision of a user interface.
 
+use std::net::IpAddr;
+
 use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +83,12 @@ pub enum Command {
         /// Whom.
         jid: BareJid,
     },
+    /// Have this app server told when something comes while we are away (XEP-0357), and no other; `None`: nobody. Replied to
+    /// when it is durable; how far it is, is told by [`Event::Push`].
+    SetPush {
+        /// The registration.
+        push: Option<Push>,
+    },
     /// A stanza as it is. Counted, kept and resent like any other of ours.
     Raw {
         /// One well-formed `message`, `presence` or `iq`.
@@ -107,6 +115,90 @@ pub enum ChatState {
     Inactive,
     /// Closed the conversation.
     Gone,
+}
+
+/// An app server that can wake this device (XEP-0357 §5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Push {
+    /// Its address.
+    pub service: Jid,
+    /// Which device, in its own words.
+    pub node: String,
+    /// What it wants to hear from our server besides.
+    pub secret: Option<String>,
+}
+
+/// How far the registration with our server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PushState {
+    /// None is wanted, and none is there.
+    Off,
+    /// The server was not told yet, or has not answered.
+    Waiting,
+    /// The server will tell the app server.
+    On,
+    /// The server does not offer it: a suspended account hears of nothing.
+    Unsupported,
+    /// The server said no. It is asked again in the next session.
+    Refused {
+        /// The condition of RFC 6120 §8.3.3.
+        condition: String,
+    },
+    /// Signed out without a connection: our server goes on telling that app server, which has to ignore it.
+    LeftBehind(Push),
+}
+
+/// What the platform says of the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Whether there is any.
+    pub available: bool,
+    /// Which one, by a name that is the same whenever the device is in it. What was learned of a network is remembered by
+    /// this; without it, by the kind.
+    pub id: Option<NetworkId>,
+    /// What kind.
+    pub kind: NetworkKind,
+    /// Whether its bytes cost money.
+    pub metered: bool,
+    /// Its servers for names, where the platform tells; else the system's own.
+    pub dns: Vec<IpAddr>,
+}
+
+impl Default for Network {
+    /// Some network, of which nothing is known.
+    fn default() -> Self {
+        Self { available: true, id: None, kind: NetworkKind::Unknown, metered: false, dns: Vec::new() }
+    }
+}
+
+/// The platform's name for a network. Kept, compared, and never looked into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkId(pub String);
+
+/// What kind of network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkKind {
+    /// The platform does not say.
+    #[default]
+    Unknown,
+    /// Wireless LAN.
+    Wifi,
+    /// Mobile.
+    Cellular,
+    /// By wire.
+    Wired,
+}
+
+impl NetworkKind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Wifi => "wifi",
+            Self::Cellular => "cellular",
+            Self::Wired => "wired",
+        }
+    }
 }
 
 /// The answer to a command that went well.
@@ -246,7 +338,7 @@ pub enum Status {
         reason: Option<Error>,
         /// What happened, for a person; empty where there is nothing to say.
         detail: String,
-        /// When the next attempt begins, ms UTC; `None`: not by itself.
+        /// When the next attempt begins, ms UTC; `None`: not by itself, or when there is a network again.
         next_attempt: Option<i64>,
     },
     /// Resolving, connecting, logging in.
@@ -436,6 +528,8 @@ pub enum Event {
     },
     /// Nothing is missing any more.
     CaughtUp,
+    /// The registration for push notifications came further.
+    Push(PushState),
     /// A stanza as it came or went, if the account was opened for that.
     Raw {
         /// Ours.

@@ -13,6 +13,7 @@ use crate::{
     error::Result,
     messages,
     outbox::{self, Kind},
+    session::Again,
 };
 
 /// Longest text, in bytes. The server's limit counts besides.
@@ -39,11 +40,12 @@ impl Account {
             }
             Command::Disconnect => {
                 (self.wanted, self.barred) = (false, false);
+                self.withdraw_push(cx)?;
                 if let Some(link) = self.current_link() {
                     cx.out.push(Effect::Close { link });
                     self.session.sm = None;
                     self.session.dirty = true;
-                    self.went_offline(cx, None, "signed out".into(), false);
+                    self.went_offline(cx, None, "signed out".into(), Again::Never);
                 }
                 Ok(Reply::Done)
             }
@@ -60,6 +62,13 @@ impl Account {
             }
             Command::RemoveContact { jid } => self.remove_contact(cx, jid).map(|()| Ok(Reply::Done))?,
             Command::Accept { jid } => self.accept(cx, jid).map(|()| Ok(Reply::Done))?,
+            Command::SetPush { push } => {
+                if push.as_ref().is_some_and(|push| push.node.is_empty()) {
+                    Err(Error::InvalidInput { what: "the node is empty".into() })
+                } else {
+                    self.set_push(cx, push.as_ref()).map(|()| Ok(Reply::Done))?
+                }
+            }
             Command::Raw { xml } => self.raw(cx, xml)?,
             Command::Sync { timeout } => {
                 self.waiting.sync.push((request, cx.now.mono.saturating_add(*timeout)));
@@ -207,9 +216,10 @@ impl Account {
             return Ok(());
         }
         let complete = self.online().is_some() && {
+            // A ping that asks whether the link lives is nobody's question; what it would show as sent is in the outbox.
             let open: bool = cx.tx.query_row(
                 "SELECT EXISTS (SELECT 1 FROM gap WHERE kind = 0) OR EXISTS (SELECT 1 FROM outbox)
-                 OR EXISTS (SELECT 1 FROM pending WHERE what <> ?1)",
+                 OR EXISTS (SELECT 1 FROM pending WHERE what <> ?1 AND json_type(what, '$.Probe') IS NULL)",
                 params![serde_json::to_string(&crate::iq::Pending::Nothing)?],
                 |row| row.get(0),
             )?;

@@ -5,9 +5,12 @@
 
 use jid::BareJid;
 use minidom::Element;
-use whimbrel_proto::negotiation::{StreamHeader, Tls};
+use whimbrel_proto::{
+    negotiation::{StreamHeader, Tls},
+    place::Place,
+};
 
-use crate::api::{Command, RequestId};
+use crate::api::{Command, Network, RequestId};
 
 /// The number of a connection. What an old link still had in its buffers is discarded by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,11 +88,10 @@ pub enum Input {
         /// What.
         command: Command,
     },
-    /// The network changed or came back: try at once. `available: false` means that there is none.
-    Network {
-        /// Whether there is any network at all.
-        available: bool,
-    },
+    /// The network changed, came back or is gone.
+    Network(Network),
+    /// The device was asleep, or the process frozen: links may have died without a word.
+    Woke,
     /// The app is in front of the user, or no longer (XEP-0352).
     Foreground(bool),
     /// A wake-up that was asked for by [`crate::Engine::next_wake`]; spurious ones are harmless.
@@ -144,4 +146,6 @@ impl Drained {
 pub struct Destination {
     /// The account, whose domain is looked up and whose certificate is expected.
     pub account: BareJid,
+    /// Where the server itself wants us to go instead. The same certificate is expected there, and encryption.
+    pub at: Option<Place>,
 }

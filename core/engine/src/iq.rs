@@ -26,6 +26,12 @@ pub(crate) enum Pending {
     AccountInfo,
     ArchivePrefs,
     Page(Query),
+    /// A registration for push notifications, or the end of one.
+    Push {
+        service: String,
+        node: String,
+        on: bool,
+    },
     /// The server has read what was written up to this number (STREAM 8).
     Probe {
         number: u64,
@@ -169,9 +175,13 @@ impl Account {
                 let query = self.queries.get(id).cloned().unwrap_or(stored);
                 self.page_done(cx, &query, answer)
             }
+            (Pending::Push { service, node, on }, answer) => {
+                self.push_answered(cx, (&service, &node, on), answer.err())
+            }
             // Even a server that does not know the question has read it.
             (Pending::Probe { number }, answer) if answer != Err("remote-server-timeout") => {
-                self.handle_ack(cx, number as u32).map(|_| ())
+                self.handle_ack(cx, number as u32)?;
+                self.answered_by(cx, number)
             }
             _ => Ok(()),
         }
@@ -182,6 +192,7 @@ impl Account {
         let has = |feature: &str| {
             query.children().any(|child| child.name() == "feature" && child.attr("var") == Some(feature))
         };
+        self.push_is_offered(cx, has(ns::PUSH))?;
         if !has(ns::MAM) {
             self.login.archive = Archive::Unknown;
             self.all_doubts_settled(cx)?;

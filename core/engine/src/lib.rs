@@ -11,8 +11,11 @@ mod effect;
 mod error;
 mod input;
 mod iq;
+mod keep_alive;
 mod messages;
 mod outbox;
+mod pulse;
+pub mod push;
 pub mod roster;
 mod session;
 pub mod splice;
@@ -27,4 +30,7 @@ pub use effect::{Effect, Touched};
 pub use error::{Error, Result};
 pub use input::{Destination, Drained, Input, LinkFailure, LinkId, Now};
 pub use turn::Engine;
-pub use whimbrel_proto::negotiation::{StreamHeader, Tls};
+pub use whimbrel_proto::{
+    negotiation::{StreamHeader, Tls},
+    place::Place,
+};

@@ -179,7 +179,12 @@ impl Account {
             self.write(cx, link, number, bytes);
         }
         let ask = match &mut self.link {
-            Link::Online(online) => std::mem::take(&mut online.ask) || sent,
+            Link::Online(online) => {
+                if sent {
+                    online.pulse.matters(cx.now.mono);
+                }
+                std::mem::take(&mut online.ask) || sent
+            }
             _ => false,
         };
         if ask {
@@ -190,7 +195,10 @@ impl Account {
                 Some(Acks::Pinged) => self.probe(cx, link)?,
                 None => return Ok(()),
             }
-            self.now_expecting(cx.now);
+            let number = self.session.sm.as_ref().map_or(0, StreamManagement::sent);
+            if let Link::Online(online) = &mut self.link {
+                online.pulse.asks(number, cx.now.mono);
+            }
         }
         Ok(())
     }
@@ -201,6 +209,7 @@ impl Account {
         }
         if let Link::Online(online) = &mut self.link {
             online.written = number;
+            online.pulse.burst(bytes.len());
         }
         cx.out.push(Effect::Send { link, bytes });
     }
@@ -411,10 +420,11 @@ impl Account {
     }
 
     /// The stream ended with an error. What was alone in flight is suspected, and fails the second time (STREAM 13).
-    pub(crate) fn stream_error(&mut self, cx: &mut Cx<'_>, condition: &str) -> Result<()> {
-        let Some(written) = self.online().map(|online| online.written) else { return Ok(()) };
+    /// Whether anything was.
+    pub(crate) fn stream_error(&mut self, cx: &mut Cx<'_>, condition: &str) -> Result<bool> {
+        let Some(written) = self.online().map(|online| online.written) else { return Ok(false) };
         if INNOCENT.contains(&condition) {
-            return Ok(());
+            return Ok(false);
         }
         let mut statement =
             cx.tx.prepare_cached("SELECT seq, blamed FROM outbox WHERE number <= ?1 LIMIT 2")?;
@@ -422,18 +432,18 @@ impl Account {
             .query_map(params![written as i64], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?
             .collect::<rusqlite::Result<Vec<_>>>()?;
         if rows.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         self.session.careful = true;
         self.session.dirty = true;
         match rows[..] {
-            [(seq, blamed)] if blamed >= 1 => self.fail_row(cx, seq, condition),
+            [(seq, blamed)] if blamed >= 1 => self.fail_row(cx, seq, condition)?,
             [(seq, _)] => {
                 cx.tx.execute("UPDATE outbox SET blamed = blamed + 1 WHERE seq = ?1", params![seq])?;
-                Ok(())
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(true)
     }
 
     fn fail_row(&mut self, cx: &mut Cx<'_>, seq: i64, reason: &str) -> Result<()> {

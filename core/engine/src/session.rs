@@ -2,13 +2,18 @@
 //!
 //! What a login brings is stored in the transaction that believes it: pins, token, the address, the counters, what is to be
 //! sent again and the gap that a fresh bind opens. Resumption is the normal path; every `<failed/>` means to bind anew.
+//!
+//! How soon it is tried again depends on what was said (RFC 6120 §4.9.3): after a cut at once, after a shutdown when others
+//! have had their turn, after a refusal late. A server may send us elsewhere a few times, under the same certificate rules.
 
 use minidom::Element;
 use rusqlite::{OptionalExtension, params};
 use whimbrel_proto::{
     features::Features,
     negotiation::{self, Failure, Login, Negotiated, Negotiation, Out, Progress, Resume, Tls},
-    ns, sm,
+    ns,
+    place::Place,
+    sm,
     sm::{Acks, StreamManagement},
 };
 
@@ -17,25 +22,65 @@ use crate::{
     api::{self, Event, Reply, Status},
     effect::Effect,
     error::Result,
-    input::{Destination, LinkFailure, LinkId, Now},
+    input::{Destination, LinkFailure, LinkId},
+    pulse::Pulse,
 };
 
 /// After a longer absence, or when more was replayed, the archive is asked what the server has dropped (STREAM 11).
 const LONG_ABSENCE: u64 = 60_000;
 const LONG_REPLAY: u32 = 50;
 /// Time for one exchange of a login, in ms.
-const LOGIN: u64 = 30_000;
+pub(crate) const LOGIN: u64 = 30_000;
 /// A session that lasted this long was a good one, in ms.
 const SETTLED: u64 = 20_000;
 /// A connection that was usable this long may be tried again at once after a cut, in ms.
 const USABLE: u64 = 1_000;
+/// A session that lasted this long shows that the server wants us after all, in ms.
+const WELCOME: u64 = 600_000;
+/// A server that went down is left alone for between so many ms, so that not everybody is back at once.
+const SHUTDOWN: (u64, u64) = (5_000, 30_000);
+/// How often a server may send us elsewhere before it has let us stay.
+const HOPS: u32 = 4;
+/// Resumptions in a row that nobody acknowledged, after which the session is given up.
+const DEAF: u32 = 2;
+/// An idle link that comes into somebody's view is asked after so many ms.
+const STALE: u64 = 10_000;
+
+/// When to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// Not by itself.
+    Never,
+    /// At once after a cut, else later each time.
+    Usual,
+    /// At once: the server told us where to go.
+    AtOnce,
+    /// Not before so many ms have passed.
+    After(u64),
+    /// The server does not want us.
+    Late,
+}
+
+/// Where the next attempt leads, if not to where the domain says. Forgotten by a kill.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Way {
+    next: Option<Place>,
+    hops: u32,
+    /// The attempt under way leads elsewhere.
+    elsewhere: bool,
+    /// The place where the session was to be resumed did not work.
+    no_location: bool,
+}
 
 impl Account {
     pub(crate) fn connect(&mut self, cx: &mut Cx<'_>) {
         let link = self.new_link();
         self.retry = None;
         self.link = Link::Opening { link };
-        cx.out.push(Effect::Connect { link, destination: Destination { account: self.jid.clone() } });
+        let location = self.session.sm.as_ref().and_then(StreamManagement::location);
+        let at = self.way.next.take().or_else(|| location.filter(|_| !self.way.no_location).cloned());
+        self.way.elsewhere = at.is_some();
+        cx.out.push(Effect::Connect { link, destination: Destination { account: self.jid.clone(), at } });
     }
 
     pub(crate) fn link_up(&mut self, cx: &mut Cx<'_>, link: LinkId, tls: Option<Tls>) -> Result<()> {
@@ -59,7 +104,7 @@ impl Account {
             offer: self.login.offer.clone(),
         };
         let step = Negotiation::start(login, tls);
-        self.negotiated_step(cx, link, step)
+        self.negotiated_step(cx, link, step, cx.now.mono)
     }
 
     pub(crate) fn negotiate(
@@ -71,14 +116,21 @@ impl Account {
         if !matches!(&self.link, Link::Negotiating { link: current, .. } if *current == link) {
             return Ok(());
         }
-        let Link::Negotiating { negotiation, .. } = std::mem::replace(&mut self.link, Link::Down) else {
+        let Link::Negotiating { negotiation, began, .. } = std::mem::replace(&mut self.link, Link::Down)
+        else {
             return Ok(());
         };
         let step = negotiation.handle(event, cx.rng);
-        self.negotiated_step(cx, link, step)
+        self.negotiated_step(cx, link, step, began)
     }
 
-    fn negotiated_step(&mut self, cx: &mut Cx<'_>, link: LinkId, step: negotiation::Step) -> Result<()> {
+    fn negotiated_step(
+        &mut self,
+        cx: &mut Cx<'_>,
+        link: LinkId,
+        step: negotiation::Step,
+        began: u64,
+    ) -> Result<()> {
         for out in step.outs {
             cx.out.push(match out {
                 Out::Write(bytes) => Effect::Send { link, bytes },
@@ -88,10 +140,14 @@ impl Account {
         }
         match step.progress {
             Progress::Going(negotiation) => {
-                self.link = Link::Negotiating { link, negotiation, deadline: cx.now.mono + LOGIN };
+                self.link = Link::Negotiating { link, negotiation, began, deadline: cx.now.mono + LOGIN };
                 Ok(())
             }
-            Progress::Online(negotiated) => self.came_online(cx, link, *negotiated),
+            Progress::Online(negotiated) => {
+                let took = cx.now.mono.saturating_sub(began);
+                let round_trip = took / u64::from(negotiated.flights.max(1));
+                self.came_online(cx, link, *negotiated, round_trip)
+            }
             Progress::Failed(failure) => {
                 cx.out.push(Effect::Hangup { link });
                 self.login_failed(cx, failure)
@@ -100,36 +156,75 @@ impl Account {
     }
 
     fn login_failed(&mut self, cx: &mut Cx<'_>, failure: Failure) -> Result<()> {
+        if let Failure::Elsewhere(place) = failure {
+            self.sent_elsewhere(cx, place);
+            return Ok(());
+        }
         // What was pipelined may have been what went wrong: begin with open eyes next time.
         if self.login.offer.take().is_some() {
             self.save_login(cx)?;
         }
         let detail = failure.to_string();
-        let (error, retry) = match failure {
-            Failure::WrongPassword | Failure::NoPassword => (api::Error::WrongPassword, false),
-            Failure::Untrusted(what) => (api::Error::Untrusted { what }, false),
-            Failure::Refused { condition, text } => (api::Error::ServerRefused { condition, text }, true),
-            Failure::Nonsense(what) => {
-                (api::Error::ServerRefused { condition: "nonsense".into(), text: Some(what) }, true)
+        let refused = |condition: &str, text| api::Error::ServerRefused { condition: condition.into(), text };
+        let (error, again) = match failure {
+            Failure::WrongPassword | Failure::NoPassword => (api::Error::WrongPassword, Again::Never),
+            Failure::Untrusted(what) => (api::Error::Untrusted { what }, self.distrust()),
+            Failure::Refused { condition, text } => {
+                let again = after(&condition, cx);
+                (api::Error::ServerRefused { condition, text }, again)
             }
+            Failure::Nonsense(what) => (refused("nonsense", Some(what)), Again::Usual),
             Failure::OtherSession(what) => {
-                self.session.sm = None;
-                self.session.dirty = true;
-                (api::Error::ServerRefused { condition: "other-session".into(), text: Some(what) }, true)
+                self.forget_session();
+                (refused("other-session", Some(what)), Again::Usual)
             }
+            Failure::Elsewhere(place) => (refused("see-other-host", Some(place.host)), Again::Usual),
         };
-        self.went_offline(cx, Some(error), detail, retry);
+        self.went_offline(cx, Some(error), detail, again);
         Ok(())
     }
 
-    fn came_online(&mut self, cx: &mut Cx<'_>, link: LinkId, negotiated: Negotiated) -> Result<()> {
+    /// RFC 6120 §4.9.3.19. What is expected there is what is expected anywhere: encryption, and our domain's certificate.
+    fn sent_elsewhere(&mut self, cx: &mut Cx<'_>, place: Place) {
+        let error =
+            api::Error::ServerRefused { condition: "see-other-host".into(), text: Some(place.host.clone()) };
+        let again = if self.way.hops < HOPS {
+            self.way.hops += 1;
+            self.way.next = Some(place);
+            Again::AtOnce
+        } else {
+            self.way = Way::default();
+            Again::Late
+        };
+        self.went_offline(cx, Some(error), "the server sends us elsewhere".into(), again);
+    }
+
+    /// What is not to be trusted is not tried again by itself; but where somebody else's word led there, the own way is.
+    fn distrust(&self) -> Again {
+        if self.way.elsewhere { Again::Late } else { Again::Never }
+    }
+
+    pub(crate) fn forget_session(&mut self) {
+        self.session.sm = None;
+        self.session.deaf = 0;
+        self.session.dirty = true;
+    }
+
+    fn came_online(
+        &mut self,
+        cx: &mut Cx<'_>,
+        link: LinkId,
+        negotiated: Negotiated,
+        round_trip: u64,
+    ) -> Result<()> {
+        let mut pulse = Pulse::new(cx.now.mono, round_trip);
+        pulse.matters(cx.now.mono);
+        self.way = Way { hops: self.way.hops, ..Way::default() };
         self.link = Link::Online(Online {
             link,
             since: cx.now.mono,
             heard_before: self.session.seen_at,
-            heard: cx.now.mono,
-            moved: cx.now.mono,
-            expecting: None,
+            pulse,
             unacknowledged: 0,
             ask: false,
             answer: false,
@@ -165,6 +260,7 @@ impl Account {
                 }
                 self.mark_unchecked(cx)?;
                 self.catch_up(cx)?;
+                self.say_push(cx)?;
                 (true, None)
             }
             negotiation::Session::Bound { sm, refused } => {
@@ -174,14 +270,16 @@ impl Account {
                 }
                 self.requeue(cx)?;
                 self.session.jid = Some(negotiated.jid);
+                self.session.deaf = 0;
                 self.session.sm = Some(match sm {
-                    Some(enabled) => StreamManagement::new(enabled.id),
+                    Some(enabled) => StreamManagement::new(enabled.id).located(enabled.location),
                     None => StreamManagement::pinged(),
                 });
                 // The catch-up of a new session is a check of its own, but for what an earlier one left unchecked.
                 self.session.checked_at = if self.session.unchecked.is_some() { 0 } else { cx.now.wall };
                 self.session.choked_at = None;
                 cx.tx.execute("DELETE FROM presence", [])?;
+                self.push_begins_anew(cx)?;
                 self.bound_anew(cx)?;
                 self.greet(cx, negotiated.carbons)?;
                 (false, condition)
@@ -211,11 +309,11 @@ impl Account {
 
     /// `h` that nobody could send: the session cannot be trusted to lose nothing, so it is given up and bound anew.
     fn lost_count(&mut self, cx: &mut Cx<'_>, link: LinkId) -> Result<()> {
-        self.session.sm = None;
-        self.session.dirty = true;
+        self.forget_session();
         cx.out.push(Effect::Close { link });
         let error = api::Error::ServerRefused { condition: "impossible-ack".into(), text: None };
-        self.went_offline(cx, Some(error), "the server acknowledged what was never sent".into(), true);
+        let detail = "the server acknowledged what was never sent".into();
+        self.went_offline(cx, Some(error), detail, Again::Usual);
         Ok(())
     }
 
@@ -242,7 +340,9 @@ impl Account {
     fn replay_ended(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         let Link::Online(online) = &mut self.link else { return Ok(()) };
         let Some(replayed) = online.replayed.take() else { return Ok(()) };
-        online.expecting = None;
+        if std::mem::take(&mut self.session.deaf) > 0 {
+            self.session.dirty = true;
+        }
         let away = cx.now.wall.abs_diff(online.heard_before);
         if replayed >= LONG_REPLAY || away >= LONG_ABSENCE {
             self.check_for_dropped(cx)?;
@@ -271,6 +371,7 @@ impl Account {
             {
                 return self.lost_count(cx, link);
             }
+            self.answered_by(cx, self.session.sm.as_ref().map_or(0, StreamManagement::acknowledged))?;
             self.replay_ended(cx)?;
         } else if element.is("features", ns::STREAM) {
             let knew = self.login.csi;
@@ -282,14 +383,49 @@ impl Account {
         } else if element.is("error", ns::STREAM) {
             let failure = negotiation::stream_error(element);
             let detail = failure.to_string();
-            if let Failure::Refused { condition, text } = failure {
-                self.stream_error(cx, &condition)?;
-                if let Some(link) = self.current_link() {
-                    cx.out.push(Effect::Hangup { link });
+            if let Some(link) = self.current_link() {
+                cx.out.push(Effect::Hangup { link });
+            }
+            match failure {
+                Failure::Elsewhere(place) => self.sent_elsewhere(cx, place),
+                Failure::Refused { condition, text } => {
+                    let suspected = self.stream_error(cx, &condition)?;
+                    if condition == "conflict" {
+                        // Another device has this session now. It keeps it; we get another, under another resource.
+                        self.forget_session();
+                    }
+                    // What may be the fault of a stanza of ours is told apart by trying.
+                    let again = if suspected { Again::Usual } else { after(&condition, cx) };
+                    let error = api::Error::ServerRefused { condition, text };
+                    self.went_offline(cx, Some(error), detail, again);
                 }
-                self.went_offline(cx, Some(api::Error::ServerRefused { condition, text }), detail, true);
+                _ => {}
             }
         }
+        Ok(())
+    }
+
+    /// The server has read everything up to this number of ours.
+    pub(crate) fn answered_by(&mut self, cx: &Cx<'_>, number: u64) -> Result<()> {
+        let Link::Online(online) = &mut self.link else { return Ok(()) };
+        let idle = online.pulse.answered(number, cx.now.mono);
+        self.link_survived(cx, idle)
+    }
+
+    /// What was asked was not answered in time.
+    pub(crate) fn fell_silent(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        if let Some(online) = self.online().filter(|online| online.replayed.is_some()) {
+            // Prosody 13.0 reads a resumed stream with the parser of the one that was cut. Where half a stanza was left in it,
+            // no resumption of this session will ever be answered. A link that was silent at once may just have died.
+            let is_deaf = online.pulse.is_deaf();
+            self.session.deaf += 1;
+            self.session.dirty = true;
+            if is_deaf || self.session.deaf >= DEAF {
+                self.forget_session();
+            }
+        }
+        self.link_died(cx)?;
+        self.give_up_link(cx, "the server fell silent");
         Ok(())
     }
 
@@ -298,24 +434,24 @@ impl Account {
             return Ok(());
         }
         match why {
-            LinkFailure::Network(detail) => self.went_offline(cx, None, detail.clone(), true),
+            LinkFailure::Network(detail) => {
+                // Some middleboxes answer a probe behind too long a silence by a reset.
+                self.link_died(cx)?;
+                self.went_offline(cx, None, detail.clone(), Again::Usual);
+            }
             LinkFailure::NotFound(detail) => {
-                self.went_offline(cx, Some(api::Error::NotFound), detail.clone(), true)
+                self.went_offline(cx, Some(api::Error::NotFound), detail.clone(), Again::Usual);
             }
             LinkFailure::Untrusted(what) => {
-                self.went_offline(
-                    cx,
-                    Some(api::Error::Untrusted { what: what.clone() }),
-                    what.clone(),
-                    false,
-                );
+                let error = api::Error::Untrusted { what: what.clone() };
+                self.went_offline(cx, Some(error), what.clone(), self.distrust());
             }
             LinkFailure::Nonsense(detail) => {
                 // STREAM 21: the second time behind the same stanza it would come again with every resumption.
                 let handled = self.session.sm.as_ref().map(StreamManagement::handled_in_all);
                 if self.online().is_some() && handled.is_some() {
                     if self.session.choked_at == handled {
-                        self.session.sm = None;
+                        self.forget_session();
                     }
                     self.session.choked_at = handled;
                     self.session.dirty = true;
@@ -324,7 +460,7 @@ impl Account {
                     condition: "not-well-formed".into(),
                     text: Some(detail.clone()),
                 };
-                self.went_offline(cx, Some(error), detail.clone(), true);
+                self.went_offline(cx, Some(error), detail.clone(), Again::Usual);
             }
         }
         Ok(())
@@ -342,7 +478,7 @@ impl Account {
     pub(crate) fn give_up_link(&mut self, cx: &mut Cx<'_>, why: &str) {
         if let Some(link) = self.current_link() {
             cx.out.push(Effect::Hangup { link });
-            self.went_offline(cx, None, why.to_owned(), true);
+            self.went_offline(cx, None, why.to_owned(), Again::Usual);
         }
     }
 
@@ -351,30 +487,32 @@ impl Account {
         cx: &mut Cx<'_>,
         error: Option<api::Error>,
         detail: String,
-        retry: bool,
+        again: Again,
     ) {
         let lasted = self.online().map(|online| cx.now.mono.saturating_sub(online.since));
         if lasted.is_some() {
             self.session.seen_at = cx.now.wall;
             self.session.dirty = true;
         }
+        if lasted.is_none() && self.way.elsewhere && again != Again::AtOnce {
+            // It did not work there; nor will it the next time.
+            self.way = Way { hops: self.way.hops, no_location: true, ..Way::default() };
+        }
         self.link = Link::Down;
         self.deadlines = None;
-        let next_attempt = (retry && self.wanted).then(|| {
-            let cut = error.is_none() && lasted.is_some_and(|lasted| lasted >= USABLE);
-            if cut || lasted.is_some_and(|lasted| lasted >= SETTLED) {
-                self.back_off.reset();
-            }
-            // After a cut, try at once: cuts are the normal case. A server that throws us out each time is no cut.
-            let wait = if cut { 0 } else { self.back_off.next_wait(cx.rng) };
+        self.retry = None;
+        if again == Again::Never || !self.wanted {
+            self.barred = self.wanted && matches!(error, Some(api::Error::Untrusted { .. }));
+            self.way = Way::default();
+            self.wanted = false;
+        }
+        // Without a network the platform says when there is one again; until then every attempt is a wake-up for nothing.
+        let there_is_none = self.network.as_ref().is_some_and(|network| !network.available);
+        let next_attempt = (self.wanted && !there_is_none).then(|| {
+            let wait = self.wait(cx, again, error.is_none(), lasted);
             self.retry = Some(cx.now.mono + wait);
             cx.now.wall + wait as i64
         });
-        if next_attempt.is_none() {
-            self.barred = self.wanted && matches!(error, Some(api::Error::Untrusted { .. }));
-            self.wanted = false;
-            self.retry = None;
-        }
         let reason = error.as_ref().map_or("network", |error| error.kind()).to_owned();
         // A sign-in waits for what only the user can change; the network may come back by itself.
         let answer = error.clone().unwrap_or(api::Error::Offline);
@@ -395,31 +533,41 @@ impl Account {
         cx.out.push(Effect::Status(self.status.clone()));
     }
 
-    pub(crate) fn network(&mut self, cx: &mut Cx<'_>, available: bool) -> Result<()> {
-        match (&self.link, available) {
-            // What was not to be trusted may have been the network's own portal: another network is worth one attempt.
-            (Link::Down, true) if self.wanted || self.barred => self.go_online(cx),
-            // An attempt on the old network would only find out later.
-            (Link::Opening { .. } | Link::Negotiating { .. }, true) => {
-                self.give_up_link(cx, "another network");
-                self.go_online(cx);
-            }
-            // Another network: the old connection may be dead without knowing. Probe it; silence ends it.
-            (Link::Online(_), true) => {
-                if let Link::Online(online) = &mut self.link {
-                    online.ask = true;
-                }
-            }
-            (Link::Down, _) => {}
-            (_, false) => self.give_up_link(cx, "no network"),
+    /// How long until the next attempt, in ms. `lasted`: the session that ended, if there was one.
+    fn wait(&mut self, cx: &mut Cx<'_>, again: Again, cut: bool, lasted: Option<u64>) -> u64 {
+        let lasted = |least: u64| lasted.is_some_and(|lasted| lasted >= least);
+        // After a cut, try at once: cuts are the normal case. A server that throws us out each time is no cut.
+        let cut = cut && lasted(USABLE);
+        if cut || lasted(SETTLED) {
+            self.back_off.reset();
         }
-        Ok(())
+        if lasted(SETTLED) && again != Again::AtOnce {
+            self.way.hops = 0;
+        }
+        if lasted(WELCOME) {
+            self.refusals.reset();
+        }
+        match again {
+            Again::AtOnce | Again::Never => 0,
+            Again::Usual if cut => 0,
+            Again::Usual => self.back_off.next_wait(cx.rng),
+            Again::After(least) => self.back_off.next_wait(cx.rng).max(least),
+            Again::Late => self.refusals.next_wait(cx.rng),
+        }
     }
 
     pub(crate) fn set_foreground(&mut self, cx: &mut Cx<'_>, foreground: bool) -> Result<()> {
         if self.foreground != foreground {
             self.foreground = foreground;
             self.send_csi(cx);
+            // Whoever looks at the screen wants to know whether it is true.
+            if let Link::Online(online) = &mut self.link
+                && foreground
+                && cx.now.mono >= online.pulse.last_traffic() + STALE
+            {
+                online.pulse.matters(cx.now.mono);
+                online.ask = true;
+            }
         }
         Ok(())
     }
@@ -442,7 +590,7 @@ impl Account {
         (self.wanted, self.barred) = (false, false);
         if let Some(link) = self.current_link() {
             cx.out.push(Effect::Hangup { link });
-            self.went_offline(cx, None, "suspended".into(), false);
+            self.went_offline(cx, None, "suspended".into(), Again::Never);
         }
     }
 
@@ -459,10 +607,21 @@ impl Account {
             },
         })
     }
+}
 
-    pub(crate) fn now_expecting(&mut self, now: Now) {
-        if let Link::Online(online) = &mut self.link {
-            online.expecting.get_or_insert(now.mono);
+/// What a stream error or a refusal means for the next attempt (RFC 6120 §4.9.3, §6.5).
+fn after(condition: &str, cx: &mut Cx<'_>) -> Again {
+    match condition {
+        "system-shutdown" | "reset" => {
+            let range = SHUTDOWN.1 - SHUTDOWN.0 + 1;
+            Again::After(SHUTDOWN.0 + u64::from(cx.rng.next_u32()) % range)
         }
+        "account-disabled"
+        | "conflict"
+        | "host-gone"
+        | "host-unknown"
+        | "policy-violation"
+        | "resource-constraint" => Again::Late,
+        _ => Again::Usual,
     }
 }

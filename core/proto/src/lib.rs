@@ -7,6 +7,7 @@ pub mod features;
 pub mod message;
 pub mod negotiation;
 pub mod ns;
+pub mod place;
 pub mod scram;
 pub mod sm;
 pub mod stamp;

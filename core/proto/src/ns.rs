@@ -59,6 +59,10 @@ namespaces! {
     HINTS = "urn:xmpp:hints";
     /// XEP-0352: client state.
     CSI = "urn:xmpp:csi:0";
+    /// XEP-0357: push notifications.
+    PUSH = "urn:xmpp:push:0";
+    /// XEP-0060 §7.1.5: what a publisher wants of a node.
+    PUBLISH_OPTIONS = "http://jabber.org/protocol/pubsub#publish-options";
     /// XEP-0359: stanza ids.
     SID = "urn:xmpp:sid:0";
     /// XEP-0386: Bind 2.

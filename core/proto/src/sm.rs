@@ -7,7 +7,7 @@
 use minidom::Element;
 use serde::{Deserialize, Serialize};
 
-use crate::ns;
+use crate::{ns, place::Place};
 
 /// Who says that a stanza of ours was taken over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub enum Acks {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamManagement {
     id: Option<String>,
+    #[serde(default)]
+    location: Option<Place>,
     #[serde(default)]
     acks: Acks,
     handled: u64,
@@ -45,12 +47,18 @@ pub struct ImpossibleAck {
 impl StreamManagement {
     /// A session that has just been enabled. Without an id it cannot be resumed.
     pub fn new(id: Option<String>) -> Self {
-        Self { id, acks: Acks::Counted, handled: 0, sent: 0, acknowledged: 0 }
+        Self { id, location: None, acks: Acks::Counted, handled: 0, sent: 0, acknowledged: 0 }
+    }
+
+    /// The same, where the server would like to be asked to resume (XEP-0198 §5).
+    #[must_use]
+    pub fn located(self, location: Option<Place>) -> Self {
+        Self { location, ..self }
     }
 
     /// A session on a server that has no stream management. It cannot be resumed.
     pub fn pinged() -> Self {
-        Self { id: None, acks: Acks::Pinged, handled: 0, sent: 0, acknowledged: 0 }
+        Self { id: None, location: None, acks: Acks::Pinged, handled: 0, sent: 0, acknowledged: 0 }
     }
 
     /// Whether these are counters that can have been counted. What was read from a file is asked before it is used.
@@ -66,6 +74,11 @@ impl StreamManagement {
     /// What to resume with (`previd`).
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
+    }
+
+    /// Where to resume, if the server said so.
+    pub fn location(&self) -> Option<&Place> {
+        self.location.as_ref()
     }
 
     /// A stanza of the server's was handled: stored, answered or found to be nonsense.
@@ -156,7 +169,7 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(1595);
         let near = u64::from(u32::MAX) - 2_000;
         let mut sm =
-            StreamManagement { id: None, acks: Acks::Counted, handled: near, sent: near, acknowledged: near };
+            StreamManagement { handled: near, sent: near, acknowledged: near, ..StreamManagement::new(None) };
         // The model never wraps and knows nothing of 32 bits but how to truncate.
         let (mut handled, mut sent, mut acknowledged) = (near, near, near);
         for _ in 0..20_000 {
@@ -189,7 +202,7 @@ mod tests {
     fn counters_wrap_at_2_to_the_32() {
         let near = u64::from(u32::MAX) - 1;
         let mut sm =
-            StreamManagement { id: None, acks: Acks::Counted, handled: near, sent: near, acknowledged: near };
+            StreamManagement { handled: near, sent: near, acknowledged: near, ..StreamManagement::new(None) };
         for _ in 0..4 {
             sm.handle_one();
             sm.number_next();

@@ -1,4 +1,4 @@
-//! Benchmarks, named by what a user does: `catch_up`, `cold_start`, `open_conversation`, `resume`.
+//! Benchmarks, named by what a user does: `catch_up`, `cold_start`, `idle_hour`, `open_conversation`, `resume`.
 //!
 //! Called by `cargo xtask bench NAME [--json]`, which builds this with the profile that a phone gets. What is measured runs
 //! in a child process of its own (this same program, called with `child`), so that memory and processor time are its own;
@@ -14,6 +14,8 @@ mod children;
 mod clocks;
 mod cold_start;
 mod figures;
+mod idle_hour;
+mod namespace;
 mod open_conversation;
 mod phone;
 mod replay;
@@ -46,6 +48,9 @@ enum What {
     /// From the start of the process to missed messages on the screen, beside other clients
     #[command(name = "cold_start")]
     ColdStart(cold_start::Arguments),
+    /// What a phone pays for staying reachable, beside a client that pings every minute
+    #[command(name = "idle_hour")]
+    IdleHour(idle_hour::Arguments),
     /// The first screen of a conversation in an archive of a million messages
     #[command(name = "open_conversation")]
     OpenConversation(open_conversation::Arguments),
@@ -86,6 +91,7 @@ fn main() -> ExitCode {
     let done = match &arguments.what {
         What::CatchUp(arguments) => catch_up::run(arguments, &mut report),
         What::ColdStart(arguments) => cold_start::run(arguments, &mut report),
+        What::IdleHour(arguments) => idle_hour::run(arguments, &mut report),
         What::OpenConversation(arguments) => open_conversation::run(arguments, &mut report),
         What::Resume(arguments) => resume::run(arguments, &mut report),
         What::Serve(arguments) => catch_up::serve(arguments),

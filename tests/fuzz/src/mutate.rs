@@ -297,6 +297,10 @@ const SNIPPETS: &[&str] = &[
     "<suspend xmlns='f'/>",
     "<disconnect xmlns='f'/>",
     "<network xmlns='f'/>",
+    "<network xmlns='f' gone=''/>",
+    "<woke xmlns='f'/>",
+    "<push xmlns='f' jid='push.capulet.lit' node='n' secret='s'/>",
+    "<push xmlns='f'/>",
 ];
 
 thread_local! {

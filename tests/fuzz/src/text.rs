@@ -3,6 +3,7 @@
 use rand::{SeedableRng, rngs::StdRng};
 use whimbrel_proto::{
     address,
+    place::Place,
     scram::{Binding, Hash, Offered, Scram},
     stamp,
     uri::Uri,
@@ -17,6 +18,10 @@ pub(crate) fn run(data: &[u8]) {
     let challenge = parts.next().unwrap_or_default();
     scram(challenge, parts.next().unwrap_or_default());
     let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Some(place) = Place::parse(text) {
+        assert!(!place.host.is_empty() && place.port != Some(0));
+        assert!(!place.host.contains(['/', '@', ' ', '[', ']', '%', '\0']), "{place:?}");
+    }
     if let Some(time) = stamp::parse(text) {
         assert!((0..=LAST).contains(&time), "nothing later has to think about it");
         assert_eq!(stamp::parse(&stamp::format(time)), Some(time));

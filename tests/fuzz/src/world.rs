@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use whimbrel::internals::Framing;
 use whimbrel_engine::{
     Config, Effect, Engine, Input, LinkFailure, LinkId, Now, Tls, Touched,
-    api::{ChatState, Command, Error, Event, Item, ItemId, RequestId, Status},
+    api::{ChatState, Command, Error, Event, Item, ItemId, Network, Push, RequestId, Status},
     roster,
     store::{self, Secret},
     timeline,
@@ -256,7 +256,19 @@ impl World {
             "suspend" => self.command(Command::Suspend),
             "connect" => self.command(Command::Connect),
             "disconnect" => self.command(Command::Disconnect),
-            "network" => self.turn(vec![Input::Network { available: what.attr("gone").is_none() }]),
+            "network" => {
+                let network = Network { available: what.attr("gone").is_none(), ..Network::default() };
+                self.turn(vec![Input::Network(network)]);
+            }
+            "woke" => self.turn(vec![Input::Woke]),
+            "push" => {
+                let push = what.attr("node").map(|node| Push {
+                    service: with.into(),
+                    node: node.to_owned(),
+                    secret: what.attr("secret").map(str::to_owned),
+                });
+                self.command(Command::SetPush { push });
+            }
             "foreground" => self.turn(vec![Input::Foreground(what.attr("left").is_none())]),
             "tick" => self.turn(vec![Input::Tick]),
             _ => {}

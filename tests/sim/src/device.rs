@@ -1,6 +1,10 @@
 //! A device: its disk, its process with the real engine, its clocks, its user, and what the user has seen.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    rc::Rc,
+};
 
 use fault_vfs::Disk;
 use jid::BareJid;
@@ -28,6 +32,7 @@ pub struct Device {
     pub files: Files,
     /// The process. `None`: it does not run.
     pub engine: Option<Engine>,
+    reader: RefCell<Option<Rc<Connection>>>,
     pub(crate) rng: StdRng,
     /// When the process was started, and how long it slept since.
     pub(crate) started: u64,
@@ -99,6 +104,7 @@ impl Device {
             name: format!("{name}{index}"),
             files,
             engine: None,
+            reader: RefCell::default(),
             rng: StdRng::seed_from_u64(seed),
             started: 0,
             slept: 0,
@@ -123,8 +129,18 @@ impl Device {
     }
 
     /// A connection that only reads, as a list on the screen has one.
-    pub(crate) fn reader(&self) -> rusqlite::Result<Connection> {
-        self.files.reader()
+    pub(crate) fn reader(&self) -> rusqlite::Result<Rc<Connection>> {
+        if let Some(reader) = &*self.reader.borrow() {
+            return Ok(Rc::clone(reader));
+        }
+        let reader = Rc::new(self.files.reader()?);
+        *self.reader.borrow_mut() = Some(Rc::clone(&reader));
+        Ok(reader)
+    }
+
+    /// The process has ended, and what it had open is closed.
+    pub(crate) fn closes_readers(&self) {
+        *self.reader.borrow_mut() = None;
     }
 
     /// Its clocks, at this true time.

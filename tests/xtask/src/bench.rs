@@ -21,6 +21,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let shared = ["--quiet", "--profile", profile, "-p", "bench", "--features", "peers"];
     // Peers are programs of their own beside the benchmark, which `run` alone would not build.
     cargo::run(cargo::command(&["build"]).args(shared).arg("--bins"))?;
+    if arguments.arguments.iter().any(|argument| argument == "idle_hour") {
+        let console = ["--quiet", "--profile", profile, "-p", "whimbrel", "--example", "console"];
+        cargo::run(cargo::command(&["build"]).args(console))?;
+    }
     cargo::run(
         cargo::command(&["run"]).args(shared).args(["--bin", "bench", "--"]).args(&arguments.arguments),
     )

@@ -21,7 +21,9 @@ use std::{
 use clap::Parser;
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, task};
-use whimbrel::{Account, Address, Client, Connection, Error, ItemId, Options, Server, Timeline};
+use whimbrel::{
+    Account, Address, Client, Connection, Error, ItemId, Network, NetworkId, Options, Push, Server, Timeline,
+};
 
 #[derive(Parser)]
 #[command(about = "An XMPP account on standard input and output. The password comes from WHIMBREL_PASSWORD.")]
@@ -231,6 +233,29 @@ impl Console {
                     .map_err(|error| Error::InvalidInput { what: format!("\"state\": {error}") })?;
                 done(account.set_chat_state(&address(request, "with")?, state).await)
             }
+            "network" => {
+                self.client.network_changed(&network(request)?);
+                Ok(json!({}))
+            }
+            "woke" => {
+                self.client.woke();
+                Ok(json!({}))
+            }
+            "foreground" => {
+                self.client.set_foreground(request["on"].as_bool().unwrap_or(true));
+                Ok(json!({}))
+            }
+            "push" if request["service"].is_null() => done(account.set_push(None).await),
+            "push" => {
+                let service = text(request, "service")?;
+                let service = service
+                    .parse()
+                    .map_err(|error| Error::InvalidInput { what: format!("\"service\": {error}") })?;
+                let (node, secret) = (text(request, "node")?.to_owned(), request["secret"].as_str());
+                let push = Push { service, node, secret: secret.map(str::to_owned) };
+                done(account.set_push(Some(push)).await)
+            }
+            "push_state" => Ok(shapes::push(&account.push()?)),
             "raw" => done(account.send_raw(text(request, "xml")?).await),
             "status" => Ok(shapes::status(&account.status())),
             "sync" => {
@@ -272,6 +297,27 @@ fn answer(id: &Value, result: Result<Value, Error>) {
         Ok(fields) => print(&shapes::success(id, fields)),
         Err(error) => print(&shapes::failure(id, &error)),
     }
+}
+
+fn network(request: &Value) -> Result<Network, Error> {
+    let read = |field: &str, error: &dyn std::fmt::Display| Error::InvalidInput {
+        what: format!("\"{field}\": {error}"),
+    };
+    let kind = match &request["kind"] {
+        Value::Null => Ok(Default::default()),
+        kind => serde_json::from_value(kind.clone()).map_err(|error| read("kind", &error)),
+    };
+    let dns = match &request["dns"] {
+        Value::Null => Ok(Vec::new()),
+        dns => serde_json::from_value(dns.clone()).map_err(|error| read("dns", &error)),
+    };
+    Ok(Network {
+        available: request["available"].as_bool().unwrap_or(true),
+        id: request["network"].as_str().map(|id| NetworkId(id.to_owned())),
+        kind: kind?,
+        metered: request["metered"].as_bool().unwrap_or(false),
+        dns: dns?,
+    })
 }
 
 fn address(request: &Value, field: &str) -> Result<Address, Error> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use whimbrel::{
-    Address, Conversation, Error, Event, GapKind, Item, Message, SendState, Splice, Status, Update,
+    Address, Conversation, Error, Event, GapKind, Item, Message, PushState, SendState, Splice, Status, Update,
 };
 
 pub(crate) fn success(id: &Value, mut fields: Value) -> Value {
@@ -38,8 +38,26 @@ pub(crate) fn event(event: &Event) -> Value {
         Event::Progress { caught_up, total } => {
             json!({ "event": "progress", "caught_up": caught_up, "total": total })
         }
+        Event::Push(state) => {
+            let mut shape = push(state);
+            shape["event"] = "push".into();
+            shape
+        }
         Event::CaughtUp => json!({ "event": "caught_up" }),
         Event::Raw { outgoing, xml } => json!({ "event": "raw", if *outgoing { "out" } else { "in" }: xml }),
+    }
+}
+
+pub(crate) fn push(state: &PushState) -> Value {
+    match state {
+        PushState::Off => json!({ "push": "off" }),
+        PushState::Waiting => json!({ "push": "waiting" }),
+        PushState::On => json!({ "push": "on" }),
+        PushState::Unsupported => json!({ "push": "unsupported" }),
+        PushState::Refused { condition } => json!({ "push": "refused", "condition": condition }),
+        PushState::LeftBehind(left) => {
+            json!({ "push": "left_behind", "service": left.service, "node": left.node })
+        }
     }
 }
 

@@ -6,16 +6,21 @@
 //! first. Behind a SOCKS5 proxy nothing is resolved here. Names are turned to ASCII before anybody is asked (RFC 5891).
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use hickory_resolver::{Resolver, TokioResolver, proto::rr::rdata::SRV};
+use hickory_resolver::{
+    Resolver, TokioResolver,
+    config::{NameServerConfigGroup, ResolverConfig},
+    name_server::TokioConnectionProvider,
+    proto::rr::rdata::SRV,
+};
 use rand::{Rng, RngCore};
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpStream, task::JoinSet, time};
-use whimbrel_engine::{LinkFailure, Tls};
+use whimbrel_engine::{LinkFailure, Place, Tls};
 
 use super::{
     io::{Stream, Wire},
@@ -67,6 +72,8 @@ pub(crate) struct Route {
     server: Option<Server>,
     proxy: Option<String>,
     tls: Tls13,
+    /// The network's servers for names; empty: the system's own.
+    names: Vec<IpAddr>,
     last_good: Arc<Mutex<Option<Server>>>,
 }
 
@@ -80,19 +87,48 @@ impl Route {
             server: connection.server.clone(),
             proxy: connection.proxy.clone(),
             tls,
+            names: Vec::new(),
             last_good: Arc::default(),
         })
     }
 
+    /// SRV records are asked of these from now on, or of the system's own servers if there are none.
+    pub(crate) fn ask_names_of(&mut self, servers: &[IpAddr]) {
+        self.names = servers.to_vec();
+    }
+
     /// Tries the candidates. A certificate that is not to be trusted ends it only if nothing else works.
-    pub(crate) async fn connect(self, domain: String) -> Result<(Wire, Option<Tls>), LinkFailure> {
+    ///
+    /// `at` is where a server of this domain sent us. The certificate that is expected there is the domain's all the same.
+    pub(crate) async fn connect(
+        self,
+        domain: String,
+        at: Option<Place>,
+    ) -> Result<(Wire, Option<Tls>), LinkFailure> {
         let domain = ascii(&domain)?;
-        let candidates = match &self.server {
-            Some(server) => vec![server.clone()],
-            None if self.proxy.is_some() => fallback(&domain),
-            None => candidates(&domain).await?,
+        let candidates = match (at, &self.server) {
+            (Some(place), _) => self.elsewhere(&place)?,
+            (None, Some(server)) => vec![server.clone()],
+            (None, None) if self.proxy.is_some() => fallback(&domain),
+            (None, None) => candidates(&domain, &self.names).await?,
         };
         self.connect_to(candidates, &domain).await
+    }
+
+    /// Nobody says whether a place wants TLS from the first byte. The usual ports do; others are taken for what they are where
+    /// we were sent away. Trying both would hide that a certificate is not to be trusted.
+    fn elsewhere(&self, place: &Place) -> Result<Vec<Server>, LinkFailure> {
+        let host = ascii(&place.host)?;
+        let Some(port) = place.port else { return Ok(fallback(&host)) };
+        let direct_tls = match port {
+            5222 => false,
+            5223 => true,
+            _ => {
+                let known = self.server.clone().or_else(|| self.last_good(|last_good| last_good.clone()));
+                known.is_some_and(|server| server.direct_tls)
+            }
+        };
+        Ok(vec![Server { host, port, direct_tls }])
     }
 
     async fn connect_to(
@@ -226,13 +262,19 @@ async fn open_first(addresses: Vec<SocketAddr>) -> Result<TcpStream, Vec<LinkFai
     race(addresses, STAGGER, async |address| TcpStream::connect(address).await.map_err(network)).await
 }
 
-async fn candidates(domain: &str) -> Result<Vec<Server>, LinkFailure> {
+async fn candidates(domain: &str, names: &[IpAddr]) -> Result<Vec<Server>, LinkFailure> {
     if domain.parse::<std::net::IpAddr>().is_ok() {
         return Ok(fallback(domain));
     }
     // A phone has no resolv.conf; without one the domain itself is tried, by the platform's own means.
-    let Ok(builder) = Resolver::builder_tokio() else { return Ok(fallback(domain)) };
-    let resolver = builder.build();
+    let resolver = if names.is_empty() {
+        let Ok(builder) = Resolver::builder_tokio() else { return Ok(fallback(domain)) };
+        builder.build()
+    } else {
+        let servers = NameServerConfigGroup::from_ips_clear(names, 53, true);
+        let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+        Resolver::builder_with_config(config, TokioConnectionProvider::default()).build()
+    };
     let (direct, starttls) = tokio::join!(
         look_up(&resolver, format!("_xmpps-client._tcp.{domain}.")),
         look_up(&resolver, format!("_xmpp-client._tcp.{domain}.")),
@@ -352,6 +394,22 @@ mod tests {
         assert!(matches!(choose(Vec::new(), vec![srv(0, 0, ".")]), Err(LinkFailure::NotFound(_))));
         let real = choose(vec![srv(0, 0, ".")], vec![srv(0, 0, "xmpp.montague.lit.")]).unwrap();
         assert_eq!((real.len(), real[0].host.as_str()), (1, "xmpp.montague.lit"));
+    }
+
+    #[test]
+    fn where_we_are_sent_is_tried_as_it_was_where_we_come_from_and_never_by_the_given_server() {
+        let given = Server { host: "192.0.2.1".into(), port: 443, direct_tls: true };
+        let route = Route::new(&Connection { server: Some(given), ..Connection::default() }).unwrap();
+        let place = |text| Place::parse(text).unwrap();
+        let elsewhere = |text| {
+            let servers = route.elsewhere(&place(text)).unwrap().into_iter();
+            servers.map(|server| (server.host, server.port, server.direct_tls)).collect::<Vec<_>>()
+        };
+        let east = || "east.montague.lit".to_owned();
+        assert_eq!(elsewhere("east.montague.lit:444"), [(east(), 444, true)]);
+        assert_eq!(elsewhere("east.montague.lit:5222"), [(east(), 5222, false)]);
+        assert_eq!(elsewhere("east.montague.lit"), [(east(), 5223, true), (east(), 5222, false)]);
+        assert_eq!(elsewhere("b\u{fc}cher.lit:1")[0].0, "xn--bcher-kva.lit");
     }
 
     #[test]

@@ -7,9 +7,11 @@
 mod archive;
 mod failures;
 mod forgery;
+mod keep_alive;
 mod login;
 mod messages;
 mod model;
+mod push;
 mod session;
 
 use std::{cell::Cell, collections::VecDeque, path::PathBuf};
@@ -23,7 +25,7 @@ use whimbrel_proto::{ns, stamp};
 
 use crate::{
     Config, Effect, Engine, Input, LinkFailure, LinkId, Now, Tls,
-    api::{Command, Error, Event, Item, ItemId, Reply, RequestId, SendState, Status},
+    api::{Command, Error, Event, Item, ItemId, Network, Reply, RequestId, SendState, Status},
     store::{self, Secret},
     timeline,
 };
@@ -68,6 +70,8 @@ struct World {
     replies: Vec<(RequestId, Result<Reply, Error>)>,
     status: Option<Status>,
     hung_up: bool,
+    /// Where the last connection leads to, if not to where the domain says.
+    destination: Option<String>,
     server: Server,
 }
 
@@ -91,6 +95,9 @@ struct Server {
     page: usize,
     /// The `h` that came with the last `<resume/>`.
     resumed_from: u32,
+    /// Where it wants to be asked to resume.
+    location: &'static str,
+    push: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -126,6 +133,7 @@ impl World {
             replies: Vec::new(),
             status: None,
             hung_up: false,
+            destination: None,
             server: Server {
                 h: 0,
                 counts: false,
@@ -139,6 +147,8 @@ impl World {
                 archive: Vec::new(),
                 page: 50,
                 resumed_from: 0,
+                location: "",
+                push: false,
             },
         }
     }
@@ -172,7 +182,14 @@ impl World {
         let effects = self.engine.as_mut().unwrap().turn(inputs, self.now, &mut self.rng);
         for effect in effects {
             match effect {
-                Effect::Connect { link, .. } => self.link = Some(link),
+                Effect::Connect { link, destination } => {
+                    self.link = Some(link);
+                    let place = destination.at.map(|at| match at.port {
+                        Some(port) => format!("{}:{port}", at.host),
+                        None => at.host,
+                    });
+                    self.destination = place;
+                }
                 Effect::Send { link, bytes } => {
                     assert_eq!(Some(link), self.link, "written to a link that is gone");
                     self.server_reads(&bytes);
@@ -334,7 +351,13 @@ impl World {
         ));
         if self.server.sm {
             self.next("enable");
-            self.gets(&format!("<enabled xmlns='urn:xmpp:sm:3' id='session-{session}' resume='true'/>"));
+            let location = match self.server.location {
+                "" => String::new(),
+                place => format!("location='{place}'"),
+            };
+            self.gets(&format!(
+                "<enabled xmlns='urn:xmpp:sm:3' id='session-{session}' resume='true' {location}/>"
+            ));
         }
     }
 
@@ -430,11 +453,14 @@ impl Server {
         let payload = iq.children().next().unwrap();
         let from = iq.attr("to").map(|to| format!("from='{to}'")).unwrap_or_default();
         let content = match (payload.name(), payload.ns().as_str()) {
-            ("query", ns::DISCO_INFO) if self.mam => {
-                "<query xmlns='http://jabber.org/protocol/disco#info'><feature var='urn:xmpp:mam:2'/></query>"
-                    .to_owned()
+            ("query", ns::DISCO_INFO) => {
+                let feature = |there: bool, var: &str| match there {
+                    true => format!("<feature var='{var}'/>"),
+                    false => String::new(),
+                };
+                let features = feature(self.mam, ns::MAM) + &feature(self.push, ns::PUSH);
+                format!("<query xmlns='http://jabber.org/protocol/disco#info'>{features}</query>")
             }
-            ("query", ns::DISCO_INFO) => "<query xmlns='http://jabber.org/protocol/disco#info'/>".to_owned(),
             ("query", ns::ROSTER) if iq.attr("type") == Some("get") => {
                 let items: String = self
                     .roster

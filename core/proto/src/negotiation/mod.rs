@@ -22,6 +22,7 @@ use crate::{
     address,
     features::Features,
     ns,
+    place::Place,
     write::{Tag, escape_into},
 };
 
@@ -192,6 +193,8 @@ pub enum Session {
 pub struct Enabled {
     /// What to resume with.
     pub id: Option<String>,
+    /// Where the server would like to be asked to resume.
+    pub location: Option<Place>,
 }
 
 /// `<failed/>` in answer to `<resume/>`.
@@ -223,6 +226,9 @@ pub enum Failure {
         /// The server's words.
         text: Option<String>,
     },
+    /// The server sends us elsewhere (RFC 6120 §4.9.3.19).
+    #[error("see-other-host")]
+    Elsewhere(Place),
     /// Not what the standards say.
     #[error("nonsense: {0}")]
     Nonsense(String),
@@ -803,8 +809,13 @@ impl Context {
 /// Reads a stream error (RFC 6120 §4.9).
 pub fn stream_error(element: &Element) -> Failure {
     let mut children = element.children().filter(|child| child.has_ns(ns::STREAM_ERRORS));
-    let condition =
-        children.find(|child| child.name() != "text").map_or("undefined-condition", Element::name).to_owned();
+    let condition = children.find(|child| child.name() != "text");
+    if let Some(place) = condition.filter(|c| c.name() == "see-other-host").map(Element::text)
+        && let Some(place) = Place::parse(&place)
+    {
+        return Failure::Elsewhere(place);
+    }
+    let condition = condition.map_or("undefined-condition", Element::name).to_owned();
     Failure::Refused { condition, text: element.get_child("text", ns::STREAM_ERRORS).map(Element::text) }
 }
 
@@ -814,7 +825,10 @@ fn resume_tag(resume: &Resume) -> Tag {
 
 fn enabled(element: &Element) -> Enabled {
     let resumable = matches!(element.attr("resume"), Some("true" | "1"));
-    Enabled { id: element.attr("id").filter(|_| resumable).map(str::to_owned) }
+    Enabled {
+        id: element.attr("id").filter(|_| resumable).map(str::to_owned),
+        location: element.attr("location").filter(|_| resumable).and_then(Place::parse),
+    }
 }
 
 /// `h` is optional here (XEP-0198 §5), whatever libraries think. Prosody 13.0 wraps the condition into an `<error/>`.

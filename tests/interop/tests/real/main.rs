@@ -8,6 +8,8 @@ mod conversation;
 mod full_disk;
 mod hostile;
 mod one_round_trip;
+mod push;
+mod redirect;
 mod resume;
 mod servers;
 mod support;

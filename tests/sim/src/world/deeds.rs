@@ -2,7 +2,7 @@
 
 use whimbrel_engine::{
     Input,
-    api::{ChatState, Command},
+    api::{ChatState, Command, Network},
 };
 
 use super::{Happening, World};
@@ -145,7 +145,7 @@ impl World {
 }
 
 fn available(available: bool) -> Input {
-    Input::Network { available }
+    Input::Network(Network { available, ..Network::default() })
 }
 
 fn is_by_the_user(deed: &Deed) -> bool {

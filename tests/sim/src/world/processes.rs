@@ -110,6 +110,7 @@ impl World {
         }
         self.asks(device, Asked::Other, Command::Suspend);
         let phone = &mut self.devices[device];
+        phone.closes_readers();
         let Some(engine) = phone.engine.take() else { return };
         phone.suspended = true;
         phone.user.unanswered();
@@ -291,6 +292,7 @@ impl World {
         self.note(|| format!("device {device}: dies{}", if power { " with its power" } else { "" }));
         self.report.deaths += 1;
         let phone = &mut self.devices[device];
+        phone.closes_readers();
         if power {
             let rng = &mut phone.rng;
             phone.files.disk().power_loss(&mut || match rng.next_u32() % 3 {

@@ -61,6 +61,15 @@ impl Scripted {
         })
     }
 
+    /// Likewise, and these words once something came.
+    pub(crate) fn saying(certificate: &TestCertificate, words: String) -> Scripted {
+        let config = certificate.server_config();
+        Scripted::new(move |tcp| {
+            let tls = ServerConnection::new(Arc::clone(&config)).unwrap();
+            answer(StreamOwned::new(tls, tcp), words.as_bytes());
+        })
+    }
+
     /// How often somebody has connected.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
