@@ -15,7 +15,7 @@ impl Client {
     /// Opens a data directory, made if it is not there, and the accounts in it. None of them connects by itself.
     ///
     /// An account that cannot be opened is there all the same, and answers with the reason: `KeyLost`, `Locked`,
-    /// `DatabaseUnusable`. Fails with `StorageFull` or `DatabaseUnusable` where the directory itself cannot be used.
+    /// `DatabaseUnusable`, and `InUse` where this is an extension and the app is in charge. Fails with `StorageFull` or `DatabaseUnusable` where the directory itself cannot be used.
     // For UniFFI a named constructor is a static function; only an unnamed one could not be async.
     #[uniffi::constructor]
     pub async fn open(

@@ -61,6 +61,9 @@ pub enum WhimbrelError {
     /// Suspended: call `resume` first.
     #[error("suspended")]
     Suspended,
+    /// Another process has this account: the app, or an extension of it. Leave it to that one, or take it with `resume`.
+    #[error("in use by another process")]
+    InUse,
     /// A mistake of ours. The account goes on; please report it.
     #[error("a bug: {report}")]
     Bug {
@@ -99,6 +102,7 @@ impl From<whimbrel::Error> for WhimbrelError {
             Core::Locked => Self::Locked,
             Core::Closed => Self::Closed,
             Core::Suspended => Self::Suspended,
+            Core::InUse => Self::InUse,
             Core::Bug { report } => Self::Bug { report },
         }
     }
@@ -121,6 +125,7 @@ impl From<WhimbrelError> for whimbrel::Error {
             Ffi::Locked => Self::Locked,
             Ffi::Closed => Self::Closed,
             Ffi::Suspended => Self::Suspended,
+            Ffi::InUse => Self::InUse,
             Ffi::Bug { report } => Self::Bug { report },
         }
     }
@@ -184,6 +189,7 @@ mod tests {
             WhimbrelError::Locked,
             WhimbrelError::Closed,
             WhimbrelError::Suspended,
+            WhimbrelError::InUse,
             WhimbrelError::Bug { report: text() },
         ];
         for error in all {

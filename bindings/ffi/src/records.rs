@@ -8,6 +8,10 @@ pub struct Options {
     /// The name of the software, told to the server and to contacts (XEP-0092, XEP-0388).
     #[uniffi(default = "Whimbrel")]
     pub software: String,
+    /// This process is an extension of the app, such as iOS' for notifications: it takes an account only if the app has suspended
+    /// it, is gone, or says nothing for a second because the system has stopped it. Otherwise the account answers `InUse`.
+    #[uniffi(default = false)]
+    pub extension: bool,
 }
 
 /// How an account connects. The default finds everything by the account's domain.
@@ -163,7 +167,8 @@ pub struct Update {
 
 impl From<Options> for whimbrel::Options {
     fn from(options: Options) -> Self {
-        Self { software: options.software, ..Self::default() }
+        let role = if options.extension { whimbrel::Role::Extension } else { whimbrel::Role::App };
+        Self { role, software: options.software, ..Self::default() }
     }
 }
 

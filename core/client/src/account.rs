@@ -14,18 +14,22 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 use whimbrel_engine::{
     Config, Engine,
     api::{Command, Network, Reply},
+    lease::Claim,
     push,
-    store::{self, Secret},
+    store::{self, Installation, Secret},
 };
 
 use crate::{
-    Address, ChatState, Error, Event, ItemId, Options, Push, PushState, Status, client,
+    Address, ChatState, Error, Event, ItemId, Options, Push, PushState, Role, Status,
+    bell::{self, Bell},
+    client,
     driver::{Driver, Request, Stopped},
+    installation,
     lists::{ContactList, ConversationList, Timeline},
     net::connect::{Connection, Route},
     shared::Shared,
@@ -45,6 +49,11 @@ impl Home {
     pub(crate) fn entry(&self) -> String {
         format!("database-{}", self.dir.file_name().unwrap_or_default().to_string_lossy())
     }
+
+    /// The name of what the vault knows of the file, in the vault.
+    pub(crate) fn installation(&self) -> String {
+        format!("installation-{}", self.dir.file_name().unwrap_or_default().to_string_lossy())
+    }
 }
 
 /// One account. Cheap to clone; all clones are the same account.
@@ -59,6 +68,8 @@ struct Inner {
     life: Mutex<Life>,
     /// One start at a time.
     starting: tokio::sync::Mutex<()>,
+    /// Told after each.
+    started: watch::Sender<()>,
     file: FileLock,
 }
 
@@ -122,6 +133,7 @@ impl Account {
                 shared,
                 life: Mutex::new(life),
                 starting: tokio::sync::Mutex::default(),
+                started: watch::Sender::new(()),
                 file,
             }),
         }
@@ -322,16 +334,14 @@ impl Account {
     /// # Errors
     /// Where the file cannot be opened.
     pub async fn resume(&self) -> Result<(), Error> {
-        let taken_over = {
+        {
             let mut life = self.life();
             if matches!(life.state, State::Suspended) {
                 life.state = State::Stopped(None);
             }
-            matches!(life.state, State::Running(_))
-                && matches!(self.status(), Status::Offline { reason: Some(Error::Suspended), .. })
-        };
-        if taken_over {
-            // Another process or client has the lease: take it again.
+        }
+        if self.lost_lease().await {
+            // Another process or client has taken over, maybe while this one was frozen: begin anew.
             self.let_go(State::Stopped(None)).await;
         }
         self.start().await?;
@@ -392,6 +402,7 @@ impl Account {
 
     fn let_go(&self, next: State) -> impl Future<Output = ()> + Send + use<> {
         let starts_again = matches!(next, State::Stopped(_));
+        let mut started = self.inner.started.subscribe();
         let stopped = {
             let mut life = self.life();
             let next = if matches!(life.state, State::Closed) { State::Closed } else { next };
@@ -411,8 +422,11 @@ impl Account {
                 let _ = stopped.await;
             }
             if !starts_again {
-                // A start that was under way ends as well.
-                drop(file.lock().await);
+                // A start that was under way ends as well, unless it was resumed meanwhile.
+                tokio::select! {
+                    _closed = file.lock() => {}
+                    Ok(()) = started.changed() => {}
+                }
             }
         }
     }
@@ -493,6 +507,7 @@ impl Account {
                     let _ = requests.send(Request::Foreground(false));
                 }
                 life.state = State::Running(requests);
+                self.inner.started.send_replace(());
                 self.inner.shared.open_reader(secret);
                 Ok(())
             }
@@ -532,6 +547,13 @@ impl Account {
             answer
         };
         answer.await.unwrap_or_else(|_| Err(died()))
+    }
+
+    /// Whether it runs and has lost the lease, known or not.
+    async fn lost_lease(&self) -> bool {
+        let (reply, has_lease) = oneshot::channel();
+        self.tell(Request::HasLease(reply));
+        has_lease.await.is_ok_and(|has_lease| !has_lease)
     }
 
     fn tell(&self, request: Request) {
@@ -620,36 +642,51 @@ fn open(inner: &Inner, connection: Option<Connection>) -> Result<(Driver, Secret
     let path = home.dir.join("account.db");
     let secret = client::secret(&*home.vault, &home.entry(), &path)?;
     set_stray_journal_aside(&path).map_err(client::unusable)?;
-    let file = store::open(&path, &secret).map_err(|error| error.to_api())?;
+    let mut file = store::open(&path, &secret).map_err(|error| error.to_api())?;
+    let claim = match home.options.role {
+        Role::App => Claim::App,
+        Role::Extension => bell::ask(&home.dir, &mut file)?,
+    };
+    // Before the lease is taken, or else an extension would find it taken and nobody there.
+    let bell = Bell::hang(&home.dir);
     let kept = match store::account(&file).map_err(|error| error.to_api())? {
         Some(_) => {
             let kept = store::connection(&file).map_err(|error| error.to_api())?;
             let damaged = |_| Error::DatabaseUnusable { why: crate::Unusable::Corrupt };
             Some(serde_json::from_str(&kept).map_err(damaged)?)
         }
-        None => {
-            let now = crate::shared::wall_clock();
-            store::create_account(&file, &home.jid, Uuid::new_v4(), now).map_err(|error| error.to_api())?;
-            None
-        }
+        None => None,
     };
     let connection = connection.or_else(|| kept.clone()).unwrap_or_default();
     let route = Route::new(&connection)?;
-    if kept.as_ref() != Some(&connection) {
-        let text =
-            serde_json::to_string(&connection).map_err(|error| Error::Bug { report: error.to_string() })?;
-        let settings = store::Settings {
-            resource: connection.resource.as_deref(),
-            allow_plain: connection.allow_plain,
-            connection: &text,
-        };
-        store::configure(&file, &settings).map_err(|error| error.to_api())?;
-    }
+    let text =
+        serde_json::to_string(&connection).map_err(|error| Error::Bug { report: error.to_string() })?;
+    let settings = store::Settings {
+        resource: connection.resource.as_deref(),
+        allow_plain: connection.allow_plain,
+        connection: &text,
+    };
     let config =
         Config { software: home.options.software.clone(), raw: home.options.raw, page: home.options.page };
-    let engine = Engine::load(file, config).map_err(|error| error.to_api())?;
+    let mut known = installation::load(&*home.vault, &home.installation())?;
+    let engine = Engine::take(file, config, claim, |tx| {
+        let fresh = Uuid::new_v4();
+        if store::account(tx)?.is_none() {
+            store::create_account(tx, &home.jid, fresh, crate::shared::wall_clock())?;
+            known = Some(Installation { id: fresh, openings: 0 });
+        }
+        if kept.as_ref() != Some(&connection) {
+            store::configure(tx, &settings)?;
+        }
+        known = Some(store::count_opening(tx, known, fresh)?);
+        Ok(())
+    });
+    let engine = engine.map_err(|error| error.to_api())?;
+    // The file is ahead for a moment, which is no harm: only one that is behind is a copy.
+    installation::store(&*home.vault, &home.installation(), known)?;
+    let bell = bell.inspect_err(|error| tracing::info!(%error, "no pipe to be asked through")).ok();
     let domain = home.jid.domain().to_string();
-    let driver = Driver { engine, route, domain, shared: Arc::clone(&inner.shared) };
+    let driver = Driver { engine, bell, route, domain, shared: Arc::clone(&inner.shared) };
     Ok((driver, secret, connection))
 }
 

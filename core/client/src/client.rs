@@ -9,6 +9,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -22,9 +23,22 @@ use crate::{
     vault::{KeyVault, Scope, write_whole},
 };
 
+/// Which of the processes that share a data directory this is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// The app: it takes its accounts at once, whoever has them.
+    #[default]
+    App,
+    /// An extension of it, such as iOS' for notifications: it takes an account only if the app has suspended it, is gone, or
+    /// says nothing for a second because the system has stopped it.
+    Extension,
+}
+
 /// What the app decides about all of its accounts.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Which process this is.
+    pub role: Role,
     /// The name of the software, told to the server and to contacts (XEP-0092, XEP-0388).
     pub software: String,
     /// Tell every stanza as [`crate::Event::Raw`]. For consoles and tests: it shows content.
@@ -35,7 +49,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { software: "Whimbrel".into(), raw: false, page: 500 }
+        Self { role: Role::App, software: "Whimbrel".into(), raw: false, page: 500 }
     }
 }
 
@@ -74,11 +88,17 @@ impl Client {
     /// Opens a data directory, made if it is not there, and the accounts in it. None of them connects by itself.
     ///
     /// An account that cannot be opened is there all the same, and answers with the reason: [`Error::KeyLost`],
-    /// [`Error::Locked`], [`Error::DatabaseUnusable`].
+    /// [`Error::Locked`], [`Error::DatabaseUnusable`], [`Error::InUse`].
+    ///
+    /// Several processes may open one directory: an app and its extensions (see [`Role`]). One at a time has an account and
+    /// writes. An app that opens or resumes it takes it from an extension; an extension waits for at most a second for an app
+    /// that has it, and leaves it alone with [`Error::InUse`] where that one answers. Whoever had it notices before it writes
+    /// again, hangs up, shows the status offline with [`Error::InUse`], and may go on reading until it is suspended; the other
+    /// has resumed its session by then. Where a process was stopped in the middle of writing, the other gets
+    /// [`Error::InUse`] after two seconds and nothing is lost: either can try again.
     ///
     /// # Errors
     /// [`Error::StorageFull`] or [`Error::DatabaseUnusable`] where the directory itself cannot be used.
-    #[allow(clippy::unused_async, reason = "it opens files, and more of it will wait")]
     pub async fn open(
         dir: impl Into<PathBuf>,
         vault: Arc<dyn KeyVault>,
@@ -95,11 +115,11 @@ impl Client {
             let Ok(jid) = address.trim().parse::<Address>() else { continue };
             if home.join("account.db").exists() {
                 let account = client.account_at(&jid, None, None);
-                // What is wrong with one account is told by that account.
-                let _ = account.start().await;
                 client.accounts_mut().insert(jid, account);
             }
         }
+        // What is wrong with one account is told by that account.
+        all(client.accounts().iter().map(Account::start)).await;
         Ok(client)
     }
 
@@ -182,6 +202,7 @@ impl Client {
         }
         gone(fs::remove_dir_all(dir))?;
         self.inner.vault.delete(&account.home().entry())?;
+        self.inner.vault.delete(&account.home().installation())?;
         self.accounts_mut().remove(jid);
         Ok(())
     }
@@ -229,12 +250,7 @@ impl Client {
                 _ => life.over = None,
             }
         }
-        let mut result = Ok(());
-        for account in self.accounts() {
-            let resumed = account.resume().await;
-            result = result.and(resumed);
-        }
-        result
+        all(self.accounts().iter().map(Account::resume)).await.into_iter().collect()
     }
 
     /// The platform says that the network changed, came back, or is gone. To be called whenever it does, and once after the
@@ -298,6 +314,25 @@ impl Client {
     fn accounts_mut(&self) -> MutexGuard<'_, BTreeMap<Address, Account>> {
         self.inner.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Side by side: each may have to wait for another process.
+async fn all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut futures: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|cx| {
+        let mut pending = false;
+        for (future, output) in &mut futures {
+            if output.is_none() {
+                match future.as_mut().poll(cx) {
+                    Poll::Ready(ready) => *output = Some(ready),
+                    Poll::Pending => pending = true,
+                }
+            }
+        }
+        if pending { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    futures.into_iter().filter_map(|(_, output)| output).collect()
 }
 
 /// The secret of a file: from the vault, or made and put there before the file is.

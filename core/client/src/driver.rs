@@ -23,9 +23,10 @@ use whimbrel_engine::{
 };
 
 use crate::{
+    bell::{Bell, Listening},
     net::{
         connect::Route,
-        framing::{Frame, Framer},
+        framing::{self, Frame, Framer},
         io::Wire,
     },
     shared::{Shared, wall_clock},
@@ -49,6 +50,8 @@ pub(crate) enum Request {
     Network(Network),
     Woke,
     Foreground(bool),
+    /// Whether the file is still ours to write.
+    HasLease(oneshot::Sender<bool>),
     /// Acknowledge, hang up, checkpoint, close the file, end the thread.
     Stop(oneshot::Sender<()>),
     #[cfg(test)]
@@ -213,6 +216,8 @@ impl Drop for Link {
 
 pub(crate) struct Driver {
     pub(crate) engine: Engine,
+    /// How another process says that it wants the file.
+    pub(crate) bell: Option<Bell>,
     pub(crate) route: Route,
     pub(crate) domain: String,
     pub(crate) shared: Arc<Shared>,
@@ -251,9 +256,11 @@ impl Driver {
         let mut replies: BTreeMap<RequestId, oneshot::Sender<Result<Reply, Error>>> = BTreeMap::new();
         let mut next_request = 0;
         let mut link: Option<Link> = None;
+        let mut bell = self.bell.take().and_then(|bell| bell.listen().ok());
         let mut stopping: Option<Stopped> = None;
         while stopping.is_none() {
             let mut asked = Vec::new();
+            let mut asked_for_lease = Vec::new();
             let mut inputs = Vec::new();
             let mut take = |request| match request {
                 Some(Request::Command(command, reply)) => {
@@ -267,6 +274,10 @@ impl Driver {
                 }
                 Some(Request::Woke) => asked.push(Input::Woke),
                 Some(Request::Foreground(foreground)) => asked.push(Input::Foreground(foreground)),
+                Some(Request::HasLease(reply)) => {
+                    asked.push(Input::Tick);
+                    asked_for_lease.push(reply);
+                }
                 Some(Request::Stop(stopped)) => {
                     asked.push(Input::Command { request: RequestId(0), command: Command::Suspend });
                     stopping = Some(Some(stopped));
@@ -285,6 +296,8 @@ impl Driver {
                 biased;
                 request = requests.recv() => take(request),
                 Some(done) = finished.recv() => arrived(&mut link, done),
+                // Any step reads what was asked, and answers.
+                () = rung(bell.as_ref()) => inputs.push(Input::Tick),
                 () = fill(&mut link) => {}
                 () = until(wake) => inputs.push(Input::Tick),
                 () = until(stuck) => {}
@@ -391,12 +404,19 @@ impl Driver {
                     }
                 }
             }
+            for reply in asked_for_lease {
+                let _ = reply.send(!self.engine.lost_lease());
+            }
+            if self.engine.lost_lease() {
+                // Whoever rings now means another.
+                bell = None;
+            }
             if let Some(wire) = link.as_mut().and_then(|link| link.wire.as_mut()) {
                 wire.write_now().await;
             }
             while closing.try_join_next().is_some() {}
         }
-        drop(link);
+        drop((link, bell));
         for reply in std::mem::take(&mut replies).into_values() {
             let _ = reply.send(Err(Error::Suspended));
         }
@@ -411,6 +431,13 @@ impl Driver {
 async fn until(at: Option<Instant>) {
     match at {
         Some(at) => time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn rung(bell: Option<&Listening>) {
+    match bell {
+        Some(bell) => bell.rung().await,
         None => std::future::pending().await,
     }
 }
@@ -481,7 +508,13 @@ pub(crate) fn feed(
             rest.extend_from_slice(&bytes[used..]);
             None
         }
-        Err(error) => Some(LinkFailure::Nonsense(error.to_string())),
+        Err(error) => {
+            let detail = error.to_string();
+            Some(match framer.take_broken() {
+                Some(broken) => LinkFailure::Choked { stanza: Box::new(known(*broken, &detail)), detail },
+                None => LinkFailure::Nonsense(detail),
+            })
+        }
     }
 }
 
@@ -492,20 +525,26 @@ fn input(id: LinkId, frame: Frame) -> Input {
             header: whimbrel_engine::StreamHeader { from: header.from, id: header.id },
         },
         Frame::Element { element, .. } => Input::Element { link: id, element },
-        Frame::TooMuch(drained) => Input::TooMuch {
-            link: id,
-            drained: Drained {
-                name: drained.name,
-                from: drained.from,
-                to: drained.to,
-                id: drained.id,
-                kind: drained.kind,
-                archived: drained.archive.and_then(|archive| Some((archive.query?, archive.id))),
-                size: drained.size,
-                why: format!("{:?}", drained.why).to_lowercase(),
-                head: drained.head,
-            },
-        },
+        Frame::TooMuch(drained) => {
+            let why = format!("{:?}", drained.why).to_lowercase();
+            Input::TooMuch { link: id, drained: known(*drained, &why) }
+        }
         Frame::Footer => Input::Closed { link: id },
+    }
+}
+
+/// What is known of a stanza that was not built.
+fn known(drained: framing::Drained, why: &str) -> Drained {
+    Drained {
+        name: drained.name,
+        from: drained.from,
+        to: drained.to,
+        id: drained.id,
+        kind: drained.kind,
+        archived: drained.archive.and_then(|archive| Some((archive.query?, archive.id))),
+        stanza_ids: drained.stanza_ids,
+        size: drained.size,
+        why: why.to_owned(),
+        head: drained.head,
     }
 }

@@ -42,8 +42,10 @@
 //! Decisions are made in `whimbrel-engine`, grammar is in `whimbrel-proto`; here are sockets, threads and handles.
 
 mod account;
+mod bell;
 mod client;
 mod driver;
+mod installation;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
@@ -68,7 +70,7 @@ pub use whimbrel_proto::uri::{self, Uri};
 
 pub use crate::{
     account::{Account, Events, Older},
-    client::{Client, Options},
+    client::{Client, Options, Role},
     lists::{ContactList, ConversationList, Subscription, Timeline, Update},
     net::connect::{Connection, Server},
     vault::{FileVault, KeyVault, Scope},

@@ -87,7 +87,7 @@ impl<T: Clone + PartialEq> Subscription<T> {
             changes.borrow_and_update();
             match self.update(after) {
                 // Nothing changes while an account is suspended, and the listener is still there afterwards.
-                Ok(None) | Err(Error::Suspended | Error::Locked) => {}
+                Ok(None) | Err(Error::Suspended | Error::Locked | Error::InUse) => {}
                 Ok(Some(update)) => return Ok(update),
                 Err(error) => return Err(error),
             }

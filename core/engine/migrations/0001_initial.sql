@@ -9,6 +9,7 @@ CREATE TABLE account (
     allow_plain   INTEGER NOT NULL DEFAULT 0,
     connection    TEXT    NOT NULL DEFAULT '{}', -- host, proxy, certificates: JSON, the client's own
     user_agent_id TEXT    NOT NULL,           -- UUIDv4 of the installation (XEP-0388)
+    openings      INTEGER NOT NULL DEFAULT 0, -- how often the file was opened to be written: behind what the vault knows, it is a copy
     created_at    INTEGER NOT NULL
 ) STRICT;
 
@@ -38,7 +39,8 @@ CREATE TABLE session (
     check_position INTEGER,                   -- where it stands; NULL: nothing is unchecked
     checked_at    INTEGER NOT NULL DEFAULT 0, -- when the archive was last asked for what was dropped
     deaf          INTEGER NOT NULL DEFAULT 0, -- resumptions in a row that were never acknowledged
-    choked_at     INTEGER                     -- how much was handled when something unreadable ended the stream (STREAM 21)
+    choked_at     INTEGER,                    -- how much was handled when something unreadable ended the stream (STREAM 21)
+    choked_on     TEXT                        -- its id in the archive, if it was a result of ours
 ) STRICT;
 
 -- Every counted stanza of ours, from the command to the server's ack. `number` NULL: waiting.
@@ -194,10 +196,13 @@ CREATE TABLE strike (
     count  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Who may write. Whoever raises it has the lease.
+-- Who may write. Whoever raises the generation has the lease.
 CREATE TABLE lease (
     id         INTEGER PRIMARY KEY CHECK (id = 1),
-    generation INTEGER NOT NULL
+    generation INTEGER NOT NULL,
+    held       INTEGER NOT NULL DEFAULT 0,    -- 0: let go of, by a holder that has everything in the file
+    asked      INTEGER NOT NULL DEFAULT 0,    -- how often somebody asked the holder for it
+    answered   INTEGER NOT NULL DEFAULT 0     -- how many of these the holder has answered: it is alive and stays
 ) STRICT;
 
 INSERT INTO lease (id, generation) VALUES (1, 0);

@@ -126,6 +126,8 @@ pub(crate) struct Session {
     pub(crate) choked_at: Option<u64>,
     /// Resumptions in a row that were never acknowledged.
     pub(crate) deaf: u32,
+    /// The archive's id of what ended the last stream that something unreadable ended.
+    pub(crate) choked_on: Option<String>,
     pub(crate) dirty: bool,
 }
 
@@ -146,6 +148,8 @@ pub(crate) struct CatchingUp {
     pub(crate) back_off: BackOff,
     /// Pages of each gap that led nowhere.
     pub(crate) idle: BTreeMap<i64, u32>,
+    /// Pages since the last pause, or since a gap was closed.
+    pub(crate) pages: u32,
     /// Where pages ended: one that ends there again has led nowhere.
     pub(crate) ends: BTreeSet<String>,
 }
@@ -156,6 +160,7 @@ impl Default for CatchingUp {
             again: None,
             back_off: BackOff::new(60_000, 3_600_000),
             idle: BTreeMap::new(),
+            pages: 0,
             ends: BTreeSet::new(),
         }
     }
@@ -270,7 +275,7 @@ impl Account {
             },
         )?;
         let (jid_full, sm, mut session) = connection.query_row(
-            "SELECT jid, sm, next_position, seen_at, careful, check_after, check_position, checked_at, choked_at, deaf FROM session",
+            "SELECT jid, sm, next_position, seen_at, careful, check_after, check_position, checked_at, choked_at, deaf, choked_on FROM session",
             [],
             |row| {
                 let check: Option<i64> = row.get(6)?;
@@ -283,6 +288,7 @@ impl Account {
                     checked_at: row.get(7)?,
                     choked_at: row.get::<_, Option<i64>>(8)?.map(|handled| handled as u64),
                     deaf: row.get(9)?,
+                    choked_on: row.get(10)?,
                     ..Session::default()
                 };
                 Ok((row.get::<_, Option<String>>(0)?, row.get::<_, Option<String>>(1)?, session))
@@ -575,7 +581,7 @@ impl Account {
             cx.tx
                 .prepare_cached(
                     "UPDATE session SET jid = ?1, sm = ?2, next_position = ?3, seen_at = ?4, careful = ?5,
-                     check_after = ?6, check_position = ?7, checked_at = ?8, choked_at = ?9, deaf = ?10",
+                     check_after = ?6, check_position = ?7, checked_at = ?8, choked_at = ?9, deaf = ?10, choked_on = ?11",
                 )?
                 .execute(params![
                     session.jid.as_ref().map(|jid| jid.as_str()),
@@ -588,6 +594,7 @@ impl Account {
                     session.checked_at,
                     session.choked_at.map(|handled| handled as i64),
                     session.deaf,
+                    session.choked_on,
                 ])?;
         }
         Ok(())

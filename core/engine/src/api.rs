@@ -276,6 +276,9 @@ pub enum Error {
     /// Suspended: call `resume` first.
     #[error("suspended")]
     Suspended,
+    /// Another process has this account: the app, or an extension of it. Leave it to that one, or take it with `resume`.
+    #[error("in use by another process")]
+    InUse,
     /// A mistake of ours. The account goes on; please report it.
     #[error("a bug: {report}")]
     Bug {
@@ -301,6 +304,7 @@ impl Error {
             Self::Locked => "locked",
             Self::Closed => "closed",
             Self::Suspended => "suspended",
+            Self::InUse => "in_use",
             Self::Bug { .. } => "bug",
         }
     }
@@ -530,6 +534,13 @@ pub enum Event {
     CaughtUp,
     /// The registration for push notifications came further.
     Push(PushState),
+    /// The server's answer was larger than can be read: what it was about stays as it was.
+    TooLarge {
+        /// `roster`, `account`, `archive` or `answer`.
+        what: String,
+        /// In bytes.
+        size: u64,
+    },
     /// A stanza as it came or went, if the account was opened for that.
     Raw {
         /// Ours.

@@ -28,6 +28,7 @@ use crate::{
     api::{self, Event, Reply},
     effect::Effect,
     error::{Error, Result},
+    input::Drained,
     iq::Pending,
     messages::{self, STEP, Source, Stored},
 };
@@ -40,6 +41,9 @@ pub(crate) const HIGHEST: i64 = 1 << 62;
 const OVERLAP: i64 = 3_600_000;
 /// Pages of one gap that may lead nowhere before this session gives it up. The gap stays visible.
 const IDLE_PAGES: u32 = 3;
+/// Pages that are asked for in one go. An archive that never ends has a pause after so many, each longer than the last; the gap
+/// stays visible.
+pub(crate) const PAGES: u32 = 1_000;
 /// A message that waited longer in the archive is not worth a receipt any more, in ms.
 const RECEIPT: i64 = 7 * 86_400_000;
 const DAY: i64 = 86_400_000;
@@ -173,7 +177,9 @@ pub(crate) fn progress(tx: &Connection) -> Result<Option<(u64, Option<u64>)>> {
     Ok(tx
         .prepare_cached("SELECT done, total FROM gap WHERE kind = 0 ORDER BY id LIMIT 1")?
         .query_row([], |row| {
-            Ok((row.get::<_, i64>(0)? as u64, row.get::<_, Option<i64>>(1)?.map(|total| total as u64)))
+            let (done, total): (i64, Option<i64>) = (row.get(0)?, row.get(1)?);
+            // A guess that is below what has come already was none.
+            Ok((done as u64, total.filter(|total| *total >= done).map(|total| total as u64)))
         })
         .optional()?)
 }
@@ -239,7 +245,10 @@ impl Account {
 
     /// Asks for what is missing, if anything is and nobody asked yet. After the initial presence (STREAM 17).
     pub(crate) fn catch_up(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        if self.login.archive == Archive::Unknown || self.online().is_none() {
+        if self.login.archive == Archive::Unknown
+            || self.online().is_none()
+            || self.catching_up.again.is_some()
+        {
             return Ok(());
         }
         if self.queries.values().any(|query| matches!(query.aim, Aim::Fill { .. } | Aim::Newest)) {
@@ -403,7 +412,7 @@ impl Account {
                 if let (Aim::Fill { .. } | Aim::Check { .. }, true, Some(id)) =
                     (&query.aim, view.wants_receipt, view.id)
                     && cx.now.wall.saturating_sub(at) <= RECEIPT
-                    && let Some(from) = view.from.and_then(address::parse)
+                    && let Some(from) = view.from.and_then(address::sender)
                     && from.to_bare() != self.jid
                     && self.sees_our_presence(cx, &from.to_bare())?
                 {
@@ -565,6 +574,50 @@ impl Account {
         Ok(())
     }
 
+    /// What ended the stream is a result that we asked for. The first time it may have been the link's fault. The second time
+    /// nobody will ever read it: it leaves a placeholder, and what was asked goes on behind it, in a session anew (STREAM 21).
+    ///
+    /// The edge moves to it although the page has no `<fin/>`: results come in order, and those before it are stored.
+    pub(crate) fn choked_on_a_result(&mut self, cx: &mut Cx<'_>, stanza: &Drained) -> Result<()> {
+        let Some((name, id)) = &stanza.archived else { return Ok(()) };
+        if !self.is_own_account(stanza.from.as_deref()) || !self.queries.contains_key(name) {
+            return Ok(());
+        }
+        self.session.dirty = true;
+        if self.session.choked_on.as_ref() != Some(id) {
+            self.session.choked_on = Some(id.clone());
+            return Ok(());
+        }
+        self.session.sm = None;
+        self.drained(cx, stanza)?;
+        let Some(query) = self.queries.remove(name) else { return Ok(()) };
+        cx.tx.execute("DELETE FROM pending WHERE iq = ?1", params![name])?;
+        match &query.aim {
+            Aim::Fill { gap } => self.fill_done(cx, &query, *gap, false, None),
+            Aim::Newest => self.newest_done(cx, &query, false),
+            Aim::Check { .. } => {
+                self.session.unchecked = Some(Unchecked { after: query.last, position: query.cursor });
+                Ok(())
+            }
+            Aim::Before { gap } => {
+                // What stands between it and what was known already is a hole of its own.
+                cx.tx.execute(
+                    "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position)
+                     SELECT archive, 0, ?2, ?3, ?4, max(high_position, ?4 + 1) FROM gap WHERE id = ?1",
+                    params![gap, query.last, query.last_at, query.cursor],
+                )?;
+                self.before_done(cx, &query, *gap, false)
+            }
+            Aim::Doubt { peer, .. } => {
+                cx.tx.execute(
+                    "UPDATE outbox SET covered = ?2 WHERE peer = ?1 AND doubt = 1",
+                    params![peer, query.last],
+                )?;
+                Ok(())
+            }
+        }
+    }
+
     /// A page is over: the edge moves, in the transaction that holds what was still in its batch.
     pub(crate) fn page_done(
         &mut self,
@@ -583,11 +636,13 @@ impl Account {
             Ok(iq) => iq.get_child("fin", ns::MAM),
             Err(condition) => return self.page_failed(cx, query, condition),
         };
-        let complete = fin.is_some_and(|fin| matches!(fin.attr("complete"), Some("true" | "1")));
+        // What is still changing (XEP-0313 §4.2.3, `stable`) is not complete, whatever it says.
+        let stable = !fin.is_some_and(|fin| matches!(fin.attr("stable"), Some("false" | "0")));
+        let complete = stable && fin.is_some_and(|fin| matches!(fin.attr("complete"), Some("true" | "1")));
         let set = fin.and_then(|fin| fin.get_child("set", ns::RSM));
         let count = set
             .and_then(|set| set.get_child("count", ns::RSM))
-            .and_then(|count| count.text().trim().parse::<i64>().ok());
+            .and_then(|count| count.text().trim().parse::<i64>().ok().filter(|count| *count >= 0));
         match &query.aim {
             Aim::Doubt { peer, after, .. } => {
                 let goes_on = self.doubt_goes_on(query.last.as_deref(), after.as_deref(), query.page);
@@ -598,8 +653,19 @@ impl Account {
                     self.query(cx, Query { page: query.page + 1, ..next })
                 }
             }
-            Aim::Newest => self.newest_done(cx, query, complete),
+            Aim::Newest => {
+                self.newest_done(cx, query, complete)?;
+                cx.event(Event::CaughtUp);
+                Ok(())
+            }
             Aim::Before { gap } => self.before_done(cx, query, *gap, complete),
+            Aim::Fill { gap } if !stable => {
+                // It leads somewhere once the archive has settled.
+                self.pause(cx);
+                self.fill_done(cx, query, *gap, false, count)?;
+                self.catching_up.idle.remove(gap);
+                Ok(())
+            }
             Aim::Fill { gap } => self.fill_done(cx, query, *gap, complete, count),
             Aim::Check { after } => self.check_done(cx, query, after.as_deref(), complete),
         }
@@ -642,11 +708,9 @@ impl Account {
         if let (Some(last), false) = (&query.last, above) {
             self.covered(cx, last, query.cursor, query.last_at)?;
         }
-        let (done, total): (i64, Option<i64>) =
-            cx.tx.query_row("SELECT done, total FROM gap WHERE id = ?1", params![gap], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?;
-        cx.event(Event::Progress { caught_up: done as u64, total: total.map(|total| total as u64) });
+        if let Some((caught_up, total)) = progress(cx.tx)? {
+            cx.event(Event::Progress { caught_up, total });
+        }
         if by_time && since.is_some() && query.known == 0 {
             // Nothing of the overlap is there any more: what followed the lower edge is no longer on the server.
             let first = match &query.first {
@@ -663,6 +727,7 @@ impl Account {
             cx.tx.execute("DELETE FROM gap WHERE id = ?1", params![gap])?;
             self.catching_up.idle.remove(&gap);
             self.catching_up.back_off.reset();
+            self.catching_up.pages = 0;
             cx.touched.all_timelines = true;
             if progress(cx.tx)?.is_none() {
                 cx.event(Event::CaughtUp);
@@ -684,8 +749,26 @@ impl Account {
             if *idle >= IDLE_PAGES {
                 tracing::warn!("the archive does not go on");
             }
+            if self.is_enough() {
+                self.pause(cx);
+            }
         }
         self.catch_up(cx)
+    }
+
+    /// One page more, and whether that was enough for one go.
+    fn is_enough(&mut self) -> bool {
+        self.catching_up.pages += 1;
+        self.catching_up.pages.is_multiple_of(PAGES)
+    }
+
+    /// The archive is asked again after a while.
+    fn pause(&mut self, cx: &mut Cx<'_>) {
+        self.catching_up.ends.clear();
+        self.catching_up.again = Some(cx.now.mono + self.catching_up.back_off.next_wait(cx.rng));
+        if let Some(link) = self.current_link() {
+            cx.out.push(Effect::Hurry { link, on: false });
+        }
     }
 
     fn check_done(
@@ -730,6 +813,10 @@ impl Account {
             return self.catch_up(cx);
         }
         self.session.unchecked = Some(Unchecked { after: query.last.clone(), position });
+        if self.is_enough() {
+            // Another day.
+            return Ok(());
+        }
         let next = Query::new(Aim::Check { after: query.last.clone() }, position);
         self.query(cx, Query { start: query.start, ..next })
     }
@@ -753,7 +840,6 @@ impl Account {
             )?;
         }
         cx.touched.all_timelines = true;
-        cx.event(Event::CaughtUp);
         Ok(())
     }
 
@@ -811,10 +897,7 @@ impl Account {
             }
             Aim::Fill { .. } | Aim::Newest => {
                 // A dead question must not keep what is missing from being asked for for ever.
-                self.catching_up.again = Some(cx.now.mono + self.catching_up.back_off.next_wait(cx.rng));
-                if let Some(link) = self.current_link() {
-                    cx.out.push(Effect::Hurry { link, on: false });
-                }
+                self.pause(cx);
                 Ok(())
             }
             Aim::Check { .. } if condition == "item-not-found" => {

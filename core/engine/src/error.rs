@@ -23,6 +23,9 @@ pub enum Error {
     /// Somebody else raised the lease: this account may only read now.
     #[error("another process took over this account")]
     LeaseLost,
+    /// Somebody else has the lease, and there are no grounds to take it.
+    #[error("another process has this account")]
+    LeaseHeld,
     /// We are wrong.
     #[error("bug: {report}")]
     Bug {
@@ -49,7 +52,7 @@ impl Error {
     pub fn to_api(&self) -> api::Error {
         match self {
             Self::World { what, .. } => what.clone(),
-            Self::LeaseLost => api::Error::Suspended,
+            Self::LeaseLost | Self::LeaseHeld => api::Error::InUse,
             Self::Bug { report } => api::Error::Bug { report: report.clone() },
         }
     }
@@ -60,10 +63,10 @@ impl From<rusqlite::Error> for Error {
         let code = source.sqlite_error_code();
         let what = match code {
             Some(ErrorCode::DiskFull) => api::Error::StorageFull,
+            // Another process was stopped within a transaction, or takes too long over one.
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => api::Error::InUse,
             Some(
-                ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::SystemIoFailure
+                ErrorCode::SystemIoFailure
                 | ErrorCode::OutOfMemory
                 | ErrorCode::CannotOpen
                 | ErrorCode::OperationInterrupted,

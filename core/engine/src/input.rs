@@ -109,6 +109,13 @@ pub enum LinkFailure {
     Untrusted(String),
     /// What the server sent is not XML, or forbidden in XMPP (RFC 6120 §11.1), or larger than can be skipped.
     Nonsense(String),
+    /// The same, in the middle of a stanza: whatever brings it again ends the stream again (STREAM 21).
+    Choked {
+        /// What is wrong with it, for a person.
+        detail: String,
+        /// What is known of it.
+        stanza: Box<Drained>,
+    },
 }
 
 /// What is known of an element that was not built.
@@ -126,6 +133,8 @@ pub struct Drained {
     pub kind: Option<String>,
     /// Query and archive id, if it was a result from an archive (XEP-0313).
     pub archived: Option<(String, String)>,
+    /// Its `stanza-id`s (XEP-0359), as `(by, id)`, not yet believed.
+    pub stanza_ids: Vec<(String, String)>,
     /// In bytes, as it came over the wire.
     pub size: u64,
     /// Why it was not built.

@@ -7,13 +7,14 @@ use jid::BareJid;
 use minidom::Element;
 use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
-use whimbrel_proto::{deadlines::Deadlines, ns, write::Tag};
+use whimbrel_proto::{address, deadlines::Deadlines, ns, write::Tag};
 
 use crate::{
     account::{Account, Archive, Cx},
+    api::Event,
     catch_up::Query,
     error::Result,
-    input::Now,
+    input::{Drained, Now},
     outbox::Kind,
     roster,
 };
@@ -57,6 +58,8 @@ pub(crate) const FEATURES: [&str; 9] = [
 const PATIENCE: u64 = 60_000;
 /// Answers that wait to be sent. Who asks more is not answered.
 const MAX_ANSWERS: i64 = 500;
+/// What is longer of a question is not echoed, in bytes.
+const MAX_ECHO: usize = 1_024;
 
 impl Account {
     /// A question was sent: its time begins.
@@ -130,13 +133,42 @@ impl Account {
 
     fn answered(&mut self, cx: &mut Cx<'_>, element: &Element) -> Result<()> {
         let Some(id) = element.attr("id") else { return Ok(()) };
+        let Some(pending) = self.question(cx, id, element.attr("from"))? else { return Ok(()) };
+        let failed = element.attr("type") == Some("error");
+        let answer = if failed { Err(condition(element)) } else { Ok(element) };
+        self.settle(cx, id, pending, answer)
+    }
+
+    /// An answer or a question that was too large to be built (STREAM 21). It is an answer nevertheless: nobody waits longer, and
+    /// what it was about stays as it was.
+    pub(crate) fn drained_iq(&mut self, cx: &mut Cx<'_>, drained: &Drained) -> Result<()> {
+        let id = drained.id.as_deref().unwrap_or_default();
+        let from = drained.from.as_deref();
+        match drained.kind.as_deref() {
+            Some("result" | "error") => {
+                let Some(pending) = self.question(cx, id, from)? else { return Ok(()) };
+                let what = match &pending {
+                    Pending::Roster => "roster",
+                    Pending::AccountInfo => "account",
+                    Pending::ArchivePrefs | Pending::Page(_) => "archive",
+                    Pending::Push { .. } | Pending::Probe { .. } | Pending::Nothing => "answer",
+                };
+                cx.event(Event::TooLarge { what: what.into(), size: drained.size });
+                self.settle(cx, id, pending, Err("resource-constraint"))
+            }
+            Some("get" | "set") => self.refuse(cx, from, id, "modify", "policy-violation"),
+            _ => Ok(()),
+        }
+    }
+
+    /// What this was the question of, if the answer is from whom it went to; then it waits no longer.
+    fn question(&mut self, cx: &mut Cx<'_>, id: &str, from: Option<&str>) -> Result<Option<Pending>> {
         let found: Option<(Option<String>, String)> = cx
             .tx
             .prepare_cached("SELECT peer, what FROM pending WHERE iq = ?1")?
             .query_row(params![id], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
-        let Some((peer, what)) = found else { return Ok(()) };
-        let from = element.attr("from");
+        let Some((peer, what)) = found else { return Ok(None) };
         let right = match &peer {
             None => self.is_own_account(from) || from == self.session.jid.as_ref().map(|jid| jid.as_str()),
             Some(peer) => {
@@ -144,15 +176,13 @@ impl Account {
             }
         };
         if !right {
-            return Ok(());
+            return Ok(None);
         }
         cx.tx.prepare_cached("DELETE FROM pending WHERE iq = ?1")?.execute(params![id])?;
         if let Some(deadlines) = &mut self.deadlines {
             deadlines.answered(id);
         }
-        let failed = element.attr("type") == Some("error");
-        let answer = if failed { Err(condition(element)) } else { Ok(element) };
-        self.settle(cx, id, serde_json::from_str(&what)?, answer)
+        Ok(Some(serde_json::from_str(&what)?))
     }
 
     fn settle(
@@ -209,6 +239,9 @@ impl Account {
     fn asked(&mut self, cx: &mut Cx<'_>, element: &Element) -> Result<()> {
         let from = element.attr("from");
         let id = element.attr("id").unwrap_or_default();
+        if id.len() > MAX_ECHO {
+            return Ok(());
+        }
         let is_get = element.attr("type") == Some("get");
         let Some(payload) = element.children().next() else {
             return self.refuse(cx, from, id, "modify", "bad-request");
@@ -221,11 +254,19 @@ impl Account {
             self.roster_push(cx, payload)?;
             return self.answer_iq(cx, from, id, None);
         }
+        // Any answer but the one that the server gives for a device that is not there would tell a stranger that it is.
+        if !self.may_know_us(cx, from)? {
+            return self.refuse(cx, from, id, "cancel", "service-unavailable");
+        }
         if is_get && payload.is("ping", ns::PING) {
             return self.answer_iq(cx, from, id, None);
         }
         if is_get && payload.is("query", ns::DISCO_INFO) {
-            let mut query = Tag::with_ns("query", ns::DISCO_INFO).attr_opt("node", payload.attr("node"));
+            let node = payload.attr("node");
+            if node.is_some_and(|node| node.len() > MAX_ECHO) {
+                return self.refuse(cx, from, id, "cancel", "item-not-found");
+            }
+            let mut query = Tag::with_ns("query", ns::DISCO_INFO).attr_opt("node", node);
             query = query.child(roster::identity_tag());
             for feature in FEATURES {
                 query = query.child(Tag::new("feature").attr("var", feature));
@@ -242,6 +283,16 @@ impl Account {
             return self.answer_iq(cx, from, id, Some(query));
         }
         self.refuse(cx, from, id, "cancel", "service-unavailable")
+    }
+
+    /// Our server, our own devices, and whoever sees our presence.
+    fn may_know_us(&self, cx: &Cx<'_>, from: Option<&str>) -> Result<bool> {
+        match from.map(address::sender) {
+            None => Ok(true),
+            Some(Some(from)) if from.is_bare() && from.as_str() == self.jid.domain().as_str() => Ok(true),
+            Some(Some(from)) => self.sees_our_presence(cx, &from.into_bare()),
+            Some(None) => Ok(false),
+        }
     }
 
     fn answer_iq(&mut self, cx: &mut Cx<'_>, to: Option<&str>, id: &str, payload: Option<Tag>) -> Result<()> {
@@ -268,6 +319,8 @@ impl Account {
         kind: &str,
         condition: &'static str,
     ) -> Result<()> {
+        let (kind, condition) =
+            if self.may_know_us(cx, to)? { (kind, condition) } else { ("cancel", "service-unavailable") };
         let error = Tag::new("error").attr("type", kind).child(Tag::with_ns(condition, ns::STANZA_ERRORS));
         let iq = Tag::new("iq").attr("type", "error").attr("id", id).attr_opt("to", to).child(error);
         self.reply_to(cx, to, &iq.into_bytes())

@@ -12,6 +12,7 @@ mod error;
 mod input;
 mod iq;
 mod keep_alive;
+pub mod lease;
 mod messages;
 mod outbox;
 mod pulse;

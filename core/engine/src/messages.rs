@@ -93,9 +93,17 @@ impl Account {
         })
     }
 
+    /// A stanza-id is the archive's only if it names our own archive; a server that has `urn:xmpp:mam:2` strips what others claim
+    /// (XEP-0313 §5.1.3), another one may not.
+    fn archive_id<'a, T: AsRef<str>>(&self, claimed: &'a [(T, T)]) -> Option<&'a str> {
+        let own = self.jid.as_str();
+        let mut claimed = claimed.iter().filter(|_| self.login.archive != Archive::Unknown);
+        claimed.find(|(by, _)| by.as_ref() == own).map(|(_, id)| id.as_ref())
+    }
+
     /// Whether one of our own devices wrote it.
     pub(crate) fn is_from_us(&self, view: &MessageView<'_>) -> bool {
-        view.from.and_then(address::parse).is_some_and(|from| from.to_bare() == self.jid)
+        view.from.and_then(address::sender).is_some_and(|from| from.to_bare() == self.jid)
     }
 
     /// Everything that a one-to-one message can do.
@@ -106,14 +114,14 @@ impl Account {
         source: Source<'_>,
     ) -> Result<Stored> {
         let from = match view.from {
-            Some(from) => address::parse(from),
+            Some(from) => address::sender(from),
             None => Some(self.jid.clone().into()),
         };
         // An address that cannot be normalised is nobody's: nothing happens.
         let Some(from) = from else { return Ok(Stored::Nothing) };
         let mine = from.to_bare() == self.jid;
         let peer = if mine && view.to.is_some() {
-            view.to.and_then(address::parse).map(Jid::into_bare)
+            view.to.and_then(address::sender).map(Jid::into_bare)
         } else {
             Some(from.to_bare())
         };
@@ -187,12 +195,9 @@ impl Account {
         body: &str,
     ) -> Result<Stored> {
         let own = self.jid.as_str();
-        // A stanza-id is the archive's only if it names our own archive; a server that has `urn:xmpp:mam:2` strips what others
-        // claim (XEP-0313 §5.1.3), another one may not.
         let archive_id = match source {
             Source::Archive { id, .. } => Some(id),
-            _ if self.login.archive == Archive::Unknown => None,
-            _ => view.stanza_ids.iter().find(|(by, _)| *by == own).map(|(_, id)| *id),
+            _ => self.archive_id(&view.stanza_ids),
         };
         if let Some(id) = archive_id
             && let Some((message, position)) = known_as(cx, own, id)?
@@ -382,7 +387,7 @@ impl Account {
 
     /// What was too deep or too large leaves a visible placeholder (STREAM 21).
     pub(crate) fn drained(&mut self, cx: &mut Cx<'_>, drained: &Drained) -> Result<()> {
-        let Drained { why, name, from, to, id, archived, size, .. } = drained;
+        let Drained { why, name, from, to, id, kind, archived, size, .. } = drained;
         let why = format!(
             "{why}: {name} of {size} bytes, id {id:?}, from {from:?} to {to:?}, archived {archived:?}"
         );
@@ -391,7 +396,10 @@ impl Account {
             params![cx.now.wall, why, drained.head],
         )?;
         bound_quarantine(cx.tx)?;
-        if drained.name != "message" {
+        if name == "iq" {
+            return self.drained_iq(cx, drained);
+        }
+        if name != "message" || matches!(kind.as_deref(), Some("error" | "groupchat" | "headline")) {
             return Ok(());
         }
         let text = format!("{} bytes ({})", drained.size, drained.why);
@@ -400,7 +408,10 @@ impl Account {
                 self.archived_placeholder(cx, query, id, &text)
             }
             Some(_) => Ok(()),
-            None => self.placeholder(cx, drained.from.as_deref(), &text),
+            None => {
+                let archived = self.archive_id(&drained.stanza_ids);
+                self.placeholder(cx, drained.from.as_deref(), archived, &text)
+            }
         }
     }
 
@@ -419,18 +430,37 @@ impl Account {
                     view.carbon.filter(|_| self.is_own_account(view.from)).map(|carbon| carbon.message);
                 let received = view.carbon.is_some_and(|carbon| !carbon.sent);
                 let peer = inner.and_then(|inner| inner.attr(if received { "from" } else { "to" }));
-                self.placeholder(cx, peer, why)
+                self.placeholder(cx, peer, None, why)
             }
-            _ if view.body.is_some() => self.placeholder(cx, view.from, why),
+            _ if view.body.is_some() => {
+                let archived = self.archive_id(&view.stanza_ids);
+                self.placeholder(cx, view.from, archived, why)
+            }
             _ => Ok(()),
         }
     }
 
-    fn placeholder(&mut self, cx: &mut Cx<'_>, from: Option<&str>, text: &str) -> Result<()> {
-        let Some(from) = from.and_then(address::parse) else { return Ok(()) };
+    fn placeholder(
+        &mut self,
+        cx: &mut Cx<'_>,
+        from: Option<&str>,
+        archived: Option<&str>,
+        text: &str,
+    ) -> Result<()> {
+        let Some(from) = from.and_then(address::sender) else { return Ok(()) };
+        if let Some(id) = archived
+            && known_as(cx, self.jid.as_str(), id)?.is_some()
+        {
+            return Ok(());
+        }
         let position = self.next_position();
         let at = cx.now.wall;
-        self.insert_placeholder(cx, &from, text, position, at)?;
+        let message = self.insert_placeholder(cx, &from, text, position, at)?;
+        if let Some(id) = archived {
+            // The archive will not show it a second time.
+            self.join_archive(cx, message, id)?;
+            self.covered(cx, id, position, Some(at))?;
+        }
         Ok(())
     }
 

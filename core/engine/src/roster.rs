@@ -22,6 +22,8 @@ const MAX: usize = 100_000;
 /// Devices of one contact, and unanswered requests, that are kept.
 const MAX_DEVICES: i64 = 64;
 const MAX_REQUESTS: i64 = 1_000;
+/// Longest address (RFC 7622 §3.1), in bytes.
+const MAX_ADDRESS: usize = 3_071;
 
 impl Account {
     /// The whole roster, or nothing if the version that we have is current (RFC 6121 §2.6.2).
@@ -51,26 +53,26 @@ impl Account {
     }
 
     pub(crate) fn presence(&mut self, cx: &mut Cx<'_>, element: &Element) -> Result<()> {
-        let from = match element.attr("from").map(address::parse) {
-            Some(Some(from)) => from,
-            // None is our own account (RFC 6120 §8.1.2.1); what cannot be read is nobody.
-            _ => return Ok(()),
+        // None is our own account (RFC 6120 §8.1.2.1); what cannot be read is nobody.
+        let Some(device) = element.attr("from").filter(|from| from.len() <= MAX_ADDRESS) else {
+            return Ok(());
         };
+        let Some(from) = address::sender(device) else { return Ok(()) };
         if from.to_bare() == self.jid {
             // Our own devices, this one too: whether one of them is there is shown to nobody.
             return Ok(());
         }
         match element.attr("type") {
-            None => self.is_there(cx, &from),
+            None => self.is_there(cx, &from, device),
             // An error says that nobody can be reached there (RFC 6121 §4.6.4: treat it as gone).
-            Some("unavailable" | "error") => self.is_gone(cx, &from),
+            Some("unavailable" | "error") => self.is_gone(cx, &from, device),
             Some("subscribe" | "unsubscribe") => self.subscription_changed(cx, from.into_bare(), element),
             _ => Ok(()),
         }
     }
 
     /// Only who is in the roster is kept, and of each only so many devices: presence can be sent by anybody.
-    fn is_there(&mut self, cx: &mut Cx<'_>, from: &Jid) -> Result<()> {
+    fn is_there(&mut self, cx: &mut Cx<'_>, from: &Jid, device: &str) -> Result<()> {
         let bare = from.to_bare();
         let added = cx
             .tx
@@ -78,16 +80,18 @@ impl Account {
                 "INSERT OR IGNORE INTO presence (jid, bare) SELECT ?1, ?2
                  WHERE EXISTS (SELECT 1 FROM contact WHERE jid = ?2) AND (SELECT count(*) FROM presence WHERE bare = ?2) < ?3",
             )?
-            .execute(params![from.as_str(), bare.as_str(), MAX_DEVICES])?;
+            .execute(params![key(from, device), bare.as_str(), MAX_DEVICES])?;
         cx.touched.contacts |= added > 0;
         Ok(())
     }
 
-    fn is_gone(&mut self, cx: &mut Cx<'_>, from: &Jid) -> Result<()> {
+    fn is_gone(&mut self, cx: &mut Cx<'_>, from: &Jid, device: &str) -> Result<()> {
         let bare = from.to_bare();
         // From a bare address it is about all of its devices.
-        let removed = if from.is_full() {
-            cx.tx.prepare_cached("DELETE FROM presence WHERE jid = ?1")?.execute(params![from.as_str()])?
+        let removed = if device.contains('/') {
+            cx.tx
+                .prepare_cached("DELETE FROM presence WHERE jid = ?1")?
+                .execute(params![key(from, device)])?
         } else {
             cx.tx.prepare_cached("DELETE FROM presence WHERE bare = ?1")?.execute(params![bare.as_str()])?
         };
@@ -159,6 +163,11 @@ impl Account {
         let presence = Tag::new("presence").attr("to", jid.as_str()).attr("type", kind);
         self.enqueue(cx, Kind::Note, jid.as_str(), None, &presence.into_bytes())
     }
+}
+
+/// What a device is kept as: its address, or as it was written where that cannot be prepared.
+fn key<'a>(from: &'a Jid, written: &'a str) -> &'a str {
+    if from.is_full() { from.as_str() } else { written }
 }
 
 fn store(cx: &Cx<'_>, item: &Element) -> Result<()> {

@@ -22,7 +22,7 @@ use crate::{
     api::{self, Event, Reply, Status},
     effect::Effect,
     error::Result,
-    input::{Destination, LinkFailure, LinkId},
+    input::{Destination, Drained, LinkFailure, LinkId},
     pulse::Pulse,
 };
 
@@ -446,24 +446,31 @@ impl Account {
                 let error = api::Error::Untrusted { what: what.clone() };
                 self.went_offline(cx, Some(error), what.clone(), self.distrust());
             }
-            LinkFailure::Nonsense(detail) => {
-                // STREAM 21: the second time behind the same stanza it would come again with every resumption.
-                let handled = self.session.sm.as_ref().map(StreamManagement::handled_in_all);
-                if self.online().is_some() && handled.is_some() {
-                    if self.session.choked_at == handled {
-                        self.forget_session();
-                    }
-                    self.session.choked_at = handled;
-                    self.session.dirty = true;
-                }
-                let error = api::Error::ServerRefused {
-                    condition: "not-well-formed".into(),
-                    text: Some(detail.clone()),
-                };
-                self.went_offline(cx, Some(error), detail.clone(), Again::Usual);
-            }
+            LinkFailure::Nonsense(detail) => self.choked(cx, detail, None)?,
+            LinkFailure::Choked { detail, stanza } => self.choked(cx, detail, Some(stanza))?,
         }
         Ok(())
+    }
+
+    /// Something that cannot be read would come again with every resumption: the second time behind the same stanza the session is
+    /// given up (STREAM 21). If the archive has it, it is stepped past, or the next session would ask for it again.
+    fn choked(&mut self, cx: &mut Cx<'_>, detail: &str, stanza: Option<&Drained>) -> Result<()> {
+        let online = self.online().is_some();
+        if let (true, Some(sm)) = (online, &self.session.sm) {
+            let handled = Some(sm.handled_in_all());
+            if self.session.choked_at == handled {
+                self.forget_session();
+            }
+            self.session.choked_at = handled;
+            self.session.dirty = true;
+        }
+        let condition = "not-well-formed".into();
+        let error = api::Error::ServerRefused { condition, text: Some(detail.to_owned()) };
+        self.went_offline(cx, Some(error), detail.to_owned(), Again::Usual);
+        match stanza.filter(|_| online) {
+            Some(stanza) => self.choked_on_a_result(cx, stanza),
+            None => Ok(()),
+        }
     }
 
     /// The server's footer ends the session: it has forgotten it, and says so when we try to resume.

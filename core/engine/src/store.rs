@@ -18,6 +18,10 @@ use crate::{
 /// `WHIM`, in the file's header.
 const APPLICATION_ID: i32 = 0x5748_494d;
 
+/// How long to wait for a lock that another process holds. It writes for milliseconds, or it was stopped and holds it for a
+/// day: whoever opens the file waits once, and an extension of an app has little time.
+const LOCKED: Duration = Duration::from_secs(2);
+
 const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_initial.sql")];
 
 /// 32 bytes of key and 16 of salt.
@@ -79,6 +83,49 @@ pub fn create_account(connection: &Connection, jid: &BareJid, agent: Uuid, now: 
     Ok(())
 }
 
+/// What stays on the device when the file is copied away from it, or an old one is put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Installation {
+    /// The user-agent id of the account (XEP-0388).
+    pub id: Uuid,
+    /// How often the file was opened.
+    pub openings: u64,
+}
+
+/// Counts an opening of the file, and gives back what the device is to know from now on. `known` is what it knew; `fresh` an
+/// id for a new installation.
+///
+/// A file with another id, or one that was opened less often than the device knows, is a copy: a backup that was put back, a
+/// phone that was cloned. What it says of the session on the server is old, or another device's by now, so nothing of it is
+/// used: the next session is bound anew, which opens a gap from the last message that it knows (STREAM 17).
+///
+/// # Errors
+/// Where the world failed, or there is no account.
+pub fn count_opening(
+    connection: &Connection,
+    known: Option<Installation>,
+    fresh: Uuid,
+) -> Result<Installation> {
+    let (id, openings): (String, u64) =
+        connection.query_row("SELECT user_agent_id, openings FROM account", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    let id = Uuid::parse_str(&id).map_err(|_| Error::bug("the user agent's id"))?;
+    let is_original = known.is_some_and(|known| known.id == id && known.openings <= openings);
+    let openings = openings.max(known.map_or(0, |known| known.openings)) + 1;
+    let id = if is_original { id } else { fresh };
+    if !is_original {
+        tracing::info!("the file is a copy: its session on the server is not used");
+        connection.execute("UPDATE session SET sm = NULL, choked_at = NULL", [])?;
+        connection.execute("UPDATE login SET token = NULL, offer = NULL", [])?;
+    }
+    connection.execute(
+        "UPDATE account SET user_agent_id = ?1, openings = ?2",
+        params![id.to_string(), openings as i64],
+    )?;
+    Ok(Installation { id, openings })
+}
+
 /// What the app decides about an account and may change later.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings<'a> {
@@ -119,7 +166,7 @@ fn connect(path: &Path, secret: &Secret, flags: OpenFlags) -> Result<Connection>
     connection.pragma_update(None, "cipher_plaintext_header_size", 32)?;
     // Each page that is written or read is hashed. Every 64-bit phone does SHA-256 in hardware, few do SHA-512, the default.
     connection.pragma_update(None, "cipher_hmac_algorithm", "HMAC_SHA256")?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(LOCKED)?;
     connection.set_prepared_statement_cache_capacity(128);
     // The first read is what tells whether the key fits.
     match connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)) {
@@ -139,17 +186,12 @@ fn connect(path: &Path, secret: &Secret, flags: OpenFlags) -> Result<Connection>
 }
 
 fn migrate(connection: &mut Connection) -> Result<()> {
+    // Looked at first without a lock, which a process that was stopped within a transaction may hold.
+    if check_version(connection)? == MIGRATIONS.len() {
+        return Ok(());
+    }
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: usize = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version > MIGRATIONS.len() {
-        return Err(unusable(Unusable::Newer));
-    }
-    if version > 0 {
-        let application: i32 = tx.pragma_query_value(None, "application_id", |row| row.get(0))?;
-        if application != APPLICATION_ID {
-            return Err(Error::damaged());
-        }
-    }
+    let version = check_version(&tx)?;
     for (number, migration) in MIGRATIONS.iter().enumerate().skip(version) {
         tx.execute_batch(migration)?;
         tx.pragma_update(None, "user_version", number + 1)?;
@@ -157,6 +199,20 @@ fn migrate(connection: &mut Connection) -> Result<()> {
     }
     tx.commit()?;
     Ok(())
+}
+
+fn check_version(connection: &Connection) -> Result<usize> {
+    let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version > MIGRATIONS.len() {
+        return Err(unusable(Unusable::Newer));
+    }
+    if version > 0 {
+        let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        if application != APPLICATION_ID {
+            return Err(Error::damaged());
+        }
+    }
+    Ok(version)
 }
 
 fn unusable(why: Unusable) -> Error {

@@ -9,15 +9,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rand::RngCore;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
 
 use crate::{
     account::{Account, Config},
-    api,
+    api::{self, Command},
     effect::Effect,
     error::{Error, Result},
     input::{Input, Now},
+    lease::{self, Claim},
 };
 
 /// How long to wait before a failed world is tried again, in ms: doubled from the first to the last while it stays failed.
@@ -31,6 +32,8 @@ pub struct Engine {
     connection: Connection,
     account: Account,
     generation: i64,
+    /// Somebody else has raised it.
+    lost: bool,
     halted: Option<Halted>,
     /// Halts in a row, and when the last one ended, mono ms.
     halts: (u32, u64),
@@ -43,14 +46,28 @@ struct Halted {
 }
 
 impl Engine {
-    /// Takes the lease of a file opened by [`crate::store::open`] and loads the account in it.
+    /// Takes the lease of a file opened by [`crate::store::open`], whoever has it, and loads the account in it.
     ///
     /// # Errors
     /// Where the world failed.
-    pub fn load(mut connection: Connection, config: Config) -> Result<Self> {
+    pub fn load(connection: Connection, config: Config) -> Result<Self> {
+        Self::take(connection, config, Claim::App, |_| Ok(()))
+    }
+
+    /// Takes the lease on these grounds, lets `prepare` write what is to be there before the account is loaded (the account
+    /// itself, its settings) in the same transaction, and loads it.
+    ///
+    /// # Errors
+    /// [`Error::LeaseHeld`] where the grounds do not hold; nothing was written then. Otherwise where the world failed.
+    pub fn take(
+        mut connection: Connection,
+        config: Config,
+        claim: Claim,
+        prepare: impl FnOnce(&Transaction<'_>) -> Result<()>,
+    ) -> Result<Self> {
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        tx.execute("UPDATE lease SET generation = generation + 1", [])?;
-        let generation = tx.query_row("SELECT generation FROM lease", [], |row| row.get(0))?;
+        let generation = lease::take(&tx, claim)?;
+        prepare(&tx)?;
         tx.commit()?;
         // What cannot be understood was not written by us, or not read back as it was: the app is to offer another beginning.
         let account = Account::load(&connection, config, 0).map_err(|error| match error {
@@ -60,7 +77,23 @@ impl Engine {
             }
             error => error,
         })?;
-        Ok(Self { connection, account, generation, halted: None, halts: (0, 0) })
+        Ok(Self { connection, account, generation, lost: false, halted: None, halts: (0, 0) })
+    }
+
+    /// Asks the holder of the lease for it, if there is one. It hears of that in its next step.
+    ///
+    /// # Errors
+    /// Where the world failed: [`api::Error::InUse`] where the holder, or whoever else, keeps a transaction open.
+    pub fn ask(connection: &mut Connection) -> Result<lease::Request> {
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let request = lease::ask(&tx)?;
+        tx.commit()?;
+        Ok(request)
+    }
+
+    /// Whether another process has taken the lease: nothing is written here any more.
+    pub fn lost_lease(&self) -> bool {
+        self.lost
     }
 
     /// Steps over a batch of inputs in one transaction and returns what to do after it.
@@ -95,12 +128,14 @@ impl Engine {
         }
     }
 
-    /// Writes the journal back into the file and closes it.
+    /// Writes the journal back into the file, unless it is another's by now, and closes it.
     ///
     /// # Errors
     /// Where the world failed. The file is whole in any case.
     pub fn close(self) -> Result<()> {
-        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        if !self.lost {
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        }
         self.connection.close().map_err(|(_, error)| error.into())
     }
 
@@ -113,6 +148,10 @@ impl Engine {
         let tx = begin(&mut self.connection, self.generation)?;
         let account = &mut self.account;
         let effects = guarded(|| account.step(&tx, inputs, now, rng))?;
+        if inputs.iter().any(|input| matches!(input, Input::Command { command: Command::Suspend, .. })) {
+            // The last transaction: whoever takes it from here has everything.
+            lease::release(&tx)?;
+        }
         // Whoever wants to know how much time goes into waiting for the disk listens to this span.
         tracing::trace_span!("commit").in_scope(|| tx.commit())?;
         Ok(effects)
@@ -189,7 +228,10 @@ impl Engine {
         let why = error.to_api();
         tracing::warn!(%error, "the account stops");
         let until = match error {
-            Error::LeaseLost => None,
+            Error::LeaseLost => {
+                self.lost = true;
+                None
+            }
             Error::World { what: api::Error::DatabaseUnusable { why: api::Unusable::Corrupt }, .. } => None,
             _ => {
                 let (halts, last) = self.halts;
@@ -209,9 +251,8 @@ impl Engine {
 /// Begins to write, if nobody else has raised the lease.
 fn begin(connection: &mut Connection, generation: i64) -> Result<Transaction<'_>> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let current: Option<i64> =
-        tx.prepare_cached("SELECT generation FROM lease")?.query_row([], |row| row.get(0)).optional()?;
-    if current == Some(generation) { Ok(tx) } else { Err(Error::LeaseLost) }
+    lease::check(&tx, generation)?;
+    Ok(tx)
 }
 
 /// A panic is a bug of ours, and no more.

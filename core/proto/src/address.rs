@@ -23,6 +23,16 @@ pub fn parse(text: &str) -> Option<Jid> {
     is_stable.then_some(jid)
 }
 
+/// Whose a stanza is. Where the device's part cannot be prepared it is left out: RFC 7622 allows a device to be called 🐦, and
+/// the tables of `jid` end with Unicode 3.2; what somebody wrote is not lost for that. Never to be compared with a bare address
+/// that means the account itself.
+pub fn sender(text: &str) -> Option<Jid> {
+    parse(text).or_else(|| match text.split_once('/') {
+        Some((account, device)) if !device.is_empty() => parse(account),
+        _ => None,
+    })
+}
+
 /// RFC 3454 table B.1, "commonly mapped to nothing", and the controls of writing direction, which are shown as nothing.
 fn vanishes(c: char) -> bool {
     matches!(
@@ -46,23 +56,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn invisible_address_is_never_merged_with_the_one_it_looks_like() {
-        assert_eq!(parse("juliet@capulet.lit").unwrap().to_string(), "juliet@capulet.lit");
-        assert_eq!(parse("Juliet@Capulet.lit").unwrap().to_string(), "juliet@capulet.lit");
-        for c in ['\u{200b}', '\u{ad}', '\u{202e}', '\u{feff}', '\u{fe0f}', '\u{2060}', '\u{34f}'] {
-            assert_eq!(parse(&format!("juli{c}et@capulet.lit")), None, "{:x}", c as u32);
-            assert_eq!(parse(&format!("juliet@capu{c}let.lit")), None, "{:x}", c as u32);
+    fn sender_is_known_whatever_the_device_is_called() {
+        for device in ["🐦", "Pidgin 👩🏽‍💻", "\u{e000}", "עברית abc", "a\u{7f}"] {
+            let from = sender(&format!("Juliet@capulet.lit/{device}")).unwrap();
+            assert_eq!(from.to_string(), "juliet@capulet.lit", "{device}");
         }
-        for dotted in ["juliet@capulet.lit./balcony", "juliet@capulet.lit.", "capulet.lit./x", "capulet.lit."]
+        assert_eq!(sender("juliet@capulet.lit/balcony").unwrap().to_string(), "juliet@capulet.lit/balcony");
+        for nobody in
+            ["", "@", "juliet@", "juli\u{200b}et@capulet.lit/x", "juliet@capulet.lit/", "🐦@capulet.lit/x"]
         {
-            assert_eq!(parse(dotted), parse(&dotted.replacen("lit.", "lit", 1)), "{dotted}");
+            assert_eq!(sender(nobody), None, "{nobody}");
         }
-        assert_eq!(parse("juliet@capulet.lit./.x").unwrap().resource().unwrap().as_str(), ".x");
-        assert_eq!(parse("juliet@capulet.lit.."), None);
-        // U+03F9 becomes Σ, which becomes σ, whose owner is another.
-        assert_eq!(parse("\u{3f9}@capulet.lit"), None);
-        assert!(parse("\u{3c3}@capulet.lit").is_some());
-        // Cyrillic е: another letter is another address, and stays one.
-        assert_ne!(parse("juli\u{435}t@capulet.lit"), parse("juliet@capulet.lit"));
+    }
+
+    mod hostile {
+        use super::*;
+
+        #[test]
+        fn invisible_address_is_never_merged_with_the_one_it_looks_like() {
+            assert_eq!(parse("juliet@capulet.lit").unwrap().to_string(), "juliet@capulet.lit");
+            assert_eq!(parse("Juliet@Capulet.lit").unwrap().to_string(), "juliet@capulet.lit");
+            for c in ['\u{200b}', '\u{ad}', '\u{202e}', '\u{feff}', '\u{fe0f}', '\u{2060}', '\u{34f}'] {
+                assert_eq!(parse(&format!("juli{c}et@capulet.lit")), None, "{:x}", c as u32);
+                assert_eq!(parse(&format!("juliet@capu{c}let.lit")), None, "{:x}", c as u32);
+            }
+            for dotted in
+                ["juliet@capulet.lit./balcony", "juliet@capulet.lit.", "capulet.lit./x", "capulet.lit."]
+            {
+                assert_eq!(parse(dotted), parse(&dotted.replacen("lit.", "lit", 1)), "{dotted}");
+            }
+            assert_eq!(parse("juliet@capulet.lit./.x").unwrap().resource().unwrap().as_str(), ".x");
+            assert_eq!(parse("juliet@capulet.lit.."), None);
+            // U+03F9 becomes Σ, which becomes σ, whose owner is another.
+            assert_eq!(parse("\u{3f9}@capulet.lit"), None);
+            assert!(parse("\u{3c3}@capulet.lit").is_some());
+            // Cyrillic е: another letter is another address, and stays one.
+            assert_ne!(parse("juli\u{435}t@capulet.lit"), parse("juliet@capulet.lit"));
+        }
     }
 }

@@ -8,6 +8,9 @@ use minidom::Element;
 
 use crate::ns;
 
+/// Longest id that is read, in bytes.
+const MAX_ID: usize = 1_024;
+
 /// What a message says, borrowed from its element.
 #[derive(Debug, Default)]
 pub struct MessageView<'a> {
@@ -95,7 +98,7 @@ impl<'a> MessageView<'a> {
                 _ if !namespace.is_none() => {}
                 "from" => view.from = Some(value),
                 "to" => view.to = Some(value),
-                "id" => view.id = Some(value),
+                "id" => view.id = sane(Some(value)),
                 "type" => {
                     view.kind = match value.as_str() {
                         "chat" => Kind::Chat,
@@ -118,16 +121,16 @@ impl<'a> MessageView<'a> {
                         body_has_language = has_language;
                     }
                 }
-                "origin-id" if child.has_ns(ns::SID) => view.origin_id = non_empty(child.attr("id")),
+                "origin-id" if child.has_ns(ns::SID) => view.origin_id = sane(child.attr("id")),
                 "stanza-id" if child.has_ns(ns::SID) => {
-                    if let (Some(by), Some(id)) = (child.attr("by"), non_empty(child.attr("id"))) {
+                    if let (Some(by), Some(id)) = (child.attr("by"), sane(child.attr("id"))) {
                         view.stanza_ids.push((by, id));
                     }
                 }
                 "request" if child.has_ns(ns::RECEIPTS) => view.wants_receipt = true,
-                "received" if child.has_ns(ns::RECEIPTS) => view.received = non_empty(child.attr("id")),
+                "received" if child.has_ns(ns::RECEIPTS) => view.received = sane(child.attr("id")),
                 "markable" if child.has_ns(ns::CHAT_MARKERS) => view.markable = true,
-                "displayed" if child.has_ns(ns::CHAT_MARKERS) => view.displayed = non_empty(child.attr("id")),
+                "displayed" if child.has_ns(ns::CHAT_MARKERS) => view.displayed = sane(child.attr("id")),
                 "received" | "sent" if child.has_ns(ns::CARBONS) => {
                     // Only the first layer is read: a carbon inside of a carbon is nobody's.
                     view.carbon = forwarded(child).and_then(|(message, stamp)| {
@@ -135,7 +138,7 @@ impl<'a> MessageView<'a> {
                     });
                 }
                 "result" if child.has_ns(ns::MAM) => {
-                    if let Some(id) = non_empty(child.attr("id")) {
+                    if let Some(id) = sane(child.attr("id")) {
                         let (message, stamp) = forwarded(child).unwrap_or_default();
                         view.result = Some(Archived { query: child.attr("queryid"), id, stamp, message });
                     }
@@ -159,8 +162,9 @@ impl<'a> MessageView<'a> {
     }
 }
 
-fn non_empty(text: Option<&str>) -> Option<&str> {
-    text.filter(|text| !text.is_empty())
+/// An id that is one. A longer one is nobody's who means well: it would be kept twice, and echoed in receipts.
+fn sane(id: Option<&str>) -> Option<&str> {
+    id.filter(|id| !id.is_empty() && id.len() <= MAX_ID)
 }
 
 fn forwarded(parent: &Element) -> Option<(Option<&Element>, Option<&str>)> {

@@ -159,15 +159,16 @@ pub(crate) fn number(text: &str) -> Option<u64> {
     text.split(' ').next()?.parse().ok()
 }
 
-/// Copies a directory with everything in it.
+/// Copies a directory with all files in it (and not the pipe that an extension rings).
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
             copy(&entry.path(), &target)?;
-        } else {
+        } else if kind.is_file() {
             fs::copy(entry.path(), target)?;
         }
     }

@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::Signal;
 use serde_json::{Map, Value};
 
 use crate::{Error, Result, leashed, process, spawn};
@@ -36,6 +37,8 @@ pub struct Phone {
     pub ca: Option<PathBuf>,
     /// `--resource`.
     pub resource: Option<String>,
+    /// `--extension`: a process beside the app, over the same data.
+    pub extension: bool,
     /// `--raw`: every stanza as an event.
     pub raw: bool,
     /// The console itself; [`console_binary`] if `None`.
@@ -53,6 +56,7 @@ impl Phone {
             direct_tls: false,
             ca: None,
             resource: None,
+            extension: false,
             raw: false,
             binary: None,
         }
@@ -73,6 +77,12 @@ impl Phone {
     /// Trusts this authority.
     pub fn trusting(mut self, ca: impl Into<PathBuf>) -> Phone {
         self.ca = Some(ca.into());
+        self
+    }
+
+    /// The notification extension of the app on this phone.
+    pub fn extension(mut self) -> Phone {
+        self.extension = true;
         self
     }
 
@@ -221,6 +231,9 @@ impl Console {
         if let Some(resource) = &phone.resource {
             command.arg("--resource").arg(resource);
         }
+        if phone.extension {
+            command.arg("--extension");
+        }
         if phone.raw {
             command.arg("--raw");
         }
@@ -355,6 +368,16 @@ impl Console {
         let _ = self
             .ear
             .wait("the end of its output", Duration::from_secs(10), |heard| heard.ended.then_some(()));
+    }
+
+    /// SIGSTOP: the system freezes the app. It keeps its sockets, and the kernel answers for them.
+    pub fn freeze(&self) {
+        process::signal_group(&self.child(), Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        process::signal_group(&self.child(), Signal::CONT);
     }
 
     /// `"quit"`, and waits for the end; killed if it does not come.

@@ -9,6 +9,7 @@ mod cargo;
 mod demo;
 mod fuzz;
 mod host;
+mod hostile;
 mod servers;
 mod test;
 

@@ -14,13 +14,16 @@ use std::{
 use clap::Args;
 use interop::{Release, Root};
 
-use crate::{Result, bindings, cargo, demo, host};
+use crate::{Result, bindings, cargo, demo, host, hostile};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// How many of the tests against real servers run at a time
     #[arg(long, default_value_t = 2)]
     servers_at_a_time: usize,
+    /// Only what hostile contacts, servers, networks and devices do: every row of tests/hostile.txt in one table
+    #[arg(long)]
+    hostile: bool,
 }
 
 /// How a phase ended that did not fail.
@@ -114,6 +117,9 @@ fn install() -> Installed {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.hostile {
+        return hostile::run(arguments.servers_at_a_time);
+    }
     let started = Instant::now();
     let mut run = Run::default();
     run.phase("what compiling needs", || host::need(&host::BUILD, "150 MB, half a minute").map(|()| Passed));
@@ -125,7 +131,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         &mut cargo::command(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-Dwarnings"]),
     );
     run.cargo("build", &mut cargo::command(&["build", "--workspace", "--all-targets", "--quiet"]));
-    run.cargo("tests", &mut cargo::command(&["test", "--workspace", "--exclude", "interop", "--quiet"]));
+    // Those named `hostile` have a phase of their own.
+    let others = ["--", "--skip", "hostile::"];
+    run.cargo(
+        "tests",
+        cargo::command(&["test", "--workspace", "--exclude", "interop", "--quiet"]).args(others),
+    );
     run.cargo(
         "documentation",
         cargo::command(&["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-Dwarnings"),
@@ -149,8 +160,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let threads = format!("--test-threads={}", arguments.servers_at_a_time);
     run.cargo(
         "tests against real servers",
-        cargo::command(&["test", "-p", "interop", "--", &threads]).env("WHIMBREL_CONSOLE", &console),
+        cargo::command(&["test", "-p", "interop"])
+            .args(others)
+            .arg(&threads)
+            .env("WHIMBREL_CONSOLE", &console),
     );
+    run.phase("hostile rows", || hostile::table(arguments.servers_at_a_time, &console).map(|()| Passed));
     run.phase("demo, a short one", || demo::short().map(|()| Passed));
     run.phase("Kotlin", || {
         installed.kotlin?;

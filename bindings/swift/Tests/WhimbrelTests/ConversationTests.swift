@@ -14,7 +14,7 @@ import WhimbrelFFI
             directory: "\(directory)/bob", vault: fileVault(directory: "\(directory)/bob/keys"), options: Options())
         let alice = try await alices.addAccount(jid: "alice@a.test", connection: connection())
         let bob = try await bobs.addAccount(jid: "bob@a.test", connection: connection())
-        #expect(vault.count == 1, "the core has put its secret into our vault")
+        #expect(vault.secrets == 1, "the core has put its secret into our vault")
 
         await #expect(throws: WhimbrelError.WrongPassword) { try await alice.signIn(password: "not-hers") }
         try await alice.signIn(password: "secret-a")
@@ -65,7 +65,7 @@ private final class MemoryVault: KeyVault, @unchecked Sendable {
     private let lock = NSLock()
     private var entries: [String: Data] = [:]
 
-    var count: Int { lock.withLock { entries.count } }
+    var secrets: Int { lock.withLock { entries.keys.filter { $0.hasPrefix("database-") }.count } }
 
     func load(name: String) throws -> Data? { lock.withLock { entries[name] } }
 

@@ -22,7 +22,8 @@ use clap::Parser;
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, task};
 use whimbrel::{
-    Account, Address, Client, Connection, Error, ItemId, Network, NetworkId, Options, Push, Server, Timeline,
+    Account, Address, Client, Connection, Error, ItemId, Network, NetworkId, Options, Push, Role, Server,
+    Timeline,
 };
 
 #[derive(Parser)]
@@ -55,6 +56,9 @@ struct Arguments {
     /// Messages to ask an archive for at once.
     #[arg(long, default_value_t = 500)]
     page: u32,
+    /// This is an extension of the app that has the same data: leave it alone while it lives.
+    #[arg(long)]
+    extension: bool,
     /// Show every stanza.
     #[arg(long)]
     raw: bool,
@@ -98,7 +102,12 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         allow_plain: arguments.allow_plain,
     };
     let vault = Arc::new(vault::OneKey::new(&arguments.data)?);
-    let options = Options { software: "Whimbrel console".into(), raw: arguments.raw, page: arguments.page };
+    let options = Options {
+        role: if arguments.extension { Role::Extension } else { Role::App },
+        software: "Whimbrel console".into(),
+        raw: arguments.raw,
+        page: arguments.page,
+    };
     let client = Client::open(&arguments.data, vault, options).await?;
     let (account, mut broken) = match client.add_account(arguments.account.clone(), connection).await {
         Ok(account) => (account, None),

@@ -44,6 +44,7 @@ pub(crate) fn event(event: &Event) -> Value {
             shape
         }
         Event::CaughtUp => json!({ "event": "caught_up" }),
+        Event::TooLarge { what, size } => json!({ "event": "too_large", "what": what, "size": size }),
         Event::Raw { outgoing, xml } => json!({ "event": "raw", if *outgoing { "out" } else { "in" }: xml }),
     }
 }

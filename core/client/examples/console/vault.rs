@@ -1,4 +1,5 @@
-//! The console's vault: one secret, from `WHIMBREL_KEY` or in the file `key` of the data directory.
+//! The console's vault: one secret, from `WHIMBREL_KEY` or in the file `key` of the data directory. What else is kept has its
+//! own file beside it.
 
 use std::path::Path;
 
@@ -18,20 +19,28 @@ impl OneKey {
 }
 
 impl KeyVault for OneKey {
-    fn load(&self, _: &str) -> Result<Option<Vec<u8>>, Error> {
+    fn load(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         match &self.given {
-            Some(key) => Ok(Some(key.clone())),
-            None => self.file.load("key"),
+            Some(key) if is_secret(name) => Ok(Some(key.clone())),
+            _ => self.file.load(file(name)),
         }
     }
 
-    fn store(&self, _: &str, bytes: &[u8], scope: Scope) -> Result<(), Error> {
-        self.file.store("key", bytes, scope)
+    fn store(&self, name: &str, bytes: &[u8], scope: Scope) -> Result<(), Error> {
+        self.file.store(file(name), bytes, scope)
     }
 
-    fn delete(&self, _: &str) -> Result<(), Error> {
-        self.file.delete("key")
+    fn delete(&self, name: &str) -> Result<(), Error> {
+        self.file.delete(file(name))
     }
+}
+
+fn is_secret(name: &str) -> bool {
+    name.starts_with("database-")
+}
+
+fn file(name: &str) -> &str {
+    if is_secret(name) { "key" } else { name }
 }
 
 fn from_hex(hex: &str) -> Result<Vec<u8>, Error> {

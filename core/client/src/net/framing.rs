@@ -241,6 +241,8 @@ pub(crate) struct Framer {
     attribute_count: usize,
     /// Set while a stanza is drained.
     drained: Option<Box<Drained>>,
+    /// What was being read when the stream failed.
+    broken: Option<Box<Drained>>,
     /// The first raw bytes of what is being read, from `head_start` on.
     head: Vec<u8>,
     head_start: u64,
@@ -308,9 +310,15 @@ impl Framer {
             elements: 0,
             attribute_count: 0,
             drained: None,
+            broken: None,
             head: Vec::new(),
             head_start: 0,
         }
+    }
+
+    /// What is known of the stanza in the middle of which the stream failed, once.
+    pub(crate) fn take_broken(&mut self) -> Option<Box<Drained>> {
+        self.broken.take()
     }
 
     /// Forgets everything and waits for the header of a new stream on the same connection: behind SASL's `<success/>`
@@ -368,11 +376,11 @@ impl Framer {
                     match self.handle(event, bytes, frames) {
                         Ok(Then::GoOn) => {}
                         Ok(Then::Stop) => break,
-                        Err(error) => return self.fail(error),
+                        Err(error) => return self.fail(error, bytes),
                     }
                 }
                 Ok(None) | Err(EndOrError::NeedMoreData) => break,
-                Err(EndOrError::Error(error)) => return self.fail(error.into()),
+                Err(EndOrError::Error(error)) => return self.fail(error.into(), bytes),
             }
         }
         let used = bytes.len() - rest.len();
@@ -389,14 +397,25 @@ impl Framer {
             self.returns = if self.position == before { self.returns + returns } else { returns };
         }
         if pending > MAX_TOKEN_ON_THE_WIRE || (self.returns > MAX_RETURNS && has_returns) {
-            return self.fail(FramingError::TokenTooLong);
+            return self.fail(FramingError::TokenTooLong, &[]);
         }
         Ok(skipped + used)
     }
 
-    fn fail(&mut self, error: FramingError) -> Result<usize, FramingError> {
+    fn fail(&mut self, error: FramingError, bytes: &[u8]) -> Result<usize, FramingError> {
         let limits = self.limits;
+        let mut broken = None;
+        if self.open > 0 {
+            self.give_up(Excess::Size);
+            self.keep_head(bytes, self.start, self.position);
+            broken = self.drained.take().filter(|drained| !drained.name.is_empty());
+        }
+        if let Some(broken) = &mut broken {
+            broken.size = self.position - self.start;
+            broken.head = std::mem::take(&mut self.head);
+        }
         *self = Self::with_limits(limits);
+        self.broken = broken;
         self.phase = Phase::Failed(error);
         Err(error)
     }
@@ -652,7 +671,7 @@ impl Framer {
         if self.open > 2 {
             self.tag = None;
             // The stream, the stanza and its child keep their marks.
-            self.scopes.truncate(self.marks[3]);
+            self.scopes.truncate(self.marks.get(3).copied().unwrap_or(self.scopes.len()));
             self.marks.truncate(3);
         }
         if self.tag.is_none() {

@@ -20,6 +20,16 @@ async fn account_works_again_however_suspend_and_resume_are_mixed() {
 }
 
 #[tokio::test]
+async fn suspending_does_not_wait_for_what_was_resumed_meanwhile() {
+    let stage = Stage::new();
+    let (client, account) = stage.account().await;
+    let day = Duration::from_secs(86_400);
+    let ((), resumed) = soon(async { tokio::join!(client.suspend(day), client.resume()) }).await;
+    resumed.unwrap();
+    account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+}
+
+#[tokio::test]
 async fn suspending_wins_over_a_start_that_is_under_way() {
     let stage = Stage::new();
     let (client, account) = stage.account().await;
@@ -243,11 +253,11 @@ async fn second_client_takes_over_and_the_first_can_take_it_back() {
     let second = stage.client().await;
     let other = second.account(&romeo()).unwrap();
     other.send(ItemId::new(), &juliet(), "what light").await.unwrap();
-    assert_eq!(account.send(ItemId::new(), &juliet(), "nothing").await, Err(Error::Suspended));
+    assert_eq!(account.send(ItemId::new(), &juliet(), "nothing").await, Err(Error::InUse));
     assert_eq!(account.timeline(&juliet(), 10).unwrap().items().unwrap().len(), 2);
     soon(first.resume()).await.unwrap();
     account.send(ItemId::new(), &juliet(), "through yonder").await.unwrap();
-    assert_eq!(other.send(ItemId::new(), &juliet(), "nothing").await, Err(Error::Suspended));
+    assert_eq!(other.send(ItemId::new(), &juliet(), "nothing").await, Err(Error::InUse));
     assert_eq!(
         texts(&account.timeline(&juliet(), 10).unwrap().items().unwrap()),
         ["But soft", "what light", "through yonder"]

@@ -2,9 +2,12 @@
 //!
 //! A time limit here is for what would hang for ever; nothing is asserted about how long anything takes.
 
+mod copies;
+mod hostile;
 mod lists;
 mod lives;
 mod network;
+mod roles;
 pub(crate) mod server;
 
 use std::{
@@ -18,7 +21,9 @@ use std::{
 use server::{PATIENCE, Server, message};
 use tempfile::TempDir;
 
-use crate::{Account, Address, Client, Error, Item, ItemId, KeyVault, Options, Scope, Status, Unusable};
+use crate::{
+    Account, Address, Client, Error, Item, ItemId, KeyVault, Options, Role, Scope, Status, Unusable,
+};
 
 /// A keychain, and whether the device is locked.
 #[derive(Debug, Default)]
@@ -71,6 +76,12 @@ impl Stage {
 
     async fn client(&self) -> Client {
         Client::open(self.dir.path(), self.keychain.clone(), Options::default()).await.unwrap()
+    }
+
+    /// The notification extension over the same directory, as another process would open it.
+    async fn extension(&self) -> Client {
+        let options = Options { role: Role::Extension, ..Options::default() };
+        Client::open(self.dir.path(), self.keychain.clone(), options).await.unwrap()
     }
 
     async fn account(&self) -> (Client, Account) {

@@ -29,22 +29,6 @@ async fn flood_of_commands_does_not_keep_the_server_waiting() {
     flood.shutdown().await;
 }
 
-#[tokio::test]
-async fn flood_of_stanzas_does_not_keep_the_app_waiting() {
-    let stage = Stage::new();
-    let (client, account, mut peer) = stage.online().await;
-    let flood = std::thread::spawn(move || {
-        let many: String = (0..200).map(|_| "<message from='juliet@capulet.lit/balcony'><composing xmlns='http://jabber.org/protocol/chatstates'/></message>").collect();
-        while peer.try_say(&many).is_ok() {}
-    });
-    for number in 0..20 {
-        soon(account.send(ItemId::new(), &juliet(), &format!("message {number}"))).await.unwrap();
-    }
-    soon(client.suspend(PATIENCE)).await;
-    flood.join().unwrap();
-    assert_eq!(stage.open_files(), Vec::<String>::new());
-}
-
 /// Says the beginning of a stream with STARTTLS, and `injected` behind `<proceed/>`, at once or a moment later.
 async fn injects_plaintext(at_once: bool) {
     use std::io::{Read as _, Write as _};

@@ -90,12 +90,14 @@ impl Server {
 pub(crate) struct Peer {
     stream: StreamOwned<ServerConnection, TcpStream>,
     heard: String,
+    /// It wanted to go on with a session.
+    pub(crate) resumes: bool,
 }
 
 impl Peer {
     pub(crate) fn secure(tcp: TcpStream) -> Self {
         let tls = ServerConnection::new(Arc::clone(&certificate().config)).unwrap();
-        Self { stream: StreamOwned::new(tls, tcp), heard: String::new() }
+        Self { stream: StreamOwned::new(tls, tcp), heard: String::new(), resumes: false }
     }
 
     pub(crate) fn say(&mut self, xml: &str) {
@@ -135,7 +137,8 @@ impl Peer {
         self.hear("<stream:stream");
         self.say(HEADER);
         self.say("<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><sm xmlns='urn:xmpp:sm:3'/><csi xmlns='urn:xmpp:csi:0'/></stream:features>");
-        if self.hear(">").contains("<resume") || self.hear(">").contains("<resume") {
+        self.resumes = self.hear(">").contains("<resume") || self.hear(">").contains("<resume");
+        if self.resumes {
             self.say("<failed xmlns='urn:xmpp:sm:3'/>");
         }
         if !self.heard.contains("</iq>") {

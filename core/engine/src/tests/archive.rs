@@ -2,33 +2,6 @@
 
 use super::*;
 
-impl World {
-    fn gaps(&self) -> i64 {
-        self.count("SELECT count(*) FROM gap WHERE kind = 0")
-    }
-
-    /// The first question to the archive that was not answered yet.
-    fn next_query(&mut self) -> Element {
-        let at =
-            self.wrote.iter().position(|e| e.children().any(|c| c.is("query", ns::MAM))).expect("a query");
-        self.wrote.remove(at).unwrap()
-    }
-
-    fn has_query(&self) -> bool {
-        self.wrote.iter().any(|e| e.children().any(|c| c.is("query", ns::MAM)))
-    }
-
-    fn away_and_back(&mut self) {
-        self.cut();
-        self.pass(1_000);
-        self.reconnect(Resume::Refuse);
-    }
-}
-
-fn numbers(numbers: std::ops::Range<u32>) -> Vec<String> {
-    numbers.map(|n| n.to_string()).collect()
-}
-
 #[test]
 fn first_sign_in_fetches_the_newest_page_and_leaves_the_rest_unfetched() {
     let mut world = World::new();
@@ -111,35 +84,6 @@ fn two_gaps_are_filled_in_order() {
     world.serve();
     assert_eq!(world.gaps(), 0);
     assert_eq!(world.sees(), numbers(0..10));
-}
-
-#[test]
-fn archive_that_never_ends() {
-    // Pages that repeat, pages that are empty, pages that go back: the gap stays visible, and nobody asks for ever.
-    type Pages = fn(u32) -> Vec<Archived>;
-    let cruel: [Pages; 3] =
-        [|_| archived(1..4), |_| Vec::new(), |n| if n % 2 == 0 { archived(1..4) } else { archived(2..3) }];
-    for (index, pages) in cruel.into_iter().enumerate() {
-        let mut world = World::online();
-        world.gets(&live(0));
-        world.away_and_back();
-        let mut asked = 0;
-        while world.has_query() {
-            let query = world.next_query();
-            let id = query.attr("id").unwrap();
-            let entries = pages(asked);
-            let entries: Vec<&Archived> = entries.iter().collect();
-            let mut answer: Vec<String> = entries.iter().map(|entry| result(id, entry)).collect();
-            answer.push(fin(id, &entries, false));
-            world.gets_all(&answer.iter().map(String::as_str).collect::<Vec<_>>());
-            asked += 1;
-            assert!(asked < 12, "{index}");
-        }
-        assert_eq!(world.gaps(), 1);
-        let mut seen = world.sees();
-        assert_eq!(seen.pop().unwrap(), "--", "{index}");
-        assert_eq!(seen, numbers(0..if index == 1 { 1 } else { 4 }), "{index}: in order, once");
-    }
 }
 
 #[test]

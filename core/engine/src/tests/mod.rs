@@ -5,9 +5,11 @@
 //! `cut` drops the link. Nothing sleeps.
 
 mod archive;
+mod copies;
 mod failures;
-mod forgery;
+mod hostile;
 mod keep_alive;
+mod lease;
 mod login;
 mod messages;
 mod model;
@@ -445,6 +447,27 @@ impl World {
             })
             .expect("a message of ours")
     }
+
+    fn gaps(&self) -> i64 {
+        self.count("SELECT count(*) FROM gap WHERE kind = 0")
+    }
+
+    /// The first question to the archive that was not answered yet.
+    fn next_query(&mut self) -> Element {
+        let at =
+            self.wrote.iter().position(|e| e.children().any(|c| c.is("query", ns::MAM))).expect("a query");
+        self.wrote.remove(at).unwrap()
+    }
+
+    fn has_query(&self) -> bool {
+        self.wrote.iter().any(|e| e.children().any(|c| c.is("query", ns::MAM)))
+    }
+
+    fn away_and_back(&mut self) {
+        self.cut();
+        self.pass(1_000);
+        self.reconnect(Resume::Refuse);
+    }
 }
 
 impl Server {
@@ -595,4 +618,28 @@ fn config() -> Config {
 
 fn texts(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+fn numbers(numbers: std::ops::Range<u32>) -> Vec<String> {
+    numbers.map(|n| n.to_string()).collect()
+}
+
+fn from_juliet(attributes: &str, content: &str) -> String {
+    format!("<message type='chat' from='{JULIET}/balcony' to='{OWN}' {attributes}>{content}</message>")
+}
+
+fn receipt(from: &str, id: &str) -> String {
+    format!("<message from='{from}' to='{OWN}'><received xmlns='urn:xmpp:receipts' id='{id}'/></message>")
+}
+
+fn marker(from: &str, id: &str) -> String {
+    format!(
+        "<message from='{from}' to='{OWN}'><displayed xmlns='urn:xmpp:chat-markers:0' id='{id}'/></message>"
+    )
+}
+
+fn carbon(from: &str, direction: &str, inner: &str) -> String {
+    format!(
+        "<message from='{from}' to='{OWN}/phone'><{direction} xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'>{inner}</forwarded></{direction}></message>"
+    )
 }

@@ -13,3 +13,4 @@ mod redirect;
 mod resume;
 mod servers;
 mod support;
+mod two_processes;

@@ -1,0 +1,87 @@
+//! An app and its extension over one directory. Here they are two clients of one process, which is the same to the file and to
+//! the pipe; with processes that are stopped and killed: `tests/two-processes` and `tests/interop`.
+
+use super::*;
+
+#[tokio::test]
+async fn extension_leaves_an_app_alone_that_is_in_charge() {
+    let stage = Stage::new();
+    let (_app, account, mut peer) = stage.online().await;
+    let extension = stage.extension().await;
+    let other = extension.account(&romeo()).unwrap();
+    assert!(matches!(other.status(), Status::Offline { reason: Some(Error::InUse), .. }));
+    assert_eq!(other.send(ItemId::new(), &juliet(), "nothing").await, Err(Error::InUse));
+    assert_eq!(other.timeline(&juliet(), 10).unwrap_err(), Error::InUse);
+    assert_eq!(extension.resume().await, Err(Error::InUse));
+    account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+    peer.hear("But soft");
+    assert!(!matches!(account.status(), Status::Offline { .. }));
+}
+
+#[tokio::test]
+async fn extension_takes_what_the_app_has_suspended_and_the_app_takes_it_back() {
+    let stage = Stage::new();
+    let (app, account, peer) = stage.online().await;
+    account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+    soon(app.suspend(PATIENCE)).await;
+    assert_eq!(stage.open_files(), Vec::<String>::new());
+    drop(peer);
+    let extension = stage.extension().await;
+    let other = extension.account(&romeo()).unwrap();
+    other.send(ItemId::new(), &juliet(), "what light").await.unwrap();
+    // The app does not ask.
+    soon(app.resume()).await.unwrap();
+    account.send(ItemId::new(), &juliet(), "through yonder").await.unwrap();
+    assert_eq!(other.send(ItemId::new(), &juliet(), "nothing").await, Err(Error::InUse));
+    assert!(matches!(other.status(), Status::Offline { reason: Some(Error::InUse), .. }));
+    // It still reads what the other writes.
+    let read = texts(&other.timeline(&juliet(), 10).unwrap().items().unwrap()).join(", ");
+    assert_eq!(read, "But soft, what light, through yonder");
+    soon(app.suspend(PATIENCE)).await;
+    soon(extension.suspend(PATIENCE)).await;
+    assert_eq!(stage.open_files(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn app_that_was_frozen_takes_the_account_back_before_it_has_noticed_anything() {
+    let stage = Stage::new();
+    let (app, account) = stage.account().await;
+    // It does nothing meanwhile, as a frozen one.
+    let other = stage.client().await;
+    soon(app.resume()).await.unwrap();
+    account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+    let lost = other.account(&romeo()).unwrap().send(ItemId::new(), &juliet(), "nothing").await;
+    assert_eq!(lost, Err(Error::InUse));
+}
+
+#[tokio::test]
+async fn list_that_an_extension_follows_waits_until_it_gets_the_account() {
+    let stage = Stage::new();
+    let (app, account) = stage.account().await;
+    account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+    let extension = stage.extension().await;
+    let updates = extension.account(&romeo()).unwrap().conversations().subscribe();
+    let waiting = tokio::spawn(async move { updates.next(0).await });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    soon(app.suspend(PATIENCE)).await;
+    soon(extension.resume()).await.unwrap();
+    assert_eq!(soon(waiting).await.unwrap().unwrap().splices[0].items.len(), 1);
+}
+
+#[tokio::test]
+async fn app_that_died_without_a_word_is_not_waited_for() {
+    let stage = Stage::new();
+    let (app, account) = stage.account().await;
+    account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+    // The file as a kill leaves it: the lease is held, and nobody has the pipe open.
+    let (database, journal) = (stage.database(), stage.database().with_file_name("account.db-wal"));
+    let left = (fs::read(&database).unwrap(), fs::read(&journal).unwrap());
+    soon(app.close()).await;
+    fs::write(&database, left.0).unwrap();
+    fs::write(&journal, left.1).unwrap();
+    let extension = stage.extension().await;
+    let other = extension.account(&romeo()).unwrap();
+    other.send(ItemId::new(), &juliet(), "what light").await.unwrap();
+    assert_eq!(texts(&other.timeline(&juliet(), 10).unwrap().items().unwrap()), ["But soft", "what light"]);
+}
