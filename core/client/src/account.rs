@@ -656,7 +656,8 @@ fn open(inner: &Inner, connection: Option<Connection>) -> Result<(Driver, Secret
         }
         Some(_) => {
             let kept = store::connection(&file).map_err(|error| error.to_api())?;
-            Some(serde_json::from_str(&kept).map_err(|error| Error::Bug { report: error.to_string() })?)
+            let damaged = |_| Error::DatabaseUnusable { why: crate::Unusable::Corrupt };
+            Some(serde_json::from_str(&kept).map_err(damaged)?)
         }
         None => None,
     };

@@ -197,6 +197,8 @@ impl Incoming {
 
     fn feed(&mut self, bytes: &[u8]) -> Result<(), LinkFailure> {
         self.size += bytes.len();
+        #[cfg(feature = "internals")]
+        crate::internals::record(self.id, "in", bytes);
         if let Some(why) = feed(self.id, &mut self.framer, bytes, &mut self.rest, &mut self.ready) {
             return Err(why);
         }
@@ -362,6 +364,8 @@ impl Driver {
                         if let Some(wire) =
                             link.as_mut().filter(|link| link.id == id).and_then(|link| link.wire.as_mut())
                         {
+                            #[cfg(feature = "internals")]
+                            crate::internals::record(id, "out", &bytes);
                             wire.queue(&bytes);
                         }
                     }

@@ -1,4 +1,7 @@
-//! The framing by itself, for benches and fuzz targets: bytes of a stream in, what the engine is told out.
+//! For benches and fuzz targets: the framing by itself, bytes of a stream in, what the engine is told out; and what went
+//! over a connection, as the server meant it.
+
+use std::{fs::OpenOptions, io::Write as _, path::PathBuf};
 
 use whimbrel_engine::{Input, LinkFailure, LinkId};
 
@@ -25,5 +28,17 @@ impl Framing {
             }
         }
         Ok(())
+    }
+}
+
+/// Where `WHIMBREL_RECORD` names a directory: what a connection carries inside of TLS, in a file for each direction of each.
+/// There are secrets among it, so nothing but this feature, which no product is built with, can.
+pub(crate) fn record(link: LinkId, direction: &str, bytes: &[u8]) {
+    let Some(directory) = std::env::var_os("WHIMBREL_RECORD").map(PathBuf::from) else { return };
+    let path = directory.join(format!("{}-{}.{direction}", std::process::id(), link.0));
+    let written =
+        OpenOptions::new().create(true).append(true).open(path).and_then(|mut file| file.write_all(bytes));
+    if let Err(error) = written {
+        tracing::warn!(%error, "nothing is recorded");
     }
 }

@@ -66,6 +66,8 @@ pub use whimbrel_engine::{
     splice::{Splice, apply},
 };
 
+pub use whimbrel_proto::uri::{self, Uri};
+
 pub use crate::{
     account::{Account, Events, Older},
     client::{Client, Options, Role},

@@ -102,8 +102,11 @@ CREATE TABLE message (
     asks         INTEGER NOT NULL DEFAULT 0   -- bits: 1 wants a receipt, 2 markable
 ) STRICT;
 CREATE INDEX message_order ON message (conversation, position);
-CREATE INDEX message_name ON message (name) WHERE name IS NOT NULL;
-CREATE INDEX message_stanza_id ON message (stanza_id) WHERE stanza_id IS NOT NULL;
+-- Whole, since a contact may give ten thousand messages one name.
+CREATE INDEX message_name ON message (name, conversation, mine) WHERE name IS NOT NULL;
+CREATE INDEX message_stanza_id ON message (stanza_id, conversation, mine) WHERE stanza_id IS NOT NULL;
+-- What a marker may still move: without it each marker would read a conversation to its beginning.
+CREATE INDEX message_undisplayed ON message (conversation, position) WHERE mine = 1 AND state IN (2, 3);
 CREATE UNIQUE INDEX message_local ON message (local_id) WHERE local_id IS NOT NULL;
 
 -- Which archive knows a message under which id. A resend may have two.

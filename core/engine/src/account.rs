@@ -19,7 +19,7 @@ use whimbrel_proto::{
 
 use crate::{
     api::{self, Event, Network, Reply, RequestId, Status},
-    catch_up::Query,
+    catch_up::{HIGHEST, Query},
     effect::{Effect, Touched},
     error::{Error, Result},
     input::{Input, LinkId, Now},
@@ -315,6 +315,11 @@ impl Account {
         )?;
         session.jid = jid_full.as_deref().and_then(|jid| FullJid::new(jid).ok());
         session.sm = sm.as_deref().map(serde_json::from_str).transpose()?;
+        if session.sm.as_ref().is_some_and(|sm| !sm.is_sound())
+            || !(-HIGHEST..=HIGHEST).contains(&session.next_position)
+        {
+            return Err(Error::bug("the session's counters"));
+        }
         Ok(Self {
             config,
             jid: BareJid::new(&jid).map_err(|_| Error::bug("the account's address"))?,

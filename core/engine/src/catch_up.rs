@@ -27,7 +27,7 @@ use crate::{
     account::{Account, Archive, Cx, Link, Unchecked},
     api::{self, Event, Reply},
     effect::Effect,
-    error::Result,
+    error::{Error, Result},
     input::Drained,
     iq::Pending,
     messages::{self, STEP, Source, Stored},
@@ -36,6 +36,8 @@ use crate::{
 
 /// Room for positions in one gap: sixteen million messages, and half a million gaps.
 const ROOM: i64 = 1 << 44;
+/// Where nothing of ours stands any more, nor below its negative.
+pub(crate) const HIGHEST: i64 = 1 << 62;
 /// Overlap when an id is forgotten and time must do, in ms.
 const OVERLAP: i64 = 3_600_000;
 /// Pages of one gap that may lead nowhere before this session gives it up. The gap stays visible.
@@ -118,6 +120,12 @@ impl Query {
         }
     }
 
+    /// Whether these are numbers that we can have written, and that can be counted on.
+    fn is_ours(&self) -> bool {
+        let counters = [self.added, self.seen, self.known, self.page, self.tries];
+        (-HIGHEST..=HIGHEST).contains(&self.cursor) && counters.into_iter().all(|count| count <= u32::MAX / 2)
+    }
+
     pub(crate) fn about(peer: String, after: Option<String>, since: Option<i64>) -> Self {
         Self::new(Aim::Doubt { peer, after, since }, 0)
     }
@@ -155,6 +163,9 @@ pub(crate) fn load(connection: &Connection) -> Result<BTreeMap<String, Query>> {
     for row in rows {
         let (id, what) = row?;
         if let Pending::Page(mut query) = serde_json::from_str(&what)? {
+            if !query.is_ours() {
+                return Err(Error::bug("a query's counters"));
+            }
             query.id.clone_from(&id);
             queries.insert(id, query);
         }
@@ -348,7 +359,9 @@ impl Account {
                 )?;
                 match (after, since) {
                     (Some(after), _) if !by_time => page = page.child(Tag::new("after").text(after)),
-                    (_, Some(since)) if by_time => field("start", &stamp::format(since - OVERLAP)),
+                    (_, Some(since)) if by_time => {
+                        field("start", &stamp::format(since.saturating_sub(OVERLAP)))
+                    }
                     _ => {}
                 }
             }
@@ -377,7 +390,7 @@ impl Account {
                 field("with", peer);
                 match (after, since) {
                     (Some(after), _) => page = page.child(Tag::new("after").text(after)),
-                    (None, Some(since)) => field("start", &stamp::format(since - OVERLAP)),
+                    (None, Some(since)) => field("start", &stamp::format(since.saturating_sub(OVERLAP))),
                     _ => {}
                 }
             }
@@ -461,7 +474,7 @@ impl Account {
         }
         if query.cursor >= self.session.next_position {
             // What comes live from now on stands above it.
-            self.session.next_position = query.cursor + STEP;
+            self.session.next_position = query.cursor.min(HIGHEST) + STEP;
             self.session.dirty = true;
         }
         if let Some(id) = view.received.filter(|_| !query.receipts.is_empty())
@@ -506,7 +519,7 @@ impl Account {
                 )?
                 .query_row(params![conversation, cursor, standing], |row| row.get(0))?;
             // Far above it stands beyond a gap that is being filled.
-            if !others && standing - cursor <= STEP {
+            if !others && standing.saturating_sub(cursor) <= STEP {
                 return Ok(standing);
             }
             messages::move_to(cx, message, conversation, position)?;
@@ -548,12 +561,14 @@ impl Account {
             Aim::Newest | Aim::Doubt { .. } => (Some(self.session.next_position), false),
             Aim::Check { .. } => (None, true),
         };
+        // A damaged file may have put a message anywhere.
+        let cursor = query.cursor.min(HIGHEST);
         Ok(match high {
             // Live messages stand a whole step apart: there is room between any two of them.
-            _ if dense => query.cursor + 1,
-            Some(high) if query.cursor < high => (query.cursor + STEP).min(high - 1).max(query.cursor + 1),
-            Some(_) => query.cursor + 1,
-            None => query.cursor + STEP,
+            _ if dense => cursor + 1,
+            Some(high) if cursor < high => (cursor + STEP).min(high - 1).max(cursor + 1),
+            Some(_) => cursor + 1,
+            None => cursor + STEP,
         })
     }
 
@@ -854,7 +869,7 @@ impl Account {
                 .map_or(query.cursor, |(_, position)| position);
             cx.tx.execute(
                 "INSERT INTO gap (archive, kind, before_id, low_position, high_position) VALUES (?1, 1, ?2, ?3, ?4)",
-                params![own, query.first, start, first - ROOM / 4],
+                params![own, query.first, start, first.saturating_sub(ROOM / 4)],
             )?;
         }
         cx.touched.all_timelines = true;
@@ -972,8 +987,8 @@ impl Account {
             cx.reply(request, Ok(Reply::Older { added: 0, complete: true }));
             return Ok(());
         };
-        let query = Query::new(Aim::Before { gap }, high - (i64::from(self.config.page) + 1) * STEP);
-        let query = Query { edge, ..query };
+        let start = high.saturating_sub((i64::from(self.config.page) + 1) * STEP);
+        let query = Query { edge, ..Query::new(Aim::Before { gap }, start) };
         let before: Vec<String> = self.queries.keys().cloned().collect();
         self.query(cx, query)?;
         if let Some(id) = self.queries.keys().find(|id| !before.contains(id)) {

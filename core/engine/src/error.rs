@@ -45,6 +45,11 @@ impl Error {
         Self::Bug { report: report.into() }
     }
 
+    /// The file says what we never write.
+    pub(crate) fn damaged() -> Self {
+        Self::World { what: api::Error::DatabaseUnusable { why: Unusable::Corrupt }, source: None }
+    }
+
     /// What an app is told.
     pub fn to_api(&self) -> api::Error {
         match self {

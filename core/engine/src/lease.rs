@@ -74,7 +74,11 @@ pub(crate) fn ask(tx: &Transaction<'_>) -> Result<Request> {
     if row.held {
         tx.execute("UPDATE lease SET asked = asked + 1", [])?;
     }
-    Ok(Request { generation: row.generation, number: row.asked + 1, held: row.held })
+    Ok(Request {
+        generation: row.generation,
+        number: row.asked.checked_add(1).ok_or_else(Error::damaged)?,
+        held: row.held,
+    })
 }
 
 /// Raises the generation, and gives back which it is now.
@@ -85,7 +89,8 @@ pub(crate) fn take(tx: &Transaction<'_>, claim: Claim) -> Result<i64> {
     {
         return Err(Error::LeaseHeld);
     }
-    let generation = row.generation + 1;
+    // That many were never taken: a damaged file.
+    let generation = row.generation.checked_add(1).ok_or_else(Error::damaged)?;
     // Whoever asked the last holder asked in vain.
     tx.execute("UPDATE lease SET generation = ?1, held = 1, answered = asked", params![generation])?;
     Ok(generation)

@@ -73,7 +73,7 @@ pub fn open_reader(path: &Path, secret: &Secret) -> Result<Connection> {
 pub fn account(connection: &Connection) -> Result<Option<BareJid>> {
     let jid: Option<String> =
         connection.query_row("SELECT jid FROM account", [], |row| row.get(0)).optional()?;
-    jid.map(|jid| BareJid::new(&jid).map_err(|_| Error::bug("the account's address"))).transpose()
+    jid.map(|jid| BareJid::new(&jid).map_err(|_| Error::damaged())).transpose()
 }
 
 /// Makes the account of a new file. `agent` is this installation's own id (XEP-0388); `now` in ms UTC.
@@ -221,7 +221,7 @@ fn check_version(connection: &Connection) -> Result<usize> {
     if version > 0 {
         let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
         if application != APPLICATION_ID {
-            return Err(unusable(Unusable::Corrupt));
+            return Err(Error::damaged());
         }
     }
     Ok(version)

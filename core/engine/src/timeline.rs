@@ -116,7 +116,8 @@ pub fn window_from(
         let day = |at: i64| at.saturating_add(offset).div_euclid(DAY);
         message.starts_day = previous.is_none_or(|(_, at)| day(at) != day(message.at));
         message.starts_group = message.starts_day
-            || previous.is_none_or(|(mine, at)| mine != message.mine || message.at - at > GROUP);
+            || previous
+                .is_none_or(|(mine, at)| mine != message.mine || message.at.saturating_sub(at) > GROUP);
         previous = Some((message.mine, message.at));
         items.push((position, Item::Message(message)));
     }

@@ -70,7 +70,14 @@ impl Engine {
         let generation = lease::take(&tx, claim)?;
         prepare(&tx)?;
         tx.commit()?;
-        let account = Account::load(&connection, config, 0)?;
+        // What cannot be understood was not written by us, or not read back as it was: the app is to offer another beginning.
+        let account = Account::load(&connection, config, 0).map_err(|error| match error {
+            Error::Bug { report } => {
+                tracing::error!(%report, "the file cannot be understood");
+                Error::damaged()
+            }
+            error => error,
+        })?;
         Ok(Self { connection, account, generation, lost: false, halted: None, halts: (0, 0) })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The `jid` crate prepares with stringprep, which maps zero-width characters, soft hyphens and variation selectors to
 //! nothing: an address with one of them would come out as another's. RFC 7622 forbids them, and so do we; what is merely
-//! written in another case is normalised.
+//! written in another case, or with the dot of the root behind the domain (RFC 7622 §3.2), is normalised.
 
 use jid::Jid;
 
@@ -11,7 +11,16 @@ pub fn parse(text: &str) -> Option<Jid> {
     if text.chars().any(vanishes) {
         return None;
     }
-    Jid::new(text).ok()
+    // jid 0.12.3 looks at the domain without its last dot and keeps the text with it, so that the parts are cut at wrong places.
+    let bare = text.find('/').unwrap_or(text.len());
+    let jid = match text[..bare].strip_suffix('.') {
+        Some(dotless) if dotless.ends_with('.') => return None,
+        Some(dotless) => Jid::new(&format!("{dotless}{}", &text[bare..])).ok()?,
+        None => Jid::new(text).ok()?,
+    };
+    // Stringprep knows Unicode 3.2; what came later may become one thing, and read from our file another: somebody else's.
+    let is_stable = jid.as_str().is_ascii() || Jid::new(jid.as_str()).as_ref() == Ok(&jid);
+    is_stable.then_some(jid)
 }
 
 /// Whose a stanza is. Where the device's part cannot be prepared it is left out: RFC 7622 allows a device to be called 🐦, and
@@ -71,6 +80,16 @@ mod tests {
                 assert_eq!(parse(&format!("juli{c}et@capulet.lit")), None, "{:x}", c as u32);
                 assert_eq!(parse(&format!("juliet@capu{c}let.lit")), None, "{:x}", c as u32);
             }
+            for dotted in
+                ["juliet@capulet.lit./balcony", "juliet@capulet.lit.", "capulet.lit./x", "capulet.lit."]
+            {
+                assert_eq!(parse(dotted), parse(&dotted.replacen("lit.", "lit", 1)), "{dotted}");
+            }
+            assert_eq!(parse("juliet@capulet.lit./.x").unwrap().resource().unwrap().as_str(), ".x");
+            assert_eq!(parse("juliet@capulet.lit.."), None);
+            // U+03F9 becomes Σ, which becomes σ, whose owner is another.
+            assert_eq!(parse("\u{3f9}@capulet.lit"), None);
+            assert!(parse("\u{3c3}@capulet.lit").is_some());
             // Cyrillic е: another letter is another address, and stays one.
             assert_ne!(parse("juli\u{435}t@capulet.lit"), parse("juliet@capulet.lit"));
         }

@@ -11,4 +11,5 @@ pub mod place;
 pub mod scram;
 pub mod sm;
 pub mod stamp;
+pub mod uri;
 pub mod write;

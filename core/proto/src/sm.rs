@@ -61,6 +61,11 @@ impl StreamManagement {
         Self { id: None, location: None, acks: Acks::Pinged, handled: 0, sent: 0, acknowledged: 0 }
     }
 
+    /// Whether these are counters that can have been counted. What was read from a file is asked before it is used.
+    pub fn is_sound(&self) -> bool {
+        self.acknowledged <= self.sent && self.sent.max(self.handled) < 1 << 62
+    }
+
     /// Who says that a stanza of ours was taken over.
     pub fn acks(&self) -> Acks {
         self.acks

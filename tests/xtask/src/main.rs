@@ -7,6 +7,7 @@ mod bench;
 mod bindings;
 mod cargo;
 mod demo;
+mod fuzz;
 mod host;
 mod hostile;
 mod mutants;
@@ -41,6 +42,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Makes the engine's deliberate mistakes one by one, and looks whether the simulated world notices
     Mutants(mutants::Arguments),
+    /// Searches for inputs that break something, with libFuzzer
+    Fuzz(fuzz::Arguments),
     /// The documentation of the workspace, without a warning
     Doc,
     /// Licences and sources of all dependencies; installs cargo-deny if need be, which takes minutes
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Bindings(arguments) => bindings::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Mutants(arguments) => mutants::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Doc => cargo::doc(),
         Command::Deny => cargo::deny(),
     };

@@ -52,3 +52,23 @@ fn disk_full() {
     assert_eq!(world.sees().len(), 200);
     assert_eq!(world.count("SELECT count(*) FROM gap"), 0);
 }
+
+#[test]
+fn database_corrupt_in_its_rows_is_told_as_such_and_left_alone() {
+    for nonsense in [
+        "UPDATE session SET sm = '{'",
+        "UPDATE session SET sm = json_set(sm, '$.acknowledged', 99)",
+        "UPDATE session SET next_position = 9223372036854775807",
+        "UPDATE account SET jid = '@'",
+        "UPDATE login SET pins = 'nonsense'",
+        "INSERT INTO pending (iq, what) VALUES ('x', 'nonsense')",
+    ] {
+        let mut world = World::online();
+        world.engine = None;
+        let connection = store::open(&world.path(), &secret()).unwrap();
+        connection.execute(nonsense, []).unwrap();
+        let error = Engine::load(connection, config()).unwrap_err().to_api();
+        assert_eq!(error, Error::DatabaseUnusable { why: crate::api::Unusable::Corrupt }, "{nonsense}");
+        assert!(world.path().is_file());
+    }
+}

@@ -240,3 +240,36 @@ fn presence_is_kept_for_contacts_and_bounded() {
     }
     assert_eq!(world.count("SELECT count(*) FROM subscription_request"), 1_000);
 }
+
+#[test]
+fn message_flood_under_one_name() {
+    let mut world = World::online();
+    let own = world.says("mine");
+    // Each of these names is also that of a message of ours, and of those before.
+    let flood: Vec<String> = (0..200)
+        .map(|n| {
+            format!(
+                "<message type='chat' from='{JULIET}/b' to='{OWN}' id='{}'><body>{n}</body></message>",
+                own.0
+            )
+        })
+        .collect();
+    world.gets_all(&flood.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(world.sees().len(), 201, "all are shown");
+    // Ours is still known by its name, from another side and by its receipt; theirs, replayed, is too.
+    world.gets(&format!(
+        "<message from='{OWN}'><sent xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'>
+         <message xmlns='jabber:client' type='chat' from='{OWN}/phone.1' to='{JULIET}' id='{0}'><body>mine</body>
+         <origin-id xmlns='urn:xmpp:sid:0' id='{0}'/></message></forwarded></sent></message>",
+        own.0
+    ));
+    world.gets(
+        &flood[199].replace("</body>", "</body><delay xmlns='urn:xmpp:delay' stamp='2026-11-18T10:00:00Z'/>"),
+    );
+    world.gets(&format!(
+        "<message from='{JULIET}/b' to='{OWN}'><received xmlns='urn:xmpp:receipts' id='{}'/></message>",
+        own.0
+    ));
+    assert_eq!(world.sees().len(), 201, "none is doubled");
+    assert_eq!(world.state(&own), SendState::Delivered);
+}

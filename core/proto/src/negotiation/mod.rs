@@ -11,7 +11,7 @@
 
 mod mechanism;
 
-use jid::{BareJid, FullJid, Jid};
+use jid::{BareJid, FullJid};
 use minidom::Element;
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use self::mechanism::Choice;
 use crate::{
+    address,
     features::Features,
     ns,
     place::Place,
@@ -598,8 +599,8 @@ impl Context {
         attempt.choice.exchange.succeeded(data.as_deref())?;
         let claimed =
             element.get_child("authorization-identifier", ns::SASL2).map(Element::text).unwrap_or_default();
-        let claimed =
-            Jid::new(claimed.trim()).map_err(|_| Failure::Nonsense("success without an address".into()))?;
+        let claimed = address::parse(claimed.trim())
+            .ok_or_else(|| Failure::Nonsense("success without an address".into()))?;
         if claimed.to_bare() != self.login.jid {
             return Err(Failure::Untrusted("the server logged us in as somebody else".into()));
         }
@@ -776,7 +777,7 @@ impl Context {
             .and_then(|bind| bind.get_child("jid", ns::BIND))
             .map(Element::text);
         let jid = jid
-            .and_then(|jid| FullJid::new(jid.trim()).ok())
+            .and_then(|jid| address::parse(jid.trim())?.try_into_full().ok())
             .ok_or_else(|| Failure::Nonsense("bound without an address".into()))?;
         if jid.to_bare() != self.login.jid {
             return Err(Failure::Untrusted("the server bound us to somebody else's address".into()));

@@ -1,0 +1,125 @@
+//! Every input that was recorded, and every one that ever broke something, through its target; and what a mutator makes of
+//! them with a fixed seed, so that each run on the stable toolchain searches a little, the same each time.
+
+use std::{fs, path::Path};
+
+use fuzz::{TARGETS, Target, mutate};
+use rand::{SeedableRng, rngs::StdRng, seq::IndexedRandom};
+
+/// Mutated inputs for each XML target: some seconds.
+const MUTATED: usize = 250;
+
+fn target(name: &str) -> &'static Target {
+    TARGETS.iter().find(|target| target.name == name).expect("a target of this name")
+}
+
+/// The inputs of a target with their names, in a fixed order.
+fn corpus(target: &Target) -> Vec<(String, Vec<u8>)> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name);
+    let entries = fs::read_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+    let mut inputs: Vec<_> = entries
+        .map(|entry| {
+            let entry = entry.expect("a folder that can be read");
+            let input = fs::read(entry.path()).expect("a file that can be read");
+            (entry.file_name().to_string_lossy().into_owned(), input)
+        })
+        .collect();
+    inputs.sort();
+    assert!(!inputs.is_empty(), "{} has a corpus", target.name);
+    inputs
+}
+
+fn holds_for_its_corpus(name: &str) {
+    let target = target(name);
+    for (name, input) in corpus(target) {
+        run(target, &name, &input);
+    }
+}
+
+/// Says on stderr which input it was, if it breaks.
+fn run(target: &Target, name: &str, input: &[u8]) {
+    struct Said<'a>(&'a str, &'a [u8]);
+    impl Drop for Said<'_> {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                eprintln!("{}:\n{}", self.0, self.1.escape_ascii());
+            }
+        }
+    }
+    let said = Said(name, input);
+    (target.run)(input);
+    drop(said);
+}
+
+fn holds_for_mutations(name: &str) {
+    let target = target(name);
+    let corpus = corpus(target);
+    let mut rng = StdRng::seed_from_u64(1597);
+    for number in 0..MUTATED {
+        let (name, input) = corpus.choose(&mut rng).expect("it is not empty");
+        let mut input = mutate::xml(input, &mut rng);
+        input.truncate(target.longest);
+        run(target, &format!("mutation {number} of {name}"), &input);
+    }
+}
+
+#[test]
+fn framing_holds_for_its_corpus() {
+    holds_for_its_corpus("framing");
+}
+
+#[test]
+fn framing_holds_for_mutations() {
+    holds_for_mutations("framing");
+}
+
+#[test]
+fn elements_hold_for_their_corpus() {
+    holds_for_its_corpus("elements");
+}
+
+#[test]
+fn hostile_server_never_makes_an_error_of_ours() {
+    holds_for_mutations("elements");
+}
+
+#[test]
+fn negotiation_holds_for_its_corpus() {
+    holds_for_its_corpus("negotiation");
+}
+
+#[test]
+fn recorded_logins_get_in() {
+    for (name, input) in corpus(target("negotiation")) {
+        let recorded = name.starts_with("prosody") || name.starts_with("ejabberd");
+        assert!(!recorded || fuzz::gets_in(&input), "{name} is not what the target understands");
+    }
+}
+
+#[test]
+fn negotiation_holds_for_mutations() {
+    holds_for_mutations("negotiation");
+}
+
+#[test]
+fn texts_hold_for_their_corpus() {
+    holds_for_its_corpus("text");
+}
+
+#[test]
+fn links_hold_for_their_corpus() {
+    holds_for_its_corpus("uri");
+}
+
+#[test]
+fn database_holds_for_its_corpus() {
+    holds_for_its_corpus("database");
+}
+
+#[test]
+fn every_folder_of_the_corpus_has_a_target() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    for entry in fs::read_dir(dir).unwrap() {
+        target(&entry.unwrap().file_name().to_string_lossy());
+    }
+}
