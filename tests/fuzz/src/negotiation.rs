@@ -16,7 +16,8 @@ use whimbrel_engine::{Input, LinkId};
 use whimbrel_proto::{
     features::Features,
     negotiation::{
-        Event, FastToken, Login, Negotiation, Out, Pins, Progress, Resume, Session, Step, StreamHeader, Tls,
+        Bound, Event, FastToken, Login, Negotiation, Out, Pins, Progress, Resume, Session, Step,
+        StreamHeader, Tls,
     },
     ns,
 };
@@ -120,7 +121,11 @@ fn account(knows: &Element) -> (Login, Tls) {
         }),
         use_bind2: has("bind2"),
         pins: Pins {
-            bound: has("bound"),
+            bound: match () {
+                () if has("bound") => Bound::Exporter,
+                () if has("certificate") => Bound::EndPoint,
+                () => Bound::Not,
+            },
             scram: knows.attr("scram").and_then(|rank| rank.parse().ok()).filter(|rank| *rank < 3),
         },
         allow_plain: has("plain"),
@@ -204,7 +209,7 @@ impl Play {
                 login.allow_plain && login.pins.scram.is_none(),
                 "the password itself, allowed by nobody"
             ),
-            "HT-SHA-256-NONE" => assert!(!login.pins.bound, "weaker than before"),
+            "HT-SHA-256-NONE" => assert_eq!(login.pins.bound, Bound::Not, "weaker than before"),
             name if name.starts_with("HT-") => {
                 assert_eq!(
                     login.token.as_ref().map(|token| token.mechanism.as_str()),
@@ -213,7 +218,7 @@ impl Play {
                 );
             }
             name => assert!(
-                name.starts_with("SCRAM-SHA-") && (name.ends_with("-PLUS") || !login.pins.bound),
+                name.starts_with("SCRAM-SHA-") && (name.ends_with("-PLUS") || login.pins.bound == Bound::Not),
                 "{name}"
             ),
         }
