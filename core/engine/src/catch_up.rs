@@ -100,7 +100,12 @@ enum Aim {
     /// Only look whether ours are there; nothing is stored (STREAM 12).
     Doubt { peer: String, after: Option<String>, since: Option<i64> },
     /// What follows the last id that was covered before a resumption.
-    Check { after: Option<String> },
+    Check {
+        after: Option<String>,
+        /// Where the server has forgotten that id: about when it was.
+        #[serde(default)]
+        since: Option<i64>,
+    },
 }
 
 impl Query {
@@ -317,7 +322,9 @@ impl Account {
         self.session.checked_at = cx.now.wall;
         self.session.dirty = true;
         match self.session.unchecked.clone() {
-            Some(Unchecked { after, position }) => self.query(cx, Query::new(Aim::Check { after }, position)),
+            Some(Unchecked { after, position }) => {
+                self.query(cx, Query::new(Aim::Check { after, since: None }, position))
+            }
             None => Ok(()),
         }
     }
@@ -401,11 +408,11 @@ impl Account {
                     None => page = page.child(Tag::new("before").text(before.unwrap_or_default())),
                 }
             }
-            Aim::Check { after } => {
-                if let Some(after) = after {
-                    page = page.child(Tag::new("after").text(after));
-                }
-            }
+            Aim::Check { after, since } => match (after, since) {
+                (Some(after), _) => page = page.child(Tag::new("after").text(after)),
+                (None, Some(since)) => field("start", &stamp::format(since.saturating_sub(OVERLAP))),
+                _ => {}
+            },
             Aim::Doubt { peer, after, since } => {
                 field("with", peer);
                 match (after, since) {
@@ -739,7 +746,7 @@ impl Account {
                 Ok(())
             }
             Aim::Fill { gap } => self.fill_done(cx, query, *gap, complete, count),
-            Aim::Check { after } => self.check_done(cx, query, after.as_deref(), complete),
+            Aim::Check { after, .. } => self.check_done(cx, query, after.as_deref(), complete),
         }
     }
 
@@ -890,7 +897,7 @@ impl Account {
             // Another day.
             return Ok(());
         }
-        let next = Query::new(Aim::Check { after: query.last.clone() }, position);
+        let next = Query::new(Aim::Check { after: query.last.clone(), since: None }, position);
         self.query(cx, Query { start: query.start, ..next })
     }
 
@@ -981,6 +988,17 @@ impl Account {
                 // A dead question must not keep what is missing from being asked for for ever.
                 self.pause(cx);
                 Ok(())
+            }
+            Aim::Check { after: Some(_), .. } if condition == "item-not-found" => {
+                // The server has forgotten where it was: time must do, with an overlap (STREAM 18).
+                let since: Option<i64> = cx.tx.query_row(
+                    "SELECT max(m.at) FROM archived AS a JOIN message AS m ON m.id = a.message
+                     WHERE a.archive = ?1 AND m.position <= ?2",
+                    params![self.jid.as_str(), query.start],
+                    |row| row.get(0),
+                )?;
+                let again = Query::new(Aim::Check { after: None, since: since.or(Some(0)) }, query.start);
+                self.query(cx, again)
             }
             Aim::Check { .. } if condition == "item-not-found" => {
                 // The server has forgotten where it was: that cannot be checked any more.
