@@ -13,7 +13,7 @@ use clap::Args;
 use crate::{Result, cargo, host};
 
 /// The seeds that `cargo xtask test` always runs: from 1 to this.
-const FIXED: u64 = 1_500;
+const FIXED: u64 = 600;
 /// What the simulation may take of `cargo xtask test`, the fixed seeds and the fresh ones together.
 const SHORT: Duration = Duration::from_secs(120);
 /// Fresh seeds for so long at least, however slow this machine is.
