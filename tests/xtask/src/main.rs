@@ -39,7 +39,8 @@ enum Command {
     Servers(servers::Arguments),
     /// Builds and tests the bindings
     Bindings(bindings::Arguments),
-    /// Measures what a user waits for: catch_up, cold_start, open_conversation, resume; and what arrives: broken_link
+    /// Measures what a user waits for: catch_up, cold_start, open_conversation, resume; what arrives: broken_link; what it costs
+    /// when nothing does: idle_hour
     Bench(bench::Arguments),
     /// Makes the engine's deliberate mistakes one by one, and looks whether the simulated world notices
     Mutants(mutants::Arguments),
