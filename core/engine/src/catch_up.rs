@@ -30,7 +30,7 @@ use crate::{
     error::{Error, Result},
     input::Drained,
     iq::Pending,
-    messages::{self, STEP, Source, Stored},
+    messages::{self, Named, STEP, Source, Stored},
     mutants::{self, Mutant},
 };
 
@@ -135,17 +135,9 @@ impl Query {
         matches!(&self.aim, Aim::Doubt { peer: doubted, .. } if doubted == peer)
     }
 
-    /// Whether what the archive names here stands where it cannot stand. An archive that goes back moves nothing.
-    fn is_misplaced(&self, standing: i64) -> bool {
-        match self.aim {
-            // It came in another order than the archive has: a replay can be mixed up.
-            Aim::Check { .. } => standing > self.start && standing < self.cursor,
-            // It came live before the archive was read for the first time, or overtook what was sent before it came.
-            Aim::Newest | Aim::Before { .. } => {
-                standing < self.start || self.edge.is_some_and(|edge| standing >= edge)
-            }
-            Aim::Fill { .. } | Aim::Doubt { .. } => false,
-        }
+    /// Whether it is read from its end.
+    fn is_backwards(&self) -> bool {
+        matches!(self.aim, Aim::Newest | Aim::Before { .. })
     }
 
     pub(crate) fn save(&mut self, tx: &rusqlite::Transaction<'_>) -> Result<()> {
@@ -472,27 +464,9 @@ impl Account {
                     query.receipts.push((from.to_string(), id.to_owned()));
                 }
             }
-            Stored::Known { id, archived: true, position: standing } if query.is_misplaced(standing) => {
+            Stored::Known { id, position: standing, named } => {
                 query.known += 1;
-                self.move_known(cx, id, position)?;
-                query.cursor = position;
-            }
-            // An archive that goes back, or repeats itself, moves nothing.
-            Stored::Known { archived: true, position: standing, .. } => {
-                query.known += 1;
-                query.cursor = query.cursor.max(standing);
-            }
-            // It came live before what the gap begins behind: its first copy in the archive is older, and this is a resend.
-            Stored::Known { id, position: standing, .. }
-                if matches!(query.aim, Aim::Fill { .. })
-                    && query.edge.is_some_and(|edge| standing <= edge)
-                    && !is_local(cx, id)? =>
-            {
-                query.known += 1;
-            }
-            Stored::Known { id, position: standing, .. } => {
-                query.known += 1;
-                query.cursor = self.stand_in_order(cx, query, id, standing, position)?;
+                query.cursor = self.place_known(cx, query, id, standing, named, position)?;
             }
         }
         if query.cursor >= self.session.next_position {
@@ -509,12 +483,44 @@ impl Account {
         Ok(())
     }
 
-    fn move_known(&self, cx: &mut Cx<'_>, message: i64, position: i64) -> Result<()> {
-        let conversation: i64 = cx
-            .tx
-            .prepare_cached("SELECT conversation FROM message WHERE id = ?1")?
-            .query_row(params![message], |row| row.get(0))?;
-        messages::move_to(cx, message, conversation, position)
+    /// Where a message stands that was known here, once the archive has named it: where it stood, or `position`, the next
+    /// place in the archive's order. An archive that goes back, or repeats itself, moves nothing.
+    fn place_known(
+        &self,
+        cx: &mut Cx<'_>,
+        query: &Query,
+        message: i64,
+        standing: i64,
+        named: Named,
+        position: i64,
+    ) -> Result<i64> {
+        let cursor = query.cursor;
+        // What is read backwards stands before what is known behind it.
+        let too_high = query.is_backwards() && query.edge.is_some_and(|edge| standing >= edge);
+        let moves = match (&query.aim, named) {
+            _ if too_high => true,
+            (_, Named::Otherwise) => return Ok(cursor),
+            // The first page begins in the midst: what stands below was not behind it.
+            (Aim::Newest | Aim::Before { .. }, _) if standing > cursor => return Ok(standing),
+            (Aim::Newest | Aim::Before { .. }, Named::Again) => standing < cursor,
+            // A replay can be mixed up.
+            (Aim::Check { .. }, Named::Again) if standing < cursor => standing > query.start,
+            (Aim::Check { .. }, Named::Again) => return Ok(standing),
+            (_, Named::Again) if standing <= cursor => false,
+            // It came live before what the gap begins behind: its first copy is older, and this is a resend.
+            (Aim::Fill { .. }, Named::First)
+                if query.edge.is_some_and(|edge| standing <= edge) && !is_local(cx, message)? =>
+            {
+                false
+            }
+            _ => return self.stand_in_order(cx, query, message, standing, named, position),
+        };
+        if !moves {
+            return Ok(cursor);
+        }
+        let conversation = conversation_of(cx, message)?;
+        messages::move_to(cx, message, conversation, position)?;
+        Ok(position)
     }
 
     /// The archive names a message for the first time that was known here without it, most often one of our own whose ack
@@ -525,27 +531,25 @@ impl Account {
         query: &Query,
         message: i64,
         standing: i64,
+        named: Named,
         position: i64,
     ) -> Result<i64> {
         let cursor = query.cursor;
         if mutants::on(Mutant::ResultsUnordered) {
             return Ok(cursor.max(standing));
         }
-        let conversation: i64 = cx
-            .tx
-            .prepare_cached("SELECT conversation FROM message WHERE id = ?1")?
-            .query_row(params![message], |row| row.get(0))?;
+        let conversation = conversation_of(cx, message)?;
         if standing > cursor {
             let others: bool = cx
                 .tx
                 .prepare_cached(
-                    "SELECT EXISTS (SELECT 1 FROM message AS m WHERE conversation = ?1 AND position > ?2 AND position < ?3
+                    "SELECT EXISTS (SELECT 1 FROM message AS m WHERE conversation = ?1 AND position > ?2 AND position < ?3 AND kind = 0
                      AND (local_id IS NULL OR EXISTS (SELECT 1 FROM archived WHERE message = m.id)))",
                 )?
                 .query_row(params![conversation, cursor, standing], |row| row.get(0))?;
             // Far above it stands beyond a gap that is being filled. Above the first page is no gap.
             let beyond = matches!(query.aim, Aim::Fill { .. }) && standing.saturating_sub(cursor) > STEP;
-            if !others && !beyond && !query.is_misplaced(standing) {
+            if !others && !beyond {
                 return Ok(standing);
             }
             // Those of ours that were sent before it, and that the archive has not named yet, stay before it.
@@ -796,7 +800,7 @@ impl Account {
             // It never closes by guess. A page that leads nowhere: empty, the same again, or back to what was read before.
             let dead = query.seen == 0 || (query.last == after && !by_time);
             // Receipts leave no row. Whether a page of them leads on shows only in where it ends.
-            let new_end = query.last.clone().is_some_and(|last| self.catching_up.ends.insert(last));
+            let new_end = query.last.clone().is_some_and(|last| self.catching_up.ends.insert((gap, last)));
             let moved = query.added > 0 || query.cursor > low || new_end;
             let idle = self.catching_up.idle.entry(gap).or_default();
             *idle = if dead {
@@ -1041,6 +1045,13 @@ impl Account {
             .execute(params![self.jid.as_str(), id, position, at.unwrap_or(cx.now.wall)])?;
         Ok(())
     }
+}
+
+fn conversation_of(cx: &Cx<'_>, message: i64) -> Result<i64> {
+    Ok(cx
+        .tx
+        .prepare_cached("SELECT conversation FROM message WHERE id = ?1")?
+        .query_row(params![message], |row| row.get(0))?)
 }
 
 /// Whether this device has made it.
