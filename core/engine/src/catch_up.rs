@@ -66,6 +66,9 @@ pub(crate) struct Query {
     /// known before it.
     #[serde(default)]
     edge: Option<i64>,
+    /// Where the first message of this page stands, if it has any.
+    #[serde(default)]
+    first_position: Option<i64>,
     /// First and last id seen on this page.
     first: Option<String>,
     last: Option<String>,
@@ -109,6 +112,7 @@ impl Query {
             start: cursor,
             cursor,
             edge: None,
+            first_position: None,
             first: None,
             last: None,
             last_at: None,
@@ -449,7 +453,8 @@ impl Account {
         }
         let position = self.place(cx, query)?;
         let at = at.unwrap_or(cx.now.wall);
-        match self.take(cx, &view, Source::Archive { id: result.id, at, position })? {
+        let stored = self.take(cx, &view, Source::Archive { id: result.id, at, position })?;
+        match stored {
             Stored::Nothing => {}
             Stored::New(_) => {
                 query.cursor = position;
@@ -468,6 +473,9 @@ impl Account {
                 query.known += 1;
                 query.cursor = self.place_known(cx, query, id, standing, named, position)?;
             }
+        }
+        if !matches!(stored, Stored::Nothing) {
+            query.first_position.get_or_insert(query.cursor);
         }
         if query.cursor >= self.session.next_position {
             // What comes live from now on stands above it.
@@ -900,14 +908,10 @@ impl Account {
         )?;
         if !complete {
             let start = self.session.next_position.min(query.cursor) - 2 * ROOM;
-            let first: i64 = query
-                .first
-                .as_deref()
-                .and_then(|id| messages::known_as(cx, own, id).ok().flatten())
-                .map_or(query.cursor, |(_, position)| position);
+            let first = query.first_position.unwrap_or(query.start);
             cx.tx.execute(
-                "INSERT INTO gap (archive, kind, before_id, low_position, high_position) VALUES (?1, 1, ?2, ?3, ?4)",
-                params![own, query.first, start, first.saturating_sub(ROOM / 4)],
+                "INSERT INTO gap (archive, kind, before_id, low_position, high_position, covered_position) VALUES (?1, 1, ?2, ?3, ?4, ?5)",
+                params![own, query.first, start, first.min(query.start).saturating_sub(ROOM / 4), first],
             )?;
         }
         cx.touched.all_timelines = true;
@@ -924,8 +928,15 @@ impl Account {
             cx.tx.execute("DELETE FROM gap WHERE id = ?1 AND kind = 1", params![gap])?;
         } else if query.first.is_some() {
             cx.tx.execute(
-                "UPDATE gap SET before_id = ?2, by_time = 0, high_position = high_position - (?3 + 2) * ?4 WHERE id = ?1",
-                params![gap, query.first, i64::from(query.seen.max(self.config.page)), STEP],
+                "UPDATE gap SET before_id = ?2, by_time = 0, covered_position = coalesce(?5, covered_position),
+                 high_position = high_position - (?3 + 2) * ?4 WHERE id = ?1",
+                params![
+                    gap,
+                    query.first,
+                    i64::from(query.seen.max(self.config.page)),
+                    STEP,
+                    query.first_position
+                ],
             )?;
             cx.room = None;
         }
@@ -1014,12 +1025,9 @@ impl Account {
         }
         let gap: Option<(i64, i64, Option<i64>)> = cx
             .tx
-            .query_row(
-                "SELECT id, high_position, (SELECT m.position FROM archived AS a JOIN message AS m ON m.id = a.message
-                 WHERE a.id = before_id AND a.archive = gap.archive) FROM gap WHERE kind = 1",
-                [],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-            )
+            .query_row("SELECT id, high_position, covered_position FROM gap WHERE kind = 1", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
             .optional()?;
         let Some((gap, high, edge)) = gap else {
             cx.reply(request, Ok(Reply::Older { added: 0, complete: true }));
