@@ -528,7 +528,7 @@ impl Account {
             {
                 false
             }
-            _ => return self.stand_in_order(cx, query, message, standing, named, position),
+            _ => return self.stand_in_order(cx, query, message, standing, position),
         };
         if !moves {
             return Ok(cursor);
@@ -546,7 +546,6 @@ impl Account {
         query: &Query,
         message: i64,
         standing: i64,
-        named: Named,
         position: i64,
     ) -> Result<i64> {
         let cursor = query.cursor;
