@@ -62,7 +62,8 @@ pub(crate) struct Query {
     /// Where what is asked begins, and where the last result stands.
     start: i64,
     cursor: i64,
-    /// Of what is read backwards: where the first that is known behind it stands.
+    /// Of what is read backwards: where the first that is known behind it stands. Of a gap: where the last stands that was
+    /// known before it.
     #[serde(default)]
     edge: Option<i64>,
     /// First and last id seen on this page.
@@ -193,21 +194,38 @@ impl Account {
         }
         let own = self.jid.as_str();
         // What an earlier resumption may have lost lies below the gap: it is looked for on its own.
-        let edge: Option<(Option<String>, i64)> = cx
+        let edge: Option<(Option<String>, i64, i64)> = cx
             .tx
-            .query_row("SELECT last_id, last_at FROM coverage WHERE archive = ?1", params![own], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
+            .query_row(
+                "SELECT last_id, last_at, position FROM coverage WHERE archive = ?1",
+                params![own],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )
             .optional()?;
         let low = self.session.next_position;
-        let Some((last_id, last_at)) = edge else {
-            if self.login.archive != Archive::Unknown {
-                // What came live before the archive was ever read stands below what is read first, until it is named there.
-                self.session.next_position = low + 2 * ROOM;
-                self.session.dirty = true;
+        match edge {
+            Some((last_id, last_at, covered)) => {
+                self.open_gap(cx, low, last_id.as_deref(), last_at, covered)?
             }
-            return Ok(());
-        };
+            // What came live before the archive was ever read stands below what is read first, until it is named there.
+            None if self.login.archive != Archive::Unknown => self.session.next_position = low + 2 * ROOM,
+            None => return Ok(()),
+        }
+        self.session.dirty = true;
+        // What was never sent goes out in this session, above the gap. What is in doubt stays where it stands: if it arrived,
+        // then below.
+        self.moves_up(cx, "doubt = 0", "")
+    }
+
+    fn open_gap(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: i64,
+        last_id: Option<&str>,
+        last_at: i64,
+        covered: i64,
+    ) -> Result<()> {
+        let own = self.jid.as_str();
         // Nothing of the archive was seen since the last gap was opened: it is still the same gap.
         let same: Option<i64> = cx
             .tx
@@ -218,7 +236,6 @@ impl Account {
             )
             .optional()?;
         self.session.next_position = low + ROOM;
-        self.session.dirty = true;
         match same {
             Some(gap) => {
                 cx.tx.execute("UPDATE gap SET high_position = ?2 WHERE id = ?1", params![gap, low + ROOM])?;
@@ -226,19 +243,24 @@ impl Account {
             }
             None => {
                 cx.tx.execute(
-                    "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position) VALUES (?1, 0, ?2, ?3, ?4, ?5)",
-                    params![own, last_id, last_at, low, low + ROOM],
+                    "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position, covered_position) VALUES (?1, 0, ?2, ?3, ?4, ?5, ?6)",
+                    params![own, last_id, last_at, low, low + ROOM, covered],
                 )?;
             }
         }
         cx.touched.all_timelines = true;
-        // What waits to be sent goes out in this session, above the gap; what the archive has already moves back into it.
+        Ok(())
+    }
+
+    /// Messages of the outbox, in its order, stand above all others from now on.
+    pub(crate) fn moves_up(&mut self, cx: &mut Cx<'_>, which: &str, peer: &str) -> Result<()> {
         let waiting = cx
             .tx
-            .prepare_cached(
-                "SELECT m.id, m.conversation FROM outbox AS o JOIN message AS m ON m.id = o.message ORDER BY o.seq",
-            )?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .prepare_cached(&format!(
+                "SELECT m.id, m.conversation FROM outbox AS o JOIN message AS m ON m.id = o.message
+                 WHERE {which} AND ?1 IN ('', o.peer) ORDER BY o.seq"
+            ))?
+            .query_map(params![peer], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<rusqlite::Result<Vec<(i64, i64)>>>()?;
         for (message, conversation) in waiting {
             let position = self.next_position();
@@ -269,16 +291,18 @@ impl Account {
         }
         let gaps = cx
             .tx
-            .prepare_cached("SELECT id, low_position FROM gap WHERE kind = 0 ORDER BY low_position")?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<rusqlite::Result<Vec<(i64, i64)>>>()?;
+            .prepare_cached(
+                "SELECT id, low_position, covered_position FROM gap WHERE kind = 0 ORDER BY low_position",
+            )?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<rusqlite::Result<Vec<(i64, i64, Option<i64>)>>>()?;
         let idle = &self.catching_up.idle;
-        let next = gaps.into_iter().find(|(gap, _)| idle.get(gap).is_none_or(|pages| *pages < IDLE_PAGES));
+        let next = gaps.into_iter().find(|(gap, ..)| idle.get(gap).is_none_or(|pages| *pages < IDLE_PAGES));
         if let Some(link) = self.current_link() {
             cx.out.push(Effect::Hurry { link, on: next.is_some() });
         }
         match next {
-            Some((gap, low)) => self.query(cx, Query::new(Aim::Fill { gap }, low)),
+            Some((gap, low, edge)) => self.query(cx, Query { edge, ..Query::new(Aim::Fill { gap }, low) }),
             None => Ok(()),
         }
     }
@@ -458,18 +482,17 @@ impl Account {
                 query.known += 1;
                 query.cursor = query.cursor.max(standing);
             }
-            // Above the first page stands what came live in this session, and nothing is missing there.
-            Stored::Known { position: standing, .. }
-                if matches!(query.aim, Aim::Newest | Aim::Before { .. })
-                    && standing > query.cursor
-                    && !query.is_misplaced(standing) =>
+            // It came live before what the gap begins behind: its first copy in the archive is older, and this is a resend.
+            Stored::Known { id, position: standing, .. }
+                if matches!(query.aim, Aim::Fill { .. })
+                    && query.edge.is_some_and(|edge| standing <= edge)
+                    && !is_local(cx, id)? =>
             {
                 query.known += 1;
-                query.cursor = standing;
             }
             Stored::Known { id, position: standing, .. } => {
                 query.known += 1;
-                query.cursor = self.stand_in_order(cx, id, standing, query.cursor, position)?;
+                query.cursor = self.stand_in_order(cx, query, id, standing, position)?;
             }
         }
         if query.cursor >= self.session.next_position {
@@ -499,11 +522,12 @@ impl Account {
     fn stand_in_order(
         &self,
         cx: &mut Cx<'_>,
+        query: &Query,
         message: i64,
         standing: i64,
-        cursor: i64,
         position: i64,
     ) -> Result<i64> {
+        let cursor = query.cursor;
         if mutants::on(Mutant::ResultsUnordered) {
             return Ok(cursor.max(standing));
         }
@@ -515,26 +539,27 @@ impl Account {
             let others: bool = cx
                 .tx
                 .prepare_cached(
-                    "SELECT EXISTS (SELECT 1 FROM message WHERE conversation = ?1 AND position > ?2 AND position < ?3)",
+                    "SELECT EXISTS (SELECT 1 FROM message AS m WHERE conversation = ?1 AND position > ?2 AND position < ?3
+                     AND (local_id IS NULL OR EXISTS (SELECT 1 FROM archived WHERE message = m.id)))",
                 )?
                 .query_row(params![conversation, cursor, standing], |row| row.get(0))?;
-            // Far above it stands beyond a gap that is being filled.
-            if !others && standing.saturating_sub(cursor) <= STEP {
+            // Far above it stands beyond a gap that is being filled. Above the first page is no gap.
+            let beyond = matches!(query.aim, Aim::Fill { .. }) && standing.saturating_sub(cursor) > STEP;
+            if !others && !beyond && !query.is_misplaced(standing) {
                 return Ok(standing);
+            }
+            // Those of ours that were sent before it, and that the archive has not named yet, stay before it.
+            let mut position = position;
+            for before in unnamed(cx, conversation, cursor, standing)? {
+                messages::move_to(cx, before, conversation, position)?;
+                position += 1;
             }
             messages::move_to(cx, message, conversation, position)?;
             return Ok(position);
         }
         messages::move_to(cx, message, conversation, position)?;
         // Those of ours that were sent behind it, and that the archive has not named yet, stay behind it.
-        let behind = cx
-            .tx
-            .prepare_cached(
-                "SELECT id FROM message AS m WHERE conversation = ?1 AND position > ?2 AND position < ?3 AND local_id IS NOT NULL
-                 AND NOT EXISTS (SELECT 1 FROM archived WHERE message = m.id) ORDER BY position, id",
-            )?
-            .query_map(params![conversation, standing, position], |row| row.get(0))?
-            .collect::<rusqlite::Result<Vec<i64>>>()?;
+        let behind = unnamed(cx, conversation, standing, position)?;
         for (message, behind) in behind.into_iter().zip(position + 1..) {
             messages::move_to(cx, message, conversation, behind)?;
         }
@@ -558,7 +583,10 @@ impl Account {
                 }
             },
             // Below what comes live meanwhile.
-            Aim::Newest | Aim::Doubt { .. } => (Some(self.session.next_position), false),
+            Aim::Newest | Aim::Doubt { .. } => {
+                let read = query.start.saturating_add((i64::from(self.config.page) + 1) * STEP);
+                (Some(self.session.next_position), query.cursor > read)
+            }
             Aim::Check { .. } => (None, true),
         };
         // A damaged file may have put a message anywhere.
@@ -634,8 +662,8 @@ impl Account {
             Aim::Before { gap } => {
                 // What stands between it and what was known already is a hole of its own.
                 cx.tx.execute(
-                    "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position)
-                     SELECT archive, 0, ?2, ?3, ?4, max(high_position, ?4 + 1) FROM gap WHERE id = ?1",
+                    "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position, covered_position)
+                     SELECT archive, 0, ?2, ?3, ?4, max(high_position, ?4 + 1), ?4 FROM gap WHERE id = ?1",
                     params![gap, query.last, query.last_at, query.cursor],
                 )?;
                 self.before_done(cx, &query, *gap, false)
@@ -843,7 +871,7 @@ impl Account {
                 |row| row.get(0),
             )?;
             cx.tx.execute(
-                "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position, dense) VALUES (?1, 0, ?2, ?3, ?4, ?5, 1)",
+                "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position, dense, covered_position) VALUES (?1, 0, ?2, ?3, ?4, ?5, 1, ?4)",
                 params![self.jid.as_str(), query.last, query.last_at, position, top],
             )?;
             self.session.unchecked = None;
@@ -863,7 +891,13 @@ impl Account {
         let own = self.jid.as_str();
         cx.tx.execute(
             "INSERT OR IGNORE INTO coverage (archive, last_id, position, last_at) VALUES (?1, ?2, ?3, ?4)",
-            params![own, query.last, query.cursor, query.last_at.unwrap_or(cx.now.wall)],
+            params![
+                own,
+                query.last,
+                // What came live in this session before the page was there is not behind its end.
+                query.cursor.max(self.session.next_position - STEP),
+                query.last_at.unwrap_or(cx.now.wall)
+            ],
         )?;
         if !complete {
             let start = self.session.next_position.min(query.cursor) - 2 * ROOM;
@@ -1012,4 +1046,24 @@ impl Account {
             .execute(params![self.jid.as_str(), id, position, at.unwrap_or(cx.now.wall)])?;
         Ok(())
     }
+}
+
+/// Whether this device has made it.
+fn is_local(cx: &Cx<'_>, message: i64) -> Result<bool> {
+    Ok(cx
+        .tx
+        .prepare_cached("SELECT local_id IS NOT NULL FROM message WHERE id = ?1")?
+        .query_row(params![message], |row| row.get(0))?)
+}
+
+/// Messages of this device between two positions that the archive has not named, in their order.
+fn unnamed(cx: &Cx<'_>, conversation: i64, above: i64, below: i64) -> Result<Vec<i64>> {
+    Ok(cx
+        .tx
+        .prepare_cached(
+            "SELECT id FROM message AS m WHERE conversation = ?1 AND position > ?2 AND position < ?3 AND local_id IS NOT NULL
+             AND NOT EXISTS (SELECT 1 FROM archived WHERE message = m.id) ORDER BY position, id",
+        )?
+        .query_map(params![conversation, above, below], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?)
 }

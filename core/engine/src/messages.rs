@@ -54,7 +54,7 @@ pub(crate) enum Stored {
     Known {
         id: i64,
         position: i64,
-        /// The archive's id was known, not only its name.
+        /// The archive has named it before, under this id or another.
         archived: bool,
     },
 }
@@ -217,6 +217,8 @@ impl Account {
             && let Some(known) =
                 known_by_name(cx, conversation, name, view.origin_id.is_some(), mine, kept, body)?
         {
+            // A resend is in the archive twice: it stands where the archive had it first (STREAM 19).
+            let archived = archive_id.is_some() && in_archive(cx, known)?;
             if let Some(id) = archive_id {
                 self.join_archive(cx, known, id)?;
             }
@@ -229,7 +231,7 @@ impl Account {
                 .tx
                 .prepare_cached("SELECT position FROM message WHERE id = ?1")?
                 .query_row(params![known], |row| row.get(0))?;
-            return Ok(Stored::Known { id: known, position, archived: false });
+            return Ok(Stored::Known { id: known, position, archived });
         }
         let (position, at) = match source {
             Source::Archive { position, at, .. } => (position, at),

@@ -306,15 +306,22 @@ impl Account {
 
     /// The server has this one now.
     fn taken_over(&mut self, cx: &mut Cx<'_>, seq: i64) -> Result<()> {
+        match self.delivered_to_server(cx, seq)? {
+            Some(message) => self.settle_position(cx, message),
+            None => Ok(()),
+        }
+    }
+
+    /// Its row is not needed any more. The message, if it is one.
+    fn delivered_to_server(&mut self, cx: &mut Cx<'_>, seq: i64) -> Result<Option<i64>> {
         let message: Option<i64> = cx
             .tx
             .prepare_cached("DELETE FROM outbox WHERE seq = ?1 RETURNING message")?
             .query_row(params![seq], |row| row.get(0))?;
         if let Some(message) = message {
-            self.settle_position(cx, message)?;
             messages::advance(cx, message, &SendState::Sent)?;
         }
-        Ok(())
+        Ok(message)
     }
 
     /// An own message stands where its ack arrived, unless the archive has said already where it stands (STREAM 19).
@@ -421,19 +428,28 @@ impl Account {
             .query_row(params![name], |row| row.get::<_, i64>(0))
             .optional()?;
         match seq {
-            Some(seq) => self.taken_over(cx, seq),
+            // It stands where it was sent; the catch-up says better if it was later.
+            Some(seq) => self.delivered_to_server(cx, seq).map(drop),
             None => Ok(()),
         }
     }
 
-    /// What is left of a peer's doubts goes out.
+    /// What is left of a peer's doubts goes out, and so stands above what came since; what waits behind it stays behind it.
     pub(crate) fn doubts_settled(&mut self, cx: &mut Cx<'_>, peer: &str) -> Result<()> {
+        let left: bool = cx
+            .tx
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE peer = ?1 AND doubt = 1)")?
+            .query_row(params![peer], |row| row.get(0))?;
+        if left {
+            self.moves_up(cx, "number IS NULL", peer)?;
+        }
         cx.tx.execute("UPDATE outbox SET doubt = 0 WHERE peer = ?1 AND doubt = 1", params![peer])?;
         Ok(())
     }
 
     /// Without an archive nobody can be asked.
     pub(crate) fn all_doubts_settled(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        self.moves_up(cx, "number IS NULL", "")?;
         cx.tx.execute("UPDATE outbox SET doubt = 0 WHERE doubt = 1", [])?;
         Ok(())
     }

@@ -106,6 +106,14 @@ pub(crate) fn look(world: &mut World, device: usize) {
         if let Err(failure) = look_at(world, device, with) {
             return world.judged(failure);
         }
+        world.note(|world| {
+            let lines = &world.devices()[device].user.screens[&with].lines;
+            let lines = lines.iter().map(|(position, item)| match item {
+                Item::Message(message) => format!("{position} {}", message.text),
+                Item::Gap(gap) => format!("{position} -- {:?}", gap.kind),
+            });
+            format!("device {device}: sees {:?}", lines.collect::<Vec<_>>())
+        });
     }
 }
 
@@ -332,7 +340,8 @@ const QUARANTINED: &str = "SELECT why FROM quarantine WHERE why <> 'poison' AND 
 
 /// At rest, each end has handled what the other has sent (XEP-0198), and our file says so.
 fn counted(world: &World, device: usize, reader: &Connection) -> Result<(), Failure> {
-    let Some(servers) = world.server().counts(device) else { return Ok(()) };
+    let Some((_, Some(conn))) = world.devices()[device].line else { return Ok(()) };
+    let Some(servers) = world.server().counts(conn) else { return Ok(()) };
     let ours = reader
         .query_row(
             "SELECT json_extract(sm, '$.sent'), json_extract(sm, '$.handled') FROM session",

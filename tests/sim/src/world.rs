@@ -168,14 +168,15 @@ impl World {
         self.what.insert(self.next_happening, happening);
     }
 
-    fn note(&mut self, what: impl FnOnce() -> String) {
-        if let Some(diary) = &mut self.diary {
-            diary.push(format!("{:>10.3} {}", self.now as f64 / 1_000.0, what()));
+    pub(crate) fn note(&mut self, what: impl FnOnce(&Self) -> String) {
+        if self.diary.is_some() {
+            let line = format!("{:>10.3} {}", self.now as f64 / 1_000.0, what(self));
+            self.diary.get_or_insert_default().push(line);
         }
     }
 
     fn fail(&mut self, failure: Failure) {
-        self.note(|| format!("FAILED: {failure}"));
+        self.note(|_| format!("FAILED: {failure}"));
         self.failure.get_or_insert(failure);
     }
 
@@ -265,7 +266,7 @@ impl World {
         self.settling = true;
         self.server.behave();
         self.server_down_until = self.now;
-        self.note(|| "everything is healed".to_owned());
+        self.note(|_| "everything is healed".to_owned());
         for device in 0..self.devices.len() {
             self.devices[device].disk().heal();
             self.devices[device].doomed = None;

@@ -269,9 +269,9 @@ impl Server {
         }
     }
 
-    /// How many of the client's stanzas its session has handled, and how many it has sent. `None`: it cannot know.
-    pub fn counts(&self, device: usize) -> Option<(u32, u32)> {
-        let connected = |session: &&Session| session.device == device && session.conn.is_some();
+    /// How many of the client's stanzas the session behind a connection has handled, and how many it has sent. `None`: it cannot know.
+    pub fn counts(&self, conn: Conn) -> Option<(u32, u32)> {
+        let connected = |session: &&Session| session.conn == Some(conn);
         let sm = self.sessions.values().find(connected)?.sm.as_ref().filter(|sm| !sm.lossy)?;
         Some((sm.handled, sm.sent))
     }

@@ -22,7 +22,7 @@ impl World {
         if self.devices[device].asleep_until > self.now && is_by_the_user(&act.deed) {
             return self.at(self.devices[device].asleep_until, Happening::Act(number));
         }
-        self.note(|| format!("{} {:?}", self_name(device), act.deed));
+        self.note(|_| format!("{} {:?}", self_name(device), act.deed));
         match act.deed {
             Deed::Send { to } => self.writes(device, to, ""),
             Deed::SendHated { to } => self.writes(device, to, &HATED.to_string()),

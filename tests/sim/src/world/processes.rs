@@ -43,7 +43,7 @@ impl World {
             Ok(engine) => phone.engine = Some(engine),
             Err(error) => {
                 // The disk fails while the file is opened: the app tries again.
-                self.note(|| format!("device {device}: not started: {error}"));
+                self.note(|_| format!("device {device}: not started: {error}"));
                 if self.died(device) {
                     return;
                 }
@@ -54,7 +54,7 @@ impl World {
                 return self.at(later, Happening::Start(device));
             }
         }
-        self.note(|| format!("device {device}: started"));
+        self.note(|_| format!("device {device}: started"));
         judge::acknowledged_is_there(self, device);
         self.asks(device, Asked::Other, Command::SignIn { password: Some("pencil".into()) });
         self.try_again(device);
@@ -115,7 +115,7 @@ impl World {
         phone.suspended = true;
         phone.user.unanswered();
         let closed = engine.close();
-        self.note(|| format!("device {device}: suspended, {closed:?}"));
+        self.note(|_| format!("device {device}: suspended, {closed:?}"));
         self.leave(device);
         let end = self.now + back;
         self.at(end, Happening::Start(device));
@@ -140,7 +140,7 @@ impl World {
         if self.devices[device].disk().written() != before {
             self.fail(Failure::WroteWithoutLease { device });
         }
-        self.note(|| format!("device {device}: overtaken"));
+        self.note(|_| format!("device {device}: overtaken"));
         let phone = &mut self.devices[device];
         phone.engine = None;
         phone.wake_token += 1;
@@ -161,7 +161,7 @@ impl World {
         let now = self.devices[device].now(self.now);
         if self.diary.is_some() {
             let said: Vec<String> = inputs.iter().map(in_words).collect();
-            self.note(|| format!("device {device}: <- {}", said.join(" | ")));
+            self.note(|_| format!("device {device}: <- {}", said.join(" | ")));
         }
         let phone = &mut self.devices[device];
         let Some(engine) = phone.engine.as_mut() else { return };
@@ -210,7 +210,7 @@ impl World {
         if self.diary.is_some()
             && let Some(words) = effect_in_words(&effect)
         {
-            self.note(|| format!("device {device}: -> {words}"));
+            self.note(|_| format!("device {device}: -> {words}"));
         }
         match effect {
             Effect::Connect { link, .. } => {
@@ -321,7 +321,7 @@ impl World {
     }
 
     pub(super) fn dies(&mut self, device: usize, power: bool, back: u64) {
-        self.note(|| format!("device {device}: dies{}", if power { " with its power" } else { "" }));
+        self.note(|_| format!("device {device}: dies{}", if power { " with its power" } else { "" }));
         self.report.deaths += 1;
         let phone = &mut self.devices[device];
         phone.closes_readers();
