@@ -194,6 +194,8 @@ pub(crate) struct Online {
     pub(crate) answer: bool,
     /// The number of the last stanza of ours that was written on this connection.
     pub(crate) written: u64,
+    /// So many bytes of ours may be in flight.
+    pub(crate) window: u64,
     /// After a resumption: what the server replayed, counted until its first ack.
     pub(crate) replayed: Option<u32>,
 }

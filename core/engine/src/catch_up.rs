@@ -865,7 +865,12 @@ impl Account {
             |row| row.get(0),
         )?;
         if complete || reached || mutants::on(Mutant::CheckedOnePageOnly) {
-            self.session.unchecked = None;
+            // It was asked before what is still being replayed, which may come in another order yet, or not at all.
+            let replaying = self.online().is_some_and(|online| online.replayed.is_some());
+            self.session.unchecked = (replaying && !reached).then(|| Unchecked {
+                after: query.last.clone().or_else(|| after.map(str::to_owned)),
+                position: query.cursor,
+            });
             if let (Some(last), false) = (&query.last, reached) {
                 self.covered(cx, last, query.cursor, query.last_at)?;
             }

@@ -31,9 +31,10 @@ use crate::{
 const IN_FLIGHT: u64 = 100;
 /// The same in bytes, but for a single larger stanza. Prosody 13.0.1 reads 4 KiB at a time; when its own answer to what it has
 /// read finds the link dead, it forgets the rest of what had arrived, and half a stanza stays in its parser for the next
-/// resumption, which that ends (core/README). So we have no more under way than it reads at once, with room for `<r/>` and
-/// `<a/>`. Only a backlog notices: it goes out in as many round trips.
-const IN_FLIGHT_BYTES: u64 = 3 * 1024;
+/// resumption, which that ends (core/README). So we begin with no more than it reads at once, with room for `<r/>` and `<a/>`.
+pub(crate) const FIRST_WINDOW: u64 = 3 * 1024;
+/// A link that takes a backlog gets more of it at once, as in TCP's slow start, up to this (STREAM 10).
+const WINDOW: u64 = 256 * 1024;
 
 /// What kind of stanza a row holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +139,9 @@ impl Account {
 
     /// Lets go of what may go. Called at the end of every step.
     pub(crate) fn flush(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        let Some(link) = self.online().map(|online| online.link) else { return Ok(()) };
+        let Some((link, window)) = self.online().map(|online| (online.link, online.window)) else {
+            return Ok(());
+        };
         self.ask_about_doubts(cx)?;
         let (mut sent, all) = self.resend(cx)?;
         let (mut count, mut size): (u64, u64) = cx
@@ -166,7 +169,7 @@ impl Account {
                 self.fail_row(cx, seq, &format!("larger than the {limit} bytes that the server takes"))?;
                 continue;
             }
-            if size > 0 && size + bytes.len() as u64 > IN_FLIGHT_BYTES {
+            if size > 0 && size + bytes.len() as u64 > window {
                 break;
             }
             let Some(sm) = &mut self.session.sm else { break };
@@ -226,7 +229,9 @@ impl Account {
     /// After a resumption: what `h` does not cover, the same bytes, in order (STREAM 11), as much as may be in flight; one by one
     /// where care is needed. Whether anything was written, and whether that was all.
     fn resend(&mut self, cx: &mut Cx<'_>) -> Result<(bool, bool)> {
-        let Some((link, written)) = self.online().map(|online| (online.link, online.written)) else {
+        let Some((link, written, window)) =
+            self.online().map(|online| (online.link, online.written, online.window))
+        else {
             return Ok((false, false));
         };
         if self.session.sm.as_ref().is_none_or(|sm| sm.sent() <= written) {
@@ -245,7 +250,7 @@ impl Account {
         let mut any = false;
         while let Some(row) = rows.next()? {
             let (number, bytes): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
-            let most = if self.session.careful { 0 } else { IN_FLIGHT_BYTES };
+            let most = if self.session.careful { 0 } else { window };
             if under_way > 0 && under_way + bytes.len() as u64 > most {
                 return Ok((any, false));
             }
@@ -283,15 +288,22 @@ impl Account {
             return Ok(true);
         }
         self.session.dirty = true;
-        let seqs: Vec<i64> = cx
+        let taken: Vec<(i64, i64)> = cx
             .tx
-            .prepare_cached("SELECT seq FROM outbox WHERE number <= ?1 ORDER BY number")?
+            .prepare_cached("SELECT seq, length(bytes) FROM outbox WHERE number <= ?1 ORDER BY number")?
             .query_map(params![number as i64 + i64::from(mutants::on(Mutant::AckedOneTooMany))], |row| {
-                row.get(0)
+                Ok((row.get(0)?, row.get(1)?))
             })?
             .collect::<rusqlite::Result<_>>()?;
-        for seq in seqs {
+        let mut size = 0;
+        for (seq, length) in taken {
             self.taken_over(cx, seq)?;
+            size += length as u64;
+        }
+        let backlog: bool =
+            cx.tx.prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox)")?.query_row([], |row| row.get(0))?;
+        if let Link::Online(online) = &mut self.link {
+            online.window = if backlog { (online.window + size).min(WINDOW) } else { FIRST_WINDOW };
         }
         if self.session.careful {
             // All that may have killed a stream has been taken over.

@@ -24,6 +24,7 @@ use crate::{
     error::Result,
     input::{Destination, Drained, LinkFailure, LinkId},
     mutants::{self, Mutant},
+    outbox::FIRST_WINDOW,
     pulse::Pulse,
 };
 
@@ -233,6 +234,7 @@ impl Account {
             ask: false,
             answer: false,
             written: 0,
+            window: FIRST_WINDOW,
             replayed: None,
         });
         self.deadlines = None;
@@ -264,6 +266,8 @@ impl Account {
                 if let Link::Online(online) = &mut self.link {
                     // What is above goes out again at the end of this step, the same bytes (STREAM 11).
                     online.written = acknowledged;
+                    // What the last connection took says nothing about this one.
+                    online.window = FIRST_WINDOW;
                     online.replayed = Some(0);
                 }
                 self.mark_unchecked(cx)?;

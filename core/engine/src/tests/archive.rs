@@ -298,20 +298,29 @@ fn own_message_that_the_archive_has_named_stays_there_when_its_ack_comes() {
     assert_eq!(world.sees(), ["0", "> between", "1"]);
 }
 
+/// As ejabberd numbers them.
+fn counted_live(n: u32) -> String {
+    live(n).replace(&format!("'a{n}'"), &format!("'179554548209475{n}'"))
+}
+
+fn counted_archive(numbers: std::ops::Range<u32>) -> Vec<Archived> {
+    let mut entries = archived(numbers);
+    for entry in &mut entries {
+        entry.id = format!("179554548209475{}", &entry.id[1..]);
+    }
+    entries
+}
+
 #[test]
 fn message_that_comes_behind_later_ones_stands_where_the_archive_has_it() {
-    // ejabberd's ids, and what it does to messages that were on their way when the session was resumed.
-    let counted = |text: String, n: u32| text.replace(&format!("'a{n}'"), &format!("'179554548209475{n}'"));
-    let live = |n: u32| counted(super::live(n), n);
+    // What ejabberd does to messages that were on their way when the session was resumed.
+    let live = counted_live;
     let mut world = World::online();
     world.gets(&live(0));
     world.cut();
     world.reconnect(Resume::Accept);
     world.acknowledge();
-    world.server.archive = archived(0..6);
-    for entry in &mut world.server.archive {
-        entry.id = format!("179554548209475{}", &entry.id[1..]);
-    }
+    world.server.archive = counted_archive(0..6);
     for n in [3, 4] {
         world.gets(&live(n));
     }
@@ -321,6 +330,31 @@ fn message_that_comes_behind_later_ones_stands_where_the_archive_has_it() {
     }
     world.serve();
     assert_eq!(world.sees(), numbers(0..6));
+    assert!(!world.has_query());
+}
+
+#[test]
+fn answer_that_is_replayed_says_nothing_about_what_is_replayed_behind_it() {
+    let mut world = World::online();
+    world.gets(&counted_live(0));
+    world.cut();
+    world.now.wall += 120_000;
+    world.reconnect(Resume::Accept);
+    world.acknowledge();
+    let question = world.next("iq");
+    world.server.archive = counted_archive(0..3);
+    let answers = world.server.answers(&question);
+    // The link dies before they arrive, and the session is resumed.
+    world.cut();
+    world.reconnect(Resume::Accept);
+    world.gets_all(&answers.iter().map(String::as_str).collect::<Vec<_>>());
+    world.server.archive = counted_archive(0..5);
+    for n in [4, 3] {
+        world.gets(&counted_live(n));
+    }
+    world.acknowledge();
+    world.serve();
+    assert_eq!(world.sees(), numbers(0..5));
     assert!(!world.has_query());
 }
 

@@ -279,33 +279,53 @@ fn text_larger_than_the_server_takes_fails_before_it_is_sent() {
 }
 
 #[test]
-fn never_more_is_under_way_than_a_server_reads_at_once() {
+fn backlog_begins_with_what_a_server_reads_at_once_and_each_answer_lets_more_go() {
+    let bytes_of =
+        |messages: &[Element]| -> usize { messages.iter().map(|message| String::from(message).len()).sum() };
     let mut world = World::online();
     world.acknowledge();
     world.server.hears = false;
-    for n in 0..30 {
+    for n in 0..90 {
         world.says(&n.to_string());
     }
     world.server.hears = true;
     world.cut();
-    world.all("message");
-    // The same once they go out again, and for those behind them.
+    // The same for what goes out again, and for those behind them.
     world.reconnect(Resume::Accept);
-    let mut sent = 0;
-    while sent < 30 {
+    let (mut sent, mut most) = (0, 4_000);
+    while sent < 90 {
         let messages = world.all("message");
         assert!(!messages.is_empty(), "{sent}");
-        let bytes: usize = messages.iter().map(|message| String::from(message).len()).sum();
-        assert!(bytes < 4_000, "{bytes}");
+        assert!(bytes_of(&messages) < most, "{} of {most}", bytes_of(&messages));
         sent += messages.len();
+        assert!(sent == 90 || bytes_of(&messages) > most / 3, "it is used");
+        most *= 2;
         world.acknowledge();
     }
-    // One that is larger goes alone.
+    assert!(most > 16_000, "it grew");
+    // All is taken over. The next backlog begins anew; one that is larger goes alone.
     world.says(&"x".repeat(9_000));
     world.says("behind it");
     assert_eq!(world.sent_texts().len(), 1);
     world.acknowledge();
     assert_eq!(world.sent_texts(), ["behind it"]);
+}
+
+#[test]
+fn window_begins_anew_with_each_connection() {
+    let mut world = World::online();
+    world.acknowledge();
+    for n in 0..60 {
+        world.says(&n.to_string());
+    }
+    let first = world.sent_texts().len();
+    world.acknowledge();
+    let second = world.sent_texts().len();
+    assert!(second > first, "{first}, {second}");
+    world.cut();
+    // The server says when it is resumed that it has them all.
+    world.reconnect(Resume::Accept);
+    assert_eq!(world.sent_texts().len(), first);
 }
 
 #[test]
