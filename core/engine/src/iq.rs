@@ -115,6 +115,9 @@ impl Account {
             self.ask_again(cx, &Pending::Carbons)?;
         }
         self.ask_again(cx, &Pending::Roster)?;
+        if mutants::on(Mutant::AskedBeforePresence) {
+            self.catch_up(cx)?;
+        }
         let presence = Tag::new("presence").child(roster::caps_tag());
         self.enqueue(cx, Kind::Presence, "", None, &presence.into_bytes())?;
         // What the archive has is asked for in the same flight, if there was an archive the last time.
