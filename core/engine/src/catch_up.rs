@@ -144,6 +144,14 @@ impl Query {
         matches!(&self.aim, Aim::Doubt { peer: doubted, .. } if doubted == peer)
     }
 
+    /// Where the last message stands that was known before what is asked.
+    fn begins_behind(&self) -> Option<i64> {
+        match self.aim {
+            Aim::Check { .. } => Some(self.start),
+            _ => self.edge,
+        }
+    }
+
     /// Whether it is read from its end.
     fn is_backwards(&self) -> bool {
         matches!(self.aim, Aim::Newest | Aim::Before { .. })
@@ -522,9 +530,9 @@ impl Account {
             (Aim::Check { .. }, Named::Again) if standing < cursor => standing > query.start,
             (Aim::Check { .. }, Named::Again) => return Ok(standing),
             (_, Named::Again) if standing <= cursor => false,
-            // It came live before what the gap begins behind: its first copy is older, and this is a resend.
-            (Aim::Fill { .. }, Named::First)
-                if query.edge.is_some_and(|edge| standing <= edge) && !is_local(cx, message)? =>
+            // It came live before what is asked begins: its first copy is older, and this is a resend.
+            (Aim::Fill { .. } | Aim::Check { .. }, Named::First)
+                if query.begins_behind().is_some_and(|edge| standing <= edge) && !is_local(cx, message)? =>
             {
                 false
             }
