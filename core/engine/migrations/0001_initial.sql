@@ -128,6 +128,7 @@ CREATE TABLE gap (
     since         INTEGER,                    -- time of the lower edge, for servers that forgot the id
     low_position  INTEGER NOT NULL,           -- the last known position below, moves up as it is filled
     high_position INTEGER NOT NULL,           -- the first position above
+    top_position  INTEGER,                    -- from where on what is known can be mixed up: what came live behind the gap
     covered_position INTEGER,                 -- of a gap: where the last message stands that was known before it;
                                               -- of an unfetched region: where the first stands that is known behind it
     done          INTEGER NOT NULL DEFAULT 0, -- messages fetched so far

@@ -247,12 +247,15 @@ impl Account {
         self.session.next_position = low + ROOM;
         match same {
             Some(gap) => {
-                cx.tx.execute("UPDATE gap SET high_position = ?2 WHERE id = ?1", params![gap, low + ROOM])?;
+                cx.tx.execute(
+                    "UPDATE gap SET high_position = ?2, top_position = ?2 WHERE id = ?1",
+                    params![gap, low + ROOM],
+                )?;
                 cx.room = None;
             }
             None => {
                 cx.tx.execute(
-                    "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position, covered_position) VALUES (?1, 0, ?2, ?3, ?4, ?5, ?6)",
+                    "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position, top_position, covered_position) VALUES (?1, 0, ?2, ?3, ?4, ?5, ?5, ?6)",
                     params![own, last_id, last_at, low, low + ROOM, covered],
                 )?;
             }
@@ -527,9 +530,13 @@ impl Account {
             (Aim::Newest | Aim::Before { .. }, _) if standing > cursor => return Ok(standing),
             (Aim::Newest | Aim::Before { .. }, Named::Again) => standing < cursor,
             // A replay can be mixed up.
-            (Aim::Check { .. }, Named::Again) if standing < cursor => standing > query.start,
+            (Aim::Check { since, .. }, Named::Again) if standing < cursor => {
+                since.is_none() || standing > query.start
+            }
             (Aim::Check { .. }, Named::Again) => return Ok(standing),
-            (_, Named::Again) if standing <= cursor => false,
+            // What came live behind the gap can be mixed up as well: what was kept offline comes late.
+            (Aim::Fill { gap }, Named::Again) if standing < cursor => standing >= self.top_of(cx, *gap)?,
+            (_, Named::Again) => return Ok(cursor.max(standing)),
             // It came live before what is asked begins: its first copy is older, and this is a resend.
             (Aim::Fill { .. } | Aim::Check { .. }, Named::First)
                 if query.begins_behind().is_some_and(|edge| standing <= edge) && !is_local(cx, message)? =>
@@ -544,6 +551,16 @@ impl Account {
         let conversation = conversation_of(cx, message)?;
         messages::move_to(cx, message, conversation, position)?;
         Ok(position)
+    }
+
+    /// Where what came live behind a gap begins.
+    fn top_of(&self, cx: &Cx<'_>, gap: i64) -> Result<i64> {
+        Ok(cx
+            .tx
+            .prepare_cached("SELECT coalesce(top_position, high_position) FROM gap WHERE id = ?1")?
+            .query_row(params![gap], |row| row.get(0))
+            .optional()?
+            .unwrap_or(i64::MAX))
     }
 
     /// The archive names a message for the first time that was known here without it, most often one of our own whose ack
@@ -562,16 +579,9 @@ impl Account {
         }
         let conversation = conversation_of(cx, message)?;
         if standing > cursor {
-            let others: bool = cx
-                .tx
-                .prepare_cached(
-                    "SELECT EXISTS (SELECT 1 FROM message AS m WHERE conversation = ?1 AND position > ?2 AND position < ?3 AND kind = 0
-                     AND (local_id IS NULL OR EXISTS (SELECT 1 FROM archived WHERE message = m.id)))",
-                )?
-                .query_row(params![conversation, cursor, standing], |row| row.get(0))?;
             // Far above it stands beyond a gap that is being filled. Above the first page is no gap.
             let beyond = matches!(query.aim, Aim::Fill { .. }) && standing.saturating_sub(cursor) > STEP;
-            if !others && !beyond {
+            if !beyond {
                 return Ok(standing);
             }
             // Those of ours that were sent before it, and that the archive has not named yet, stay before it.
@@ -897,8 +907,8 @@ impl Account {
                 |row| row.get(0),
             )?;
             cx.tx.execute(
-                "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position, dense, covered_position) VALUES (?1, 0, ?2, ?3, ?4, ?5, 1, ?4)",
-                params![self.jid.as_str(), query.last, query.last_at, position, top],
+                "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position, dense, covered_position, top_position) VALUES (?1, 0, ?2, ?3, ?4, ?5, 1, ?4, ?6)",
+                params![self.jid.as_str(), query.last, query.last_at, position, top, query.start],
             )?;
             self.session.unchecked = None;
             cx.touched.all_timelines = true;
@@ -909,7 +919,11 @@ impl Account {
             // Another day.
             return Ok(());
         }
-        let next = Query::new(Aim::Check { after: query.last.clone(), since: None }, position);
+        let since = match query.aim {
+            Aim::Check { since, .. } => since,
+            _ => None,
+        };
+        let next = Query::new(Aim::Check { after: query.last.clone(), since }, position);
         self.query(cx, Query { start: query.start, ..next })
     }
 

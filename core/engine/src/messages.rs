@@ -216,7 +216,13 @@ impl Account {
         if let Some(id) = archive_id
             && let Some((message, position)) = known_as(cx, own, id)?
         {
-            return Ok(Stored::Known { id: message, position, named: Named::Again });
+            // A message with two ids was sent again: which of them was first is not known here.
+            let ids: i64 = cx
+                .tx
+                .prepare_cached("SELECT count(*) FROM archived WHERE message = ?1")?
+                .query_row(params![message], |row| row.get(0))?;
+            let named = if ids > 1 { Named::Otherwise } else { Named::Again };
+            return Ok(Stored::Known { id: message, position, named });
         }
         let conversation = conversation(cx, peer)?;
         let name = view.origin_id.or(view.id);

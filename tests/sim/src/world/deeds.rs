@@ -107,6 +107,8 @@ impl World {
                 self.server.dropped += 1;
             }
             Deed::DropQueued { count } => self.server.drop_queued(device, count),
+            // What it has mixed up or lost can be told only from its archive.
+            Deed::ForgetIds if self.server.dropped > 0 => {}
             Deed::ForgetIds => {
                 let account = self.devices[device].account;
                 let held: Vec<_> = self
