@@ -66,6 +66,11 @@ pub(crate) struct Query {
     /// known before it.
     #[serde(default)]
     edge: Option<i64>,
+    /// Of a gap: the id that the gap above it begins behind, until it was seen; then all of it is there.
+    #[serde(default)]
+    until: Option<String>,
+    #[serde(default)]
+    reached: bool,
     /// Where the first message of this page stands, if it has any.
     #[serde(default)]
     first_position: Option<i64>,
@@ -117,6 +122,8 @@ impl Query {
             start: cursor,
             cursor,
             edge: None,
+            until: None,
+            reached: false,
             first_position: None,
             first: None,
             last: None,
@@ -304,17 +311,22 @@ impl Account {
         let gaps = cx
             .tx
             .prepare_cached(
-                "SELECT id, low_position, covered_position FROM gap WHERE kind = 0 ORDER BY low_position",
+                "SELECT id, low_position, covered_position,
+                 (SELECT after_id FROM gap AS above WHERE above.kind = 0 AND above.archive = gap.archive
+                  AND above.low_position >= gap.high_position ORDER BY above.low_position LIMIT 1)
+                 FROM gap WHERE kind = 0 ORDER BY low_position",
             )?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-            .collect::<rusqlite::Result<Vec<(i64, i64, Option<i64>)>>>()?;
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+            .collect::<rusqlite::Result<Vec<(i64, i64, Option<i64>, Option<String>)>>>()?;
         let idle = &self.catching_up.idle;
         let next = gaps.into_iter().find(|(gap, ..)| idle.get(gap).is_none_or(|pages| *pages < IDLE_PAGES));
         if let Some(link) = self.current_link() {
             cx.out.push(Effect::Hurry { link, on: next.is_some() });
         }
         match next {
-            Some((gap, low, edge)) => self.query(cx, Query { edge, ..Query::new(Aim::Fill { gap }, low) }),
+            Some((gap, low, edge, until)) => {
+                self.query(cx, Query { edge, until, ..Query::new(Aim::Fill { gap }, low) })
+            }
             None => Ok(()),
         }
     }
@@ -459,6 +471,7 @@ impl Account {
         query.seen += 1;
         query.first.get_or_insert_with(|| result.id.to_owned());
         query.last = Some(result.id.to_owned());
+        query.reached |= query.until.as_deref() == Some(result.id);
         let at = result.stamp.and_then(stamp::parse);
         query.last_at = at.or(query.last_at);
         let Some(message) = result.message else { return Ok(()) };
@@ -785,13 +798,14 @@ impl Account {
             )
             .optional()?;
         let Some((low, high, after, since, by_time)) = edges else { return self.catch_up(cx) };
-        // Another gap above means that this one has an upper edge: it closes where known messages begin.
+        // Another gap above means that this one has an upper edge: it closes where that one begins, and not before, since what
+        // came live in between may have holes (no carbons yet, or dropped by the server).
         let above: bool = cx.tx.query_row(
             "SELECT EXISTS (SELECT 1 FROM gap WHERE kind = 0 AND archive = ?2 AND low_position >= ?3 AND id <> ?1)",
             params![gap, own, high],
             |row| row.get(0),
         )?;
-        let closed = complete || (above && query.cursor >= high) || mutants::closes(query.seen, count);
+        let closed = complete || query.reached || mutants::closes(query.seen, count);
         cx.tx.execute(
             "UPDATE gap SET after_id = coalesce(?2, after_id), since = coalesce(?3, since), by_time = CASE WHEN ?2 IS NULL THEN by_time ELSE 0 END,
              low_position = max(low_position, ?4), high_position = max(high_position, ?4 + 1), done = done + ?5, total = coalesce(total, ?6) WHERE id = ?1",
