@@ -128,7 +128,8 @@ CREATE TABLE gap (
     since         INTEGER,                    -- time of the lower edge, for servers that forgot the id
     low_position  INTEGER NOT NULL,           -- the last known position below, moves up as it is filled
     high_position INTEGER NOT NULL,           -- the first position above
-    covered_position INTEGER,                 -- where the last message stands that was known before it
+    covered_position INTEGER,                 -- of a gap: where the last message stands that was known before it;
+                                              -- of an unfetched region: where the first stands that is known behind it
     done          INTEGER NOT NULL DEFAULT 0, -- messages fetched so far
     total         INTEGER,                    -- the server's guess
     by_time       INTEGER NOT NULL DEFAULT 0, -- 1: item-not-found was answered, ask with start=

@@ -151,8 +151,8 @@ pub(crate) struct CatchingUp {
     pub(crate) idle: BTreeMap<i64, u32>,
     /// Pages since the last pause, or since a gap was closed.
     pub(crate) pages: u32,
-    /// Where pages ended: one that ends there again has led nowhere.
-    pub(crate) ends: BTreeSet<String>,
+    /// Where pages of each gap ended: one that ends there again has led nowhere.
+    pub(crate) ends: BTreeSet<(i64, String)>,
 }
 
 impl Default for CatchingUp {

@@ -30,7 +30,7 @@ use crate::{
     error::{Error, Result},
     input::Drained,
     iq::Pending,
-    messages::{self, STEP, Source, Stored},
+    messages::{self, Named, STEP, Source, Stored},
     mutants::{self, Mutant},
 };
 
@@ -66,6 +66,9 @@ pub(crate) struct Query {
     /// known before it.
     #[serde(default)]
     edge: Option<i64>,
+    /// Where the first message of this page stands, if it has any.
+    #[serde(default)]
+    first_position: Option<i64>,
     /// First and last id seen on this page.
     first: Option<String>,
     last: Option<String>,
@@ -97,7 +100,12 @@ enum Aim {
     /// Only look whether ours are there; nothing is stored (STREAM 12).
     Doubt { peer: String, after: Option<String>, since: Option<i64> },
     /// What follows the last id that was covered before a resumption.
-    Check { after: Option<String> },
+    Check {
+        after: Option<String>,
+        /// Where the server has forgotten that id: about when it was.
+        #[serde(default)]
+        since: Option<i64>,
+    },
 }
 
 impl Query {
@@ -109,6 +117,7 @@ impl Query {
             start: cursor,
             cursor,
             edge: None,
+            first_position: None,
             first: None,
             last: None,
             last_at: None,
@@ -135,17 +144,9 @@ impl Query {
         matches!(&self.aim, Aim::Doubt { peer: doubted, .. } if doubted == peer)
     }
 
-    /// Whether what the archive names here stands where it cannot stand. An archive that goes back moves nothing.
-    fn is_misplaced(&self, standing: i64) -> bool {
-        match self.aim {
-            // It came in another order than the archive has: a replay can be mixed up.
-            Aim::Check { .. } => standing > self.start && standing < self.cursor,
-            // It came live before the archive was read for the first time, or overtook what was sent before it came.
-            Aim::Newest | Aim::Before { .. } => {
-                standing < self.start || self.edge.is_some_and(|edge| standing >= edge)
-            }
-            Aim::Fill { .. } | Aim::Doubt { .. } => false,
-        }
+    /// Whether it is read from its end.
+    fn is_backwards(&self) -> bool {
+        matches!(self.aim, Aim::Newest | Aim::Before { .. })
     }
 
     pub(crate) fn save(&mut self, tx: &rusqlite::Transaction<'_>) -> Result<()> {
@@ -321,7 +322,9 @@ impl Account {
         self.session.checked_at = cx.now.wall;
         self.session.dirty = true;
         match self.session.unchecked.clone() {
-            Some(Unchecked { after, position }) => self.query(cx, Query::new(Aim::Check { after }, position)),
+            Some(Unchecked { after, position }) => {
+                self.query(cx, Query::new(Aim::Check { after, since: None }, position))
+            }
             None => Ok(()),
         }
     }
@@ -405,11 +408,11 @@ impl Account {
                     None => page = page.child(Tag::new("before").text(before.unwrap_or_default())),
                 }
             }
-            Aim::Check { after } => {
-                if let Some(after) = after {
-                    page = page.child(Tag::new("after").text(after));
-                }
-            }
+            Aim::Check { after, since } => match (after, since) {
+                (Some(after), _) => page = page.child(Tag::new("after").text(after)),
+                (None, Some(since)) => field("start", &stamp::format(since.saturating_sub(OVERLAP))),
+                _ => {}
+            },
             Aim::Doubt { peer, after, since } => {
                 field("with", peer);
                 match (after, since) {
@@ -457,7 +460,8 @@ impl Account {
         }
         let position = self.place(cx, query)?;
         let at = at.unwrap_or(cx.now.wall);
-        match self.take(cx, &view, Source::Archive { id: result.id, at, position })? {
+        let stored = self.take(cx, &view, Source::Archive { id: result.id, at, position })?;
+        match stored {
             Stored::Nothing => {}
             Stored::New(_) => {
                 query.cursor = position;
@@ -472,28 +476,13 @@ impl Account {
                     query.receipts.push((from.to_string(), id.to_owned()));
                 }
             }
-            Stored::Known { id, archived: true, position: standing } if query.is_misplaced(standing) => {
+            Stored::Known { id, position: standing, named } => {
                 query.known += 1;
-                self.move_known(cx, id, position)?;
-                query.cursor = position;
+                query.cursor = self.place_known(cx, query, id, standing, named, position)?;
             }
-            // An archive that goes back, or repeats itself, moves nothing.
-            Stored::Known { archived: true, position: standing, .. } => {
-                query.known += 1;
-                query.cursor = query.cursor.max(standing);
-            }
-            // It came live before what the gap begins behind: its first copy in the archive is older, and this is a resend.
-            Stored::Known { id, position: standing, .. }
-                if matches!(query.aim, Aim::Fill { .. })
-                    && query.edge.is_some_and(|edge| standing <= edge)
-                    && !is_local(cx, id)? =>
-            {
-                query.known += 1;
-            }
-            Stored::Known { id, position: standing, .. } => {
-                query.known += 1;
-                query.cursor = self.stand_in_order(cx, query, id, standing, position)?;
-            }
+        }
+        if !matches!(stored, Stored::Nothing) {
+            query.first_position.get_or_insert(query.cursor);
         }
         if query.cursor >= self.session.next_position {
             // What comes live from now on stands above it.
@@ -509,12 +498,44 @@ impl Account {
         Ok(())
     }
 
-    fn move_known(&self, cx: &mut Cx<'_>, message: i64, position: i64) -> Result<()> {
-        let conversation: i64 = cx
-            .tx
-            .prepare_cached("SELECT conversation FROM message WHERE id = ?1")?
-            .query_row(params![message], |row| row.get(0))?;
-        messages::move_to(cx, message, conversation, position)
+    /// Where a message stands that was known here, once the archive has named it: where it stood, or `position`, the next
+    /// place in the archive's order. An archive that goes back, or repeats itself, moves nothing.
+    fn place_known(
+        &self,
+        cx: &mut Cx<'_>,
+        query: &Query,
+        message: i64,
+        standing: i64,
+        named: Named,
+        position: i64,
+    ) -> Result<i64> {
+        let cursor = query.cursor;
+        // What is read backwards stands before what is known behind it.
+        let too_high = query.is_backwards() && query.edge.is_some_and(|edge| standing >= edge);
+        let moves = match (&query.aim, named) {
+            _ if too_high => true,
+            (_, Named::Otherwise) => return Ok(cursor),
+            // The first page begins in the midst: what stands below was not behind it.
+            (Aim::Newest | Aim::Before { .. }, _) if standing > cursor => return Ok(standing),
+            (Aim::Newest | Aim::Before { .. }, Named::Again) => standing < cursor,
+            // A replay can be mixed up.
+            (Aim::Check { .. }, Named::Again) if standing < cursor => standing > query.start,
+            (Aim::Check { .. }, Named::Again) => return Ok(standing),
+            (_, Named::Again) if standing <= cursor => false,
+            // It came live before what the gap begins behind: its first copy is older, and this is a resend.
+            (Aim::Fill { .. }, Named::First)
+                if query.edge.is_some_and(|edge| standing <= edge) && !is_local(cx, message)? =>
+            {
+                false
+            }
+            _ => return self.stand_in_order(cx, query, message, standing, position),
+        };
+        if !moves {
+            return Ok(cursor);
+        }
+        let conversation = conversation_of(cx, message)?;
+        messages::move_to(cx, message, conversation, position)?;
+        Ok(position)
     }
 
     /// The archive names a message for the first time that was known here without it, most often one of our own whose ack
@@ -531,21 +552,18 @@ impl Account {
         if mutants::on(Mutant::ResultsUnordered) {
             return Ok(cursor.max(standing));
         }
-        let conversation: i64 = cx
-            .tx
-            .prepare_cached("SELECT conversation FROM message WHERE id = ?1")?
-            .query_row(params![message], |row| row.get(0))?;
+        let conversation = conversation_of(cx, message)?;
         if standing > cursor {
             let others: bool = cx
                 .tx
                 .prepare_cached(
-                    "SELECT EXISTS (SELECT 1 FROM message AS m WHERE conversation = ?1 AND position > ?2 AND position < ?3
+                    "SELECT EXISTS (SELECT 1 FROM message AS m WHERE conversation = ?1 AND position > ?2 AND position < ?3 AND kind = 0
                      AND (local_id IS NULL OR EXISTS (SELECT 1 FROM archived WHERE message = m.id)))",
                 )?
                 .query_row(params![conversation, cursor, standing], |row| row.get(0))?;
             // Far above it stands beyond a gap that is being filled. Above the first page is no gap.
             let beyond = matches!(query.aim, Aim::Fill { .. }) && standing.saturating_sub(cursor) > STEP;
-            if !others && !beyond && !query.is_misplaced(standing) {
+            if !others && !beyond {
                 return Ok(standing);
             }
             // Those of ours that were sent before it, and that the archive has not named yet, stay before it.
@@ -727,7 +745,7 @@ impl Account {
                 Ok(())
             }
             Aim::Fill { gap } => self.fill_done(cx, query, *gap, complete, count),
-            Aim::Check { after } => self.check_done(cx, query, after.as_deref(), complete),
+            Aim::Check { after, .. } => self.check_done(cx, query, after.as_deref(), complete),
         }
     }
 
@@ -796,7 +814,7 @@ impl Account {
             // It never closes by guess. A page that leads nowhere: empty, the same again, or back to what was read before.
             let dead = query.seen == 0 || (query.last == after && !by_time);
             // Receipts leave no row. Whether a page of them leads on shows only in where it ends.
-            let new_end = query.last.clone().is_some_and(|last| self.catching_up.ends.insert(last));
+            let new_end = query.last.clone().is_some_and(|last| self.catching_up.ends.insert((gap, last)));
             let moved = query.added > 0 || query.cursor > low || new_end;
             let idle = self.catching_up.idle.entry(gap).or_default();
             *idle = if dead {
@@ -883,7 +901,7 @@ impl Account {
             // Another day.
             return Ok(());
         }
-        let next = Query::new(Aim::Check { after: query.last.clone() }, position);
+        let next = Query::new(Aim::Check { after: query.last.clone(), since: None }, position);
         self.query(cx, Query { start: query.start, ..next })
     }
 
@@ -901,14 +919,10 @@ impl Account {
         )?;
         if !complete {
             let start = self.session.next_position.min(query.cursor) - 2 * ROOM;
-            let first: i64 = query
-                .first
-                .as_deref()
-                .and_then(|id| messages::known_as(cx, own, id).ok().flatten())
-                .map_or(query.cursor, |(_, position)| position);
+            let first = query.first_position.unwrap_or(query.start);
             cx.tx.execute(
-                "INSERT INTO gap (archive, kind, before_id, low_position, high_position) VALUES (?1, 1, ?2, ?3, ?4)",
-                params![own, query.first, start, first.saturating_sub(ROOM / 4)],
+                "INSERT INTO gap (archive, kind, before_id, low_position, high_position, covered_position) VALUES (?1, 1, ?2, ?3, ?4, ?5)",
+                params![own, query.first, start, first.min(query.start).saturating_sub(ROOM / 4), first],
             )?;
         }
         cx.touched.all_timelines = true;
@@ -925,8 +939,15 @@ impl Account {
             cx.tx.execute("DELETE FROM gap WHERE id = ?1 AND kind = 1", params![gap])?;
         } else if query.first.is_some() {
             cx.tx.execute(
-                "UPDATE gap SET before_id = ?2, by_time = 0, high_position = high_position - (?3 + 2) * ?4 WHERE id = ?1",
-                params![gap, query.first, i64::from(query.seen.max(self.config.page)), STEP],
+                "UPDATE gap SET before_id = ?2, by_time = 0, covered_position = coalesce(?5, covered_position),
+                 high_position = high_position - (?3 + 2) * ?4 WHERE id = ?1",
+                params![
+                    gap,
+                    query.first,
+                    i64::from(query.seen.max(self.config.page)),
+                    STEP,
+                    query.first_position
+                ],
             )?;
             cx.room = None;
         }
@@ -972,6 +993,17 @@ impl Account {
                 self.pause(cx);
                 Ok(())
             }
+            Aim::Check { after: Some(_), .. } if condition == "item-not-found" => {
+                // The server has forgotten where it was: time must do, with an overlap (STREAM 18).
+                let since: Option<i64> = cx.tx.query_row(
+                    "SELECT max(m.at) FROM archived AS a JOIN message AS m ON m.id = a.message
+                     WHERE a.archive = ?1 AND m.position <= ?2",
+                    params![self.jid.as_str(), query.start],
+                    |row| row.get(0),
+                )?;
+                let again = Query::new(Aim::Check { after: None, since: since.or(Some(0)) }, query.start);
+                self.query(cx, again)
+            }
             Aim::Check { .. } if condition == "item-not-found" => {
                 // The server has forgotten where it was: that cannot be checked any more.
                 self.session.unchecked = None;
@@ -1015,12 +1047,9 @@ impl Account {
         }
         let gap: Option<(i64, i64, Option<i64>)> = cx
             .tx
-            .query_row(
-                "SELECT id, high_position, (SELECT m.position FROM archived AS a JOIN message AS m ON m.id = a.message
-                 WHERE a.id = before_id AND a.archive = gap.archive) FROM gap WHERE kind = 1",
-                [],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-            )
+            .query_row("SELECT id, high_position, covered_position FROM gap WHERE kind = 1", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
             .optional()?;
         let Some((gap, high, edge)) = gap else {
             cx.reply(request, Ok(Reply::Older { added: 0, complete: true }));
@@ -1046,6 +1075,13 @@ impl Account {
             .execute(params![self.jid.as_str(), id, position, at.unwrap_or(cx.now.wall)])?;
         Ok(())
     }
+}
+
+fn conversation_of(cx: &Cx<'_>, message: i64) -> Result<i64> {
+    Ok(cx
+        .tx
+        .prepare_cached("SELECT conversation FROM message WHERE id = ?1")?
+        .query_row(params![message], |row| row.get(0))?)
 }
 
 /// Whether this device has made it.

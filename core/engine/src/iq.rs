@@ -27,6 +27,8 @@ pub(crate) enum Pending {
     Roster,
     AccountInfo,
     ArchivePrefs,
+    /// XEP-0280.
+    Carbons,
     Page(Query),
     /// A registration for push notifications, or the end of one.
     Push {
@@ -108,23 +110,33 @@ impl Account {
     /// The first words of a new session: what it must know, then presence, then what was missed.
     pub(crate) fn greet(&mut self, cx: &mut Cx<'_>, carbons: bool) -> Result<()> {
         // Before the presence: whether to believe a stanza-id (XEP-0359) must be known before the first message comes.
-        let info = Tag::with_ns("query", ns::DISCO_INFO);
-        let own = self.jid.to_string();
-        self.ask(cx, &Pending::AccountInfo, "get", Some(&own), info)?;
+        self.ask_again(cx, &Pending::AccountInfo)?;
         if !carbons {
-            let enable = Tag::with_ns("enable", ns::CARBONS);
-            self.ask(cx, &Pending::Nothing, "set", None, enable)?;
+            self.ask_again(cx, &Pending::Carbons)?;
         }
-        let roster =
-            Tag::with_ns("query", ns::ROSTER).attr("ver", self.login.roster_ver.clone().unwrap_or_default());
-        self.ask(cx, &Pending::Roster, "get", None, roster)?;
-        if mutants::on(Mutant::AskedBeforePresence) {
-            self.catch_up(cx)?;
-        }
+        self.ask_again(cx, &Pending::Roster)?;
         let presence = Tag::new("presence").child(roster::caps_tag());
         self.enqueue(cx, Kind::Presence, "", None, &presence.into_bytes())?;
         // What the archive has is asked for in the same flight, if there was an archive the last time.
         self.catch_up(cx)
+    }
+
+    /// What a session must know. Asked when it begins, and again for as long as nobody answers.
+    fn ask_again(&mut self, cx: &mut Cx<'_>, what: &Pending) -> Result<()> {
+        let own = self.jid.to_string();
+        let (kind, to, payload) = match what {
+            Pending::AccountInfo => ("get", Some(own.as_str()), Tag::with_ns("query", ns::DISCO_INFO)),
+            Pending::ArchivePrefs => ("get", None, Tag::with_ns("prefs", ns::MAM)),
+            Pending::Carbons => ("set", None, Tag::with_ns("enable", ns::CARBONS)),
+            Pending::Roster => {
+                let known = self.login.roster_ver.clone().unwrap_or_default();
+                ("get", None, Tag::with_ns("query", ns::ROSTER).attr("ver", known))
+            }
+            Pending::Page(_) | Pending::Push { .. } | Pending::Probe { .. } | Pending::Nothing => {
+                return Ok(());
+            }
+        };
+        self.ask(cx, what, kind, to, payload).map(drop)
     }
 
     pub(crate) fn iq(&mut self, cx: &mut Cx<'_>, element: &Element) -> Result<()> {
@@ -155,7 +167,9 @@ impl Account {
                     Pending::Roster => "roster",
                     Pending::AccountInfo => "account",
                     Pending::ArchivePrefs | Pending::Page(_) => "archive",
-                    Pending::Push { .. } | Pending::Probe { .. } | Pending::Nothing => "answer",
+                    Pending::Carbons | Pending::Push { .. } | Pending::Probe { .. } | Pending::Nothing => {
+                        "answer"
+                    }
                 };
                 cx.event(Event::TooLarge { what: what.into(), size: drained.size });
                 self.settle(cx, id, pending, Err("resource-constraint"))
@@ -212,6 +226,11 @@ impl Account {
             (Pending::Push { service, node, on }, answer) => {
                 self.push_answered(cx, (&service, &node, on), answer.err())
             }
+            // A session that does not know these misses messages: patience is the only pace.
+            (
+                what @ (Pending::Roster | Pending::AccountInfo | Pending::ArchivePrefs | Pending::Carbons),
+                Err("remote-server-timeout"),
+            ) => self.ask_again(cx, &what),
             // Even a server that does not know the question has read it.
             (Pending::Probe { number }, answer) if answer != Err("remote-server-timeout") => {
                 self.handle_ack(cx, number as u32)?;
@@ -239,7 +258,7 @@ impl Account {
         if mutants::on(Mutant::GapOpenedLater) {
             self.bound_anew(cx)?;
         }
-        self.ask(cx, &Pending::ArchivePrefs, "get", None, Tag::with_ns("prefs", ns::MAM))?;
+        self.ask_again(cx, &Pending::ArchivePrefs)?;
         self.catch_up(cx)
     }
 

@@ -54,9 +54,19 @@ pub(crate) enum Stored {
     Known {
         id: i64,
         position: i64,
-        /// The archive has named it before, under this id or another.
-        archived: bool,
+        named: Named,
     },
+}
+
+/// Whether our archive has named a message before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// No, or it does not now either.
+    First,
+    /// By the same id.
+    Again,
+    /// By another id: a resend is in the archive twice, and stands where it was first (STREAM 19).
+    Otherwise,
 }
 
 impl Account {
@@ -206,7 +216,7 @@ impl Account {
         if let Some(id) = archive_id
             && let Some((message, position)) = known_as(cx, own, id)?
         {
-            return Ok(Stored::Known { id: message, position, archived: true });
+            return Ok(Stored::Known { id: message, position, named: Named::Again });
         }
         let conversation = conversation(cx, peer)?;
         let name = view.origin_id.or(view.id);
@@ -217,8 +227,10 @@ impl Account {
             && let Some(known) =
                 known_by_name(cx, conversation, name, view.origin_id.is_some(), mine, kept, body)?
         {
-            // A resend is in the archive twice: it stands where the archive had it first (STREAM 19).
-            let archived = archive_id.is_some() && in_archive(cx, known)?;
+            let named = match archive_id {
+                Some(_) if in_archive(cx, known)? => Named::Otherwise,
+                _ => Named::First,
+            };
             if let Some(id) = archive_id {
                 self.join_archive(cx, known, id)?;
             }
@@ -231,7 +243,7 @@ impl Account {
                 .tx
                 .prepare_cached("SELECT position FROM message WHERE id = ?1")?
                 .query_row(params![known], |row| row.get(0))?;
-            return Ok(Stored::Known { id: known, position, archived });
+            return Ok(Stored::Known { id: known, position, named });
         }
         let (position, at) = match source {
             Source::Archive { position, at, .. } => (position, at),

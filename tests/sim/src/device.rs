@@ -23,7 +23,7 @@ use crate::{
 
 /// A device of an account.
 #[derive(Debug)]
-pub struct Device {
+pub(crate) struct Device {
     /// Whose.
     pub account: usize,
     /// How it is called in texts: `romeo0`.
@@ -124,7 +124,7 @@ impl Device {
     }
 
     /// Its disk.
-    pub fn disk(&self) -> &Disk {
+    pub(crate) fn disk(&self) -> &Disk {
         self.files.disk()
     }
 

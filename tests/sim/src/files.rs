@@ -14,7 +14,7 @@ const SECRET: Secret = Secret([7; 48]);
 
 /// The file of a device.
 #[derive(Debug)]
-pub struct Files {
+pub(crate) struct Files {
     disk: Disk,
     encrypted: bool,
 }

@@ -87,10 +87,12 @@ fn main() -> ExitCode {
     let (worlds, report) = *sums.lock().unwrap_or_else(PoisonError::into_inner);
     let seconds = started.elapsed().as_secs_f64();
     println!(
-        "{worlds} worlds in {seconds:.0} s, {:.0} a minute: {} messages, {} deaths, {} cuts, {} of {} sessions resumed, {} resends, {} steps",
+        "{worlds} worlds in {seconds:.0} s, {:.0} a minute: {} messages, {} deaths ({} by power cuts), {} times refused by a disk, {} cuts, {} of {} sessions resumed, {} resends, {} steps",
         worlds as f64 / seconds * 60.0,
         report.sent,
         report.deaths,
+        report.power_cuts,
+        report.refused,
         report.cuts,
         report.resumed,
         report.online,
@@ -141,6 +143,8 @@ fn add(sum: &mut Report, report: &Report) {
     sum.online += report.online;
     sum.resumed += report.resumed;
     sum.deaths += report.deaths;
+    sum.power_cuts += report.power_cuts;
+    sum.refused += report.refused;
     sum.cuts += report.cuts;
     sum.resends += report.resends;
 }

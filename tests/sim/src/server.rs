@@ -15,23 +15,23 @@ use minidom::{Element, rxml::Namespace};
 use rand::{SeedableRng, rngs::StdRng};
 use whimbrel_proto::ns;
 
-pub use archive::Entry;
+pub(crate) use archive::Entry;
 pub(crate) use session::HATED;
-pub use session::{Session, SessionId};
+pub(crate) use session::{Session, SessionId};
 
 use crate::script::Manners;
 
 /// The server's name.
-pub const DOMAIN: &str = "verona.lit";
+pub(crate) const DOMAIN: &str = "verona.lit";
 const NAMES: [&str; 3] = ["romeo", "juliet", "nurse"];
 
 /// A connection, as the server knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Conn(pub u64);
+pub(crate) struct Conn(pub u64);
 
 /// From a client.
 #[derive(Clone, Debug)]
-pub enum Up {
+pub(crate) enum Up {
     /// A stream header.
     Header,
     /// An element of the stream.
@@ -42,7 +42,7 @@ pub enum Up {
 
 /// To a client.
 #[derive(Clone, Debug)]
-pub enum Down {
+pub(crate) enum Down {
     /// A stream header.
     Header,
     /// An element of the stream.
@@ -53,7 +53,7 @@ pub enum Down {
 
 /// An account and all that is kept for it.
 #[derive(Debug, Default)]
-pub struct Account {
+pub(crate) struct Account {
     /// Its archive, oldest first.
     pub archive: Vec<Entry>,
     /// What came while nobody was there.
@@ -68,7 +68,7 @@ pub struct Account {
 
 /// What a script has told it to do with the next resumption of a device.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Lies {
+pub(crate) struct Lies {
     /// Has handled so much less.
     pub stale: Option<u32>,
     /// Has handled so much more than anybody sent.
@@ -83,7 +83,7 @@ pub struct Lies {
 
 /// What was acknowledged: the proof that it must be in the client's file.
 #[derive(Clone, Debug)]
-pub struct Acknowledged {
+pub(crate) struct Acknowledged {
     /// By which device.
     pub device: usize,
     /// The text of the message.
@@ -94,7 +94,7 @@ pub struct Acknowledged {
 
 /// The server.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     /// How it behaves.
     pub manners: Manners,
     /// Its accounts, as the script counts them.
@@ -126,12 +126,12 @@ struct Connected {
 }
 
 /// The address of an account.
-pub fn address(account: usize) -> String {
+pub(crate) fn address(account: usize) -> String {
     format!("{}@{DOMAIN}", NAMES[account])
 }
 
 /// Which account an address means.
-pub fn account_of(address: &str) -> Option<usize> {
+pub(crate) fn account_of(address: &str) -> Option<usize> {
     let bare = address.split('/').next().unwrap_or(address);
     let name = bare.strip_suffix(DOMAIN)?.strip_suffix('@')?;
     NAMES.iter().position(|known| *known == name)
@@ -139,7 +139,7 @@ pub fn account_of(address: &str) -> Option<usize> {
 
 impl Server {
     /// A server with so many accounts, all of them each other's contacts.
-    pub fn new(manners: Manners, accounts: usize, seed: u64) -> Self {
+    pub(crate) fn new(manners: Manners, accounts: usize, seed: u64) -> Self {
         Self {
             manners,
             accounts: (0..accounts).map(|_| Account::default()).collect(),
@@ -157,13 +157,13 @@ impl Server {
     }
 
     /// A device has connected.
-    pub fn connected(&mut self, now: u64, conn: Conn, device: usize, account: usize) {
+    pub(crate) fn connected(&mut self, now: u64, conn: Conn, device: usize, account: usize) {
         self.now = now;
         self.conns.insert(conn, Connected { device, account, authenticated: false, session: None });
     }
 
     /// Something has arrived.
-    pub fn receives(&mut self, now: u64, conn: Conn, up: &Up) {
+    pub(crate) fn receives(&mut self, now: u64, conn: Conn, up: &Up) {
         self.now = now;
         self.expire();
         let Some(connected) = self.conns.get(&conn) else { return };
@@ -183,14 +183,14 @@ impl Server {
     }
 
     /// The connection is gone, and the server has noticed.
-    pub fn disconnected(&mut self, now: u64, conn: Conn) {
+    pub(crate) fn disconnected(&mut self, now: u64, conn: Conn) {
         self.now = now;
         let Some(Connected { session: Some(session), .. }) = self.conns.remove(&conn) else { return };
         self.detach(session, conn);
     }
 
     /// Restarts: every connection is gone, and the sessions, unless they are kept.
-    pub fn restart(&mut self, now: u64, keeps: bool) {
+    pub(crate) fn restart(&mut self, now: u64, keeps: bool) {
         self.now = now;
         for (conn, connected) in std::mem::take(&mut self.conns) {
             self.out.push((conn, Down::Closed));
@@ -211,7 +211,7 @@ impl Server {
     }
 
     /// Forgets the sessions of a device.
-    pub fn forget(&mut self, now: u64, device: usize) {
+    pub(crate) fn forget(&mut self, now: u64, device: usize) {
         self.now = now;
         let of_device: Vec<SessionId> =
             self.sessions.iter().filter(|(_, session)| session.device == device).map(|(id, _)| *id).collect();
@@ -257,6 +257,6 @@ fn set(element: &mut Element, name: &str, value: &str) {
 }
 
 /// Its text, if it is a message with one.
-pub fn body(message: &Element) -> Option<String> {
+pub(crate) fn body(message: &Element) -> Option<String> {
     message.get_child("body", ns::JABBER_CLIENT).map(Element::text)
 }

@@ -46,6 +46,10 @@ pub struct Report {
     pub resumed: u64,
     /// Processes that died.
     pub deaths: u64,
+    /// Of them, by a power cut.
+    pub power_cuts: u64,
+    /// Writes, syncs and the like that a full or broken disk has refused.
+    pub refused: u64,
     /// Links that were cut.
     pub cuts: u64,
     /// Texts that an archive has twice, because they had to be sent again.
@@ -184,6 +188,7 @@ impl World {
         let end = self.script.acts.iter().map(|act| act.at).max().unwrap_or(0) + 1;
         self.until(end);
         self.settle();
+        self.report.refused = self.devices.iter().map(|device| device.disk().refused()).sum();
         if self.failure.is_none() {
             judge::judge(self);
         }

@@ -109,6 +109,11 @@ impl Disk {
         self.state().operations
     }
 
+    /// Of these, how many a full or broken disk has refused; those of a dead process do not count.
+    pub fn refused(&self) -> u64 {
+        self.state().refused
+    }
+
     /// Writes that went well, bytes in them, and syncs.
     pub fn written(&self) -> (u64, u64, u64) {
         self.state().written

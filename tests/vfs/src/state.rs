@@ -21,6 +21,8 @@ pub(crate) struct State {
     armed: Option<(u64, Fault)>,
     pub(crate) in_force: Option<Fault>,
     pub(crate) operations: u64,
+    /// Of them, refused by a disk that lives on.
+    pub(crate) refused: u64,
     /// Writes, bytes in them, syncs.
     pub(crate) written: (u64, u64, u64),
 }
@@ -80,7 +82,10 @@ impl State {
     ) -> Result<(), c_int> {
         self.operations += 1;
         match self.armed.take() {
-            Some((1, Fault::IoErrorOnce)) => return Err(operation.io_error()),
+            Some((1, Fault::IoErrorOnce)) => {
+                self.refused += 1;
+                return Err(operation.io_error());
+            }
             Some((1, Fault::DieAfter)) => {
                 work(self)?;
                 self.in_force = Some(Fault::DieAfter);
@@ -90,10 +95,15 @@ impl State {
             Some((left, fault)) => self.armed = Some((left - 1, fault)),
             None => {}
         }
-        self.usable(operation.io_error())?;
-        if self.in_force == Some(Fault::Full) && operation == Operation::Write {
-            return Err(ffi::SQLITE_FULL);
+        match self.in_force {
+            Some(Fault::Full) if operation == Operation::Write => {
+                self.refused += 1;
+                return Err(ffi::SQLITE_FULL);
+            }
+            Some(Fault::IoError) => self.refused += 1,
+            _ => {}
         }
+        self.usable(operation.io_error())?;
         work(self)
     }
 

@@ -12,6 +12,7 @@ mod host;
 mod hostile;
 mod mutants;
 mod servers;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -38,10 +39,13 @@ enum Command {
     Servers(servers::Arguments),
     /// Builds and tests the bindings
     Bindings(bindings::Arguments),
-    /// Measures what a user waits for: catch_up, cold_start, open_conversation, resume; and what arrives: broken_link
+    /// Measures what a user waits for: catch_up, cold_start, open_conversation, resume; what arrives: broken_link; what it costs
+    /// when nothing does: idle_hour
     Bench(bench::Arguments),
     /// Makes the engine's deliberate mistakes one by one, and looks whether the simulated world notices
     Mutants(mutants::Arguments),
+    /// Simulated worlds that try to break the engine, as many as there is time for
+    Soak(soak::Arguments),
     /// Searches for inputs that break something, with libFuzzer
     Fuzz(fuzz::Arguments),
     /// The documentation of the workspace, without a warning
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         Command::Bindings(arguments) => bindings::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Mutants(arguments) => mutants::run(&arguments),
+        Command::Soak(arguments) => soak::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Doc => cargo::doc(),
         Command::Deny => cargo::deny(),

@@ -17,7 +17,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut command = cargo::command(&[
         "run",
         "--quiet",
-        "--release",
+        "--profile",
+        "sim",
         "-p",
         "sim",
         "--features",

@@ -14,7 +14,7 @@ use std::{
 use clap::Args;
 use interop::{Release, Root};
 
-use crate::{Result, bindings, cargo, demo, host, hostile};
+use crate::{Result, bindings, cargo, demo, host, hostile, soak};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -137,6 +137,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         "tests",
         cargo::command(&["test", "--workspace", "--exclude", "interop", "--quiet"]).args(others),
     );
+    run.phase("simulation", || soak::short().map(|()| Passed));
     run.cargo(
         "documentation",
         cargo::command(&["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-Dwarnings"),

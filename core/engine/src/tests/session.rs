@@ -279,29 +279,6 @@ fn text_larger_than_the_server_takes_fails_before_it_is_sent() {
 }
 
 #[test]
-fn never_acknowledges() {
-    let mut world = World::online();
-    for n in 0..300 {
-        world.says(&n.to_string());
-    }
-    let first = world.sent_texts().len();
-    assert!((2..20).contains(&first), "bounded: {first}");
-    world.pass(5_000);
-    assert!(!world.hung_up, "they need their time");
-    world.pass(25_000);
-    assert!(world.hung_up, "the link was probed and said nothing");
-    world.reconnect(Resume::Accept);
-    let mut next = first;
-    while next < 300 {
-        let sent = world.sent_texts();
-        assert_eq!(sent.first(), Some(&next.to_string()), "what follows");
-        next += sent.len();
-        world.acknowledge();
-    }
-    assert_eq!(world.count("SELECT count(*) FROM outbox"), 0);
-}
-
-#[test]
 fn backlog_begins_with_what_a_server_reads_at_once_and_each_answer_lets_more_go() {
     let bytes_of =
         |messages: &[Element]| -> usize { messages.iter().map(|message| String::from(message).len()).sum() };
@@ -414,7 +391,7 @@ fn archive_that_does_not_answer_is_asked_again() {
 }
 
 #[test]
-fn stream_error_loop() {
+fn stream_that_ends_with_an_error_each_time_is_opened_later_each_time() {
     for condition in ["conflict", "host-unknown", "policy-violation", "resource-constraint"] {
         let mut world = World::online();
         let mut waited = Vec::new();

@@ -7,7 +7,7 @@ use super::{Server, SessionId, account_of, address, element};
 
 /// A message in an archive.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Its name there.
     pub id: String,
     /// When it came, by the server's clock.
@@ -34,7 +34,7 @@ impl Server {
     }
 
     /// The archive does not know any more what every device has read: it is as if it had been compacted.
-    pub fn forget_ids(&mut self, account: usize, everybody_has: impl Fn(&Element) -> bool) {
+    pub(crate) fn forget_ids(&mut self, account: usize, everybody_has: impl Fn(&Element) -> bool) {
         let archive = &mut self.accounts[account].archive;
         let known = archive.iter().take_while(|entry| everybody_has(&entry.message)).count();
         archive.drain(..known);

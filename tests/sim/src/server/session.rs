@@ -17,11 +17,11 @@ pub(crate) const HATED: char = '!';
 
 /// Names a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SessionId(u64);
+pub(crate) struct SessionId(u64);
 
 /// A session of a device, connected or hibernating.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     pub(super) device: usize,
     pub(super) account: usize,
     pub(super) jid: String,
@@ -270,14 +270,14 @@ impl Server {
     }
 
     /// How many of the client's stanzas the session behind a connection has handled, and how many it has sent. `None`: it cannot know.
-    pub fn counts(&self, conn: Conn) -> Option<(u32, u32)> {
+    pub(crate) fn counts(&self, conn: Conn) -> Option<(u32, u32)> {
         let connected = |session: &&Session| session.conn == Some(conn);
         let sm = self.sessions.values().find(connected)?.sm.as_ref().filter(|sm| !sm.lossy)?;
         Some((sm.handled, sm.sent))
     }
 
     /// Something comes to a device, if it has a session.
-    pub fn pushes(&mut self, now: u64, device: usize, stanza: &Element) {
+    pub(crate) fn pushes(&mut self, now: u64, device: usize, stanza: &Element) {
         self.now = now;
         let of_device = |(_, session): &(&SessionId, &Session)| session.device == device && session.available;
         if let Some(id) = self.sessions.iter().find(of_device).map(|(id, _)| *id) {
@@ -286,7 +286,7 @@ impl Server {
     }
 
     /// A bot writes to an account, under the id that it uses for everything.
-    pub fn bot_writes(&mut self, now: u64, from: usize, to: usize) {
+    pub(crate) fn bot_writes(&mut self, now: u64, from: usize, to: usize) {
         self.now = now;
         let text = self.fresh("bot");
         let (from, to) = (address(from), address(to));
@@ -299,7 +299,7 @@ impl Server {
     }
 
     /// So many stanzas of a device's queue are lost.
-    pub fn drop_queued(&mut self, device: usize, count: usize) {
+    pub(crate) fn drop_queued(&mut self, device: usize, count: usize) {
         for session in self.sessions.values_mut().filter(|session| session.device == device) {
             if let Some(sm) = &mut session.sm {
                 sm.lossy = true;
@@ -445,7 +445,7 @@ impl Server {
         } else if self.manners.to_all {
             there().collect()
         } else {
-            there().last().into_iter().collect()
+            there().next_back().into_iter().collect()
         };
         if direct.is_empty() {
             if kept {
@@ -475,7 +475,7 @@ impl Server {
     }
 
     /// Nothing that was told to lie does so any more.
-    pub fn behave(&mut self) {
+    pub(crate) fn behave(&mut self) {
         self.lies.clear();
         for account in &mut self.accounts {
             (account.mute_until, account.refuses_until, account.short_until) = (0, 0, 0);

@@ -323,6 +323,7 @@ impl World {
     pub(super) fn dies(&mut self, device: usize, power: bool, back: u64) {
         self.note(|_| format!("device {device}: dies{}", if power { " with its power" } else { "" }));
         self.report.deaths += 1;
+        self.report.power_cuts += u64::from(power);
         let phone = &mut self.devices[device];
         phone.closes_readers();
         if power {

@@ -1,0 +1,55 @@
+//! `cargo xtask soak --minutes N`: worlds that try to break the engine, from a seed that nobody has had before.
+//!
+//! Built with the profile `sim`, whose minutes pay for themselves here. `cargo xtask test` lets the same program run as it was
+//! built for the tests: a fixed set of seeds, which a change breaks or does not, and then fresh ones.
+
+use std::{
+    process::Command,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use clap::Args;
+
+use crate::{Result, cargo, host};
+
+/// The seeds that `cargo xtask test` always runs: from 1 to this.
+const FIXED: u64 = 600;
+/// What the simulation may take of `cargo xtask test`, the fixed seeds and the fresh ones together.
+const SHORT: Duration = Duration::from_secs(120);
+/// Fresh seeds for so long at least, however slow this machine is.
+const AT_LEAST: Duration = Duration::from_secs(20);
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// For how long
+    #[arg(long, default_value_t = 10.0)]
+    minutes: f64,
+    /// The first seed; a fresh one if not said
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    host::need(&host::BUILD, "150 MB, half a minute")?;
+    let (seed, minutes) = (arguments.seed.unwrap_or_else(fresh), arguments.minutes.to_string());
+    cargo::run(&mut sim(&["--profile", "sim"], &["--seed", &seed.to_string(), "--minutes", &minutes]))
+}
+
+/// About two minutes of it.
+pub(crate) fn short() -> Result<()> {
+    let started = Instant::now();
+    cargo::run(&mut sim(&[], &["--seed", "1", "--worlds", &FIXED.to_string()]))?;
+    let minutes = SHORT.saturating_sub(started.elapsed()).max(AT_LEAST).as_secs_f64() / 60.0;
+    cargo::run(&mut sim(&[], &["--seed", &fresh().to_string(), "--minutes", &format!("{minutes:.2}")]))
+}
+
+fn sim(profile: &[&str], arguments: &[&str]) -> Command {
+    let mut command = cargo::command(&["run", "--quiet", "-p", "sim", "--bin", "sim"]);
+    command.args(profile).arg("--").args(arguments);
+    command
+}
+
+/// Seeds behind this one were not run before, nor are they by whoever starts a minute later.
+fn fresh() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
