@@ -8,9 +8,10 @@
 //!
 //! Beside what the receivers show, the server's archive is read at the end: what stands in the receiver's twice was sent twice,
 //! and the server took it for two; what the sender's client had an ack for and the receiver's archive has not got was lost by
-//! the server: between its two users if it was stopped meanwhile. A server that is killed may forget of its archive what it had
-//! handed on long before (ejabberd 24.12 with Mnesia, its default: all but the last twenty seconds). Such messages are kept on the
-//! screens, and counted apart; what is asked of us is the order of those that are still there.
+//! the server: between its two users if it was stopped meanwhile. A server may also forget of its
+//! archive what it had handed on long before. ejabberd 24.12 does with Mnesia, its default: its archive's file is full (2 GB) after
+//! some 4,000 to 6,000 messages of this kind, and from then on nothing is archived; and after a kill half of it was gone. Such
+//! messages stay on the screens, and are counted apart; of a server that was stopped we are asked for the order of the others.
 //!
 //! Each client as its documentation says (`peers`): connecting again and resuming are on, nothing is said twice that it took.
 //! A peer keeps no state over a kill, and is not meant to: its second column tells what keeping it is worth.
@@ -484,7 +485,7 @@ impl Row {
             ));
         }
         if !it.shown.late.is_empty() && self.keeps {
-            notes.push(format!("{who} overtaken: {:?}", it.shown.late));
+            notes.push(format!("{who} overtaken: {:?}", &it.shown.late[..it.shown.late.len().min(12)]));
         }
         let told = &it.told;
         if self.keeps && (told.doubled, told.out_of_order) != (0, 0) {
