@@ -153,6 +153,9 @@ pub(crate) struct CatchingUp {
     pub(crate) pages: u32,
     /// Where pages of each gap ended: one that ends there again has led nowhere.
     pub(crate) ends: BTreeSet<(i64, String)>,
+    /// What was covered when the session began, in case that carbons are long in coming: what other devices sent until then has
+    /// to be looked for.
+    pub(crate) before_carbons: Option<Unchecked>,
 }
 
 impl Default for CatchingUp {
@@ -163,6 +166,7 @@ impl Default for CatchingUp {
             idle: BTreeMap::new(),
             pages: 0,
             ends: BTreeSet::new(),
+            before_carbons: None,
         }
     }
 }

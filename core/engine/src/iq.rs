@@ -112,9 +112,13 @@ impl Account {
         // Before the presence: whether to believe a stanza-id (XEP-0359) must be known before the first message comes.
         self.ask_again(cx, &Pending::AccountInfo)?;
         if !carbons {
+            self.catching_up.before_carbons = self.coverage(cx)?;
             self.ask_again(cx, &Pending::Carbons)?;
         }
         self.ask_again(cx, &Pending::Roster)?;
+        if mutants::on(Mutant::AskedBeforePresence) {
+            self.catch_up(cx)?;
+        }
         let presence = Tag::new("presence").child(roster::caps_tag());
         self.enqueue(cx, Kind::Presence, "", None, &presence.into_bytes())?;
         // What the archive has is asked for in the same flight, if there was an archive the last time.
@@ -230,7 +234,14 @@ impl Account {
             (
                 what @ (Pending::Roster | Pending::AccountInfo | Pending::ArchivePrefs | Pending::Carbons),
                 Err("remote-server-timeout"),
-            ) => self.ask_again(cx, &what),
+            ) => {
+                if matches!(what, Pending::Carbons) && self.session.unchecked.is_none() {
+                    self.session.unchecked = self.catching_up.before_carbons.take();
+                    self.session.dirty = true;
+                }
+                self.ask_again(cx, &what)
+            }
+            (Pending::Carbons, Ok(_)) if self.session.unchecked.is_some() => self.check_for_dropped(cx),
             // Even a server that does not know the question has read it.
             (Pending::Probe { number }, answer) if answer != Err("remote-server-timeout") => {
                 self.handle_ack(cx, number as u32)?;
