@@ -8,16 +8,20 @@
 //!
 //! Beside what the receivers show, the server's archive is read at the end: what stands in the receiver's twice was sent twice,
 //! and the server took it for two; what the sender's client had an ack for and the receiver's archive has not got was lost by
-//! the server: between its two users if it was stopped meanwhile.
+//! the server: between its two users if it was stopped meanwhile. A server may also forget of its
+//! archive what it had handed on long before. ejabberd 24.12 does with Mnesia, its default: its archive's file is full (2 GB) after
+//! some 4,000 to 6,000 messages of this kind, and from then on nothing is archived; and after a kill half of it was gone. Such
+//! messages stay on the screens, and are counted apart; of a server that was stopped we are asked for the order of the others.
 //!
 //! Each client as its documentation says (`peers`): connecting again and resuming are on, nothing is said twice that it took.
 //! A peer keeps no state over a kill, and is not meant to: its second column tells what keeping it is worth.
 
-use std::{path::PathBuf, thread, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, thread, time::Duration};
 
 use clap::{Args, ValueEnum};
 use interop::{
-    Amount, Kind, Link, Options, Outcome, Phone, Plan, Scratch, Script, Server, Talker, converse, number,
+    Amount, Kind, Link, Options, Outcome, Phone, Plan, Scratch, Script, Server, Talker, Tally, converse,
+    number,
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
@@ -119,6 +123,10 @@ struct Row {
     archived_twice: usize,
     /// What is lost and not in the receiver's archive: the server has not handed on what it took.
     unarchived: usize,
+    /// What one of the two shows and its archive has not got any more: the server took it over and forgot it.
+    forgotten: usize,
+    /// Pairs out of order on the receivers' screens and faults on the own ones, of what the archives still have.
+    remembered_wrong: usize,
 }
 
 pub(crate) fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
@@ -304,14 +312,33 @@ fn row(
     outcome: Outcome,
 ) -> Result<Row> {
     keep_raw(pair)?;
-    let (mut archived_twice, mut unarchived) = (0, 0);
-    for (sender, receiver) in [(&pair[0], &pair[1]), (&pair[1], &pair[0])] {
-        let numbers = |account: &str| -> Result<Vec<u32>> {
-            let mut wire = Wire::log_in(server.direct_tls_port(), &server.ca(), account, PASSWORD)?;
-            let bodies = wire.archived_bodies(50)?;
-            Ok(bodies.iter().filter_map(|body| number(sender.name, body)).collect())
+    let archives = pair
+        .iter()
+        .map(|talker| {
+            let account = &talker.phone().account;
+            Wire::log_in(server.direct_tls_port(), &server.ca(), account, PASSWORD)?.archived_bodies(50)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let (mut archived_twice, mut unarchived, mut forgotten, mut remembered_wrong) = (0, 0, 0, 0);
+    for at in [0, 1] {
+        let (sender, sent) = (&pair[at], pair[at].seen().accepted.clone());
+        let numbers = |archive: usize| -> Vec<u32> {
+            archives[archive].iter().filter_map(|body| number(sender.name, body)).collect()
         };
-        let mut theirs = numbers(&receiver.phone().account)?;
+        for (whose, which) in [(at, 0), (1 - at, 1)] {
+            if let Some(screen) = outcome.screens.get(whose) {
+                let archive: BTreeSet<u32> = numbers(whose).into_iter().collect();
+                let remembered = |numbers: &[u32]| -> Vec<u32> {
+                    numbers.iter().copied().filter(|number| archive.contains(number)).collect()
+                };
+                let shown = remembered(&screen[which]);
+                let tally = Tally::of(&remembered(&sent), &shown);
+                forgotten += screen[which].len() - shown.len();
+                remembered_wrong += tally.out_of_order;
+                remembered_wrong += if which == 0 { tally.lost.len() + tally.doubled } else { 0 };
+            }
+        }
+        let mut theirs = numbers(1 - at);
         let all = theirs.len();
         theirs.sort_unstable();
         theirs.dedup();
@@ -322,7 +349,8 @@ fn row(
             .filter_map(|missing| missing.strip_prefix(sender.name)?.trim().parse().ok());
         unarchived += lost.filter(|number: &u32| theirs.binary_search(number).is_err()).count();
     }
-    Ok(Row { client: client.name, keeps: client.keeps, column, outcome, archived_twice, unarchived })
+    let (keeps, client) = (client.keeps, client.name);
+    Ok(Row { client, keeps, column, outcome, archived_twice, unarchived, forgotten, remembered_wrong })
 }
 
 impl Row {
@@ -333,11 +361,15 @@ impl Row {
     /// What ours has to reach, if it has not.
     fn unmet(&self, kind: Kind) -> Option<String> {
         let lost = self.outcome.shown.lost.len();
-        // What a server that was stopped had taken over and has not handed on is its loss.
+        // What a server that was stopped had taken over and has not handed on is its loss; where what its archive has forgotten
+        // stood, nobody can tell any more.
         let stopped = matches!(self.column, Column::ServerKilled | Column::ServerRestarted);
-        let lost = if stopped { lost - self.unarchived } else { lost };
-        let clean =
-            lost + self.outcome.shown.doubled + self.outcome.shown.out_of_order + self.outcome.own_wrong == 0;
+        let (lost, wrong) = if stopped {
+            (lost - self.unarchived, self.remembered_wrong)
+        } else {
+            (lost, self.outcome.shown.out_of_order + self.outcome.own_wrong)
+        };
+        let clean = lost + self.outcome.shown.doubled + wrong == 0;
         let missed = !clean || !self.outcome.settled || self.resumed() < RESUMED || self.outcome.died > 0;
         (self.keeps && missed).then(|| format!("{} over {} missed its aims", self.column.name(), kind.name()))
     }
@@ -362,6 +394,7 @@ fn show(kind: Kind, rows: &[Row], report: &mut Report) {
         count("resumed", it.resumed);
         count("archived_twice", row.archived_twice);
         count("lost_by_the_server", row.unarchived);
+        count("forgotten_by_the_server", row.forgotten);
         count("bytes_up", it.bytes.0 as usize);
         count("bytes_down", it.bytes.1 as usize);
         count("seconds", it.took.as_secs() as usize);
@@ -445,8 +478,14 @@ impl Row {
                 self.unarchived
             ));
         }
+        if self.forgotten > 0 {
+            notes.push(format!(
+                "{who} the server's archives have forgotten {} messages that are shown; without those, {} stand wrong",
+                self.forgotten, self.remembered_wrong
+            ));
+        }
         if !it.shown.late.is_empty() && self.keeps {
-            notes.push(format!("{who} overtaken: {:?}", it.shown.late));
+            notes.push(format!("{who} overtaken: {:?}", &it.shown.late[..it.shown.late.len().min(12)]));
         }
         let told = &it.told;
         if self.keeps && (told.doubled, told.out_of_order) != (0, 0) {

@@ -23,6 +23,8 @@ use crate::{
 const SETTLING: Duration = Duration::from_secs(150);
 /// A client without a `sync` has all it will get when it was told nothing for so long.
 const QUIET: Duration = Duration::from_secs(40);
+/// Nothing more is on its way when nothing came for so long.
+const PAUSE: Duration = Duration::from_secs(5);
 /// What it may take longer than planned, before it is given up.
 const OVERTIME: Duration = Duration::from_secs(240);
 
@@ -51,6 +53,8 @@ pub struct Outcome {
     pub told: Tally,
     /// Own messages that do not stand exactly once on the own screen, or in the wrong order.
     pub own_wrong: usize,
+    /// What each of the two shows at the end, oldest first: its own messages, and the other's. Of clients that keep a timeline.
+    pub screens: Vec<[Vec<u32>; 2]>,
     /// Sessions that came online after each phone's first, but for those apart.
     pub sessions: usize,
     /// Of those, the ones from before.
@@ -152,10 +156,18 @@ fn settle(pair: [&Talker; 2]) -> bool {
     let deadline = Instant::now() + SETTLING;
     if pair.iter().all(|talker| talker.repeats) {
         // Twice: what one has sent last is what the other has to get.
-        return [0, 1, 0, 1]
+        let synced = [0, 1, 0, 1]
             .into_iter()
             .all(|at| pair[at].settle(deadline.saturating_duration_since(Instant::now())).is_ok());
+        // What the server has taken over last may still be on its way. A kill makes what was told less than what is shown.
+        all_told(pair, PAUSE, deadline);
+        return synced;
     }
+    all_told(pair, QUIET, deadline)
+}
+
+/// Waits until as much was told as was accepted, and nothing more for a while; gives up after `quiet` without anything.
+fn all_told(pair: [&Talker; 2], quiet: Duration, deadline: Instant) -> bool {
     let calm_since = Instant::now();
     loop {
         let (told, last) = pair.iter().fold((0, calm_since), |(told, last), talker| {
@@ -166,10 +178,10 @@ fn settle(pair: [&Talker; 2]) -> bool {
             (told + numbers.len(), seen.told_at.map_or(last, |at| at.max(last)))
         });
         let accepted: usize = pair.iter().map(|talker| talker.seen().accepted.len()).sum();
-        if told >= accepted && last.elapsed() > Duration::from_secs(5) {
+        if told >= accepted && last.elapsed() > PAUSE {
             return true;
         }
-        if last.elapsed() > QUIET || Instant::now() > deadline {
+        if last.elapsed() > quiet || Instant::now() > deadline {
             return false;
         }
         thread::sleep(Duration::from_millis(200));
@@ -178,15 +190,19 @@ fn settle(pair: [&Talker; 2]) -> bool {
 
 fn count(pair: [&Talker; 2], took: Duration, settled: bool, restarted: Option<Instant>) -> Result<Outcome> {
     let mut outcome = Outcome { took, settled, ..Outcome::default() };
-    for (sender, receiver) in [(pair[0], pair[1]), (pair[1], pair[0])] {
+    for talker in pair.into_iter().filter(|talker| talker.repeats) {
+        outcome.screens.push(talker.timeline()?);
+    }
+    for (at, (sender, receiver)) in [(pair[0], pair[1]), (pair[1], pair[0])].into_iter().enumerate() {
         let sent = sender.seen().accepted.clone();
         let told = Tally::of(&sent, &receiver.seen().told);
-        let shown = if receiver.repeats {
-            let own = Tally::of(&sent, &sender.timeline()?[0]);
-            outcome.own_wrong += own.lost.len() + own.doubled + own.out_of_order;
-            Tally::of(&sent, &receiver.timeline()?[1])
-        } else {
-            told.clone()
+        let shown = match &outcome.screens[..] {
+            [_, _] => {
+                let own = Tally::of(&sent, &outcome.screens[at][0]);
+                outcome.own_wrong += own.lost.len() + own.doubled + own.out_of_order;
+                Tally::of(&sent, &outcome.screens[1 - at][1])
+            }
+            _ => told.clone(),
         };
         outcome.missing.extend(shown.lost.iter().map(|number| format!("{} {number}", sender.name)));
         outcome.shown = std::mem::take(&mut outcome.shown).and(shown);
