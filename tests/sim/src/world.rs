@@ -245,7 +245,10 @@ impl World {
             }
             Happening::Input { device, input } => self.turn(device, vec![*input]),
             Happening::Leftover { device, started, input } => {
-                if self.devices[device].started == started {
+                // Of a link that it still believes in it would be a hole in the stream, which TCP has not.
+                let of_another =
+                    !matches!(&*input, Input::Element { link, .. } if self.is_current(device, *link));
+                if self.devices[device].started == started && of_another {
                     self.turn(device, vec![*input]);
                 }
             }

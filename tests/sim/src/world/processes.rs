@@ -245,7 +245,7 @@ impl World {
         }
     }
 
-    fn is_current(&self, device: usize, link: LinkId) -> bool {
+    pub(super) fn is_current(&self, device: usize, link: LinkId) -> bool {
         self.devices[device].line.is_some_and(|(current, _)| current == link)
     }
 
