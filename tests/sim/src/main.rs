@@ -19,9 +19,6 @@ struct Arguments {
     /// The first seed
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Seeds to leave out
-    #[arg(long, value_delimiter = ',')]
-    except: Vec<u64>,
     /// How many worlds
     #[arg(long, default_value_t = 1_000)]
     worlds: u64,
@@ -71,9 +68,6 @@ fn main() -> ExitCode {
                     };
                     if over || failed.load(Ordering::Relaxed) {
                         return;
-                    }
-                    if arguments.except.contains(&seed) {
-                        continue;
                     }
                     match World::run(&Script::new(seed, size)) {
                         Ok(report) => {

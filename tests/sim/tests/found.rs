@@ -1,0 +1,36 @@
+//! Scripts that failed once, cut down, each by the name of what it found.
+
+use sim::World;
+
+macro_rules! found {
+    ($($name:ident,)*) => {
+        $(#[test]
+        fn $name() {
+            let script = include_str!(concat!("../found/", stringify!($name), ".json"));
+            let script = serde_json::from_str(script).expect("a script as it was printed");
+            if let Err(failure) = World::run(&script) {
+                panic!("{failure}");
+            }
+        })*
+    };
+}
+
+found! {
+    carbons_and_archive_are_asked_for_again,
+    check_goes_on_by_time_when_its_id_is_forgotten,
+    check_that_was_cut_off_goes_on_putting_in_order,
+    first_page_and_live_messages_keep_one_order,
+    first_page_that_comes_late_keeps_the_order,
+    gap_does_not_close_at_a_session_that_had_holes,
+    hole_in_the_archive_moves_nothing,
+    offline_message_that_comes_late_stands_in_order,
+    older_pages_after_a_first_page_without_a_message_at_its_head,
+    older_pages_put_in_order_what_was_mixed_up,
+    older_pages_stand_below_a_first_page_of_receipts,
+    own_message_is_not_moved_before_those_the_page_does_not_name,
+    resend_archived_twice_stands_where_it_was_first,
+    second_copy_in_a_gap_moves_nothing,
+    what_a_check_finds_mixed_up_is_put_in_order_across_pages,
+    what_is_in_doubt_stays_where_it_was_sent,
+    what_other_devices_sent_before_carbons_is_found,
+}
