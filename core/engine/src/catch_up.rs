@@ -5,7 +5,8 @@
 //! was before the first sign-in is an unfetched region, filled backwards when somebody looks.
 //!
 //! A page's positions follow a cursor: what is new stands behind what came before it in the archive's order, what is known
-//! stays where it is unless that would break this order.
+//! stays where it is unless that would break this order. Only what the archive names is moved, and only behind what it named
+//! before: what it does not name may be missing there, and says nothing about order.
 //!
 //! After a resumption that may have lost something the archive is compared with what arrived ([`Aim::Check`], STREAM 11).
 //! Most often nothing is missing, and nothing is shown; what is missing is stored in its place.
