@@ -285,7 +285,7 @@ impl World {
             }
             self.network(device, true);
         }
-        let (mut end, mut checked) = (self.now + REST, self.now);
+        let (mut end, mut checked, mut days) = (self.now + REST, self.now, 0);
         while self.failure.is_none() {
             checked = checked.max(self.now) + 60_000;
             self.until(checked);
@@ -293,9 +293,11 @@ impl World {
                 self.try_again(device);
             }
             if self.failure.is_none() && self.is_at_rest() {
-                if self.server.dropped == 0 {
+                // A session that nobody comes back to may lose something every day.
+                if self.server.dropped == 0 || days == 2 {
                     return;
                 }
+                days += 1;
                 // What a server has dropped without a word is found at most a day later (STREAM 11). Asleep it is over soon.
                 self.server.dropped = 0;
                 for device in 0..self.devices.len() {
