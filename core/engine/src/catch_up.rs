@@ -892,13 +892,15 @@ impl Account {
             }
             Aim::Check { after: Some(_), .. } if condition == "item-not-found" => {
                 // The server has forgotten where it was: time must do, with an overlap (STREAM 18).
+                let start =
+                    self.session.unchecked.as_ref().map_or(query.start, |unchecked| unchecked.position);
                 let since: Option<i64> = cx.tx.query_row(
                     "SELECT max(m.at) FROM archived AS a JOIN message AS m ON m.id = a.message
                      WHERE a.archive = ?1 AND m.position <= ?2",
-                    params![self.jid.as_str(), query.start],
+                    params![self.jid.as_str(), start],
                     |row| row.get(0),
                 )?;
-                let again = Query::new(Aim::Check { after: None, since: since.or(Some(0)) }, query.start);
+                let again = Query::new(Aim::Check { after: None, since: since.or(Some(0)) }, start);
                 self.query(cx, again)
             }
             Aim::Check { .. } if condition == "item-not-found" => {

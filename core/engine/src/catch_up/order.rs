@@ -46,7 +46,7 @@ impl Account {
         let too_high = query.is_backwards() && query.edge.is_some_and(|edge| standing >= edge);
         let moves = match (&query.aim, named) {
             _ if too_high => true,
-            (_, Named::Otherwise) => return Ok(cursor),
+            (_, Named::Otherwise) => return Ok(cursor.max(standing)),
             // The first page begins in the midst: what stands below was not behind it.
             (Aim::Newest | Aim::Before { .. }, _) if standing > cursor => return Ok(standing),
             (Aim::Newest | Aim::Before { .. }, Named::Again) => standing < cursor,
