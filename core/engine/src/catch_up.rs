@@ -374,7 +374,12 @@ impl Account {
     }
 
     /// Sends a query and keeps it.
-    pub(crate) fn query(&mut self, cx: &mut Cx<'_>, mut query: Query) -> Result<()> {
+    pub(crate) fn query(&mut self, cx: &mut Cx<'_>, query: Query) -> Result<()> {
+        self.query_as(cx, query).map(drop)
+    }
+
+    /// The same, and the name that it has then.
+    fn query_as(&mut self, cx: &mut Cx<'_>, mut query: Query) -> Result<String> {
         let name = cx.id();
         let mut form = Tag::with_ns("x", ns::DATA_FORMS).attr("type", "submit").child(
             Tag::new("field")
@@ -441,8 +446,8 @@ impl Account {
             .prepare_cached("INSERT INTO pending (iq, what) VALUES (?1, ?2)")?
             .execute(params![name, serde_json::to_string(&Pending::Page(query.clone()))?])?;
         self.enqueue(cx, crate::outbox::Kind::Iq, "", Some(&name), &iq.into_bytes())?;
-        self.queries.insert(name, query);
-        Ok(())
+        self.queries.insert(name.clone(), query);
+        Ok(name)
     }
 
     /// One result of a page.
@@ -928,12 +933,9 @@ impl Account {
             return Ok(());
         }
         let again = Query { edge: query.edge, ..Query::new(query.aim.clone(), query.start) };
-        let before: Vec<String> = self.queries.keys().cloned().collect();
-        self.query(cx, again)?;
-        if let Some(request) = request
-            && let Some(id) = self.queries.keys().find(|id| !before.contains(id))
-        {
-            self.waiting.older.insert(id.clone(), request);
+        let id = self.query_as(cx, again)?;
+        if let Some(request) = request {
+            self.waiting.older.insert(id, request);
         }
         Ok(())
     }
@@ -956,11 +958,8 @@ impl Account {
         };
         let start = high.saturating_sub((i64::from(self.config.page) + 1) * STEP);
         let query = Query { edge, ..Query::new(Aim::Before { gap }, start) };
-        let before: Vec<String> = self.queries.keys().cloned().collect();
-        self.query(cx, query)?;
-        if let Some(id) = self.queries.keys().find(|id| !before.contains(id)) {
-            self.waiting.older.insert(id.clone(), request);
-        }
+        let id = self.query_as(cx, query)?;
+        self.waiting.older.insert(id, request);
         Ok(())
     }
 
