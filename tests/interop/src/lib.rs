@@ -35,7 +35,7 @@ pub use process::{leashed, run_to_end, spawn};
 pub use root::{Release, Root, cache_dir, found, host_prosody, remove_all};
 pub use scratch::Scratch;
 pub use server::{Kind, Options, Server};
-pub use talker::{Seen, Session, Talker, number};
+pub use talker::{Seen, Session, Talker, line, number};
 pub use tally::Tally;
 pub use trouble::{Amount, Plan};
 

@@ -211,7 +211,7 @@ impl Talker {
                 }
                 thread::sleep(due.saturating_sub(began.elapsed()).min(Duration::from_millis(50)));
             }
-            let (id, text) = (id(run, self.name, number), line(self.name, number));
+            let (id, text) = (id(run, self.name, number), line(self.name, number as usize));
             loop {
                 if over.load(Ordering::Acquire) {
                     return Ok(());
@@ -373,7 +373,7 @@ fn id(run: u32, name: &str, number: u32) -> String {
 }
 
 /// What is said: name, number, and a line of the play.
-fn line(name: &str, number: u32) -> String {
+pub fn line(name: &str, number: usize) -> String {
     const WORDS: [&str; 8] = [
         "But soft, what light through yonder window breaks?",
         "O Romeo, Romeo, wherefore art thou Romeo?",
@@ -384,7 +384,7 @@ fn line(name: &str, number: u32) -> String {
         "With love's light wings did I o'erperch these walls.",
         "Good night, good night! Parting is such sweet sorrow.",
     ];
-    format!("{name} {number}: {}", WORDS[number as usize % WORDS.len()])
+    format!("{name} {number}: {}", WORDS[number % WORDS.len()])
 }
 
 /// The number in what was said by `name`.

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use interop::{Console, Error, Event, Link, Phone, Server};
+use interop::{Console, Error, Event, Link, Phone, Server, line};
 use rand::{Rng as _, rngs::StdRng};
 use serde_json::Value;
 
@@ -296,19 +296,4 @@ fn message_id(number: usize, dice: &mut StdRng) -> String {
 
 fn number_in_id(id: &str) -> Option<usize> {
     usize::from_str_radix(id.get(id.len().checked_sub(8)?..)?, 16).ok()
-}
-
-/// What is said: name, number, and a line of the play.
-pub(crate) fn line(name: &str, number: usize) -> String {
-    const WORDS: [&str; 8] = [
-        "But soft, what light through yonder window breaks?",
-        "O Romeo, Romeo, wherefore art thou Romeo?",
-        "It is my lady, O, it is my love!",
-        "What's in a name?",
-        "Call me but love.",
-        "How cam'st thou hither, tell me, and wherefore?",
-        "With love's light wings did I o'erperch these walls.",
-        "Good night, good night! Parting is such sweet sorrow.",
-    ];
-    format!("{name} {number}: {}", WORDS[number % WORDS.len()])
 }
