@@ -109,11 +109,12 @@ CREATE INDEX message_stanza_id ON message (stanza_id, conversation, mine) WHERE 
 CREATE INDEX message_undisplayed ON message (conversation, position) WHERE mine = 1 AND state IN (2, 3);
 CREATE UNIQUE INDEX message_local ON message (local_id) WHERE local_id IS NOT NULL;
 
--- Which archive knows a message under which id. A resend may have two.
+-- Which archive knows a message under which id. A resend may have two: it stands where the first has its place.
 CREATE TABLE archived (
     id      TEXT    NOT NULL,
     archive TEXT    NOT NULL,
     message INTEGER NOT NULL REFERENCES message (id),
+    place   INTEGER NOT NULL,                 -- among positions, in the archive's order
     PRIMARY KEY (id, archive)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX archived_message ON archived (message);
@@ -128,7 +129,6 @@ CREATE TABLE gap (
     since         INTEGER,                    -- time of the lower edge, for servers that forgot the id
     low_position  INTEGER NOT NULL,           -- the last known position below, moves up as it is filled
     high_position INTEGER NOT NULL,           -- the first position above
-    top_position  INTEGER,                    -- from where on what is known can be mixed up: what came live behind the gap
     covered_position INTEGER,                 -- of a gap: where the last message stands that was known before it;
                                               -- of an unfetched region: where the first stands that is known behind it
     done          INTEGER NOT NULL DEFAULT 0, -- messages fetched so far

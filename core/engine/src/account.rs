@@ -156,6 +156,8 @@ pub(crate) struct CatchingUp {
     /// What was covered when the session began, in case that carbons are long in coming: what other devices sent until then has
     /// to be looked for.
     pub(crate) before_carbons: Option<Unchecked>,
+    /// When the archive was last asked what the server had dropped, or this process first came online, mono ms.
+    pub(crate) checked: Option<u64>,
 }
 
 impl Default for CatchingUp {
@@ -167,6 +169,7 @@ impl Default for CatchingUp {
             pages: 0,
             ends: BTreeSet::new(),
             before_carbons: None,
+            checked: None,
         }
     }
 }

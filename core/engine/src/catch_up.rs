@@ -60,14 +60,21 @@ pub(crate) struct Query {
     #[serde(skip)]
     pub(crate) dirty: bool,
     aim: Aim,
-    /// Where what is asked begins, and where the last result stands.
+    /// Above what anything new stands.
     start: i64,
+    /// Where the last result has its place; before the first one, [`Self::begin`].
     cursor: i64,
-    /// Of what is read backwards: where the first that is known behind it stands. Of a gap: where the last stands that was
-    /// known before it.
+    /// Where what it is asked behind has its place.
+    #[serde(default)]
+    begin: i64,
+    /// Nobody knows yet where the first result has its place: it is asked by time, or from the archive's beginning.
+    #[serde(default)]
+    floating: bool,
+    /// Of what is read backwards: where the first that is known behind it stands. Else where the last stands that was known
+    /// before it.
     #[serde(default)]
     edge: Option<i64>,
-    /// Of a gap: the id that the gap above it begins behind, until it was seen; then all of it is there.
+    /// The id that the next gap begins behind, until it was seen; then the rest is that gap's.
     #[serde(default)]
     until: Option<String>,
     #[serde(default)]
@@ -90,6 +97,12 @@ pub(crate) struct Query {
     /// How often it was asked before and not answered.
     #[serde(default)]
     tries: u32,
+    /// Its link was lost before it was answered: what is replayed of the answer can be mixed up.
+    #[serde(default)]
+    cut: bool,
+    /// It is asked again because of that, once.
+    #[serde(default)]
+    again: bool,
     /// Receipts that are due when the page is over: to whom, for which id.
     #[serde(default)]
     receipts: Vec<(String, String)>,
@@ -122,6 +135,8 @@ impl Query {
             aim,
             start: cursor,
             cursor,
+            begin: cursor,
+            floating: false,
             edge: None,
             until: None,
             reached: false,
@@ -134,14 +149,31 @@ impl Query {
             known: 0,
             page: 0,
             tries: 0,
+            cut: false,
+            again: false,
             receipts: Vec::new(),
         }
+    }
+
+    /// The same question behind this place.
+    fn behind(self, begin: i64) -> Self {
+        Self { begin, cursor: begin, ..self }
+    }
+
+    /// The same question, of which nothing was answered yet.
+    fn afresh(&self) -> Self {
+        let Self { start, begin, floating, edge, page, tries, .. } = *self;
+        let until = self.until.clone();
+        Self { floating, edge, until, page, tries, again: true, ..Self::new(self.aim.clone(), start) }
+            .behind(begin)
     }
 
     /// Whether these are numbers that we can have written, and that can be counted on.
     fn is_ours(&self) -> bool {
         let counters = [self.added, self.seen, self.known, self.page, self.tries];
-        (-HIGHEST..=HIGHEST).contains(&self.cursor) && counters.into_iter().all(|count| count <= u32::MAX / 2)
+        let places = [self.start, self.begin, self.cursor];
+        places.iter().all(|place| (-HIGHEST..=HIGHEST).contains(place))
+            && counters.into_iter().all(|count| count <= u32::MAX / 2)
     }
 
     pub(crate) fn about(peer: String, after: Option<String>, since: Option<i64>) -> Self {
@@ -242,15 +274,12 @@ impl Account {
         self.session.next_position = low + ROOM;
         match same {
             Some(gap) => {
-                cx.tx.execute(
-                    "UPDATE gap SET high_position = ?2, top_position = ?2 WHERE id = ?1",
-                    params![gap, low + ROOM],
-                )?;
+                cx.tx.execute("UPDATE gap SET high_position = ?2 WHERE id = ?1", params![gap, low + ROOM])?;
                 cx.room = None;
             }
             None => {
                 cx.tx.execute(
-                    "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position, top_position, covered_position) VALUES (?1, 0, ?2, ?3, ?4, ?5, ?5, ?6)",
+                    "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position, covered_position) VALUES (?1, 0, ?2, ?3, ?4, ?5, ?6)",
                     params![own, last_id, last_at, low, low + ROOM, covered],
                 )?;
             }
@@ -299,24 +328,42 @@ impl Account {
         let gaps = cx
             .tx
             .prepare_cached(
-                "SELECT id, low_position, covered_position,
+                "SELECT id, low_position, covered_position, by_time, after_id,
                  (SELECT after_id FROM gap AS above WHERE above.kind = 0 AND above.archive = gap.archive
                   AND above.low_position >= gap.high_position ORDER BY above.low_position LIMIT 1)
                  FROM gap WHERE kind = 0 ORDER BY low_position",
             )?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
-            .collect::<rusqlite::Result<Vec<(i64, i64, Option<i64>, Option<String>)>>>()?;
+            .query_map([], |row| {
+                let query = Query {
+                    edge: row.get(2)?,
+                    floating: row.get(3)?,
+                    until: row.get(5)?,
+                    ..Query::new(Aim::Fill { gap: row.get(0)? }, row.get(1)?)
+                };
+                Ok((query, row.get(4)?))
+            })?
+            .collect::<rusqlite::Result<Vec<(Query, Option<String>)>>>()?;
         let idle = &self.catching_up.idle;
-        let next = gaps.into_iter().find(|(gap, ..)| idle.get(gap).is_none_or(|pages| *pages < IDLE_PAGES));
+        let next = gaps.into_iter().find(|(query, _)| match query.aim {
+            Aim::Fill { gap } => idle.get(&gap).is_none_or(|pages| *pages < IDLE_PAGES),
+            _ => true,
+        });
         if let Some(link) = self.current_link() {
             cx.out.push(Effect::Hurry { link, on: next.is_some() });
         }
         match next {
-            Some((gap, low, edge, until)) => {
-                self.query(cx, Query { edge, until, ..Query::new(Aim::Fill { gap }, low) })
+            Some((query, after)) => {
+                let begin = self.place_of(cx, after.as_deref(), query.start)?;
+                self.query(cx, query.behind(begin))
             }
             None => Ok(()),
         }
+    }
+
+    /// Where an id of our archive has its place. What leaves no row, such as a receipt, has none: then `or`.
+    fn place_of(&self, cx: &Cx<'_>, id: Option<&str>, or: i64) -> Result<i64> {
+        let known = id.map(|id| messages::known_as(cx, self.jid.as_str(), id)).transpose()?.flatten();
+        Ok(known.and_then(|known| known.place).unwrap_or(or))
     }
 
     /// Asks in the background what the server has dropped without a word (STREAM 11).
@@ -331,13 +378,37 @@ impl Account {
             self.session.unchecked = self.coverage(cx)?;
         }
         self.session.checked_at = cx.now.wall;
+        self.catching_up.checked = Some(cx.now.mono);
         self.session.dirty = true;
         match self.session.unchecked.clone() {
             Some(Unchecked { after, position }) => {
-                self.query(cx, Query::new(Aim::Check { after, since: None }, position))
+                let start = self.place_of(cx, after.as_deref(), position)?;
+                self.check_behind(cx, after, None, start)
             }
             None => Ok(()),
         }
+    }
+
+    /// Begins to compare with what follows an id, or a time, or with all of the archive.
+    fn check_behind(
+        &mut self,
+        cx: &mut Cx<'_>,
+        after: Option<String>,
+        since: Option<i64>,
+        start: i64,
+    ) -> Result<()> {
+        let floating = after.is_none();
+        // What is found before anything that is known stands above it.
+        let start = if floating { self.next_position() } else { start };
+        let until = cx
+            .tx
+            .prepare_cached("SELECT after_id FROM gap WHERE kind = 0 ORDER BY low_position LIMIT 1")?
+            .query_row([], |row| row.get(0))
+            .optional()?
+            .flatten();
+        let edge = (!floating).then_some(start);
+        let query = Query::new(Aim::Check { after, since }, start);
+        self.query(cx, Query { floating, edge, until, ..query })
     }
 
     /// A live message that is older than the one before it. ejabberd 24.12 hands the messages that were on their way to a session
@@ -364,13 +435,14 @@ impl Account {
         }
     }
 
-    /// At least once a day, whatever happened (STREAM 11). A clock that jumps costs one question.
+    /// At least once a day, whatever happened (STREAM 11). A clock that jumps costs one question: one of the two knows that a day
+    /// has passed.
     pub(crate) fn check_daily(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         let replaying = self.online().is_none_or(|online| online.replayed.is_some());
-        if !replaying && cx.now.wall.abs_diff(self.session.checked_at) >= DAY as u64 {
-            self.check_for_dropped(cx)?;
-        }
-        Ok(())
+        let checked = self.catching_up.checked.unwrap_or(cx.now.mono);
+        let is_due = cx.now.wall.abs_diff(self.session.checked_at) >= DAY as u64
+            || cx.now.mono.saturating_sub(checked) >= DAY as u64;
+        if !replaying && is_due { self.check_for_dropped(cx) } else { Ok(()) }
     }
 
     /// Sends a query and keeps it.
@@ -493,9 +565,9 @@ impl Account {
                     query.receipts.push((from.to_string(), id.to_owned()));
                 }
             }
-            Stored::Known { id, position: standing, named } => {
+            Stored::Known(known) => {
                 query.known += 1;
-                query.cursor = self.place_known(cx, query, id, standing, named, position)?;
+                query.cursor = self.place_known(cx, query, result.id, &known, position)?;
             }
         }
         if !matches!(stored, Stored::Nothing) {
@@ -528,22 +600,21 @@ impl Account {
         query.seen += 1;
         query.first.get_or_insert_with(|| id.to_owned());
         query.last = Some(id.to_owned());
-        let known = messages::known_as(cx, self.jid.as_str(), id)?;
-        if let Some((_, standing)) = known {
+        let position = self.place(cx, &query)?;
+        if let Some(known) = messages::known_as(cx, self.jid.as_str(), id)? {
             query.known += 1;
-            query.cursor = query.cursor.max(standing);
+            query.cursor = self.place_known(cx, &query, id, &known, position)?;
         } else if !matches!(query.aim, Aim::Doubt { .. }) {
-            let position = self.place(cx, &query)?;
             // Whom it was from is inside of what was not read: it stands in the conversation with ourselves.
             let from = Jid::from(self.jid.clone());
             let at = query.last_at.unwrap_or(cx.now.wall);
             let message = self.insert_placeholder(cx, &from, text, position, at)?;
-            cx.tx.execute(
-                "INSERT OR IGNORE INTO archived (id, archive, message) VALUES (?1, ?2, ?3)",
-                params![id, self.jid.as_str(), message],
-            )?;
+            self.join_archive(cx, message, id, position)?;
             query.cursor = position;
             query.added += 1;
+        }
+        if !matches!(query.aim, Aim::Doubt { .. }) {
+            query.first_position.get_or_insert(query.cursor);
         }
         self.queries.insert(name.to_owned(), query);
         Ok(())
@@ -593,6 +664,15 @@ impl Account {
         }
     }
 
+    /// The session was resumed. What is under way may be answered in two halves, the second of which can be mixed up or come
+    /// behind its end (ejabberd 24.12 hands over late what was on its way when the link was lost). Then it is asked again, once.
+    pub(crate) fn queries_were_cut(&mut self) {
+        for query in self.queries.values_mut() {
+            query.cut = true;
+            query.dirty = true;
+        }
+    }
+
     /// A page is over: the edge moves, in the transaction that holds what was still in its batch.
     pub(crate) fn page_done(
         &mut self,
@@ -611,6 +691,13 @@ impl Account {
             Ok(iq) => iq.get_child("fin", ns::MAM),
             Err(condition) => return self.page_failed(cx, query, condition),
         };
+        if query.cut && !query.again {
+            let id = self.query_as(cx, query.afresh())?;
+            if let Some(request) = self.waiting.older.remove(&query.id) {
+                self.waiting.older.insert(id, request);
+            }
+            return Ok(());
+        }
         // What is still changing (XEP-0313 §4.2.3, `stable`) is not complete, whatever it says.
         let stable = !fin.is_some_and(|fin| matches!(fin.attr("stable"), Some("false" | "0")));
         let complete = stable && fin.is_some_and(|fin| matches!(fin.attr("complete"), Some("true" | "1")));
@@ -690,7 +777,7 @@ impl Account {
         if by_time && since.is_some() && query.known == 0 {
             // Nothing of the overlap is there any more: what followed the lower edge is no longer on the server.
             let first = match &query.first {
-                Some(first) => messages::known_as(cx, &own, first)?.map_or(high, |(_, position)| position),
+                Some(first) => self.place_of(cx, Some(first), high)?,
                 None => high,
             };
             cx.tx.execute(
@@ -713,7 +800,7 @@ impl Account {
             let dead = query.seen == 0 || (query.last == after && !by_time);
             // Receipts leave no row. Whether a page of them leads on shows only in where it ends.
             let new_end = query.last.clone().is_some_and(|last| self.catching_up.ends.insert((gap, last)));
-            let moved = query.added > 0 || query.cursor > low || new_end;
+            let moved = query.added > 0 || new_end;
             let idle = self.catching_up.idle.entry(gap).or_default();
             *idle = if dead {
                 IDLE_PAGES
@@ -757,11 +844,7 @@ impl Account {
     ) -> Result<()> {
         self.session.dirty = true;
         // Where a gap begins the catch-up has the word.
-        let reached: bool = cx.tx.query_row(
-            "SELECT EXISTS (SELECT 1 FROM gap WHERE kind = 0 AND low_position <= ?1)",
-            params![query.cursor],
-            |row| row.get(0),
-        )?;
+        let reached = query.reached;
         if complete || reached || mutants::on(Mutant::CheckedOnePageOnly) {
             // It was asked before what is still being replayed, which may come in another order yet, or not at all.
             let replaying = self.online().is_some_and(|online| online.replayed.is_some());
@@ -787,8 +870,8 @@ impl Account {
                 |row| row.get(0),
             )?;
             cx.tx.execute(
-                "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position, dense, covered_position, top_position) VALUES (?1, 0, ?2, ?3, ?4, ?5, 1, ?4, ?6)",
-                params![self.jid.as_str(), query.last, query.last_at, position, top, query.start],
+                "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position, dense, covered_position) VALUES (?1, 0, ?2, ?3, ?4, ?5, 1, ?6)",
+                params![self.jid.as_str(), query.last, query.last_at, position, top, query.edge],
             )?;
             self.session.unchecked = None;
             cx.touched.all_timelines = true;
@@ -804,7 +887,8 @@ impl Account {
             _ => None,
         };
         let next = Query::new(Aim::Check { after: query.last.clone(), since }, position);
-        self.query(cx, Query { start: query.start, ..next })
+        let floating = query.is_floating();
+        self.query(cx, Query { floating, edge: query.edge, until: query.until.clone(), ..next })
     }
 
     fn newest_done(&mut self, cx: &mut Cx<'_>, query: &Query, complete: bool) -> Result<()> {
@@ -886,7 +970,10 @@ impl Account {
                     cx.touched.all_timelines = true;
                 } else {
                     // The server has forgotten the id: time must do, with an overlap (STREAM 18).
-                    cx.tx.execute("UPDATE gap SET by_time = 1 WHERE id = ?1", params![gap])?;
+                    cx.tx.execute(
+                        "UPDATE gap SET by_time = 1, covered_position = NULL WHERE id = ?1",
+                        params![gap],
+                    )?;
                 }
                 self.catch_up(cx)
             }
@@ -905,8 +992,7 @@ impl Account {
                     params![self.jid.as_str(), start],
                     |row| row.get(0),
                 )?;
-                let again = Query::new(Aim::Check { after: None, since: since.or(Some(0)) }, start);
-                self.query(cx, again)
+                self.check_behind(cx, None, since.or(Some(0)), start)
             }
             Aim::Check { .. } if condition == "item-not-found" => {
                 // The server has forgotten where it was: that cannot be checked any more.
@@ -932,8 +1018,8 @@ impl Account {
             }
             return Ok(());
         }
-        let again = Query { edge: query.edge, ..Query::new(query.aim.clone(), query.start) };
-        let id = self.query_as(cx, again)?;
+        // With an overlap it does not end before what is known behind it.
+        let id = self.query_as(cx, Query::new(query.aim.clone(), query.start))?;
         if let Some(request) = request {
             self.waiting.older.insert(id, request);
         }
@@ -946,17 +1032,23 @@ impl Account {
             cx.reply(request, Err(api::Error::Offline));
             return Ok(());
         }
-        let gap: Option<(i64, i64, Option<i64>)> = cx
+        let gap: Option<(i64, i64, Option<i64>, Option<String>)> = cx
             .tx
-            .query_row("SELECT id, high_position, covered_position FROM gap WHERE kind = 1", [], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })
+            .query_row(
+                "SELECT id, high_position, CASE WHEN by_time THEN NULL ELSE covered_position END, before_id FROM gap WHERE kind = 1",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+            )
             .optional()?;
-        let Some((gap, high, edge)) = gap else {
+        let Some((gap, high, covered, before)) = gap else {
             cx.reply(request, Ok(Reply::Older { added: 0, complete: true }));
             return Ok(());
         };
         let start = high.saturating_sub((i64::from(self.config.page) + 1) * STEP);
+        let edge = match covered {
+            Some(covered) => Some(self.place_of(cx, before.as_deref(), covered)?),
+            None => None,
+        };
         let query = Query { edge, ..Query::new(Aim::Before { gap }, start) };
         let id = self.query_as(cx, query)?;
         self.waiting.older.insert(id, request);

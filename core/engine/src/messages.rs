@@ -50,23 +50,18 @@ pub(crate) enum Stored {
     /// Nothing to show.
     Nothing,
     New(i64),
-    /// Known already, standing there.
-    Known {
-        id: i64,
-        position: i64,
-        named: Named,
-    },
+    Known(Known),
 }
 
-/// Whether our archive has named a message before.
+/// A message that was there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Named {
-    /// No, or it does not now either.
-    First,
-    /// By the same id.
-    Again,
-    /// By another id: a resend is in the archive twice, and stands where it was first (STREAM 19).
-    Otherwise,
+pub(crate) struct Known {
+    pub(crate) message: i64,
+    pub(crate) position: i64,
+    /// Where the id has its place by which it came now, if it came by that before.
+    pub(crate) place: Option<i64>,
+    /// Whether our archive has named it before, by whatever id.
+    pub(crate) is_named: bool,
 }
 
 impl Account {
@@ -214,15 +209,9 @@ impl Account {
             _ => self.archive_id(&view.stanza_ids),
         };
         if let Some(id) = archive_id
-            && let Some((message, position)) = known_as(cx, own, id)?
+            && let Some(known) = known_as(cx, own, id)?
         {
-            // A message with two ids was sent again: which of them was first is not known here.
-            let ids: i64 = cx
-                .tx
-                .prepare_cached("SELECT count(*) FROM archived WHERE message = ?1")?
-                .query_row(params![message], |row| row.get(0))?;
-            let named = if ids > 1 { Named::Otherwise } else { Named::Again };
-            return Ok(Stored::Known { id: message, position, named });
+            return Ok(Stored::Known(known));
         }
         let conversation = conversation(cx, peer)?;
         let name = view.origin_id.or(view.id);
@@ -233,12 +222,13 @@ impl Account {
             && let Some(known) =
                 known_by_name(cx, conversation, name, view.origin_id.is_some(), mine, kept, body)?
         {
-            let named = match archive_id {
-                Some(_) if in_archive(cx, known)? => Named::Otherwise,
-                _ => Named::First,
-            };
+            let is_named = in_archive(cx, known)?;
             if let Some(id) = archive_id {
-                self.join_archive(cx, known, id)?;
+                let place = match source {
+                    Source::Archive { position, .. } => position,
+                    _ => self.next_position(),
+                };
+                self.join_archive(cx, known, id, place)?;
             }
             if mine {
                 self.found_in_archive(cx, name)?;
@@ -249,7 +239,7 @@ impl Account {
                 .tx
                 .prepare_cached("SELECT position FROM message WHERE id = ?1")?
                 .query_row(params![known], |row| row.get(0))?;
-            return Ok(Stored::Known { id: known, position, named });
+            return Ok(Stored::Known(Known { message: known, position, place: None, is_named }));
         }
         let (position, at) = match source {
             Source::Archive { position, at, .. } => (position, at),
@@ -291,7 +281,7 @@ impl Account {
             ])?;
         let message = cx.tx.last_insert_rowid();
         if let Some(id) = archive_id {
-            self.join_archive(cx, message, id)?;
+            self.join_archive(cx, message, id, position)?;
             if !matches!(source, Source::Archive { .. }) {
                 self.look_again_if_late(cx, id)?;
                 self.covered(cx, id, position, Some(at))?;
@@ -324,10 +314,13 @@ impl Account {
         Ok(Stored::New(message))
     }
 
-    fn join_archive(&self, cx: &mut Cx<'_>, message: i64, id: &str) -> Result<()> {
+    /// The archive has it under this id, which has its place there.
+    pub(crate) fn join_archive(&self, cx: &mut Cx<'_>, message: i64, id: &str, place: i64) -> Result<()> {
         cx.tx
-            .prepare_cached("INSERT OR IGNORE INTO archived (id, archive, message) VALUES (?1, ?2, ?3)")?
-            .execute(params![id, self.jid.as_str(), message])?;
+            .prepare_cached(
+                "INSERT OR IGNORE INTO archived (id, archive, message, place) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![id, self.jid.as_str(), message, place])?;
         Ok(())
     }
 
@@ -485,7 +478,7 @@ impl Account {
         let message = self.insert_placeholder(cx, &from, text, position, at)?;
         if let Some(id) = archived {
             // The archive will not show it a second time.
-            self.join_archive(cx, message, id)?;
+            self.join_archive(cx, message, id, position)?;
             self.covered(cx, id, position, Some(at))?;
         }
         Ok(())
@@ -668,14 +661,16 @@ pub(crate) fn read_up_to(cx: &mut Cx<'_>, peer: &BareJid, position: i64) -> Resu
     Ok(())
 }
 
-/// Where an archive's id is known already.
-pub(crate) fn known_as(cx: &Cx<'_>, archive: &str, id: &str) -> Result<Option<(i64, i64)>> {
+/// The message that an archive's id names, if it came by that id before.
+pub(crate) fn known_as(cx: &Cx<'_>, archive: &str, id: &str) -> Result<Option<Known>> {
     Ok(cx
         .tx
         .prepare_cached(
-            "SELECT m.id, m.position FROM archived AS a JOIN message AS m ON m.id = a.message WHERE a.id = ?1 AND a.archive = ?2",
+            "SELECT m.id, m.position, a.place FROM archived AS a JOIN message AS m ON m.id = a.message WHERE a.id = ?1 AND a.archive = ?2",
         )?
-        .query_row(params![id, archive], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row(params![id, archive], |row| {
+            Ok(Known { message: row.get(0)?, position: row.get(1)?, place: row.get(2)?, is_named: true })
+        })
         .optional()?)
 }
 

@@ -238,7 +238,8 @@ impl Account {
             replayed: None,
         });
         self.deadlines = None;
-        self.catching_up = CatchingUp::default();
+        let checked = self.catching_up.checked.or(Some(cx.now.mono));
+        self.catching_up = CatchingUp { checked, ..CatchingUp::default() };
         self.told = None;
         self.session.dirty = true;
         self.login.pins = negotiated.pins;
@@ -271,6 +272,7 @@ impl Account {
                     online.replayed = Some(0);
                 }
                 self.mark_unchecked(cx)?;
+                self.queries_were_cut();
                 self.catch_up(cx)?;
                 self.say_push(cx)?;
                 (true, None)

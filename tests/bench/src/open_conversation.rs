@@ -189,7 +189,8 @@ fn fill(connection: &mut Connection, messages: u64) -> Result<()> {
             "INSERT INTO message (conversation, position, mine, kind, sender, body, at, name, has_origin, state, asks)
              VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, 1, ?8, 3)",
         )?;
-        let mut archived = tx.prepare("INSERT INTO archived (id, archive, message) VALUES (?1, ?2, ?3)")?;
+        let mut archived =
+            tx.prepare("INSERT INTO archived (id, archive, message, place) VALUES (?1, ?2, ?3, ?4)")?;
         let mut rng = StdRng::seed_from_u64(300);
         let (mut with, mut left) = (0, 0);
         for number in 0..messages {
@@ -213,7 +214,12 @@ fn fill(connection: &mut Connection, messages: u64) -> Result<()> {
                 name,
                 if mine { 2 } else { 0 },
             ])?;
-            archived.execute(params![archive::key(number), ACCOUNT, number as i64 + 1])?;
+            archived.execute(params![
+                archive::key(number),
+                ACCOUNT,
+                number as i64 + 1,
+                number as i64 * 65_536
+            ])?;
         }
     }
     for (_, sql) in &indexes {

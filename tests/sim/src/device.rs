@@ -86,7 +86,7 @@ pub(crate) enum Asked {
 }
 
 /// A conversation on the screen: folded from updates, and what of it was ever seen.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Screen {
     pub(crate) lines: Vec<(i64, Item)>,
     /// From which position on it is to be read again.
@@ -94,6 +94,13 @@ pub(crate) struct Screen {
     pub(crate) seen: BTreeMap<ItemId, (String, u8)>,
     /// Whether it was read to the end, and what stood there then.
     pub(crate) read: BTreeSet<ItemId>,
+}
+
+impl Default for Screen {
+    fn default() -> Self {
+        // A list that is opened begins with what is there.
+        Self { lines: Vec::new(), stale: Some(i64::MIN), seen: BTreeMap::new(), read: BTreeSet::new() }
+    }
 }
 
 impl Device {

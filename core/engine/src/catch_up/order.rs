@@ -1,8 +1,9 @@
 //! Where a message stands that comes from the archive (STREAM 19).
 //!
-//! A page's positions follow a cursor: what is new stands behind what came before it in the archive's order, what is known
-//! stays where it is unless that would break this order. Only what the archive names is moved, and only behind what it named
-//! before: what it does not name may be missing there, and says nothing about order.
+//! Each of the archive's ids has a place, and places follow the archive's order: a page has a cursor, what is new is placed
+//! behind it, and what is known keeps its place unless that stands before the cursor. A message stands where the first of its
+//! ids has its place, so a resend, which is in the archive twice, stands where it was first. What the archive does not name
+//! may be missing there, and says nothing about order.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -10,78 +11,74 @@ use super::{Aim, HIGHEST, Query};
 use crate::{
     account::{Account, Cx},
     error::Result,
-    messages::{self, Named, STEP},
+    messages::{self, Known, STEP},
     mutants::{self, Mutant},
 };
 
 impl Query {
-    /// Where the last message stands that was known before what is asked.
-    fn begins_behind(&self) -> Option<i64> {
-        match self.aim {
-            Aim::Check { .. } => Some(self.start),
-            _ => self.edge,
-        }
+    /// Whether nobody knows yet where it begins.
+    pub(super) fn is_floating(&self) -> bool {
+        self.floating && self.first_position.is_none()
     }
 
-    /// Whether it is read from its end.
     fn is_backwards(&self) -> bool {
         matches!(self.aim, Aim::Newest | Aim::Before { .. })
+    }
+
+    /// Where the last message stands that was known before what is asked.
+    fn begins_behind(&self) -> Option<i64> {
+        self.edge.filter(|_| !self.is_backwards())
+    }
+
+    /// Of what is read from its end: what stands there or above is known to be newer.
+    fn ends_before(&self) -> Option<i64> {
+        self.edge.filter(|_| self.is_backwards())
     }
 }
 
 impl Account {
-    /// Where a message stands that was known here, once the archive has named it: where it stood, or `position`, the next
-    /// place in the archive's order. An archive that goes back, or repeats itself, moves nothing.
+    /// The archive has named a message that was known here. Its id's place is where it was, or `position`, the next in the
+    /// archive's order; it becomes the cursor.
     pub(super) fn place_known(
         &self,
         cx: &mut Cx<'_>,
         query: &Query,
-        message: i64,
-        standing: i64,
-        named: Named,
+        id: &str,
+        known: &Known,
         position: i64,
     ) -> Result<i64> {
-        let cursor = query.cursor;
-        // What is read backwards stands before what is known behind it.
-        let too_high = query.is_backwards() && query.edge.is_some_and(|edge| standing >= edge);
-        let moves = match (&query.aim, named) {
-            _ if too_high => true,
-            (_, Named::Otherwise) => return Ok(cursor.max(standing)),
-            // The first page begins in the midst: what stands below was not behind it.
-            (Aim::Newest | Aim::Before { .. }, _) if standing > cursor => return Ok(standing),
-            (Aim::Newest | Aim::Before { .. }, Named::Again) => standing < cursor,
-            // A replay can be mixed up.
-            (Aim::Check { since, .. }, Named::Again) if standing < cursor => {
-                since.is_none() || standing > query.start
-            }
-            (Aim::Check { .. }, Named::Again) => return Ok(standing),
-            // What came live behind the gap can be mixed up as well: what was kept offline comes late.
-            (Aim::Fill { gap }, Named::Again) if standing < cursor => standing >= self.top_of(cx, *gap)?,
-            (_, Named::Again) => return Ok(cursor.max(standing)),
-            // It came live before what is asked begins: its first copy is older, and this is a resend.
-            (Aim::Fill { .. } | Aim::Check { .. }, Named::First)
-                if query.begins_behind().is_some_and(|edge| standing <= edge) && !is_local(cx, message)? =>
-            {
-                false
-            }
-            _ => return self.stand_in_order(cx, query, message, standing, position),
-        };
-        if !moves {
-            return Ok(cursor);
+        let cursor = if query.is_floating() { i64::MIN } else { query.cursor };
+        let keeps = |place: i64| place > cursor && query.ends_before().is_none_or(|end| place < end);
+        if mutants::on(Mutant::ResultsUnordered) {
+            return Ok(query.cursor.max(known.position));
         }
-        let conversation = conversation_of(cx, message)?;
-        messages::move_to(cx, message, conversation, position)?;
-        Ok(position)
-    }
-
-    /// Where what came live behind a gap begins.
-    fn top_of(&self, cx: &Cx<'_>, gap: i64) -> Result<i64> {
-        Ok(cx
-            .tx
-            .prepare_cached("SELECT coalesce(top_position, high_position) FROM gap WHERE id = ?1")?
-            .query_row(params![gap], |row| row.get(0))
-            .optional()?
-            .unwrap_or(i64::MAX))
+        let place = match known.place {
+            Some(place) if keeps(place) => place,
+            // It was sent before, and that copy has a place of its own.
+            None if known.is_named => position,
+            None if query.begins_behind().is_some_and(|edge| known.position <= edge)
+                && !is_local(cx, known.message)? =>
+            {
+                // It came live before what is asked begins: its first copy is older, and this is a resend.
+                position
+            }
+            None => return self.stand_in_order(cx, query, id, known, cursor, position),
+            _ => position,
+        };
+        set_place(cx, self.jid.as_str(), id, place)?;
+        let stands = if known.place == Some(known.position) {
+            first_place(cx, known.message)?
+        } else {
+            known.position.min(place)
+        };
+        if stands != known.position {
+            let conversation = conversation_of(cx, known.message)?;
+            messages::move_to(cx, known.message, conversation, stands)?;
+            if stands > known.position && is_local(cx, known.message)? {
+                stay_behind(cx, conversation, known.position, stands)?;
+            }
+        }
+        Ok(place)
     }
 
     /// The archive names a message for the first time that was known here without it, most often one of our own whose ack
@@ -90,35 +87,33 @@ impl Account {
         &self,
         cx: &mut Cx<'_>,
         query: &Query,
-        message: i64,
-        standing: i64,
-        position: i64,
+        id: &str,
+        known: &Known,
+        cursor: i64,
+        mut position: i64,
     ) -> Result<i64> {
-        let cursor = query.cursor;
-        if mutants::on(Mutant::ResultsUnordered) {
-            return Ok(cursor.max(standing));
+        let (message, standing) = (known.message, known.position);
+        let too_high = query.ends_before().is_some_and(|end| standing >= end);
+        // Far above it stands beyond a gap that is being filled. Above the first page is no gap.
+        let beyond = matches!(query.aim, Aim::Fill { .. })
+            && cursor > i64::MIN
+            && standing.saturating_sub(cursor) > STEP;
+        if standing > cursor && !beyond && !too_high {
+            set_place(cx, self.jid.as_str(), id, standing)?;
+            return Ok(standing);
         }
         let conversation = conversation_of(cx, message)?;
-        if standing > cursor {
-            // Far above it stands beyond a gap that is being filled. Above the first page is no gap.
-            let beyond = matches!(query.aim, Aim::Fill { .. }) && standing.saturating_sub(cursor) > STEP;
-            if !beyond {
-                return Ok(standing);
-            }
+        if standing > cursor && !too_high {
             // Those of ours that were sent before it, and that the archive has not named yet, stay before it.
-            let mut position = position;
             for before in unnamed(cx, conversation, cursor, standing)? {
                 messages::move_to(cx, before, conversation, position)?;
                 position += 1;
             }
-            messages::move_to(cx, message, conversation, position)?;
-            return Ok(position);
         }
         messages::move_to(cx, message, conversation, position)?;
-        // Those of ours that were sent behind it, and that the archive has not named yet, stay behind it.
-        let behind = unnamed(cx, conversation, standing, position)?;
-        for (message, behind) in behind.into_iter().zip(position + 1..) {
-            messages::move_to(cx, message, conversation, behind)?;
+        set_place(cx, self.jid.as_str(), id, position)?;
+        if standing <= cursor {
+            stay_behind(cx, conversation, standing, position)?;
         }
         Ok(position)
     }
@@ -146,8 +141,13 @@ impl Account {
             }
             Aim::Check { .. } => (None, true),
         };
+        let cursor = match query.aim {
+            // What is missing stands above all that was there before.
+            Aim::Fill { .. } => query.cursor.max(query.start),
+            _ => query.cursor,
+        };
         // A damaged file may have put a message anywhere.
-        let cursor = query.cursor.min(HIGHEST);
+        let cursor = cursor.min(HIGHEST);
         Ok(match high {
             // Live messages stand a whole step apart: there is room between any two of them.
             _ if dense => cursor + 1,
@@ -156,6 +156,21 @@ impl Account {
             None => cursor + STEP,
         })
     }
+}
+
+fn set_place(cx: &Cx<'_>, archive: &str, id: &str, place: i64) -> Result<()> {
+    cx.tx
+        .prepare_cached("UPDATE archived SET place = ?3 WHERE id = ?1 AND archive = ?2 AND place <> ?3")?
+        .execute(params![id, archive, place])?;
+    Ok(())
+}
+
+/// Where the first of a message's ids has its place.
+fn first_place(cx: &Cx<'_>, message: i64) -> Result<i64> {
+    Ok(cx
+        .tx
+        .prepare_cached("SELECT min(place) FROM archived WHERE message = ?1")?
+        .query_row(params![message], |row| row.get(0))?)
 }
 
 fn conversation_of(cx: &Cx<'_>, message: i64) -> Result<i64> {
@@ -171,6 +186,15 @@ fn is_local(cx: &Cx<'_>, message: i64) -> Result<bool> {
         .tx
         .prepare_cached("SELECT local_id IS NOT NULL FROM message WHERE id = ?1")?
         .query_row(params![message], |row| row.get(0))?)
+}
+
+/// A message has moved up. Those of ours that were sent behind it, and that the archive has not named yet, stay behind it.
+fn stay_behind(cx: &mut Cx<'_>, conversation: i64, from: i64, to: i64) -> Result<()> {
+    let behind = unnamed(cx, conversation, from, to)?;
+    for (message, position) in behind.into_iter().zip(to + 1..) {
+        messages::move_to(cx, message, conversation, position)?;
+    }
+    Ok(())
 }
 
 /// Messages of this device between two positions that the archive has not named, in their order.

@@ -205,6 +205,19 @@ fn short_absence_asks_nothing_but_once_a_day() {
 }
 
 #[test]
+fn day_passes_although_the_clock_was_set_back() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.server.archive = archived(0..1);
+    world.now.wall -= 40_000_000;
+    world.turn(vec![Input::Tick]);
+    assert!(!world.has_query());
+    world.now = Now { mono: world.now.mono + 86_400_000, wall: world.now.wall + 86_400_000 };
+    world.turn(vec![Input::Tick]);
+    assert!(world.has_query());
+}
+
+#[test]
 fn receipts_are_sent_for_what_was_caught_up_but_not_for_what_is_old() {
     let wants = |n: u32, at: i64| {
         let mut entry = archived(n..n + 1).remove(0);
