@@ -400,12 +400,7 @@ impl Account {
         let floating = after.is_none();
         // What is found before anything that is known stands above it.
         let start = if floating { self.next_position() } else { start };
-        let until = cx
-            .tx
-            .prepare_cached("SELECT after_id FROM gap WHERE kind = 0 ORDER BY low_position LIMIT 1")?
-            .query_row([], |row| row.get(0))
-            .optional()?
-            .flatten();
+        let until = self.lowest_gap_begins(cx)?;
         let edge = (!floating).then_some(start);
         let query = Query::new(Aim::Check { after, since }, start);
         self.query(cx, Query { floating, edge, until, ..query })
@@ -758,7 +753,8 @@ impl Account {
             params![gap, own, high],
             |row| row.get(0),
         )?;
-        let closed = complete || query.reached || mutants::closes(query.seen, count);
+        let reached = query.reached && self.next_gap_begins(cx, query)?;
+        let closed = complete || reached || mutants::closes(query.seen, count);
         cx.tx.execute(
             "UPDATE gap SET after_id = coalesce(?2, after_id), since = coalesce(?3, since), by_time = CASE WHEN ?2 IS NULL THEN by_time ELSE 0 END,
              low_position = max(low_position, ?4), high_position = max(high_position, ?4 + 1), done = done + ?5, total = coalesce(total, ?6) WHERE id = ?1",
@@ -843,8 +839,8 @@ impl Account {
         complete: bool,
     ) -> Result<()> {
         self.session.dirty = true;
-        // Where a gap begins the catch-up has the word.
-        let reached = query.reached;
+        // Where a gap begins the catch-up has the word, unless it has begun already.
+        let reached = query.reached && self.next_gap_begins(cx, query)?;
         if complete || reached || mutants::on(Mutant::CheckedOnePageOnly) {
             // It was asked before what is still being replayed, which may come in another order yet, or not at all.
             let replaying = self.online().is_some_and(|online| online.replayed.is_some());
@@ -887,8 +883,29 @@ impl Account {
             _ => None,
         };
         let next = Query::new(Aim::Check { after: query.last.clone(), since }, position);
-        let floating = query.is_floating();
-        self.query(cx, Query { floating, edge: query.edge, until: query.until.clone(), ..next })
+        let (floating, until) = (query.is_floating(), self.lowest_gap_begins(cx)?);
+        self.query(cx, Query { floating, edge: query.edge, until, ..next })
+    }
+
+    /// The id that the lowest gap begins behind.
+    fn lowest_gap_begins(&self, cx: &Cx<'_>) -> Result<Option<String>> {
+        Ok(cx
+            .tx
+            .prepare_cached("SELECT after_id FROM gap WHERE kind = 0 ORDER BY low_position LIMIT 1")?
+            .query_row([], |row| row.get(0))
+            .optional()?
+            .flatten())
+    }
+
+    /// The gap above begins where this question ends, and not below. Whether it still begins there: it may be filled by now.
+    fn next_gap_begins(&self, cx: &mut Cx<'_>, query: &Query) -> Result<bool> {
+        let begins = cx.tx.execute(
+            "UPDATE gap SET low_position = max(low_position, ?2), high_position = max(high_position, ?2 + 1)
+             WHERE kind = 0 AND after_id = ?1",
+            params![query.until, query.cursor],
+        )?;
+        cx.room = None;
+        Ok(begins > 0)
     }
 
     fn newest_done(&mut self, cx: &mut Cx<'_>, query: &Query, complete: bool) -> Result<()> {
@@ -1008,8 +1025,11 @@ impl Account {
     /// what was there is no longer on the server.
     fn edge_forgotten(&mut self, cx: &mut Cx<'_>, query: &Query, gap: i64) -> Result<()> {
         let request = self.waiting.older.remove(&query.id);
-        let first =
-            cx.tx.execute("UPDATE gap SET by_time = 1 WHERE id = ?1 AND by_time = 0", params![gap])? > 0;
+        // With an overlap it does not end before what is known behind it.
+        let first = cx.tx.execute(
+            "UPDATE gap SET by_time = 1, covered_position = NULL WHERE id = ?1 AND by_time = 0",
+            params![gap],
+        )? > 0;
         if !first {
             cx.tx.execute("UPDATE gap SET kind = 2 WHERE id = ?1", params![gap])?;
             cx.touched.all_timelines = true;
@@ -1018,7 +1038,6 @@ impl Account {
             }
             return Ok(());
         }
-        // With an overlap it does not end before what is known behind it.
         let id = self.query_as(cx, Query::new(query.aim.clone(), query.start))?;
         if let Some(request) = request {
             self.waiting.older.insert(id, request);
@@ -1035,7 +1054,7 @@ impl Account {
         let gap: Option<(i64, i64, Option<i64>, Option<String>)> = cx
             .tx
             .query_row(
-                "SELECT id, high_position, CASE WHEN by_time THEN NULL ELSE covered_position END, before_id FROM gap WHERE kind = 1",
+                "SELECT id, high_position, covered_position, before_id FROM gap WHERE kind = 1",
                 [],
                 |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
             )

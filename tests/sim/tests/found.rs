@@ -17,6 +17,7 @@ macro_rules! found {
 
 found! {
     carbons_and_archive_are_asked_for_again,
+    carbons_that_were_mixed_up_are_put_in_order,
     check_goes_on_by_time_when_its_id_is_forgotten,
     check_that_was_cut_off_goes_on_putting_in_order,
     first_page_and_live_messages_keep_one_order,
@@ -27,6 +28,7 @@ found! {
     offline_message_that_comes_late_stands_in_order,
     older_page_asked_by_time_leaves_what_is_newer,
     older_pages_after_a_first_page_without_a_message_at_its_head,
+    older_pages_asked_by_time_leave_what_is_newer_behind_receipts,
     older_pages_put_in_order_what_was_mixed_up,
     older_pages_stand_below_a_first_page_of_receipts,
     own_message_is_not_moved_before_those_the_page_does_not_name,
@@ -37,4 +39,6 @@ found! {
     what_follows_a_forgotten_beginning_stands_above_what_was_known,
     what_is_in_doubt_stays_where_it_was_sent,
     what_other_devices_sent_before_carbons_is_found,
+    what_stands_below_a_gap_is_not_beyond_it,
+    what_was_read_and_moves_is_not_unread,
 }

@@ -52,25 +52,19 @@ impl Account {
         if mutants::on(Mutant::ResultsUnordered) {
             return Ok(query.cursor.max(known.position));
         }
+        // What came live without an id, before what is asked begins, was an older copy: this one is a resend.
+        let is_older = known.place != Some(known.position)
+            && query.begins_behind().is_some_and(|edge| known.position <= edge);
         let place = match known.place {
             Some(place) if keeps(place) => place,
-            // It was sent before, and that copy has a place of its own.
-            None if known.is_named => position,
-            None if query.begins_behind().is_some_and(|edge| known.position <= edge)
-                && !is_local(cx, known.message)? =>
-            {
-                // It came live before what is asked begins: its first copy is older, and this is a resend.
-                position
+            None if !known.is_named && (!is_older || is_local(cx, known.message)?) => {
+                return self.stand_in_order(cx, query, id, known, cursor, position);
             }
-            None => return self.stand_in_order(cx, query, id, known, cursor, position),
             _ => position,
         };
         set_place(cx, self.jid.as_str(), id, place)?;
-        let stands = if known.place == Some(known.position) {
-            first_place(cx, known.message)?
-        } else {
-            known.position.min(place)
-        };
+        let first = first_place(cx, known.message)?;
+        let stands = if is_older { known.position.min(first) } else { first };
         if stands != known.position {
             let conversation = conversation_of(cx, known.message)?;
             messages::move_to(cx, known.message, conversation, stands)?;
@@ -96,7 +90,7 @@ impl Account {
         let too_high = query.ends_before().is_some_and(|end| standing >= end);
         // Far above it stands beyond a gap that is being filled. Above the first page is no gap.
         let beyond = matches!(query.aim, Aim::Fill { .. })
-            && cursor > i64::MIN
+            && standing > query.start
             && standing.saturating_sub(cursor) > STEP;
         if standing > cursor && !beyond && !too_high {
             set_place(cx, self.jid.as_str(), id, standing)?;
