@@ -905,6 +905,7 @@ impl Account {
             params![query.until, query.cursor],
         )?;
         cx.room = None;
+        cx.touched.all_timelines |= begins > 0;
         Ok(begins > 0)
     }
 
