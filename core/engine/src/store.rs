@@ -7,7 +7,7 @@
 use std::{path::Path, time::Duration};
 
 use jid::BareJid;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, config::DbConfig, params};
 use uuid::Uuid;
 
 use crate::{
@@ -194,7 +194,17 @@ fn connect(path: &Path, secret: &Secret, flags: OpenFlags) -> Result<Connection>
     }
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    settle_plans(&connection)?;
     Ok(connection)
+}
+
+/// A statement is planned once. SQLite would plan one anew with every use whose bound values could make a partial index fit
+/// (`message_undisplayed`, where `mine = ?3`), and so the two that look for each message that comes.
+///
+/// # Errors
+/// Where the world failed.
+pub fn settle_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 fn migrate(connection: &mut Connection) -> Result<()> {

@@ -26,7 +26,11 @@ pub(crate) fn message(connection: &Connection, id: i64) -> Result<Option<(Messag
     let sql = format!(
         "SELECT {COLUMNS} FROM message AS m JOIN conversation AS c ON c.id = m.conversation WHERE m.id = ?1"
     );
-    connection.prepare_cached(&sql)?.query_row(params![id], |row| Ok(read(row))).optional()?.transpose()
+    connection
+        .prepare_cached(&sql)?
+        .query_row(params![id], |row| Ok(with(row).and_then(|with| read(row, with))))
+        .optional()?
+        .transpose()
 }
 
 /// Where a window of this many messages begins.
@@ -108,7 +112,7 @@ pub fn window_from(
         Some(Item::Gap(_)) | None => None,
     };
     while let Some(row) = rows.next()? {
-        let (mut message, position) = read(row)?;
+        let (mut message, position) = read(row, with.clone())?;
         while let Some((at, gap)) = gaps.next_if(|(at, _)| *at <= position) {
             items.push((at, Item::Gap(gap)));
             previous = None;
@@ -154,8 +158,8 @@ pub fn conversations(connection: &Connection) -> Result<Vec<Conversation>> {
     let mut rows = statement.query([])?;
     let mut conversations = Vec::new();
     while let Some(row) = rows.next()? {
-        let (message, _) = read(row)?;
-        let with = message.with.clone();
+        let with = with(row)?;
+        let (message, _) = read(row, with.clone())?;
         let name: Option<String> = row.get(14)?;
         conversations.push(Conversation {
             name: name.unwrap_or_else(|| {
@@ -170,7 +174,13 @@ pub fn conversations(connection: &Connection) -> Result<Vec<Conversation>> {
     Ok(conversations)
 }
 
-fn read(row: &Row<'_>) -> Result<(Message, i64)> {
+fn with(row: &Row<'_>) -> Result<BareJid> {
+    let address = || Error::bug("a conversation's address");
+    BareJid::new(row.get_ref(2)?.as_str().map_err(|_| address())?).map_err(|_| address())
+}
+
+/// With whom it is, is given: to prepare an address costs as much as the rest.
+fn read(row: &Row<'_>, with: BareJid) -> Result<(Message, i64)> {
     let mine: bool = row.get(4)?;
     let id = match row.get::<_, Option<String>>(1)? {
         Some(local) => ItemId(local),
@@ -179,8 +189,7 @@ fn read(row: &Row<'_>) -> Result<(Message, i64)> {
     let address = |_| Error::bug("an address in the archive");
     let message = Message {
         id,
-        with: BareJid::new(row.get_ref(2)?.as_str().map_err(|_| Error::bug("a conversation's address"))?)
-            .map_err(address)?,
+        with,
         from: Jid::new(row.get_ref(3)?.as_str().map_err(|_| Error::bug("a sender's address"))?)
             .map_err(address)?,
         mine,

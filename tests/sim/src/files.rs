@@ -110,5 +110,6 @@ fn plain(path: &std::path::Path, writes: bool) -> rusqlite::Result<Connection> {
     }
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    store::settle_plans(&connection)?;
     Ok(connection)
 }

@@ -18,5 +18,9 @@ pub use script::{Act, Deed, DiskFailure, Manners, Overflow, Script, Size, When};
 pub use shrink::shrink;
 pub use world::{Report, World};
 
+/// Worlds allocate all the time, and share nothing. SQLite asks `malloc`, which is this one too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// When worlds begin, in ms UTC.
 pub(crate) const START: i64 = 1_795_000_000_000;

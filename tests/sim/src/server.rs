@@ -246,9 +246,18 @@ impl Server {
 
 /// An element of a client's stream.
 pub(crate) fn element(xml: &str) -> Element {
-    let wrapped: Element =
+    let mut wrapped: Element =
         format!("<x xmlns='{}'>{xml}</x>", ns::JABBER_CLIENT).parse().expect("our own XML is well-formed");
-    wrapped.children().next().expect("there is one").clone()
+    wrapped.unshift_child().expect("there is one")
+}
+
+/// The same where there are many: built, not parsed.
+fn tag<const N: usize>(name: &str, ns: &str, attributes: &[(&str, &str)], children: [Element; N]) -> Element {
+    let mut element = Element::builder(name, ns).append_all(children).build();
+    for (name, value) in attributes {
+        set(&mut element, name, value);
+    }
+    element
 }
 
 /// Sets an attribute that has no namespace.

@@ -84,6 +84,10 @@ pub(crate) fn install() {
             xGetSystemCall: None,
             xNextSystemCall: None,
         }));
+        // SQLite counts what it has allocated, under a lock that all threads share, and nobody asks. Where it is in use already
+        // it refuses, and goes on counting.
+        // SAFETY: this option takes an int.
+        unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_MEMSTATUS, 0 as c_int) };
         // SAFETY: it is leaked, so it outlives every connection; SQLite initialises itself in this call.
         let code = unsafe { ffi::sqlite3_vfs_register(vfs, 1) };
         assert_eq!(code, ffi::SQLITE_OK, "SQLite takes any VFS");

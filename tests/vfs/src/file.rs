@@ -4,7 +4,9 @@
 //! cut takes them all back and then makes those again that had reached the disk.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
+    ops::{Deref, DerefMut},
     os::raw::c_int,
     sync::{Arc, Weak},
 };
@@ -14,7 +16,7 @@ use crate::{Fate, shared_memory::SharedMemory, state::HandleId};
 #[derive(Debug, Default)]
 pub(crate) struct File {
     /// Shared with copies of the disk until one of them writes.
-    content: Arc<Vec<u8>>,
+    content: Arc<Content>,
     changes: Vec<Change>,
     /// It was made, and neither it nor its directory was synced since: a power cut may leave no such file.
     pub(crate) unborn: bool,
@@ -22,6 +24,52 @@ pub(crate) struct File {
     pub(crate) locks: BTreeMap<HandleId, c_int>,
     /// The index of its log, for as long as any handle has it.
     pub(crate) shared_memory: Weak<SharedMemory>,
+}
+
+/// The bytes of a file, in memory that an earlier file of this thread left behind: a log grows to megabytes, and who grows a
+/// new one in each of many worlds copies and clears that much.
+#[derive(Debug)]
+struct Content(Vec<u8>);
+
+thread_local! {
+    static LEFT_BEHIND: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self(LEFT_BEHIND.with_borrow_mut(Vec::pop).unwrap_or_default())
+    }
+}
+
+impl Clone for Content {
+    fn clone(&self) -> Self {
+        let mut copy = Self::default();
+        copy.extend_from_slice(self);
+        copy
+    }
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.0);
+        bytes.clear();
+        // A thread that ends has no use for it.
+        let _ = LEFT_BEHIND.try_with(|left| left.borrow_mut().push(bytes));
+    }
+}
+
+impl Deref for Content {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.0
+    }
+}
+
+impl DerefMut for Content {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
 }
 
 /// What a change replaced.
@@ -39,7 +87,7 @@ enum Undone {
 
 impl File {
     pub(crate) fn synced(bytes: Vec<u8>) -> Self {
-        Self { content: Arc::new(bytes), ..Self::default() }
+        Self { content: Arc::new(Content(bytes)), ..Self::default() }
     }
 
     /// One that the next power cut may take away.
@@ -59,7 +107,8 @@ impl File {
         let size = self.content.len();
         let before = self.content[at.min(size)..(at + bytes.len()).min(size)].to_vec();
         self.changes.push(Change::Write { at, len: bytes.len(), before, size });
-        put(Arc::make_mut(&mut self.content), at, bytes);
+        let content = Arc::make_mut(&mut self.content);
+        put(content, at, bytes);
     }
 
     pub(crate) fn truncate(&mut self, to: usize) {
@@ -126,11 +175,12 @@ impl Change {
 
 /// Writes, filling what lies between the end and `at` with zeros, as file systems do.
 fn put(content: &mut Vec<u8>, at: usize, bytes: &[u8]) {
-    let end = at + bytes.len();
-    if content.len() < end {
-        content.resize(end, 0);
+    if content.len() < at {
+        content.resize(at, 0);
     }
-    content[at..end].copy_from_slice(bytes);
+    let (over, behind) = bytes.split_at(bytes.len().min(content.len() - at));
+    content[at..at + over.len()].copy_from_slice(over);
+    content.extend_from_slice(behind);
 }
 
 #[cfg(test)]

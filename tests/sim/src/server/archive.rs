@@ -3,7 +3,7 @@
 use minidom::Element;
 use whimbrel_proto::{ns, stamp};
 
-use super::{Server, SessionId, account_of, address, element};
+use super::{Server, SessionId, account_of, address, element, tag};
 
 /// A message in an archive.
 #[derive(Clone, Debug)]
@@ -104,18 +104,10 @@ impl Server {
         let results: Vec<Element> = found
             .iter()
             .map(|entry| {
-                let mut result = element(&format!(
-                    "<message from='{own}' to='{jid}'><result xmlns='urn:xmpp:mam:2' queryid='{name}' id='{}'><forwarded xmlns='urn:xmpp:forward:0'>
-                     <delay xmlns='urn:xmpp:delay' stamp='{}'/></forwarded></result></message>",
-                    entry.id,
-                    stamp::format(entry.at)
-                ));
-                if let Some(forwarded) =
-                    result.children_mut().next().and_then(|result| result.children_mut().next())
-                {
-                    forwarded.append_child(entry.message.clone());
-                }
-                result
+                let delay = tag("delay", ns::DELAY, &[("stamp", &stamp::format(entry.at))], []);
+                let forwarded = tag("forwarded", ns::FORWARD, &[], [delay, entry.message.clone()]);
+                let result = tag("result", ns::MAM, &[("queryid", name), ("id", &entry.id)], [forwarded]);
+                tag("message", ns::JABBER_CLIENT, &[("from", &own), ("to", &jid)], [result])
             })
             .collect();
         let count = if now < kept.short_until { found.len() } else { count };

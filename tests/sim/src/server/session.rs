@@ -6,7 +6,7 @@ use minidom::Element;
 use rand::seq::SliceRandom;
 use whimbrel_proto::{ns, sm, stamp};
 
-use super::{Acknowledged, Conn, Lies, Server, account_of, address, body, element, login::Resumed, set};
+use super::{Acknowledged, Conn, Lies, Server, account_of, address, body, element, login::Resumed, set, tag};
 use crate::script::Overflow;
 
 /// Stanzas that even the meanest server keeps for a client that is there (STREAM 10).
@@ -179,7 +179,7 @@ impl Server {
             }
         } else if what.is("r", ns::SM) {
             if let (Some(sm), Some(conn)) = (&session.sm, conn) {
-                let answer = element(&format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", sm.handled));
+                let answer = tag("a", ns::SM, &[("h", &sm.handled.to_string())], []);
                 self.write(conn, answer);
             }
         } else if what.is("a", ns::SM) {
@@ -337,7 +337,7 @@ impl Server {
         if let Some(conn) = conn {
             self.write(conn, stanza);
             if asks {
-                self.write(conn, element("<r xmlns='urn:xmpp:sm:3'/>"));
+                self.write(conn, tag("r", ns::SM, &[], []));
             }
         }
     }
@@ -421,7 +421,7 @@ impl Server {
             if let Some(name) = archived_as.as_ref().filter(|_| self.manners.carbon_ids) {
                 inner.append_child(stanza_id(own, name));
             }
-            self.carbon(copy, "sent", &inner);
+            self.carbon(copy, "sent", inner);
         }
         self.comes(other, &to, stanza, kept);
     }
@@ -457,21 +457,18 @@ impl Server {
             if direct.contains(id) {
                 self.deliver(*id, stanza.clone());
             } else if *carbons {
-                self.carbon(*id, "received", &stanza);
+                self.carbon(*id, "received", stanza.clone());
             }
         }
     }
 
-    fn carbon(&mut self, id: SessionId, kind: &str, inner: &Element) {
+    fn carbon(&mut self, id: SessionId, kind: &str, inner: Element) {
         let Some(session) = self.sessions.get(&id) else { return };
         let (own, jid) = (address(session.account), &session.jid);
-        let mut carbon = element(&format!(
-            "<message from='{own}' to='{jid}' type='chat'><{kind} xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'/></{kind}></message>"
-        ));
-        if let Some(forwarded) = carbon.children_mut().next().and_then(|kind| kind.children_mut().next()) {
-            forwarded.append_child(inner.clone());
-        }
-        self.deliver(id, carbon);
+        let forwarded = tag("forwarded", ns::FORWARD, &[], [inner]);
+        let carbon = tag(kind, ns::CARBONS, &[], [forwarded]);
+        let attributes = [("from", own.as_str()), ("to", jid), ("type", "chat")];
+        self.deliver(id, tag("message", ns::JABBER_CLIENT, &attributes, [carbon]));
     }
 
     /// Nothing that was told to lie does so any more.
@@ -484,7 +481,7 @@ impl Server {
 }
 
 fn stanza_id(account: usize, id: &str) -> Element {
-    element(&format!("<stanza-id xmlns='urn:xmpp:sid:0' by='{}' id='{id}'/>", address(account)))
+    tag("stanza-id", ns::SID, &[("by", &address(account)), ("id", id)], [])
 }
 
 /// The text of a stanza that is to be shown, and with whom the conversation is.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use minidom::Element;
+use minidom::{Element, Node};
 use rand::Rng;
 use whimbrel_engine::{Drained, Input, LinkFailure, LinkId, StreamHeader, Tls};
 use whimbrel_proto::ns;
@@ -282,10 +282,10 @@ fn read(bytes: &[u8]) -> Vec<Up> {
     let footer = text.ends_with("</stream:stream>");
     let text = text.strip_suffix("</stream:stream>").unwrap_or(text);
     if !text.is_empty() {
-        let wrapped: Element = format!("<x xmlns='{}'>{text}</x>", ns::JABBER_CLIENT)
+        let mut wrapped: Element = format!("<x xmlns='{}'>{text}</x>", ns::JABBER_CLIENT)
             .parse()
             .unwrap_or_else(|error| panic!("we write XML: {error}: {text}"));
-        all.extend(wrapped.children().cloned().map(Up::Element));
+        all.extend(wrapped.take_nodes().into_iter().filter_map(Node::into_element).map(Up::Element));
     }
     all.extend(footer.then_some(Up::Footer));
     all
