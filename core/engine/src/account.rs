@@ -231,6 +231,8 @@ pub(crate) struct Before {
     retry: Option<u64>,
     told: Option<(String, String)>,
     status: Status,
+    again: Option<u64>,
+    before_carbons: Option<Unchecked>,
 }
 
 /// What a step works with.
@@ -390,6 +392,8 @@ impl Account {
             retry: self.retry,
             told: self.told.clone(),
             status: self.status.clone(),
+            again: self.catching_up.again,
+            before_carbons: self.catching_up.before_carbons.clone(),
         }
     }
 
@@ -403,6 +407,8 @@ impl Account {
         (self.back_off, self.refusals) = (before.back_off, before.refusals);
         (self.way, self.retry) = (before.way, before.retry);
         (self.told, self.status) = (before.told, before.status);
+        self.catching_up.again = before.again;
+        self.catching_up.before_carbons = before.before_carbons;
     }
 
     /// Back to what the database says, after a rollback. The connection stays, a login under way too: the same elements will
@@ -424,6 +430,9 @@ impl Account {
             fresh.network = Some(network);
         }
         fresh.told.clone_from(&self.told);
+        // Nobody else would ask again in this session.
+        fresh.catching_up.again = self.catching_up.again;
+        fresh.catching_up.before_carbons = self.catching_up.before_carbons.take();
         if mutants::on(Mutant::HandledMovesOnFullDisk) {
             fresh.session.sm.clone_from(&self.session.sm);
         }

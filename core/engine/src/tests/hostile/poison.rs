@@ -181,3 +181,27 @@ fn poison_in_the_flight_of_a_bind_does_not_bring_the_old_session_back() {
     assert!(!world.hung_up);
     assert_eq!(world.count("SELECT count(*) FROM outbox"), 0);
 }
+
+#[test]
+fn page_that_was_refused_is_asked_for_again_whatever_we_failed_on_meanwhile() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.server.archive = archived(0..2);
+    world.away_and_back();
+    let query = world.next_query();
+    let id = query.attr("id").unwrap();
+    world.gets(&format!(
+        "<iq type='error' id='{id}'><error type='wait'><resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+    ));
+    world.serve();
+    world.acknowledge();
+    world.gives(&[&poisoned()]);
+    assert_eq!(world.gaps(), 1);
+    for _ in 0..12 {
+        world.pass(5_000);
+        world.serve();
+        world.acknowledge();
+    }
+    assert_eq!(world.gaps(), 0);
+    assert_eq!(world.sees()[..2], ["0", "1"]);
+}
