@@ -3,7 +3,7 @@
 use minidom::Element;
 use whimbrel_proto::{ns, stamp};
 
-use super::{Server, SessionId, account_of, address, element, tag};
+use super::{Server, SessionId, Up, account_of, address, element, tag};
 
 /// A message in an archive.
 #[derive(Clone, Debug)]
@@ -38,6 +38,14 @@ impl Server {
         let archive = &mut self.accounts[account].archive;
         let known = archive.iter().take_while(|entry| everybody_has(&entry.message)).count();
         archive.drain(..known);
+    }
+
+    /// How long the server is busy with this, in ms: until then it reads nothing more of the same session.
+    pub(crate) fn takes(&self, up: &Up) -> u64 {
+        match up {
+            Up::Element(element) if element.has_child("query", ns::MAM) => self.manners.page_takes,
+            _ => 0,
+        }
     }
 
     /// Answers a query with its results and the `<fin/>`.

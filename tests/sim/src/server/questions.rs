@@ -25,7 +25,7 @@ impl Server {
             }
             ("query", ns::ROSTER) if iq.attr("type") == Some("get") => {
                 let items: String = (0..self.accounts.len())
-                    .filter(|other| *other != account)
+                    .filter(|other| *other != account && !self.manners.strangers)
                     .map(|other| format!("<item jid='{}' subscription='both'/>", address(other)))
                     .collect();
                 if payload.attr("ver") == Some("1") {

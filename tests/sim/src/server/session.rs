@@ -342,12 +342,13 @@ impl Server {
         }
     }
 
-    /// To the session and everybody of the account's contacts: in this world all accounts are.
+    /// To everybody who may see it: all other accounts are contacts, or none.
     fn broadcast(&mut self, account: usize, presence: &Element) {
         let there: Vec<(SessionId, String)> = self
             .sessions
             .iter()
             .filter(|(_, session)| session.available && session.account != account)
+            .filter(|_| !self.manners.strangers)
             .map(|(id, session)| (*id, session.jid.clone()))
             .collect();
         for (id, jid) in there {
@@ -378,7 +379,7 @@ impl Server {
         let others: Vec<String> = self
             .sessions
             .values()
-            .filter(|other| other.available && other.account != account)
+            .filter(|other| other.available && other.account != account && !self.manners.strangers)
             .map(|other| other.jid.clone())
             .collect();
         for other in others {
@@ -401,7 +402,8 @@ impl Server {
     fn message(&mut self, id: SessionId, message: &Element) {
         let Some(session) = self.sessions.get(&id) else { return };
         let (own, jid) = (session.account, session.jid.clone());
-        if body(message).is_some_and(|text| text.ends_with(HATED)) {
+        let hated = body(message).is_some_and(|text| text.ends_with(HATED));
+        if hated && !self.manners.hates_late {
             return self.dies_of(id, "policy-violation");
         }
         let to = message.attr("to").unwrap_or_default().to_owned();
@@ -424,6 +426,9 @@ impl Server {
             self.carbon(copy, "sent", inner);
         }
         self.comes(other, &to, stanza, kept);
+        if hated {
+            self.dies_of(id, "policy-violation");
+        }
     }
 
     fn comes(&mut self, account: usize, to: &str, mut stanza: Element, kept: bool) {
