@@ -243,6 +243,8 @@ fn unusable(why: Unusable) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::StatementStatus;
+
     use super::*;
 
     fn why(error: Error) -> Unusable {
@@ -271,6 +273,19 @@ mod tests {
         assert!(
             open_reader(&path, &secret).unwrap().execute("DELETE FROM subscription_request", []).is_err()
         );
+    }
+
+    #[test]
+    fn statement_is_planned_once_whatever_is_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = open(&dir.path().join("account.db"), &Secret([7; 48])).unwrap();
+        let mut looks = connection
+            .prepare("SELECT id FROM message WHERE name = ?1 AND conversation = ?2 AND mine = ?3")
+            .unwrap();
+        for mine in [false, true, true] {
+            assert!(!looks.exists(params!["name", 1, mine]).unwrap());
+        }
+        assert_eq!(looks.get_status(StatementStatus::RePrepare), 0);
     }
 
     #[test]
