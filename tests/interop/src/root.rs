@@ -45,8 +45,8 @@ impl Release {
     fn packages(self) -> &'static str {
         match self {
             Release::Trixie => {
-                "ca-certificates,openssl,prosody,prosody-modules,lua-dbi-sqlite3,lua-unbound,ejabberd,swiftlang,libc6-dev,\
-                 libstdc++-14-dev"
+                "ca-certificates,openssl,prosody,prosody-modules,lua-dbi-sqlite3,lua-unbound,ejabberd,erlang-p1-sqlite3,\
+                 swiftlang,libc6-dev,libstdc++-14-dev"
             }
             Release::Bookworm => "ca-certificates,openssl,prosody,prosody-modules",
         }

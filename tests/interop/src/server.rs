@@ -79,8 +79,8 @@ pub struct Options {
     pub hibernation: Option<Duration>,
     /// Where the data lies, kept afterwards; a directory in memory that goes with the server if `None`.
     pub data: Option<PathBuf>,
-    /// Prosody's archives in SQLite. Its internal storage reads a list from the beginning for each page: 1.8 s a page at the end
-    /// of ten thousand messages (13.0.1).
+    /// Prosody's archives in SQLite, where ejabberd's always are. Its internal storage reads a list from the beginning for each
+    /// page: 1.8 s a page at the end of ten thousand messages (13.0.1).
     pub sql_archive: bool,
     /// Log every stanza.
     pub verbose: bool,
