@@ -72,8 +72,8 @@ enum Happening {
     Connected { device: usize, link: LinkId },
     /// The engine wanted to be called.
     Wake { device: usize, token: u64 },
-    /// An input that comes later.
-    Input { device: usize, input: Box<Input> },
+    /// There is a network again, and the platform says so.
+    Network(usize),
     /// What an old link still had in its buffers, for the process that was started then.
     Leftover { device: usize, started: u64, input: Box<Input> },
     /// A process is started.
@@ -215,8 +215,8 @@ impl World {
             Happening::Lost { device, .. }
             | Happening::Connected { device, .. }
             | Happening::Wake { device, .. }
-            | Happening::Input { device, .. }
             | Happening::Leftover { device, .. }
+            | Happening::Network(device)
             | Happening::Retry(device) => Some(*device),
             Happening::Down(conn) => self.lines.get(conn).map(|line| line.device),
             _ => None,
@@ -243,7 +243,7 @@ impl World {
                     self.turn(device, vec![Input::Tick]);
                 }
             }
-            Happening::Input { device, input } => self.turn(device, vec![*input]),
+            Happening::Network(device) => self.network(device, true),
             Happening::Leftover { device, started, input } => {
                 // Of a link that it still believes in it would be a hole in the stream, which TCP has not.
                 let of_another =
@@ -253,12 +253,16 @@ impl World {
                 }
             }
             Happening::Start(device) => self.start(device),
-            Happening::Heal(device) => {
-                self.devices[device].disk().heal();
-            }
+            Happening::Heal(device) => self.heal(device),
             Happening::Retry(device) => self.try_again(device),
             Happening::ServerUp => {}
         }
+    }
+
+    /// The disk is well again, and whoever was to die of it lives on.
+    fn heal(&mut self, device: usize) {
+        self.devices[device].disk().heal();
+        self.devices[device].doomed = None;
     }
 
     /// A device that sleeps is woken early.
@@ -276,8 +280,7 @@ impl World {
         self.server_down_until = self.now;
         self.note(|_| "everything is healed".to_owned());
         for device in 0..self.devices.len() {
-            self.devices[device].disk().heal();
-            self.devices[device].doomed = None;
+            self.heal(device);
             self.devices[device].no_network_until = self.now;
             self.wake_up(device);
             if self.devices[device].engine.is_none() {

@@ -64,7 +64,7 @@ impl World {
                 if told {
                     self.network(device, false);
                     let end = self.now + back;
-                    self.at(end, Happening::Input { device, input: Box::new(available(true)) });
+                    self.at(end, Happening::Network(device));
                 }
             }
             Deed::OtherNetwork => {

@@ -337,10 +337,9 @@ impl World {
             phone.files.disk().crash();
         }
         phone.engine = None;
-        phone.files.disk().heal();
-        phone.doomed = None;
         phone.wake_token += 1;
         phone.user.unanswered();
+        self.heal(device);
         self.abandons(device, power);
         let end = self.now + back;
         self.at(end, Happening::Start(device));
