@@ -45,6 +45,10 @@ pub enum Failure {
     FoldedOtherwise { device: usize, with: usize, shown: String, fresh: String },
     /// A text that the core took was neither sent nor reported as failed.
     NeitherSentNorFailed { device: usize, text: String, state: String },
+    /// A text was in its sender's archive, who could have known, and was sent again.
+    SentAgain { device: usize, text: String },
+    /// A text is in its sender's archive, and the sender was told that it failed.
+    SaidToHaveFailed { device: usize, text: String },
     /// The core refused what it should take.
     Refused { device: usize, text: String, error: String },
     /// The file cannot be opened, and the disk is well.
@@ -59,6 +63,8 @@ pub enum Failure {
     Restless(String),
     /// Turns without end.
     LiveLock,
+    /// What was sent and not acknowledged has gone, so that a resumption cannot send it again.
+    NotKept { device: usize, unacknowledged: i64, kept: i64 },
     /// The two ends have not counted the same.
     Miscounted { device: usize, ours: (u32, u32), servers: (u32, u32) },
     /// It wrote although another process has the lease.
@@ -100,6 +106,9 @@ fn texts_in_file(device: &Device) -> Option<BTreeSet<String>> {
 
 /// The user looks at every conversation: folds what has changed, and compares.
 pub(crate) fn look(world: &mut World, device: usize) {
+    if let Err(failure) = kept(&world.devices()[device], device) {
+        return world.judged(failure);
+    }
     let accounts = world.script().devices.len();
     let own = world.devices()[device].account;
     for with in (0..accounts).filter(|with| *with != own) {
@@ -171,6 +180,25 @@ fn look_at(world: &mut World, device: usize, with: usize) -> Result<(), Failure>
         return Err(Failure::ReadMarkWentBack { device, with });
     }
     Ok(())
+}
+
+/// Every stanza that may have to be sent again is in the file (XEP-0198 §5).
+fn kept(phone: &Device, device: usize) -> Result<(), Failure> {
+    let counted = phone.reader().and_then(|reader| {
+        reader.query_row(
+            "SELECT json_extract(sm, '$.sent') - json_extract(sm, '$.acknowledged'), (SELECT count(*) FROM outbox WHERE number > 0)
+             FROM session WHERE sm IS NOT NULL",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+    });
+    match counted {
+        Ok((unacknowledged, kept)) if unacknowledged != kept => {
+            Err(Failure::NotKept { device, unacknowledged, kept })
+        }
+        Ok(_) | Err(rusqlite::Error::QueryReturnedNoRows) => Ok(()),
+        Err(error) => Err(Failure::Unusable { device, error: error.to_string() }),
+    }
 }
 
 const FAILED: u8 = 5;
@@ -314,6 +342,9 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
         }
         as_archived(world, device, *with, &shown)?;
     }
+    let archive = &world.server().accounts[phone.account].archive;
+    let archived: BTreeSet<String> =
+        archive.iter().filter_map(|entry| server::body(&entry.message)).collect();
     for draft in &phone.user.sent {
         let item = phone.user.screens.get(&draft.to).and_then(|screen| {
             screen.lines.iter().find_map(|(_, item)| match item {
@@ -330,6 +361,9 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
                 text: draft.text.clone(),
                 state: format!("{item:?}"),
             });
+        }
+        if failed.contains(&draft.text) && archived.contains(&draft.text) {
+            return Err(Failure::SaidToHaveFailed { device, text: draft.text.clone() });
         }
     }
     Ok(())
@@ -370,12 +404,14 @@ fn as_archived(world: &World, device: usize, with: usize, shown: &[(&ItemId, &st
     let phone = &world.devices()[device];
     let own: BTreeSet<&str> = phone.user.sent.iter().map(|draft| draft.text.as_str()).collect();
     let mut seen = BTreeSet::new();
-    let archived: Vec<String> = world.server().accounts[phone.account]
+    let account = &world.server().accounts[phone.account];
+    let archived: Vec<String> = account
         .archive
         .iter()
         .filter(|entry| entry.with == with)
         .filter_map(|entry| server::body(&entry.message))
-        .filter(|text| !own.contains(text.as_str()) && seen.insert(text.clone()))
+        .filter(|text| !own.contains(text.as_str()) && !account.forgotten.contains(text))
+        .filter(|text| seen.insert(text.clone()))
         .collect();
     let shown: Vec<String> =
         shown.iter().map(|(_, text)| (*text).to_owned()).filter(|text| seen.contains(text)).collect();

@@ -52,6 +52,15 @@ pub struct Manners {
     pub carbon_ids: bool,
     /// Its clock is ahead of the true time, in ms.
     pub clock: i64,
+    /// How long it takes over a page of the archive, in ms: what the session has sent behind the question waits.
+    #[serde(default)]
+    pub page_takes: u64,
+    /// What it ends the stream over it has archived and handed on before.
+    #[serde(default)]
+    pub hates_late: bool,
+    /// Nobody is in anybody's roster: no presence goes to others, and no receipts.
+    #[serde(default)]
+    pub strangers: bool,
 }
 
 /// When a session's queue is full.
@@ -88,8 +97,16 @@ pub enum Deed {
     Foreground(bool),
     /// The app goes to sleep in good order, and comes back after so many ms.
     Suspend { back: u64 },
-    /// The link is cut. So many elements under way arrive all the same; each end hears of it after so many ms, or never.
-    Cut { keep_up: usize, keep_down: usize, client: Option<u64>, server: u64 },
+    /// The link is cut. So many elements under way arrive all the same, those to the server so many ms late; each end hears of it
+    /// after so many ms, or never.
+    Cut {
+        keep_up: usize,
+        keep_down: usize,
+        client: Option<u64>,
+        server: u64,
+        #[serde(default)]
+        late: u64,
+    },
     /// No network for so many ms. The platform says so, or not.
     NoNetwork { back: u64, told: bool },
     /// Another network: the platform says so, and the old link is dead without knowing.
@@ -176,7 +193,11 @@ impl Script {
     /// The world of this seed.
     pub fn new(seed: u64, size: Size) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let devices = if rng.random_ratio(1, 4) { vec![2, 2, 1] } else { vec![2, 2] };
+        let devices = match rng.random_range(0..4) {
+            0 => vec![2, 2, 1],
+            1 => vec![1, 1],
+            _ => vec![2, 2],
+        };
         let manners = Manners::new(&mut rng);
         let latency = *[2, 20, 100, 600].choose(&mut rng).unwrap_or(&20);
         let encrypted = seed.is_multiple_of(16);
@@ -186,7 +207,15 @@ impl Script {
         // Most worlds come up undisturbed; in some the first login is disturbed, too.
         let begin = if rng.random_ratio(1, 6) { 0 } else { 10_000 };
         let mut acts = Vec::new();
-        let at = |rng: &mut StdRng| begin + rng.random_range(0..length);
+        // Trouble comes at once: half of what happens does so within a few seconds of one of these moments.
+        let moments: Vec<u64> = (0..3).map(|_| rng.random_range(0..length)).collect();
+        let at = |rng: &mut StdRng| {
+            begin
+                + match moments.choose(rng) {
+                    Some(moment) if rng.random() => moment + rng.random_range(0..5_000),
+                    _ => rng.random_range(0..length),
+                }
+        };
         let mut left = size.messages;
         while left > 0 {
             let (device, burst) = (rng.random_range(0..all), rng.random_range(1..=8).min(left));
@@ -241,6 +270,9 @@ impl Manners {
             rescues: rng.random(),
             carbon_ids: rng.random(),
             clock: *[0, 0, 2_000, -90_000, 7_200_000].choose(rng).unwrap_or(&0),
+            page_takes: *[0, 0, 100, 2_000, 2_000].choose(rng).unwrap_or(&0),
+            hates_late: rng.random(),
+            strangers: rng.random_ratio(1, 4),
         }
     }
 }
@@ -274,6 +306,7 @@ fn cut(rng: &mut StdRng) -> Deed {
         keep_down: rng.random_range(0..6),
         client: if rng.random_ratio(1, 4) { None } else { Some(rng.random_range(0..2_000)) },
         server: a_while(rng),
+        late: if rng.random_ratio(1, 4) { a_while(rng) } else { 0 },
     }
 }
 
@@ -291,7 +324,7 @@ fn death(rng: &mut StdRng) -> Deed {
 fn fault(acts: &mut Vec<Act>, at: u64, device: usize, other: usize, rng: &mut StdRng) {
     let mut act = |at: u64, deed: Deed| acts.push(Act { at, device, deed });
     let back = a_while(rng);
-    match rng.random_range(0..30) {
+    match rng.random_range(0..31) {
         0..5 => act(at, cut(rng)),
         5..8 => act(at, death(rng)),
         8 | 9 => act(
@@ -310,11 +343,28 @@ fn fault(acts: &mut Vec<Act>, at: u64, device: usize, other: usize, rng: &mut St
         13 => act(at, Deed::NoNetwork { back, told: rng.random() }),
         14 => act(at, Deed::OtherNetwork),
         15 => act(at, Deed::Suspend { back }),
-        16 => act(at, Deed::ForgetIds),
+        16 => {
+            if rng.random() {
+                // The id that what it misses begins behind may be among them.
+                act(at, Deed::Forget);
+                act(at, Deed::NoNetwork { back, told: true });
+            }
+            act(at + rng.random_range(0..3_000), Deed::ForgetIds);
+        }
         17 => act(at, Deed::Mute { back }),
-        18 => act(at, if rng.random() { Deed::RefusePages { back } } else { Deed::ShortPages { back } }),
+        18 | 30 => {
+            // Who begins anew asks for pages.
+            act(at, if rng.random() { Deed::RefusePages { back } } else { Deed::ShortPages { back } });
+            act(at + rng.random_range(0..2_000), Deed::Forget);
+        }
         19 => act(at, Deed::DropQueued { count: rng.random_range(1..5) }),
-        20 => act(at, Deed::SendHated { to: other }),
+        20 => {
+            if rng.random() {
+                // Nobody says then whether it is in the archive.
+                act(at, Deed::RefusePages { back });
+            }
+            act(at, Deed::SendHated { to: other });
+        }
         21 => (0..3).for_each(|_| act(at, Deed::Bot { from: other })),
         22 => act(at, Deed::Poison { from: other }),
         23 => act(at, Deed::TooLarge),

@@ -13,6 +13,7 @@ impl Server {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let account = session.account;
         if self.now < self.accounts[account].mute_until {
+            session.unsure = true;
             return;
         }
         let name = iq.attr("id").unwrap_or_default();
@@ -25,7 +26,7 @@ impl Server {
             }
             ("query", ns::ROSTER) if iq.attr("type") == Some("get") => {
                 let items: String = (0..self.accounts.len())
-                    .filter(|other| *other != account)
+                    .filter(|other| *other != account && !self.manners.strangers)
                     .map(|other| format!("<item jid='{}' subscription='both'/>", address(other)))
                     .collect();
                 if payload.attr("ver") == Some("1") {

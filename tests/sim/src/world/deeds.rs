@@ -55,12 +55,12 @@ impl World {
             }
             Deed::Foreground(on) => self.turn(device, vec![Input::Foreground(on)]),
             Deed::Suspend { back } => self.suspend(device, back),
-            Deed::Cut { keep_up, keep_down, client, server } => {
-                self.cut(device, (keep_up, keep_down), client, Some(server));
+            Deed::Cut { keep_up, keep_down, client, server, late } => {
+                self.cut(device, (keep_up, keep_down), client, Some(server), late);
             }
             Deed::NoNetwork { back, told } => {
                 self.devices[device].no_network_until = self.now + back;
-                self.cut(device, (0, 0), None, Some(back));
+                self.cut(device, (0, 0), None, Some(back), 0);
                 if told {
                     self.network(device, false);
                     let end = self.now + back;
@@ -68,7 +68,7 @@ impl World {
                 }
             }
             Deed::OtherNetwork => {
-                self.cut(device, (0, 0), None, Some(600_000));
+                self.cut(device, (0, 0), None, Some(600_000), 0);
                 self.network(device, true);
             }
             Deed::Kill { when, back } => self.doom(device, when, false, back),

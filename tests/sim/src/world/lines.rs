@@ -8,6 +8,7 @@ use whimbrel_engine::{Drained, Input, LinkFailure, LinkId, StreamHeader, Tls};
 use whimbrel_proto::ns;
 
 use super::{Happening, World};
+use crate::judge::Failure;
 use crate::server::{Conn, Down, Up};
 
 /// Stanzas that the client takes at once, at most.
@@ -24,6 +25,8 @@ pub(super) struct Line {
     cut: bool,
     last_up: u64,
     last_down: u64,
+    /// The server is busy with what it has read, and reads on then.
+    busy_until: u64,
 }
 
 impl World {
@@ -61,6 +64,7 @@ impl World {
                 cut: false,
                 last_up: self.now,
                 last_down: self.now,
+                busy_until: self.now,
             },
         );
         self.server.connected(self.now, conn, device, self.devices[device].account);
@@ -94,9 +98,15 @@ impl World {
 
     pub(super) fn arrives_above(&mut self, conn: Conn) {
         while let Some(line) = self.lines.get_mut(&conn)
+            && line.busy_until <= self.now
             && line.up.front().is_some_and(|(time, _)| *time <= self.now)
             && let Some((_, up)) = line.up.pop_front()
         {
+            let reads_on = self.now + self.server.takes(&up);
+            if reads_on > self.now {
+                line.busy_until = reads_on;
+                self.at(reads_on, Happening::Up(conn));
+            }
             self.server.receives(self.now, conn, &up);
         }
         self.carry();
@@ -111,6 +121,9 @@ impl World {
             let time = line.last_down;
             line.down.push_back((time, down));
             self.at(time, Happening::Down(conn));
+        }
+        if let Some((device, text)) = self.server.sent_again.take() {
+            self.fail(Failure::SentAgain { device, text });
         }
         for acknowledged in std::mem::take(&mut self.server.acknowledged) {
             let device = &mut self.devices[acknowledged.device];
@@ -160,13 +173,14 @@ impl World {
         }
     }
 
-    /// Cuts the link of a device. `client`, `server`: when they hear of it.
+    /// Cuts the link of a device. `client`, `server`: when they hear of it. `late`: by how much what goes up is.
     pub(super) fn cut(
         &mut self,
         device: usize,
         keep: (usize, usize),
         client: Option<u64>,
         server: Option<u64>,
+        late: u64,
     ) {
         let Some((link, conn)) = self.devices[device].line else { return };
         let Some(conn) = conn else {
@@ -179,10 +193,15 @@ impl World {
         self.report.cuts += 1;
         line.cut = true;
         line.up.truncate(keep.0);
+        line.up.iter_mut().for_each(|(time, _)| *time += late);
+        let arrivals: Vec<u64> = line.up.iter().map(|(time, _)| *time).filter(|_| late > 0).collect();
         let buffered = line.down.split_off(keep.1.min(line.down.len())).into_iter();
         let buffered: Vec<Down> = buffered.map(|(_, down)| down).take(2).collect();
         let last_down = line.down.back().map_or(self.now, |(time, _)| *time);
         let last_up = line.up.back().map_or(self.now, |(time, _)| *time);
+        for time in arrivals {
+            self.at(time, Happening::Up(conn));
+        }
         if let Some(client) = client {
             let hears = last_down.max(self.now + client);
             self.at(hears, Happening::Lost { device, link });
