@@ -20,6 +20,7 @@ found! {
     carbons_that_were_mixed_up_are_put_in_order,
     check_goes_on_by_time_when_its_id_is_forgotten,
     check_that_was_cut_off_goes_on_putting_in_order,
+    doubt_that_nobody_answered_is_asked_about_in_the_next_session,
     first_page_and_live_messages_keep_one_order,
     first_page_puts_a_resend_where_it_was_first,
     first_page_that_comes_late_keeps_the_order,
