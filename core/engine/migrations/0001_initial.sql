@@ -37,6 +37,7 @@ CREATE TABLE session (
     careful       INTEGER NOT NULL DEFAULT 0, -- 1: one row of ours in flight at a time (STREAM 13)
     check_after   TEXT,                       -- the last id covered before the first unchecked resumption (STREAM 11)
     check_position INTEGER,                   -- where it stands; NULL: nothing is unchecked
+    check_edge INTEGER,                       -- where that stood when the check began: what stands below came before
     checked_at    INTEGER NOT NULL DEFAULT 0, -- when the archive was last asked for what was dropped
     deaf          INTEGER NOT NULL DEFAULT 0, -- resumptions in a row that were never acknowledged
     choked_at     INTEGER,                    -- how much was handled when something unreadable ended the stream (STREAM 21)

@@ -381,9 +381,9 @@ impl Account {
         self.catching_up.checked = Some(cx.now.mono);
         self.session.dirty = true;
         match self.session.unchecked.clone() {
-            Some(Unchecked { after, position }) => {
+            Some(Unchecked { after, position, edge }) => {
                 let start = self.place_of(cx, after.as_deref(), position)?;
-                self.check_behind(cx, after, None, start)
+                self.check_behind(cx, after, None, start, edge)
             }
             None => Ok(()),
         }
@@ -396,12 +396,13 @@ impl Account {
         after: Option<String>,
         since: Option<i64>,
         start: i64,
+        edge: Option<i64>,
     ) -> Result<()> {
         let floating = after.is_none();
         // What is found before anything that is known stands above it.
         let start = if floating { self.next_position() } else { start };
         let until = self.lowest_gap_begins(cx)?;
-        let edge = (!floating).then_some(start);
+        let edge = edge.filter(|_| !floating);
         let query = Query::new(Aim::Check { after, since }, start);
         self.query(cx, Query { floating, edge, until, ..query })
     }
@@ -637,7 +638,8 @@ impl Account {
             Aim::Fill { gap } => self.fill_done(cx, &query, *gap, false, None),
             Aim::Newest => self.newest_done(cx, &query, false),
             Aim::Check { .. } => {
-                self.session.unchecked = Some(Unchecked { after: query.last, position: query.cursor });
+                self.session.unchecked =
+                    Some(Unchecked { after: query.last, position: query.cursor, edge: query.edge });
                 Ok(())
             }
             Aim::Before { gap } => {
@@ -847,6 +849,7 @@ impl Account {
             self.session.unchecked = (replaying && !reached).then(|| Unchecked {
                 after: query.last.clone().or_else(|| after.map(str::to_owned)),
                 position: query.cursor,
+                edge: query.edge,
             });
             if let (Some(last), false) = (&query.last, reached) {
                 self.covered(cx, last, query.cursor, query.last_at)?;
@@ -873,7 +876,7 @@ impl Account {
             cx.touched.all_timelines = true;
             return self.catch_up(cx);
         }
-        self.session.unchecked = Some(Unchecked { after: query.last.clone(), position });
+        self.session.unchecked = Some(Unchecked { after: query.last.clone(), position, edge: query.edge });
         if self.is_enough() {
             // Another day.
             return Ok(());
@@ -1010,7 +1013,7 @@ impl Account {
                     params![self.jid.as_str(), start],
                     |row| row.get(0),
                 )?;
-                self.check_behind(cx, None, since.or(Some(0)), start)
+                self.check_behind(cx, None, since.or(Some(0)), start, None)
             }
             Aim::Check { .. } if condition == "item-not-found" => {
                 // The server has forgotten where it was: that cannot be checked any more.

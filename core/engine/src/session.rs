@@ -347,7 +347,7 @@ impl Account {
             .query_row(
                 "SELECT last_id, position FROM coverage WHERE archive = ?1",
                 params![self.jid.as_str()],
-                |row| Ok(Unchecked { after: row.get(0)?, position: row.get(1)? }),
+                |row| Ok(Unchecked { after: row.get(0)?, position: row.get(1)?, edge: row.get(1)? }),
             )
             .optional()?)
     }
