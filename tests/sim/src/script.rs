@@ -187,6 +187,8 @@ pub struct Size {
     pub messages: usize,
     /// Faults, at least.
     pub faults: usize,
+    /// Devices of each of two accounts, at least: 1 or 2.
+    pub devices: usize,
 }
 
 impl Script {
@@ -195,7 +197,7 @@ impl Script {
         let mut rng = StdRng::seed_from_u64(seed);
         let devices = match rng.random_range(0..3) {
             0 => vec![2, 2, 1],
-            1 => vec![1, 1],
+            1 => vec![size.devices.clamp(1, 2); 2],
             _ => vec![2, 2],
         };
         let manners = Manners::new(&mut rng);
