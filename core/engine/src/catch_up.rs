@@ -100,7 +100,7 @@ pub(crate) struct Query {
     /// Its link was lost before it was answered: what is replayed of the answer can be mixed up.
     #[serde(default)]
     cut: bool,
-    /// It is asked again because of that, once.
+    /// It is asked again because of that.
     #[serde(default)]
     again: bool,
     /// Receipts that are due when the page is over: to whom, for which id.
@@ -241,6 +241,9 @@ impl Account {
         let low = self.session.next_position;
         match edge {
             Some((last_id, last_at, covered)) => {
+                // What a resumption may have mixed up is not known to be older.
+                let covered =
+                    self.session.unchecked.as_ref().map_or(covered, |from| from.position.min(covered));
                 self.open_gap(cx, low, last_id.as_deref(), last_at, covered)?
             }
             // What came live before the archive was ever read stands below what is read first, until it is named there.
@@ -251,6 +254,15 @@ impl Account {
         // What was never sent goes out in this session, above the gap. What is in doubt stays where it stands: if it arrived,
         // then below.
         self.moves_up(cx, "doubt = 0", "")
+    }
+
+    /// The account has an archive now. What it has is newer than what came without it, unless it names that.
+    pub(crate) fn archive_found(&mut self, cx: &Cx<'_>) -> Result<()> {
+        if self.coverage(cx)?.is_none() {
+            self.session.next_position += 2 * ROOM;
+            self.session.dirty = true;
+        }
+        Ok(())
     }
 
     fn open_gap(
@@ -660,7 +672,7 @@ impl Account {
     }
 
     /// The session was resumed. What is under way may be answered in two halves, the second of which can be mixed up or come
-    /// behind its end (ejabberd 24.12 hands over late what was on its way when the link was lost). Then it is asked again, once.
+    /// behind its end (ejabberd 24.12 hands over late what was on its way when the link was lost). Then it is asked again.
     pub(crate) fn queries_were_cut(&mut self) {
         for query in self.queries.values_mut() {
             query.cut = true;
@@ -686,7 +698,11 @@ impl Account {
             Ok(iq) => iq.get_child("fin", ns::MAM),
             Err(condition) => return self.page_failed(cx, query, condition),
         };
-        if query.cut && !query.again {
+        if query.cut && query.again {
+            // Nor can it be trusted now: it is as good as not answered, and no edge moves.
+            return self.page_failed(cx, query, "remote-server-timeout");
+        }
+        if query.cut {
             let id = self.query_as(cx, query.afresh())?;
             if let Some(request) = self.waiting.older.remove(&query.id) {
                 self.waiting.older.insert(id, request);
@@ -873,7 +889,9 @@ impl Account {
             cx.touched.all_timelines = true;
             return self.catch_up(cx);
         }
-        self.session.unchecked = Some(Unchecked { after: query.last.clone(), position });
+        if !query.is_floating() {
+            self.session.unchecked = Some(Unchecked { after: query.last.clone(), position });
+        }
         if self.is_enough() {
             // Another day.
             return Ok(());
@@ -1029,7 +1047,9 @@ impl Account {
         let first = cx.tx.execute(
             "UPDATE gap SET by_time = 1, covered_position = NULL WHERE id = ?1 AND by_time = 0",
             params![gap],
-        )? > 0;
+        )? > 0
+            // Another question has found that out, and asks by time already.
+            || query.edge.is_some();
         if !first {
             cx.tx.execute("UPDATE gap SET kind = 2 WHERE id = ?1", params![gap])?;
             cx.touched.all_timelines = true;
