@@ -141,6 +141,8 @@ pub(crate) struct Unchecked {
     pub(crate) position: i64,
     /// Where that was when the comparison began: what stands there or below came before.
     pub(crate) edge: Option<i64>,
+    /// A time before what follows it, by the archive's clock, in case that it forgets the id.
+    pub(crate) at: i64,
 }
 
 /// How catching up goes in this session. Forgotten by a kill: the next session asks again.
@@ -307,16 +309,16 @@ impl Account {
             },
         )?;
         let (jid_full, sm, mut session) = connection.query_row(
-            "SELECT jid, sm, next_position, seen_at, careful, check_after, check_position, checked_at, choked_at, deaf, choked_on, check_edge FROM session",
+            "SELECT jid, sm, next_position, seen_at, careful, check_after, check_position, checked_at, choked_at, deaf, choked_on, check_edge, check_at FROM session",
             [],
             |row| {
                 let check: Option<i64> = row.get(6)?;
-                let (after, edge) = (row.get(5)?, row.get(11)?);
+                let (after, edge, at) = (row.get(5)?, row.get(11)?, row.get(12)?);
                 let session = Session {
                     next_position: row.get(2)?,
                     seen_at: row.get(3)?,
                     careful: row.get(4)?,
-                    unchecked: check.map(|position| Unchecked { after, position, edge }),
+                    unchecked: check.map(|position| Unchecked { after, position, edge, at }),
                     checked_at: row.get(7)?,
                     choked_at: row.get::<_, Option<i64>>(8)?.map(|handled| handled as u64),
                     deaf: row.get(9)?,
@@ -667,7 +669,7 @@ impl Account {
             cx.tx
                 .prepare_cached(
                     "UPDATE session SET jid = ?1, sm = ?2, next_position = ?3, seen_at = ?4, careful = ?5,
-                     check_after = ?6, check_position = ?7, checked_at = ?8, choked_at = ?9, deaf = ?10, choked_on = ?11, check_edge = ?12",
+                     check_after = ?6, check_position = ?7, checked_at = ?8, choked_at = ?9, deaf = ?10, choked_on = ?11, check_edge = ?12, check_at = ?13",
                 )?
                 .execute(params![
                     session.jid.as_ref().map(|jid| jid.as_str()),
@@ -682,6 +684,7 @@ impl Account {
                     session.deaf,
                     session.choked_on,
                     session.unchecked.as_ref().and_then(|unchecked| unchecked.edge),
+                    session.unchecked.as_ref().map_or(0, |unchecked| unchecked.at),
                 ])?;
         }
         Ok(())

@@ -143,6 +143,12 @@ impl Account {
             )
             .optional()?;
         let Some((position, stanza_id, name, asks, read)) = newest else { return Ok(Ok(Reply::Done)) };
+        // What has moved below what was read is read now, too.
+        let none = cx.tx.execute(
+            "UPDATE conversation SET unread = 0 WHERE jid = ?1 AND unread > 0",
+            params![with.as_str()],
+        )?;
+        cx.touched.conversations |= none > 0;
         if position > read {
             messages::read_up_to(cx, with, position)?;
             if asks & 2 != 0

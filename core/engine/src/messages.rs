@@ -284,7 +284,7 @@ impl Account {
             self.join_archive(cx, message, id, position)?;
             if !matches!(source, Source::Archive { .. }) {
                 self.look_again_if_late(cx, id)?;
-                self.covered(cx, id, position, Some(at))?;
+                self.covered(cx, id, position, None)?;
                 mutants::live(cx.tx, id)?;
             }
         }
@@ -479,7 +479,7 @@ impl Account {
         if let Some(id) = archived {
             // The archive will not show it a second time.
             self.join_archive(cx, message, id, position)?;
-            self.covered(cx, id, position, Some(at))?;
+            self.covered(cx, id, position, None)?;
         }
         Ok(())
     }

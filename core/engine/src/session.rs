@@ -345,9 +345,12 @@ impl Account {
         Ok(cx
             .tx
             .query_row(
-                "SELECT last_id, position FROM coverage WHERE archive = ?1",
+                "SELECT last_id, position, last_at FROM coverage WHERE archive = ?1",
                 params![self.jid.as_str()],
-                |row| Ok(Unchecked { after: row.get(0)?, position: row.get(1)?, edge: row.get(1)? }),
+                |row| {
+                    let position = row.get(1)?;
+                    Ok(Unchecked { after: row.get(0)?, position, edge: Some(position), at: row.get(2)? })
+                },
             )
             .optional()?)
     }

@@ -98,8 +98,9 @@ impl Account {
         }
         let conversation = conversation_of(cx, message)?;
         if standing > cursor && !too_high {
-            // Those of ours that were sent before it, and that the archive has not named yet, stay before it.
-            for before in unnamed(cx, conversation, cursor, standing)? {
+            // Those of ours that were sent before it, and that the archive has not named yet, stay before it. What stands below
+            // is before it already.
+            for before in unnamed(cx, conversation, position - 1, standing)? {
                 messages::move_to(cx, before, conversation, position)?;
                 position += 1;
             }
