@@ -25,6 +25,7 @@ found! {
     first_page_and_live_messages_keep_one_order,
     first_page_puts_a_resend_where_it_was_first,
     first_page_that_comes_late_keeps_the_order,
+    first_page_that_was_refused_is_waited_for,
     forgotten_id_is_made_up_for_by_the_archives_clock,
     gap_does_not_close_at_a_session_that_had_holes,
     hole_in_the_archive_moves_nothing,
