@@ -150,6 +150,8 @@ pub(crate) struct Unchecked {
 pub(crate) struct CatchingUp {
     /// When a page that failed is asked for again, mono ms.
     pub(crate) again: Option<u64>,
+    /// Whether it was one of a check.
+    pub(crate) check_again: bool,
     pub(crate) back_off: BackOff,
     /// Pages of each gap that led nowhere.
     pub(crate) idle: BTreeMap<i64, u32>,
@@ -168,6 +170,7 @@ impl Default for CatchingUp {
     fn default() -> Self {
         Self {
             again: None,
+            check_again: false,
             back_off: BackOff::new(60_000, 3_600_000),
             idle: BTreeMap::new(),
             pages: 0,
@@ -236,6 +239,7 @@ pub(crate) struct Before {
     told: Option<(String, String)>,
     status: Status,
     again: Option<u64>,
+    check_again: bool,
     before_carbons: Option<Unchecked>,
 }
 
@@ -397,6 +401,7 @@ impl Account {
             told: self.told.clone(),
             status: self.status.clone(),
             again: self.catching_up.again,
+            check_again: self.catching_up.check_again,
             before_carbons: self.catching_up.before_carbons.clone(),
         }
     }
@@ -412,6 +417,7 @@ impl Account {
         (self.way, self.retry) = (before.way, before.retry);
         (self.told, self.status) = (before.told, before.status);
         self.catching_up.again = before.again;
+        self.catching_up.check_again = before.check_again;
         self.catching_up.before_carbons = before.before_carbons;
     }
 
@@ -436,6 +442,7 @@ impl Account {
         fresh.told.clone_from(&self.told);
         // Nobody else would ask again in this session.
         fresh.catching_up.again = self.catching_up.again;
+        fresh.catching_up.check_again = self.catching_up.check_again;
         fresh.catching_up.before_carbons = self.catching_up.before_carbons.take();
         if mutants::on(Mutant::HandledMovesOnFullDisk) {
             fresh.session.sm.clone_from(&self.session.sm);
@@ -757,10 +764,7 @@ impl Account {
         }
         if self.online().is_some() {
             self.give_up_unanswered(cx)?;
-            if self.catching_up.again.is_some_and(|again| now >= again) {
-                self.catching_up.again = None;
-                self.catch_up(cx)?;
-            }
+            self.pause_is_over(cx)?;
             self.check_daily(cx)?;
         }
         Ok(())

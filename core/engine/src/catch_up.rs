@@ -1046,8 +1046,26 @@ impl Account {
                 self.session.dirty = true;
                 Ok(())
             }
-            Aim::Check { .. } | Aim::Before { .. } => Ok(()),
+            Aim::Check { .. } => {
+                // Half of it is in order, and half is not.
+                self.catching_up.check_again = true;
+                self.pause(cx);
+                Ok(())
+            }
+            Aim::Before { .. } => Ok(()),
         }
+    }
+
+    /// What failed is asked for again, if its time has come.
+    pub(crate) fn pause_is_over(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        if self.catching_up.again.is_none_or(|again| cx.now.mono < again) {
+            return Ok(());
+        }
+        self.catching_up.again = None;
+        if std::mem::take(&mut self.catching_up.check_again) {
+            self.check_for_dropped(cx)?;
+        }
+        self.catch_up(cx)
     }
 
     /// The server has forgotten the id that an unfetched region ends at: time must do (STREAM 18). Where that fails as well,

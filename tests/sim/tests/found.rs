@@ -36,6 +36,7 @@ found! {
     older_pages_put_in_order_what_was_mixed_up,
     older_pages_stand_below_a_first_page_of_receipts,
     own_message_is_not_moved_before_those_the_page_does_not_name,
+    own_message_with_a_late_ack_moves_alone,
     page_that_a_resumption_mixed_up_is_asked_again,
     page_that_is_cut_twice_loses_nothing,
     resend_archived_twice_stands_where_it_was_first,
