@@ -5,6 +5,9 @@ use whimbrel_proto::{ns, stamp};
 
 use super::{Account, Server, SessionId, Up, account_of, address, body, element, tag};
 
+/// Pages about what was perhaps sent after which a client may give up.
+const ENOUGH: usize = 40;
+
 /// A message in an archive.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
@@ -114,6 +117,8 @@ impl Server {
             max = max.div_ceil(3);
         }
         let (complete, count) = (found.len() <= max, found.len());
+        // Who wants to send does not read on for ever.
+        session.unsure |= with.is_some() && count > ENOUGH * max;
         if before.is_some() {
             found.drain(..count.saturating_sub(max));
         } else {
