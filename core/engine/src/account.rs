@@ -150,7 +150,9 @@ pub(crate) struct Unchecked {
 pub(crate) struct CatchingUp {
     /// When a page that failed is asked for again, mono ms.
     pub(crate) again: Option<u64>,
-    /// Whether it was one of a check.
+    /// How often the next page is halved, since links are lost in the middle of pages. Kept from link to link.
+    pub(crate) smaller: u32,
+    /// Whether what failed was a page of a check.
     pub(crate) check_again: bool,
     pub(crate) back_off: BackOff,
     /// Pages of each gap that led nowhere.
@@ -170,6 +172,7 @@ impl Default for CatchingUp {
     fn default() -> Self {
         Self {
             again: None,
+            smaller: 0,
             check_again: false,
             back_off: BackOff::new(60_000, 3_600_000),
             idle: BTreeMap::new(),

@@ -39,6 +39,8 @@ use crate::{
 const ROOM: i64 = 1 << 44;
 /// Where nothing of ours stands any more, nor below its negative.
 pub(crate) const HIGHEST: i64 = 1 << 62;
+/// How often a page is halved because links are lost in the middle of it.
+const SMALLEST: u32 = 3;
 /// Overlap when an id is forgotten and time must do, in ms.
 const OVERLAP: i64 = 3_600_000;
 /// Pages of one gap that may lead nowhere before this session gives it up. The gap stays visible.
@@ -101,11 +103,7 @@ pub(crate) struct Query {
     #[serde(default)]
     tries: u32,
     /// Its link was lost before it was answered: what is replayed of the answer can be mixed up.
-    #[serde(default)]
     cut: bool,
-    /// It is asked again because of that.
-    #[serde(default)]
-    again: bool,
     /// Receipts that are due when the page is over: to whom, for which id.
     #[serde(default)]
     receipts: Vec<(String, String)>,
@@ -154,7 +152,6 @@ impl Query {
             page: 0,
             tries: 0,
             cut: false,
-            again: false,
             receipts: Vec::new(),
         }
     }
@@ -173,17 +170,8 @@ impl Query {
     fn afresh(&self) -> Self {
         let Self { start, begin, floating, edge, last_at, page, tries, .. } = *self;
         let until = self.until.clone();
-        Self {
-            floating,
-            edge,
-            until,
-            last_at,
-            page,
-            tries,
-            again: true,
-            ..Self::new(self.aim.clone(), start)
-        }
-        .behind(begin)
+        Self { floating, edge, until, last_at, page, tries, ..Self::new(self.aim.clone(), start) }
+            .behind(begin)
     }
 
     /// Whether these are numbers that we can have written, and that can be counted on.
@@ -483,8 +471,10 @@ impl Account {
             let tag = Tag::new("field").attr("var", name).child(Tag::new("value").text(value));
             form = form.clone().child(tag);
         };
-        let mut page = Tag::with_ns("set", ns::RSM)
-            .child(Tag::new("max").text(self.config.page.clamp(1, 500).to_string()));
+        let mut page = Tag::with_ns("set", ns::RSM).child(
+            Tag::new("max")
+                .text((self.config.page.clamp(1, 500) >> self.catching_up.smaller).max(1).to_string()),
+        );
         match &query.aim {
             Aim::Fill { gap } => {
                 let (after, since, by_time): (Option<String>, Option<i64>, bool) = cx.tx.query_row(
@@ -717,11 +707,10 @@ impl Account {
             Ok(iq) => iq.get_child("fin", ns::MAM),
             Err(condition) => return self.page_failed(cx, query, condition),
         };
-        if query.cut && query.again {
-            // Nor can it be trusted now: it is as good as not answered, and no edge moves.
-            return self.page_failed(cx, query, "remote-server-timeout");
-        }
+        let smaller = &mut self.catching_up.smaller;
+        *smaller = if query.cut { (*smaller + 1).min(SMALLEST) } else { smaller.saturating_sub(1) };
         if query.cut {
+            // No edge moves by what can be mixed up. A smaller page may fit between two cuts.
             let id = self.query_as(cx, query.afresh())?;
             if let Some(request) = self.waiting.older.remove(&query.id) {
                 self.waiting.older.insert(id, request);

@@ -238,8 +238,9 @@ impl Account {
             replayed: None,
         });
         self.deadlines = None;
-        let checked = self.catching_up.checked.or(Some(cx.now.mono));
-        self.catching_up = CatchingUp { checked, ..CatchingUp::default() };
+        let CatchingUp { checked, smaller, .. } = self.catching_up;
+        let checked = checked.or(Some(cx.now.mono));
+        self.catching_up = CatchingUp { checked, smaller, ..CatchingUp::default() };
         self.told = None;
         self.session.dirty = true;
         self.login.pins = negotiated.pins;
