@@ -6,12 +6,9 @@
 //! time on the same server. The columns: cuts alone; cuts with kills and freezes; for ours also a server that is restarted
 //! properly in the middle, and one that is killed.
 //!
-//! Beside what the receivers show, the server's archive is read at the end: what stands in the receiver's twice was sent twice,
-//! and the server took it for two; what the sender's client had an ack for and the receiver's archive has not got was lost by
-//! the server: between its two users if it was stopped meanwhile. A server may also forget of its
-//! archive what it had handed on long before. ejabberd 24.12 does with Mnesia, its default: its archive's file is full (2 GB) after
-//! some 4,000 to 6,000 messages of this kind, and from then on nothing is archived; and after a kill half of it was gone. Such
-//! messages stay on the screens, and are counted apart; of a server that was stopped we are asked for the order of the others.
+//! Beside what the receivers show, the server's archives are read at the end: what stands in the receiver's twice was sent twice,
+//! and the server took it for two; what is lost and stands in the sender's and not in the receiver's was lost by the server:
+//! between its two users if it was stopped meanwhile.
 //!
 //! Each client as its documentation says (`peers`): connecting again and resuming are on, nothing is said twice that it took.
 //! A peer keeps no state over a kill, and is not meant to: its second column tells what keeping it is worth.
@@ -20,8 +17,7 @@ use std::{collections::BTreeSet, path::PathBuf, thread, time::Duration};
 
 use clap::{Args, ValueEnum};
 use interop::{
-    Amount, Kind, Link, Options, Outcome, Phone, Plan, Scratch, Script, Server, Talker, Tally, converse,
-    number,
+    Amount, Kind, Link, Options, Outcome, Phone, Plan, Scratch, Script, Server, Talker, converse, number,
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
@@ -121,12 +117,8 @@ struct Row {
     outcome: Outcome,
     /// Messages that stand in the receiver's archive once more than they should.
     archived_twice: usize,
-    /// What is lost and not in the receiver's archive: the server has not handed on what it took.
-    unarchived: usize,
-    /// What one of the two shows and its archive has not got any more: the server took it over and forgot it.
-    forgotten: usize,
-    /// Pairs out of order on the receivers' screens and faults on the own ones, of what the archives still have.
-    remembered_wrong: usize,
+    /// What is lost and in the sender's archive, but not in the receiver's: the server has not handed on what it took.
+    not_handed_on: usize,
 }
 
 pub(crate) fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
@@ -319,38 +311,21 @@ fn row(
             Wire::log_in(server.direct_tls_port(), &server.ca(), account, PASSWORD)?.archived_bodies(50)
         })
         .collect::<Result<Vec<_>>>()?;
-    let (mut archived_twice, mut unarchived, mut forgotten, mut remembered_wrong) = (0, 0, 0, 0);
+    let (mut archived_twice, mut not_handed_on) = (0, 0);
     for at in [0, 1] {
-        let (sender, sent) = (&pair[at], pair[at].seen().accepted.clone());
-        let numbers = |archive: usize| -> Vec<u32> {
-            archives[archive].iter().filter_map(|body| number(sender.name, body)).collect()
+        let name = pair[at].name;
+        let numbers = |archive: usize| -> BTreeSet<u32> {
+            archives[archive].iter().filter_map(|body| number(name, body)).collect()
         };
-        for (whose, which) in [(at, 0), (1 - at, 1)] {
-            if let Some(screen) = outcome.screens.get(whose) {
-                let archive: BTreeSet<u32> = numbers(whose).into_iter().collect();
-                let remembered = |numbers: &[u32]| -> Vec<u32> {
-                    numbers.iter().copied().filter(|number| archive.contains(number)).collect()
-                };
-                let shown = remembered(&screen[which]);
-                let tally = Tally::of(&remembered(&sent), &shown);
-                forgotten += screen[which].len() - shown.len();
-                remembered_wrong += tally.out_of_order;
-                remembered_wrong += if which == 0 { tally.lost.len() + tally.doubled } else { 0 };
-            }
-        }
-        let mut theirs = numbers(1 - at);
-        let all = theirs.len();
-        theirs.sort_unstable();
-        theirs.dedup();
-        archived_twice += all - theirs.len();
-        let lost = outcome
-            .missing
-            .iter()
-            .filter_map(|missing| missing.strip_prefix(sender.name)?.trim().parse().ok());
-        unarchived += lost.filter(|number: &u32| theirs.binary_search(number).is_err()).count();
+        let (own, theirs) = (numbers(at), numbers(1 - at));
+        archived_twice +=
+            archives[1 - at].iter().filter(|body| number(name, body).is_some()).count() - theirs.len();
+        let lost =
+            outcome.missing.iter().filter_map(|missing| missing.strip_prefix(name)?.trim().parse().ok());
+        not_handed_on += lost.filter(|number| own.contains(number) && !theirs.contains(number)).count();
     }
     let (keeps, client) = (client.keeps, client.name);
-    Ok(Row { client, keeps, column, outcome, archived_twice, unarchived, forgotten, remembered_wrong })
+    Ok(Row { client, keeps, column, outcome, archived_twice, not_handed_on })
 }
 
 impl Row {
@@ -361,14 +336,10 @@ impl Row {
     /// What ours has to reach, if it has not.
     fn unmet(&self, kind: Kind) -> Option<String> {
         let lost = self.outcome.shown.lost.len();
-        // What a server that was stopped had taken over and has not handed on is its loss; where what its archive has forgotten
-        // stood, nobody can tell any more.
+        // What a server that was stopped had taken over and has not handed on is its loss.
         let stopped = matches!(self.column, Column::ServerKilled | Column::ServerRestarted);
-        let (lost, wrong) = if stopped {
-            (lost - self.unarchived, self.remembered_wrong)
-        } else {
-            (lost, self.outcome.shown.out_of_order + self.outcome.own_wrong)
-        };
+        let lost = if stopped { lost - self.not_handed_on } else { lost };
+        let wrong = self.outcome.shown.out_of_order + self.outcome.own_wrong;
         let clean = lost + self.outcome.shown.doubled + wrong == 0;
         let missed = !clean || !self.outcome.settled || self.resumed() < RESUMED || self.outcome.died > 0;
         (self.keeps && missed).then(|| format!("{} over {} missed its aims", self.column.name(), kind.name()))
@@ -393,8 +364,7 @@ fn show(kind: Kind, rows: &[Row], report: &mut Report) {
         count("sessions", it.sessions);
         count("resumed", it.resumed);
         count("archived_twice", row.archived_twice);
-        count("lost_by_the_server", row.unarchived);
-        count("forgotten_by_the_server", row.forgotten);
+        count("lost_by_the_server", row.not_handed_on);
         count("bytes_up", it.bytes.0 as usize);
         count("bytes_down", it.bytes.1 as usize);
         count("seconds", it.took.as_secs() as usize);
@@ -472,16 +442,10 @@ impl Row {
         if it.apart > 0 {
             notes.push(format!("{who} {} sessions behind the server's restart are not counted", it.apart));
         }
-        if self.unarchived > 0 {
+        if self.not_handed_on > 0 {
             notes.push(format!(
-                "{who} of what is lost, {} the receiver's archive has not got either",
-                self.unarchived
-            ));
-        }
-        if self.forgotten > 0 {
-            notes.push(format!(
-                "{who} the server's archives have forgotten {} messages that are shown; without those, {} stand wrong",
-                self.forgotten, self.remembered_wrong
+                "{who} of what is lost, {} are in the sender's archive and not in the receiver's",
+                self.not_handed_on
             ));
         }
         if !it.shown.late.is_empty() && self.keeps {
