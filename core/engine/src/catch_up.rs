@@ -102,6 +102,8 @@ pub(crate) struct Query {
     /// How often it was asked before and not answered.
     #[serde(default)]
     tries: u32,
+    /// The first message that it has named and that came before what is asked, or did not.
+    unsure: Option<i64>,
     /// Its link was lost before it was answered: what is replayed of the answer can be mixed up.
     cut: bool,
     /// Receipts that are due when the page is over: to whom, for which id.
@@ -151,6 +153,7 @@ impl Query {
             known: 0,
             page: 0,
             tries: 0,
+            unsure: None,
             cut: false,
             receipts: Vec::new(),
         }
@@ -620,7 +623,7 @@ impl Account {
         if let Some(known) = messages::known_as(cx, self.jid.as_str(), id)? {
             query.known += 1;
             if query.named.insert(id.to_owned()) {
-                query.cursor = self.place_known(cx, &query, id, &known, position)?;
+                query.cursor = self.place_known(cx, &mut query, id, &known, position)?;
             }
         } else {
             // Whom it was from is inside of what was not read: it stands in the conversation with ourselves.
@@ -788,6 +791,9 @@ impl Account {
             // What was known already stands below the gap now, which is shown elsewhere.
             cx.touched.all_timelines = true;
         }
+        if let Some(message) = query.unsure {
+            self.look_behind(cx, message)?;
+        }
         if let (Some(last), false) = (&query.last, above) {
             self.covered(cx, last, query.cursor, query.last_at)?;
         }
@@ -870,6 +876,9 @@ impl Account {
             let replaying = self.online().is_some_and(|online| online.replayed.is_some());
             let last = query.last.clone().or_else(|| after.map(str::to_owned));
             self.session.unchecked = (replaying && !reached).then(|| query.is_checked(last));
+            if let Some(message) = query.unsure {
+                self.look_behind(cx, message)?;
+            }
             if let (Some(last), false) = (&query.last, reached) {
                 self.covered(cx, last, query.cursor, query.last_at)?;
             }
@@ -908,7 +917,10 @@ impl Account {
         };
         let next = Query::new(Aim::Check { after: query.last.clone(), since }, position);
         let (floating, until) = (query.is_floating(), self.lowest_gap_begins(cx)?);
-        self.query(cx, Query { floating, edge: query.edge, until, last_at: query.last_at, ..next })
+        self.query(
+            cx,
+            Query { floating, edge: query.edge, until, last_at: query.last_at, unsure: query.unsure, ..next },
+        )
     }
 
     /// The id that the lowest gap begins behind.
@@ -1122,5 +1134,40 @@ impl Account {
             )?
             .execute(params![self.jid.as_str(), id, position, at])?;
         Ok(())
+    }
+
+    /// What came live since this message is compared with the archive: from the last before it that the archive had named.
+    fn look_behind(&mut self, cx: &mut Cx<'_>, message: i64) -> Result<()> {
+        let own = self.jid.as_str();
+        let from: Option<(String, i64)> = cx
+            .tx
+            .query_row(
+                "SELECT id, place FROM (SELECT id, place FROM archived WHERE archive = ?1 AND message < ?2 ORDER BY message DESC LIMIT 50)
+                 WHERE place < (SELECT position FROM message WHERE id = ?2) LIMIT 1",
+                params![own, message],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()?;
+        let unfetched: bool =
+            cx.tx.query_row("SELECT EXISTS (SELECT 1 FROM gap WHERE kind = 1)", [], |row| row.get(0))?;
+        let at: i64 =
+            cx.tx.query_row("SELECT last_at FROM coverage WHERE archive = ?1", params![own], |row| {
+                row.get(0)
+            })?;
+        let from = match from {
+            Some((id, place)) => Unchecked { after: Some(id), position: place, edge: Some(place), at },
+            // Nothing was named before, so all that the archive has came since.
+            None if !unfetched => Unchecked { after: None, position: -HIGHEST, edge: None, at: 0 },
+            None => return Ok(()),
+        };
+        if self.session.unchecked.as_ref().is_none_or(|unchecked| unchecked.position > from.position) {
+            // A check that is under way begins above it.
+            self.session.unchecked = Some(from);
+            let is_check = |query: &Query| matches!(query.aim, Aim::Check { .. });
+            for (id, _) in self.queries.extract_if(.., |_, query| is_check(query)) {
+                cx.tx.execute("DELETE FROM pending WHERE iq = ?1", params![id])?;
+            }
+        }
+        self.check_for_dropped(cx)
     }
 }

@@ -42,7 +42,7 @@ impl Account {
     pub(super) fn place_known(
         &self,
         cx: &mut Cx<'_>,
-        query: &Query,
+        query: &mut Query,
         id: &str,
         known: &Known,
         position: i64,
@@ -62,6 +62,10 @@ impl Account {
             }
             _ => position,
         };
+        if is_older && known.place.is_none() && !known.is_named {
+            // Or it has overtaken what was kept offline. That shows in the archive.
+            query.unsure = query.unsure.map_or(Some(known.message), |other| Some(other.min(known.message)));
+        }
         set_place(cx, self.jid.as_str(), id, place)?;
         let first = first_place(cx, known.message)?;
         let stands = if is_older { known.position.min(first) } else { first };
