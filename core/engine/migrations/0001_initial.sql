@@ -37,6 +37,8 @@ CREATE TABLE session (
     careful       INTEGER NOT NULL DEFAULT 0, -- 1: one row of ours in flight at a time (STREAM 13)
     check_after   TEXT,                       -- the last id covered before the first unchecked resumption (STREAM 11)
     check_position INTEGER,                   -- where it stands; NULL: nothing is unchecked
+    check_edge INTEGER,                       -- where that stood when the check began: what stands below came before
+    check_at   INTEGER NOT NULL DEFAULT 0,    -- a time before what follows, by the archive's clock, in case that it forgets the id
     checked_at    INTEGER NOT NULL DEFAULT 0, -- when the archive was last asked for what was dropped
     deaf          INTEGER NOT NULL DEFAULT 0, -- resumptions in a row that were never acknowledged
     choked_at     INTEGER,                    -- how much was handled when something unreadable ended the stream (STREAM 21)
@@ -142,7 +144,7 @@ CREATE TABLE coverage (
     archive  TEXT    PRIMARY KEY,
     last_id  TEXT,                            -- NULL: the archive was empty
     position INTEGER NOT NULL,                -- where it stands: what is newest is decided by this and by no clock
-    last_at  INTEGER NOT NULL                 -- when it got there, for servers that forgot the id
+    last_at  INTEGER NOT NULL                 -- a time before what follows, by the archive's clock; 0: unknown
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE contact (

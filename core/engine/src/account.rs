@@ -137,8 +137,12 @@ pub(crate) struct Session {
 pub(crate) struct Unchecked {
     /// The last id that is covered for certain; `None`: the archive was empty.
     pub(crate) after: Option<String>,
-    /// Where it stands.
+    /// Where it has its place.
     pub(crate) position: i64,
+    /// Where that was when the comparison began: what stands there or below came before.
+    pub(crate) edge: Option<i64>,
+    /// A time before what follows it, by the archive's clock, in case that it forgets the id.
+    pub(crate) at: i64,
 }
 
 /// How catching up goes in this session. Forgotten by a kill: the next session asks again.
@@ -146,6 +150,10 @@ pub(crate) struct Unchecked {
 pub(crate) struct CatchingUp {
     /// When a page that failed is asked for again, mono ms.
     pub(crate) again: Option<u64>,
+    /// How often the next page is halved, since links are lost in the middle of pages. Kept from link to link.
+    pub(crate) smaller: u32,
+    /// Whether what failed was a page of a check.
+    pub(crate) check_again: bool,
     pub(crate) back_off: BackOff,
     /// Pages of each gap that led nowhere.
     pub(crate) idle: BTreeMap<i64, u32>,
@@ -164,6 +172,8 @@ impl Default for CatchingUp {
     fn default() -> Self {
         Self {
             again: None,
+            smaller: 0,
+            check_again: false,
             back_off: BackOff::new(60_000, 3_600_000),
             idle: BTreeMap::new(),
             pages: 0,
@@ -232,6 +242,7 @@ pub(crate) struct Before {
     told: Option<(String, String)>,
     status: Status,
     again: Option<u64>,
+    check_again: bool,
     before_carbons: Option<Unchecked>,
 }
 
@@ -305,16 +316,16 @@ impl Account {
             },
         )?;
         let (jid_full, sm, mut session) = connection.query_row(
-            "SELECT jid, sm, next_position, seen_at, careful, check_after, check_position, checked_at, choked_at, deaf, choked_on FROM session",
+            "SELECT jid, sm, next_position, seen_at, careful, check_after, check_position, checked_at, choked_at, deaf, choked_on, check_edge, check_at FROM session",
             [],
             |row| {
                 let check: Option<i64> = row.get(6)?;
-                let after: Option<String> = row.get(5)?;
+                let (after, edge, at) = (row.get(5)?, row.get(11)?, row.get(12)?);
                 let session = Session {
                     next_position: row.get(2)?,
                     seen_at: row.get(3)?,
                     careful: row.get(4)?,
-                    unchecked: check.map(|position| Unchecked { after, position }),
+                    unchecked: check.map(|position| Unchecked { after, position, edge, at }),
                     checked_at: row.get(7)?,
                     choked_at: row.get::<_, Option<i64>>(8)?.map(|handled| handled as u64),
                     deaf: row.get(9)?,
@@ -393,6 +404,7 @@ impl Account {
             told: self.told.clone(),
             status: self.status.clone(),
             again: self.catching_up.again,
+            check_again: self.catching_up.check_again,
             before_carbons: self.catching_up.before_carbons.clone(),
         }
     }
@@ -408,6 +420,7 @@ impl Account {
         (self.way, self.retry) = (before.way, before.retry);
         (self.told, self.status) = (before.told, before.status);
         self.catching_up.again = before.again;
+        self.catching_up.check_again = before.check_again;
         self.catching_up.before_carbons = before.before_carbons;
     }
 
@@ -432,6 +445,7 @@ impl Account {
         fresh.told.clone_from(&self.told);
         // Nobody else would ask again in this session.
         fresh.catching_up.again = self.catching_up.again;
+        fresh.catching_up.check_again = self.catching_up.check_again;
         fresh.catching_up.before_carbons = self.catching_up.before_carbons.take();
         if mutants::on(Mutant::HandledMovesOnFullDisk) {
             fresh.session.sm.clone_from(&self.session.sm);
@@ -665,7 +679,7 @@ impl Account {
             cx.tx
                 .prepare_cached(
                     "UPDATE session SET jid = ?1, sm = ?2, next_position = ?3, seen_at = ?4, careful = ?5,
-                     check_after = ?6, check_position = ?7, checked_at = ?8, choked_at = ?9, deaf = ?10, choked_on = ?11",
+                     check_after = ?6, check_position = ?7, checked_at = ?8, choked_at = ?9, deaf = ?10, choked_on = ?11, check_edge = ?12, check_at = ?13",
                 )?
                 .execute(params![
                     session.jid.as_ref().map(|jid| jid.as_str()),
@@ -679,6 +693,8 @@ impl Account {
                     session.choked_at.map(|handled| handled as i64),
                     session.deaf,
                     session.choked_on,
+                    session.unchecked.as_ref().and_then(|unchecked| unchecked.edge),
+                    session.unchecked.as_ref().map_or(0, |unchecked| unchecked.at),
                 ])?;
         }
         Ok(())
@@ -751,10 +767,7 @@ impl Account {
         }
         if self.online().is_some() {
             self.give_up_unanswered(cx)?;
-            if self.catching_up.again.is_some_and(|again| now >= again) {
-                self.catching_up.again = None;
-                self.catch_up(cx)?;
-            }
+            self.pause_is_over(cx)?;
             self.check_daily(cx)?;
         }
         Ok(())

@@ -11,7 +11,7 @@
 
 mod order;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jid::Jid;
 use minidom::Element;
@@ -39,6 +39,8 @@ use crate::{
 const ROOM: i64 = 1 << 44;
 /// Where nothing of ours stands any more, nor below its negative.
 pub(crate) const HIGHEST: i64 = 1 << 62;
+/// How often a page is halved because links are lost in the middle of it.
+const SMALLEST: u32 = 3;
 /// Overlap when an id is forgotten and time must do, in ms.
 const OVERLAP: i64 = 3_600_000;
 /// Pages of one gap that may lead nowhere before this session gives it up. The gap stays visible.
@@ -59,6 +61,9 @@ pub(crate) struct Query {
     pub(crate) id: String,
     #[serde(skip)]
     pub(crate) dirty: bool,
+    /// Known ids that this page has named: one that comes again moves nothing.
+    #[serde(skip)]
+    named: BTreeSet<String>,
     aim: Aim,
     /// Above what anything new stands.
     start: i64,
@@ -98,11 +103,7 @@ pub(crate) struct Query {
     #[serde(default)]
     tries: u32,
     /// Its link was lost before it was answered: what is replayed of the answer can be mixed up.
-    #[serde(default)]
     cut: bool,
-    /// It is asked again because of that, once.
-    #[serde(default)]
-    again: bool,
     /// Receipts that are due when the page is over: to whom, for which id.
     #[serde(default)]
     receipts: Vec<(String, String)>,
@@ -132,6 +133,7 @@ impl Query {
         Self {
             id: String::new(),
             dirty: false,
+            named: BTreeSet::new(),
             aim,
             start: cursor,
             cursor,
@@ -150,7 +152,6 @@ impl Query {
             page: 0,
             tries: 0,
             cut: false,
-            again: false,
             receipts: Vec::new(),
         }
     }
@@ -160,11 +161,16 @@ impl Query {
         Self { begin, cursor: begin, ..self }
     }
 
+    /// What is left to check when this page has been.
+    fn is_checked(&self, after: Option<String>) -> Unchecked {
+        Unchecked { after, position: self.cursor, edge: self.edge, at: self.last_at.unwrap_or(0) }
+    }
+
     /// The same question, of which nothing was answered yet.
     fn afresh(&self) -> Self {
-        let Self { start, begin, floating, edge, page, tries, .. } = *self;
+        let Self { start, begin, floating, edge, last_at, page, tries, .. } = *self;
         let until = self.until.clone();
-        Self { floating, edge, until, page, tries, again: true, ..Self::new(self.aim.clone(), start) }
+        Self { floating, edge, until, last_at, page, tries, ..Self::new(self.aim.clone(), start) }
             .behind(begin)
     }
 
@@ -241,6 +247,9 @@ impl Account {
         let low = self.session.next_position;
         match edge {
             Some((last_id, last_at, covered)) => {
+                // What a resumption may have mixed up is not known to be older.
+                let covered =
+                    self.session.unchecked.as_ref().map_or(covered, |from| from.position.min(covered));
                 self.open_gap(cx, low, last_id.as_deref(), last_at, covered)?
             }
             // What came live before the archive was ever read stands below what is read first, until it is named there.
@@ -251,6 +260,15 @@ impl Account {
         // What was never sent goes out in this session, above the gap. What is in doubt stays where it stands: if it arrived,
         // then below.
         self.moves_up(cx, "doubt = 0", "")
+    }
+
+    /// The account has an archive now. What it has is newer than what came without it, unless it names that.
+    pub(crate) fn archive_found(&mut self, cx: &Cx<'_>) -> Result<()> {
+        if self.coverage(cx)?.is_none() {
+            self.session.next_position += 2 * ROOM;
+            self.session.dirty = true;
+        }
+        Ok(())
     }
 
     fn open_gap(
@@ -381,29 +399,24 @@ impl Account {
         self.catching_up.checked = Some(cx.now.mono);
         self.session.dirty = true;
         match self.session.unchecked.clone() {
-            Some(Unchecked { after, position }) => {
-                let start = self.place_of(cx, after.as_deref(), position)?;
-                self.check_behind(cx, after, None, start)
-            }
+            Some(unchecked) => self.check_behind(cx, &unchecked, None),
             None => Ok(()),
         }
     }
 
-    /// Begins to compare with what follows an id, or a time, or with all of the archive.
-    fn check_behind(
-        &mut self,
-        cx: &mut Cx<'_>,
-        after: Option<String>,
-        since: Option<i64>,
-        start: i64,
-    ) -> Result<()> {
+    /// Begins to compare with what follows an id, or with all since a time.
+    fn check_behind(&mut self, cx: &mut Cx<'_>, unchecked: &Unchecked, since: Option<i64>) -> Result<()> {
+        let after = unchecked.after.clone().filter(|_| since.is_none());
         let floating = after.is_none();
-        // What is found before anything that is known stands above it.
-        let start = if floating { self.next_position() } else { start };
+        let start = match &after {
+            Some(after) => self.place_of(cx, Some(after), unchecked.position)?,
+            // What is found before anything that is known stands above it.
+            None => self.next_position(),
+        };
         let until = self.lowest_gap_begins(cx)?;
-        let edge = (!floating).then_some(start);
+        let edge = unchecked.edge.filter(|_| !floating);
         let query = Query::new(Aim::Check { after, since }, start);
-        self.query(cx, Query { floating, edge, until, ..query })
+        self.query(cx, Query { floating, edge, until, last_at: Some(unchecked.at), ..query })
     }
 
     /// A live message that is older than the one before it. ejabberd 24.12 hands the messages that were on their way to a session
@@ -458,8 +471,10 @@ impl Account {
             let tag = Tag::new("field").attr("var", name).child(Tag::new("value").text(value));
             form = form.clone().child(tag);
         };
-        let mut page = Tag::with_ns("set", ns::RSM)
-            .child(Tag::new("max").text(self.config.page.clamp(1, 500).to_string()));
+        let mut page = Tag::with_ns("set", ns::RSM).child(
+            Tag::new("max")
+                .text((self.config.page.clamp(1, 500) >> self.catching_up.smaller).max(1).to_string()),
+        );
         match &query.aim {
             Aim::Fill { gap } => {
                 let (after, since, by_time): (Option<String>, Option<i64>, bool) = cx.tx.query_row(
@@ -562,7 +577,9 @@ impl Account {
             }
             Stored::Known(known) => {
                 query.known += 1;
-                query.cursor = self.place_known(cx, query, result.id, &known, position)?;
+                if query.named.insert(result.id.to_owned()) {
+                    query.cursor = self.place_known(cx, query, result.id, &known, position)?;
+                }
             }
         }
         if !matches!(stored, Stored::Nothing) {
@@ -595,11 +612,17 @@ impl Account {
         query.seen += 1;
         query.first.get_or_insert_with(|| id.to_owned());
         query.last = Some(id.to_owned());
+        if matches!(query.aim, Aim::Doubt { .. }) {
+            self.queries.insert(name.to_owned(), query);
+            return Ok(());
+        }
         let position = self.place(cx, &query)?;
         if let Some(known) = messages::known_as(cx, self.jid.as_str(), id)? {
             query.known += 1;
-            query.cursor = self.place_known(cx, &query, id, &known, position)?;
-        } else if !matches!(query.aim, Aim::Doubt { .. }) {
+            if query.named.insert(id.to_owned()) {
+                query.cursor = self.place_known(cx, &query, id, &known, position)?;
+            }
+        } else {
             // Whom it was from is inside of what was not read: it stands in the conversation with ourselves.
             let from = Jid::from(self.jid.clone());
             let at = query.last_at.unwrap_or(cx.now.wall);
@@ -608,9 +631,7 @@ impl Account {
             query.cursor = position;
             query.added += 1;
         }
-        if !matches!(query.aim, Aim::Doubt { .. }) {
-            query.first_position.get_or_insert(query.cursor);
-        }
+        query.first_position.get_or_insert(query.cursor);
         self.queries.insert(name.to_owned(), query);
         Ok(())
     }
@@ -637,7 +658,7 @@ impl Account {
             Aim::Fill { gap } => self.fill_done(cx, &query, *gap, false, None),
             Aim::Newest => self.newest_done(cx, &query, false),
             Aim::Check { .. } => {
-                self.session.unchecked = Some(Unchecked { after: query.last, position: query.cursor });
+                self.session.unchecked = Some(query.is_checked(query.last.clone()));
                 Ok(())
             }
             Aim::Before { gap } => {
@@ -660,7 +681,7 @@ impl Account {
     }
 
     /// The session was resumed. What is under way may be answered in two halves, the second of which can be mixed up or come
-    /// behind its end (ejabberd 24.12 hands over late what was on its way when the link was lost). Then it is asked again, once.
+    /// behind its end (ejabberd 24.12 hands over late what was on its way when the link was lost). Then it is asked again.
     pub(crate) fn queries_were_cut(&mut self) {
         for query in self.queries.values_mut() {
             query.cut = true;
@@ -686,7 +707,10 @@ impl Account {
             Ok(iq) => iq.get_child("fin", ns::MAM),
             Err(condition) => return self.page_failed(cx, query, condition),
         };
-        if query.cut && !query.again {
+        let smaller = &mut self.catching_up.smaller;
+        *smaller = if query.cut { (*smaller + 1).min(SMALLEST) } else { smaller.saturating_sub(1) };
+        if query.cut {
+            // No edge moves by what can be mixed up. A smaller page may fit between two cuts.
             let id = self.query_as(cx, query.afresh())?;
             if let Some(request) = self.waiting.older.remove(&query.id) {
                 self.waiting.older.insert(id, request);
@@ -844,10 +868,8 @@ impl Account {
         if complete || reached || mutants::on(Mutant::CheckedOnePageOnly) {
             // It was asked before what is still being replayed, which may come in another order yet, or not at all.
             let replaying = self.online().is_some_and(|online| online.replayed.is_some());
-            self.session.unchecked = (replaying && !reached).then(|| Unchecked {
-                after: query.last.clone().or_else(|| after.map(str::to_owned)),
-                position: query.cursor,
-            });
+            let last = query.last.clone().or_else(|| after.map(str::to_owned));
+            self.session.unchecked = (replaying && !reached).then(|| query.is_checked(last));
             if let (Some(last), false) = (&query.last, reached) {
                 self.covered(cx, last, query.cursor, query.last_at)?;
             }
@@ -873,7 +895,9 @@ impl Account {
             cx.touched.all_timelines = true;
             return self.catch_up(cx);
         }
-        self.session.unchecked = Some(Unchecked { after: query.last.clone(), position });
+        if !query.is_floating() {
+            self.session.unchecked = Some(query.is_checked(query.last.clone()));
+        }
         if self.is_enough() {
             // Another day.
             return Ok(());
@@ -884,7 +908,7 @@ impl Account {
         };
         let next = Query::new(Aim::Check { after: query.last.clone(), since }, position);
         let (floating, until) = (query.is_floating(), self.lowest_gap_begins(cx)?);
-        self.query(cx, Query { floating, edge: query.edge, until, ..next })
+        self.query(cx, Query { floating, edge: query.edge, until, last_at: query.last_at, ..next })
     }
 
     /// The id that the lowest gap begins behind.
@@ -918,7 +942,7 @@ impl Account {
                 query.last,
                 // What came live in this session before the page was there is not behind its end.
                 query.cursor.max(self.session.next_position - STEP),
-                query.last_at.unwrap_or(cx.now.wall)
+                query.last_at.unwrap_or(0)
             ],
         )?;
         if !complete {
@@ -1002,15 +1026,8 @@ impl Account {
             }
             Aim::Check { after: Some(_), .. } if condition == "item-not-found" => {
                 // The server has forgotten where it was: time must do, with an overlap (STREAM 18).
-                let start =
-                    self.session.unchecked.as_ref().map_or(query.start, |unchecked| unchecked.position);
-                let since: Option<i64> = cx.tx.query_row(
-                    "SELECT max(m.at) FROM archived AS a JOIN message AS m ON m.id = a.message
-                     WHERE a.archive = ?1 AND m.position <= ?2",
-                    params![self.jid.as_str(), start],
-                    |row| row.get(0),
-                )?;
-                self.check_behind(cx, None, since.or(Some(0)), start)
+                let unchecked = query.is_checked(None);
+                self.check_behind(cx, &unchecked, Some(unchecked.at))
             }
             Aim::Check { .. } if condition == "item-not-found" => {
                 // The server has forgotten where it was: that cannot be checked any more.
@@ -1018,8 +1035,26 @@ impl Account {
                 self.session.dirty = true;
                 Ok(())
             }
-            Aim::Check { .. } | Aim::Before { .. } => Ok(()),
+            Aim::Check { .. } => {
+                // Half of it is in order, and half is not.
+                self.catching_up.check_again = true;
+                self.pause(cx);
+                Ok(())
+            }
+            Aim::Before { .. } => Ok(()),
         }
+    }
+
+    /// What failed is asked for again, if its time has come.
+    pub(crate) fn pause_is_over(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        if self.catching_up.again.is_none_or(|again| cx.now.mono < again) {
+            return Ok(());
+        }
+        self.catching_up.again = None;
+        if std::mem::take(&mut self.catching_up.check_again) {
+            self.check_for_dropped(cx)?;
+        }
+        self.catch_up(cx)
     }
 
     /// The server has forgotten the id that an unfetched region ends at: time must do (STREAM 18). Where that fails as well,
@@ -1030,7 +1065,9 @@ impl Account {
         let first = cx.tx.execute(
             "UPDATE gap SET by_time = 1, covered_position = NULL WHERE id = ?1 AND by_time = 0",
             params![gap],
-        )? > 0;
+        )? > 0
+            // Another question has found that out, and asks by time already.
+            || query.edge.is_some();
         if !first {
             cx.tx.execute("UPDATE gap SET kind = 2 WHERE id = ?1", params![gap])?;
             cx.touched.all_timelines = true;
@@ -1076,13 +1113,14 @@ impl Account {
     }
 
     /// An id of our archive is the newest that is covered, if it stands above the one that was. Our own order decides: the
-    /// phone's clock may say anything, and a server's stamp may be from another clock.
+    /// phone's clock may say anything, and a server's stamp may be from another clock. `at` is the archive's stamp, if it is known:
+    /// of a live message it is not, and then what was covered before is a lower bound.
     pub(crate) fn covered(&self, cx: &mut Cx<'_>, id: &str, position: i64, at: Option<i64>) -> Result<()> {
         cx.tx
             .prepare_cached(
-                "UPDATE coverage SET last_id = ?2, position = ?3, last_at = ?4 WHERE archive = ?1 AND position <= ?3",
+                "UPDATE coverage SET last_id = ?2, position = ?3, last_at = coalesce(?4, last_at) WHERE archive = ?1 AND position <= ?3",
             )?
-            .execute(params![self.jid.as_str(), id, position, at.unwrap_or(cx.now.wall)])?;
+            .execute(params![self.jid.as_str(), id, position, at])?;
         Ok(())
     }
 }

@@ -143,6 +143,12 @@ impl Account {
             )
             .optional()?;
         let Some((position, stanza_id, name, asks, read)) = newest else { return Ok(Ok(Reply::Done)) };
+        // What has moved below what was read is read now, too.
+        let none = cx.tx.execute(
+            "UPDATE conversation SET unread = 0 WHERE jid = ?1 AND unread > 0",
+            params![with.as_str()],
+        )?;
+        cx.touched.conversations |= none > 0;
         if position > read {
             messages::read_up_to(cx, with, position)?;
             if asks & 2 != 0
@@ -219,7 +225,8 @@ impl Account {
         if self.waiting.sync.is_empty() {
             return Ok(());
         }
-        let complete = self.online().is_some() && {
+        // A page that was refused is still missing, be it the first of all.
+        let complete = self.online().is_some() && self.catching_up.again.is_none() && {
             // A ping that asks whether the link lives is nobody's question; what it would show as sent is in the outbox.
             let open: bool = cx.tx.query_row(
                 "SELECT EXISTS (SELECT 1 FROM gap WHERE kind = 0) OR EXISTS (SELECT 1 FROM outbox)

@@ -265,6 +265,7 @@ impl Account {
         if self.login.archive == Archive::Unknown {
             self.login.archive = Archive::There;
             self.save_login(cx)?;
+            self.archive_found(cx)?;
         }
         if mutants::on(Mutant::GapOpenedLater) {
             self.bound_anew(cx)?;

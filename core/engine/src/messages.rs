@@ -284,7 +284,7 @@ impl Account {
             self.join_archive(cx, message, id, position)?;
             if !matches!(source, Source::Archive { .. }) {
                 self.look_again_if_late(cx, id)?;
-                self.covered(cx, id, position, Some(at))?;
+                self.covered(cx, id, position, None)?;
                 mutants::live(cx.tx, id)?;
             }
         }
@@ -479,7 +479,7 @@ impl Account {
         if let Some(id) = archived {
             // The archive will not show it a second time.
             self.join_archive(cx, message, id, position)?;
-            self.covered(cx, id, position, Some(at))?;
+            self.covered(cx, id, position, None)?;
         }
         Ok(())
     }
@@ -651,11 +651,14 @@ pub(crate) fn read_up_to(cx: &mut Cx<'_>, peer: &BareJid, position: i64) -> Resu
         .execute(params![peer.as_str(), position])?;
     if changed > 0 {
         cx.tx
-            .prepare_cached(
+            .prepare_cached(&mutants::sql(
+                Mutant::ReadGoesBack,
                 // Reading makes nothing unread, even if something that was read has moved up since.
                 "UPDATE conversation SET unread = min(unread, (SELECT count(*) FROM message AS m WHERE m.conversation = conversation.id
                  AND m.position > conversation.read_position AND m.mine = 0)) WHERE jid = ?1",
-            )?
+                "min(unread,",
+                "max(0,",
+            ))?
             .execute(params![peer.as_str()])?;
         cx.touched.conversations = true;
     }

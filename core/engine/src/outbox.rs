@@ -380,8 +380,9 @@ impl Account {
             cx.reply(request, Err(crate::api::Error::Offline));
         }
         self.queries.clear();
-        let mut statement =
-            cx.tx.prepare_cached("SELECT seq, bytes, queued_at FROM outbox WHERE number IS NOT NULL")?;
+        let mut statement = cx.tx.prepare_cached(
+            "SELECT seq, bytes, queued_at FROM outbox WHERE kind = 0 AND first_sent IS NOT NULL",
+        )?;
         let rows = statement
             .query_map([], |row| {
                 Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, i64>(2)?))

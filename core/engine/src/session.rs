@@ -238,8 +238,9 @@ impl Account {
             replayed: None,
         });
         self.deadlines = None;
-        let checked = self.catching_up.checked.or(Some(cx.now.mono));
-        self.catching_up = CatchingUp { checked, ..CatchingUp::default() };
+        let CatchingUp { checked, smaller, .. } = self.catching_up;
+        let checked = checked.or(Some(cx.now.mono));
+        self.catching_up = CatchingUp { checked, smaller, ..CatchingUp::default() };
         self.told = None;
         self.session.dirty = true;
         self.login.pins = negotiated.pins;
@@ -345,9 +346,12 @@ impl Account {
         Ok(cx
             .tx
             .query_row(
-                "SELECT last_id, position FROM coverage WHERE archive = ?1",
+                "SELECT last_id, position, last_at FROM coverage WHERE archive = ?1",
                 params![self.jid.as_str()],
-                |row| Ok(Unchecked { after: row.get(0)?, position: row.get(1)? }),
+                |row| {
+                    let position = row.get(1)?;
+                    Ok(Unchecked { after: row.get(0)?, position, edge: Some(position), at: row.get(2)? })
+                },
             )
             .optional()?)
     }

@@ -45,6 +45,8 @@ pub enum Failure {
     FoldedOtherwise { device: usize, with: usize, shown: String, fresh: String },
     /// A text that the core took was neither sent nor reported as failed.
     NeitherSentNorFailed { device: usize, text: String, state: String },
+    /// A text was in its sender's archive, who could have known, and was sent again.
+    SentAgain { device: usize, text: String },
     /// A text is in its sender's archive, and the sender was told that it failed.
     SaidToHaveFailed { device: usize, text: String },
     /// The core refused what it should take.
@@ -341,7 +343,8 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
         as_archived(world, device, *with, &shown)?;
     }
     let archive = &world.server().accounts[phone.account].archive;
-    let archived: BTreeSet<String> = archive.iter().filter_map(|entry| server::body(&entry.message)).collect();
+    let archived: BTreeSet<String> =
+        archive.iter().filter_map(|entry| server::body(&entry.message)).collect();
     for draft in &phone.user.sent {
         let item = phone.user.screens.get(&draft.to).and_then(|screen| {
             screen.lines.iter().find_map(|(_, item)| match item {
@@ -401,12 +404,14 @@ fn as_archived(world: &World, device: usize, with: usize, shown: &[(&ItemId, &st
     let phone = &world.devices()[device];
     let own: BTreeSet<&str> = phone.user.sent.iter().map(|draft| draft.text.as_str()).collect();
     let mut seen = BTreeSet::new();
-    let archived: Vec<String> = world.server().accounts[phone.account]
+    let account = &world.server().accounts[phone.account];
+    let archived: Vec<String> = account
         .archive
         .iter()
         .filter(|entry| entry.with == with)
         .filter_map(|entry| server::body(&entry.message))
-        .filter(|text| !own.contains(text.as_str()) && seen.insert(text.clone()))
+        .filter(|text| !own.contains(text.as_str()) && !account.forgotten.contains(text))
+        .filter(|text| seen.insert(text.clone()))
         .collect();
     let shown: Vec<String> =
         shown.iter().map(|(_, text)| (*text).to_owned()).filter(|text| seen.contains(text)).collect();

@@ -31,6 +31,9 @@ struct Arguments {
     /// Faults of a world, at least
     #[arg(long, default_value_t = 5)]
     faults: usize,
+    /// Devices of each of two accounts, at least: 1 or 2
+    #[arg(long, default_value_t = 1)]
+    devices: usize,
     /// Worlds at a time
     #[arg(long, default_value_t = thread::available_parallelism().map_or(1, usize::from))]
     jobs: usize,
@@ -47,7 +50,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let size = Size { messages: arguments.messages, faults: arguments.faults };
+    let size = Size { messages: arguments.messages, faults: arguments.faults, devices: arguments.devices };
     if arguments.diary || arguments.script.is_some() {
         return one(&arguments, size);
     }

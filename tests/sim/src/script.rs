@@ -187,15 +187,17 @@ pub struct Size {
     pub messages: usize,
     /// Faults, at least.
     pub faults: usize,
+    /// Devices of each of two accounts, at least: 1 or 2.
+    pub devices: usize,
 }
 
 impl Script {
     /// The world of this seed.
     pub fn new(seed: u64, size: Size) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let devices = match rng.random_range(0..4) {
+        let devices = match rng.random_range(0..3) {
             0 => vec![2, 2, 1],
-            1 => vec![1, 1],
+            1 => vec![size.devices.clamp(1, 2); 2],
             _ => vec![2, 2],
         };
         let manners = Manners::new(&mut rng);
@@ -227,7 +229,7 @@ impl Script {
             }
             left -= burst;
         }
-        for _ in 0..rng.random_range(0..8) {
+        for _ in 0..rng.random_range(4..20) {
             let device = rng.random_range(0..all);
             let with = other_account(&devices, device, &mut rng);
             let deed = match rng.random_range(0..4) {
@@ -242,7 +244,9 @@ impl Script {
             let device = rng.random_range(0..all);
             let when = at(&mut rng);
             let other = other_account(&devices, device, &mut rng);
-            fault(&mut acts, when, device, other, &mut rng);
+            let of_account = |sibling: &usize| account_of(&devices, *sibling) == account_of(&devices, device);
+            let sibling = (0..all).filter(of_account).find(|sibling| *sibling != device).unwrap_or(device);
+            fault(&mut acts, when, (device, sibling), other, &mut rng);
         }
         acts.sort_by_key(|act| act.at);
         Self { seed, devices, manners, latency, encrypted, acts }
@@ -270,9 +274,9 @@ impl Manners {
             rescues: rng.random(),
             carbon_ids: rng.random(),
             clock: *[0, 0, 2_000, -90_000, 7_200_000].choose(rng).unwrap_or(&0),
-            page_takes: *[0, 0, 100, 2_000, 2_000].choose(rng).unwrap_or(&0),
-            hates_late: rng.random(),
-            strangers: rng.random_ratio(1, 4),
+            page_takes: *[0, 100, 2_000, 2_000].choose(rng).unwrap_or(&0),
+            hates_late: rng.random_ratio(2, 3),
+            strangers: rng.random_ratio(1, 3),
         }
     }
 }
@@ -321,10 +325,10 @@ fn death(rng: &mut StdRng) -> Deed {
 }
 
 /// One fault, with what must go before or behind it for it to bite.
-fn fault(acts: &mut Vec<Act>, at: u64, device: usize, other: usize, rng: &mut StdRng) {
+fn fault(acts: &mut Vec<Act>, at: u64, (device, sibling): (usize, usize), other: usize, rng: &mut StdRng) {
     let mut act = |at: u64, deed: Deed| acts.push(Act { at, device, deed });
     let back = a_while(rng);
-    match rng.random_range(0..30) {
+    match rng.random_range(0..31) {
         0..5 => act(at, cut(rng)),
         5..8 => act(at, death(rng)),
         8 | 9 => act(
@@ -340,21 +344,34 @@ fn fault(acts: &mut Vec<Act>, at: u64, device: usize, other: usize, rng: &mut St
         10 => act(at, Deed::Clock { by: rng.random_range(-1_000_000_000..1_000_000_000) }),
         11 => act(at, Deed::Sleep { back }),
         12 => act(at, Deed::Restart { back: back.min(60_000), keeps: rng.random() }),
-        13 => act(at, Deed::NoNetwork { back, told: rng.random() }),
+        13 => {
+            act(at, Deed::NoNetwork { back: back.max(5_000), told: rng.random() });
+            // What is read in a tunnel is old news when the other device hears of it.
+            act(at + 1_000, Deed::MarkRead { with: other });
+            act(at + 2_000, Deed::Bot { from: other });
+            acts.push(Act { at: at + 4_000, device: sibling, deed: Deed::MarkRead { with: other } });
+        }
         14 => act(at, Deed::OtherNetwork),
         15 => act(at, Deed::Suspend { back }),
-        16 => act(at, Deed::ForgetIds),
+        16 => {
+            if rng.random() {
+                // The id that what it misses begins behind may be among them.
+                act(at, Deed::Forget);
+                act(at, Deed::NoNetwork { back, told: true });
+            }
+            act(at + rng.random_range(0..3_000), Deed::ForgetIds);
+        }
         17 => act(at, Deed::Mute { back }),
-        18 => {
+        18 | 30 => {
             // Who begins anew asks for pages.
             act(at, if rng.random() { Deed::RefusePages { back } } else { Deed::ShortPages { back } });
             act(at + rng.random_range(0..2_000), Deed::Forget);
         }
         19 => act(at, Deed::DropQueued { count: rng.random_range(1..5) }),
         20 => {
-            if rng.random() {
+            if rng.random_ratio(2, 3) {
                 // Nobody says then whether it is in the archive.
-                act(at, Deed::RefusePages { back });
+                act(at, Deed::RefusePages { back: back.max(5_000) });
             }
             act(at, Deed::SendHated { to: other });
         }

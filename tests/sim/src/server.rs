@@ -56,6 +56,8 @@ pub(crate) enum Down {
 pub(crate) struct Account {
     /// Its archive, oldest first.
     pub archive: Vec<Entry>,
+    /// Texts that it has forgotten: a second copy of one says nothing about order.
+    pub forgotten: BTreeSet<String>,
     /// What came while nobody was there.
     pub offline: Vec<(u64, Element)>,
     /// Questions are not answered until then.
@@ -109,6 +111,10 @@ pub(crate) struct Server {
     pub(crate) doubts: BTreeSet<String>,
     /// By device.
     pub lies: BTreeMap<usize, Lies>,
+    /// Since which session a device knows that there is an archive.
+    pub(crate) knows_archive: BTreeMap<usize, SessionId>,
+    /// What was sent once more although its sender could have known that the archive has it: by which device.
+    pub sent_again: Option<(usize, String)>,
     /// How often it lost something, or mixed it up, that only a look into the archive can show.
     pub dropped: u32,
     pub(crate) now: u64,
@@ -148,6 +154,8 @@ impl Server {
             out: Vec::new(),
             acknowledged: Vec::new(),
             doubts: BTreeSet::new(),
+            knows_archive: BTreeMap::new(),
+            sent_again: None,
             lies: BTreeMap::new(),
             dropped: 0,
             now: 0,

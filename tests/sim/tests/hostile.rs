@@ -8,7 +8,7 @@ mod hostile {
     use sim::{Act, Deed, DiskFailure, Report, Script, Size, When, World};
 
     const WORLDS: u64 = 48;
-    const SIZE: Size = Size { messages: 40, faults: 8 };
+    const SIZE: Size = Size { messages: 40, faults: 8, devices: 1 };
 
     #[test]
     fn killed_anywhere() {

@@ -88,18 +88,24 @@ impl Account {
     ) -> Result<i64> {
         let (message, standing) = (known.message, known.position);
         let too_high = query.ends_before().is_some_and(|end| standing >= end);
-        // Far above it stands beyond a gap that is being filled. Above the first page is no gap.
-        let beyond = matches!(query.aim, Aim::Fill { .. })
-            && standing > query.start
-            && standing.saturating_sub(cursor) > STEP;
+        let conversation = conversation_of(cx, message)?;
+        let beyond = match query.aim {
+            // Far above it stands beyond the gap that is being filled. Above the first page is no gap.
+            Aim::Fill { .. } => standing > query.start && standing.saturating_sub(cursor) > STEP,
+            // One of ours whose ack came late moves, and not all that others have written meanwhile.
+            Aim::Check { .. } if !query.is_floating() => {
+                is_local(cx, message)? && is_overtaken(cx, conversation, cursor, standing)?
+            }
+            _ => false,
+        };
         if standing > cursor && !beyond && !too_high {
             set_place(cx, self.jid.as_str(), id, standing)?;
             return Ok(standing);
         }
-        let conversation = conversation_of(cx, message)?;
         if standing > cursor && !too_high {
-            // Those of ours that were sent before it, and that the archive has not named yet, stay before it.
-            for before in unnamed(cx, conversation, cursor, standing)? {
+            // Those of ours that were sent before it, and that the archive has not named yet, stay before it. What stands below
+            // is before it already.
+            for before in unnamed(cx, conversation, position - 1, standing)? {
                 messages::move_to(cx, before, conversation, position)?;
                 position += 1;
             }
@@ -189,6 +195,17 @@ fn stay_behind(cx: &mut Cx<'_>, conversation: i64, from: i64, to: i64) -> Result
         messages::move_to(cx, message, conversation, position)?;
     }
     Ok(())
+}
+
+/// Whether between two positions stands anything but messages of this device that the archive has not named.
+fn is_overtaken(cx: &Cx<'_>, conversation: i64, above: i64, below: i64) -> Result<bool> {
+    Ok(cx
+        .tx
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM message AS m WHERE conversation = ?1 AND position > ?2 AND position < ?3
+             AND NOT (local_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM archived WHERE message = m.id)))",
+        )?
+        .query_row(params![conversation, above, below], |row| row.get(0))?)
 }
 
 /// Messages of this device between two positions that the archive has not named, in their order.

@@ -409,3 +409,221 @@ fn pages_without_anything_to_show_are_no_reason_to_give_up() {
     assert_eq!(world.sees(), ["0", "1", "2"]);
     assert_eq!(world.count("SELECT count(*) FROM gap"), 0);
 }
+
+fn own_entry(id: &ItemId, text: &str, archive: &str, at: i64) -> Archived {
+    Archived {
+        id: archive.into(),
+        at,
+        message: format!(
+            "<message xmlns='jabber:client' type='chat' from='{OWN}/phone.1' to='{JULIET}' id='{0}'><body>{text}</body><origin-id xmlns='urn:xmpp:sid:0' id='{0}'/></message>",
+            id.0
+        ),
+    }
+}
+
+fn receipts(numbers: std::ops::Range<u32>, at: i64) -> Vec<Archived> {
+    numbers
+        .map(|n| Archived {
+            id: format!("receipt-{n}"),
+            at,
+            message: format!(
+                "<message xmlns='jabber:client' type='chat' from='{JULIET}/balcony' to='{OWN}' id='r{n}'><received xmlns='urn:xmpp:receipts' id='x'/></message>"
+            ),
+        })
+        .collect()
+}
+
+/// What another device of ours sent, as a carbon without the archive's id.
+fn sent_elsewhere() -> String {
+    format!(
+        "<message xmlns='jabber:client' type='chat' from='{OWN}/tablet' to='{JULIET}' id='s'><body>S</body><origin-id xmlns='urn:xmpp:sid:0' id='s'/></message>"
+    )
+}
+
+fn unread(world: &World) -> u64 {
+    timeline::conversations(&world.file()).unwrap()[0].unread
+}
+
+/// The account's own messages of this session stand where they stood, whatever a page by time begins with.
+#[test]
+fn page_by_time_that_begins_with_what_was_just_sent_moves_nothing_else() {
+    let mut world = World::online();
+    for n in 0..3 {
+        world.gets(&live(n));
+        world.says(&format!("answer {n}"));
+        world.acknowledge();
+    }
+    let before = world.sees();
+    // Two weeks later all of that has expired (Prosody keeps a week).
+    world.now.wall += 14 * 86_400_000;
+    world.away_and_back();
+    let id = world.says("hello");
+    world.server.archive = vec![own_entry(&id, "hello", "b0", world.now.wall)];
+    world.acknowledge();
+    world.serve();
+    let after: Vec<String> = world.sees().into_iter().filter(|line| line != "--").collect();
+    let mut wanted = before;
+    wanted.push("> hello".into());
+    assert_eq!(after, wanted);
+}
+
+#[test]
+fn what_an_archive_has_that_was_switched_on_later_stands_above_what_was_known() {
+    let mut world = World::new();
+    world.server.mam = false;
+    world.connect();
+    world.serve();
+    let plain = |n: u32| from_juliet(&format!("id='j{n}'"), &format!("<body>{n}</body>"));
+    for n in 0..3 {
+        world.gets(&plain(n));
+    }
+    world.server.mam = true;
+    world.server.archive = archived(3..5);
+    world.away_and_back();
+    world.serve();
+    assert_eq!(world.sees(), numbers(0..5));
+}
+
+#[test]
+fn what_moves_below_what_was_read_can_be_read() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.server.archive = archived(0..2);
+    world.away_and_back();
+    world.gets(&live(2));
+    world.does(Command::MarkRead { with: juliet() });
+    assert_eq!(unread(&world), 0);
+    let origin = "<origin-id xmlns='urn:xmpp:sid:0' id='j1'/>";
+    let first = &mut world.server.archive[1].message;
+    *first = first.replace("</body>", &format!("</body>{origin}"));
+    // Juliet's client sends 1 again: it has not heard that it had come.
+    world.gets(&live(1).replace("'a1'", "'a3'").replace("</body>", &format!("</body>{origin}")));
+    assert_eq!(unread(&world), 1);
+    world.serve();
+    assert_eq!(world.sees().last().unwrap(), "2");
+    world.does(Command::MarkRead { with: juliet() });
+    assert_eq!(unread(&world), 0, "{:?}", world.sees());
+}
+
+/// A check ends where a gap begins; what is behind that was mixed up as well.
+#[test]
+fn what_was_mixed_up_and_has_no_id_is_no_older_copy() {
+    let mut world = World::online();
+    world.server.archive = archived(0..1);
+    world.gets(&live(0));
+    world.acknowledge();
+    world.cut();
+    world.reconnect(Resume::Accept);
+    // Replayed in another order: S was behind 2.
+    world.gets(&live(1));
+    world.gets(&carbon(OWN, "sent", &sent_elsewhere()));
+    world.gets(&live(2));
+    world.server.archive = archived(0..3);
+    world.server.archive.push(Archived { id: "a3".into(), at: START, message: sent_elsewhere() });
+    world.server.page = 2;
+    world.away_and_back();
+    // The check is answered first.
+    world.turn(vec![Input::Tick]);
+    let at = world.wrote.iter().position(|e| String::from(e).contains("<after>a0<")).expect("a check");
+    let check = world.wrote.remove(at).unwrap();
+    let answers = world.server.answers(&check);
+    world.gets_all(&answers.iter().map(String::as_str).collect::<Vec<_>>());
+    world.serve();
+    assert_eq!(world.sees(), ["0", "1", "2", "> S"]);
+}
+
+/// A check by time of which the first page had only receipts, and then the session was lost.
+#[test]
+fn check_by_time_that_was_cut_off_behind_receipts_keeps_the_order() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.acknowledge();
+    world.cut();
+    world.reconnect(Resume::Accept);
+    // The archive has forgotten 0.
+    world.gets(&live(1));
+    world.gets(&carbon(OWN, "sent", &sent_elsewhere()));
+    world.gets(&live(2));
+    world.acknowledge();
+    let mut archive = receipts(0..2, START);
+    archive.extend(archived(1..2));
+    archive.push(Archived { id: "s".into(), at: START + 1_500, message: sent_elsewhere() });
+    archive.extend(archived(2..3));
+    world.server.archive = archive;
+    world.server.page = 2;
+    world.now.wall += 86_400_000;
+    world.turn(vec![Input::Tick]);
+    for _ in 0..2 {
+        // After a0: forgotten. By time: two receipts.
+        let query = world.next_query();
+        let answers = world.server.answers(&query);
+        world.gets_all(&answers.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    assert!(world.has_query());
+    world.away_and_back();
+    world.turn(vec![Input::Tick]);
+    world.serve();
+    assert_eq!(world.sees(), ["0", "1", "> S", "2"]);
+}
+
+/// Two conversations ask for what is older at the same time, and the archive has forgotten where that ends.
+#[test]
+fn older_asked_twice_at_once_by_a_forgotten_id_stays_on_the_server() {
+    let mut world = World::new();
+    world.server.archive = archived(0..120);
+    world.connect();
+    world.serve();
+    let item_not_found = |query: &Element| {
+        format!(
+            "<iq type='error' id='{}'><error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+            query.attr("id").unwrap()
+        )
+    };
+    for _ in 0..2 {
+        world.does(Command::Older { with: juliet(), limit: 50 });
+    }
+    let queries = [world.next_query(), world.next_query()];
+    for query in &queries {
+        world.gets(&item_not_found(query));
+    }
+    world.serve();
+    let unfetched = world.count("SELECT count(*) FROM gap WHERE kind = 1");
+    let gone = world.count("SELECT count(*) FROM gap WHERE kind = 2");
+    assert_eq!((unfetched, gone), (1, 0), "{:?}", &world.sees()[..3]);
+}
+
+/// Cut twice in the same page, mixed up each time: its end came before its results.
+#[test]
+fn page_that_is_cut_twice_loses_nothing() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.server.archive = archived(0..5);
+    world.away_and_back();
+    world.gets(&live(5));
+    world.server.archive = archived(0..6);
+    world.acknowledge();
+    let mut sizes = Vec::new();
+    for _ in 0..3 {
+        let query = world.next_query();
+        let max = query
+            .children()
+            .next()
+            .unwrap()
+            .get_child("set", ns::RSM)
+            .and_then(|set| set.get_child("max", ns::RSM));
+        sizes.push(max.unwrap().text().parse::<u32>().unwrap());
+        let mut answers = world.server.answers(&query);
+        world.cut();
+        world.reconnect(Resume::Accept);
+        // The end comes first.
+        answers.rotate_right(1);
+        world.gets_all(&answers.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    world.acknowledge();
+    assert_eq!(world.gaps(), 1);
+    // Nothing of it is believed, however often; each page that is asked for is a smaller one, until one comes whole.
+    assert!(sizes.is_sorted_by(|size, next| next < size), "{sizes:?}");
+    world.serve();
+    assert_eq!(world.sees(), numbers(0..6));
+    assert_eq!(world.gaps(), 0);
+}

@@ -25,7 +25,7 @@ struct Arguments {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Worlds for each mistake, at most
-    #[arg(long, default_value_t = 4_000)]
+    #[arg(long, default_value_t = 300)]
     worlds: u64,
     /// Messages of a world
     #[arg(long, default_value_t = 50)]
@@ -140,7 +140,8 @@ fn first_failing(arguments: &Arguments, from: u64, end: u64) -> Option<u64> {
 
 /// How a world fails, if it does.
 fn world(arguments: &Arguments, seed: u64) -> Option<String> {
-    let script = Script::new(seed, Size { messages: arguments.messages, faults: arguments.faults });
+    let script =
+        Script::new(seed, Size { messages: arguments.messages, faults: arguments.faults, devices: 1 });
     match catch_unwind(AssertUnwindSafe(|| World::run(&script))) {
         Ok(result) => result.err().map(|failure| failure.kind()),
         Err(_) => Some("a panic".to_owned()),

@@ -3,7 +3,10 @@
 use minidom::Element;
 use whimbrel_proto::{ns, stamp};
 
-use super::{Server, SessionId, Up, account_of, address, element, tag};
+use super::{Account, Server, SessionId, Up, account_of, address, body, element, tag};
+
+/// Pages about what was perhaps sent after which a client may give up.
+const ENOUGH: usize = 40;
 
 /// A message in an archive.
 #[derive(Clone, Debug)]
@@ -35,9 +38,9 @@ impl Server {
 
     /// The archive does not know any more what every device has read: it is as if it had been compacted.
     pub(crate) fn forget_ids(&mut self, account: usize, everybody_has: impl Fn(&Element) -> bool) {
-        let archive = &mut self.accounts[account].archive;
+        let Account { archive, forgotten, .. } = &mut self.accounts[account];
         let known = archive.iter().take_while(|entry| everybody_has(&entry.message)).count();
-        archive.drain(..known);
+        forgotten.extend(archive.drain(..known).filter_map(|entry| body(&entry.message)));
     }
 
     /// How long the server is busy with this, in ms: until then it reads nothing more of the same session.
@@ -62,6 +65,7 @@ impl Server {
         }
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.asked_archive = true;
+        self.knows_archive.entry(session.device).or_insert(id);
         let (account, jid) = (session.account, session.jid.clone());
         let now = self.now;
         let own = address(account);
@@ -72,15 +76,21 @@ impl Server {
             ))
         };
         if now < kept.refuses_until {
+            session.unsure = true;
             return self.deliver(id, refused("resource-constraint"));
         }
         let text = |name: &str| query.get_child("set", ns::RSM)?.get_child(name, ns::RSM).map(Element::text);
         let start = field("start").and_then(|start| stamp::parse(&start));
+        // A phone's clock may ask for anything.
+        session.unsure |= start.is_some() || now < kept.short_until;
         let mut from = 0;
         if let Some(after) = text("after") {
             match kept.archive.iter().position(|entry| entry.id == after) {
                 Some(at) => from = at + 1,
-                None => return self.deliver(id, refused("item-not-found")),
+                None => {
+                    session.unsure = true;
+                    return self.deliver(id, refused("item-not-found"));
+                }
             }
         }
         let mut to = kept.archive.len();
@@ -88,7 +98,10 @@ impl Server {
         if let Some(before) = before.as_deref().filter(|before| !before.is_empty()) {
             match kept.archive.iter().position(|entry| entry.id == before) {
                 Some(at) => to = at,
-                None => return self.deliver(id, refused("item-not-found")),
+                None => {
+                    session.unsure = true;
+                    return self.deliver(id, refused("item-not-found"));
+                }
             }
         }
         let mut found: Vec<&super::Entry> = kept
@@ -104,6 +117,8 @@ impl Server {
             max = max.div_ceil(3);
         }
         let (complete, count) = (found.len() <= max, found.len());
+        // Who wants to send does not read on for ever.
+        session.unsure |= with.is_some() && count > ENOUGH * max;
         if before.is_some() {
             found.drain(..count.saturating_sub(max));
         } else {

@@ -13,6 +13,7 @@ impl Server {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let account = session.account;
         if self.now < self.accounts[account].mute_until {
+            session.unsure = true;
             return;
         }
         let name = iq.attr("id").unwrap_or_default();

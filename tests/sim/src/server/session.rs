@@ -6,7 +6,9 @@ use minidom::Element;
 use rand::seq::SliceRandom;
 use whimbrel_proto::{ns, sm, stamp};
 
-use super::{Acknowledged, Conn, Lies, Server, account_of, address, body, element, login::Resumed, set, tag};
+use super::{
+    Acknowledged, Conn, Entry, Lies, Server, account_of, address, body, element, login::Resumed, set, tag,
+};
 use crate::script::Overflow;
 
 /// Stanzas that even the meanest server keeps for a client that is there (STREAM 10).
@@ -29,6 +31,10 @@ pub(crate) struct Session {
     pub(super) available: bool,
     pub(super) carbons: bool,
     pub(super) asked_archive: bool,
+    /// When it was bound, by the server's clock.
+    bound_at: i64,
+    /// It was not told all that it asked, or something else than was true.
+    pub(super) unsure: bool,
     /// `None`: no stream management.
     pub(super) sm: Option<Sm>,
     /// Hibernating, it is destroyed then.
@@ -55,6 +61,7 @@ impl Server {
         self.next += 1;
         let Some(connected) = self.conns.get_mut(&conn) else { return String::new() };
         let id = SessionId(self.next);
+        let bound_at = crate::START + self.now as i64 + self.manners.clock;
         let jid = format!("{}/phone.{}", address(connected.account), self.next);
         connected.session = Some(id);
         let session = Session {
@@ -65,6 +72,8 @@ impl Server {
             available: false,
             carbons: false,
             asked_archive: false,
+            bound_at,
+            unsure: false,
             sm: None,
             expires: None,
         };
@@ -112,6 +121,7 @@ impl Server {
         let Some(session) = self.sessions.get_mut(&id) else { return refused(None) };
         let old = session.conn.replace(conn);
         session.expires = None;
+        session.unsure |= lies.stale.is_some() || lies.foreign.is_some() || lies.reorder;
         let Some(sm) = &mut session.sm else { return refused(None) };
         if let Some(less) = lies.stale {
             // Restarted from an older state: it counts on from there.
@@ -301,6 +311,7 @@ impl Server {
     /// So many stanzas of a device's queue are lost.
     pub(crate) fn drop_queued(&mut self, device: usize, count: usize) {
         for session in self.sessions.values_mut().filter(|session| session.device == device) {
+            session.unsure = true;
             if let Some(sm) = &mut session.sm {
                 sm.lossy = true;
                 for _ in 0..count {
@@ -320,6 +331,7 @@ impl Server {
                 match self.manners.overflow {
                     Overflow::Destroy => return self.dies_of(id, "policy-violation"),
                     Overflow::Forget => {
+                        session.unsure = true;
                         sm.queue.pop_front();
                         sm.lossy = true;
                         self.dropped += 1;
@@ -411,6 +423,7 @@ impl Server {
         let mut stanza = message.clone();
         set(&mut stanza, "from", &jid);
         let kept = body(&stanza).is_some() || stanza.has_child("store", ns::HINTS);
+        self.compares(id, message);
         let archived_as = kept.then(|| self.archive(own, &stanza));
         let copies: Vec<SessionId> = self
             .sessions
@@ -428,6 +441,20 @@ impl Server {
         self.comes(other, &to, stanza, kept);
         if hated {
             self.dies_of(id, "policy-violation");
+        }
+    }
+
+    /// Whoever sends in a session anew what was archived before it has not asked (STREAM 12), unless nobody could tell.
+    fn compares(&mut self, id: SessionId, message: &Element) {
+        let Some(session) = self.sessions.get(&id).filter(|session| !session.unsure) else { return };
+        let knew = self.knows_archive.get(&session.device).is_some_and(|since| *since < id);
+        let earlier =
+            |entry: &Entry| entry.at < session.bound_at && entry.message.attr("id") == message.attr("id");
+        if knew
+            && let Some(text) = body(message)
+            && self.accounts[session.account].archive.iter().any(earlier)
+        {
+            self.sent_again.get_or_insert((session.device, text));
         }
     }
 

@@ -8,7 +8,10 @@ use whimbrel_engine::{Drained, Input, LinkFailure, LinkId, StreamHeader, Tls};
 use whimbrel_proto::ns;
 
 use super::{Happening, World};
-use crate::server::{Conn, Down, Up};
+use crate::{
+    judge::Failure,
+    server::{Conn, Down, Up},
+};
 
 /// Stanzas that the client takes at once, at most.
 const BATCH: usize = 50;
@@ -121,6 +124,9 @@ impl World {
             line.down.push_back((time, down));
             self.at(time, Happening::Down(conn));
         }
+        if let Some((device, text)) = self.server.sent_again.take() {
+            self.fail(Failure::SentAgain { device, text });
+        }
         for acknowledged in std::mem::take(&mut self.server.acknowledged) {
             let device = &mut self.devices[acknowledged.device];
             device.acknowledged.insert((acknowledged.with, acknowledged.text));
@@ -192,7 +198,7 @@ impl World {
         line.up.iter_mut().for_each(|(time, _)| *time += late);
         let arrivals: Vec<u64> = line.up.iter().map(|(time, _)| *time).filter(|_| late > 0).collect();
         let buffered = line.down.split_off(keep.1.min(line.down.len())).into_iter();
-        let buffered: Vec<Down> = buffered.map(|(_, down)| down).take(2).collect();
+        let buffered: Vec<Down> = buffered.map(|(_, down)| down).take(6).collect();
         let last_down = line.down.back().map_or(self.now, |(time, _)| *time);
         let last_up = line.up.back().map_or(self.now, |(time, _)| *time);
         for time in arrivals {
@@ -223,7 +229,7 @@ impl World {
         let Some((link, Some(conn))) = self.devices[device].line.take() else { return };
         let latency = self.latency();
         let Some(line) = self.lines.get_mut(&conn) else { return };
-        let buffered: Vec<Down> = line.down.drain(..).map(|(_, down)| down).take(2).collect();
+        let buffered: Vec<Down> = line.down.drain(..).map(|(_, down)| down).take(6).collect();
         if !line.cut {
             line.cut = true;
             let time = line.last_up.max(self.now) + latency;
@@ -237,7 +243,7 @@ impl World {
         let (started, latency) = (self.devices[device].started, self.latency());
         for down in buffered {
             let Down::Element(element) = down else { continue };
-            let time = from + self.rng.random_range(0..=latency * 12);
+            let time = from + self.rng.random_range(0..=latency * 40);
             let input = Box::new(input(link, element));
             self.at(time, Happening::Leftover { device, started, input });
         }
