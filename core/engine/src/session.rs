@@ -261,10 +261,15 @@ impl Account {
                     Some(sm) if mutants::on(Mutant::DroppedOnResumption) => sm.sent() as u32,
                     _ => h,
                 };
+                let before = self.acknowledged();
                 if !self.handle_ack(cx, h)? {
                     return self.lost_count(cx, link);
                 }
-                let acknowledged = self.session.sm.as_ref().map_or(0, StreamManagement::acknowledged);
+                let acknowledged = self.acknowledged();
+                if acknowledged > before {
+                    // What the last connection wrote was read, even if it ended before the answer came.
+                    self.session.deaf = 0;
+                }
                 if let Link::Online(online) = &mut self.link {
                     // What is above goes out again at the end of this step, the same bytes (STREAM 11).
                     online.written = acknowledged;
@@ -391,7 +396,7 @@ impl Account {
             {
                 return self.lost_count(cx, link);
             }
-            self.answered_by(cx, self.session.sm.as_ref().map_or(0, StreamManagement::acknowledged))?;
+            self.answered_by(cx, self.acknowledged())?;
             self.replay_ended(cx)?;
         } else if element.is("features", ns::STREAM) {
             let knew = self.login.csi;
@@ -434,19 +439,29 @@ impl Account {
 
     /// What was asked was not answered in time.
     pub(crate) fn fell_silent(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        if let Some(online) = self.online().filter(|online| online.replayed.is_some()) {
-            // Prosody 13.0 reads a resumed stream with the parser of the one that was cut. Where half a stanza was left in it,
-            // no resumption of this session will ever be answered. A link that was silent at once may just have died.
-            let is_deaf = online.pulse.is_deaf();
-            self.session.deaf += 1;
-            self.session.dirty = true;
-            if is_deaf || self.session.deaf >= DEAF {
-                self.forget_session();
-            }
-        }
+        self.ends_unanswered(true);
         self.link_died(cx)?;
         self.give_up_link(cx, "the server fell silent");
         Ok(())
+    }
+
+    /// Prosody 13.0 reads a resumed stream with the parser of the one that was cut. Where half a stanza was left in it, no
+    /// resumption of this session will ever be answered, and none may live long enough to show it. A link that was silent at
+    /// once may just have died, and where one was cut the answer may have been on its way: twice in a row is enough.
+    fn ends_unanswered(&mut self, silent: bool) {
+        let Some(online) = self.online().filter(|online| online.replayed.is_some()) else { return };
+        let is_deaf = online.pulse.is_deaf();
+        if silent || (is_deaf && online.written > self.acknowledged()) {
+            self.session.deaf += 1;
+            self.session.dirty = true;
+            if (silent && is_deaf) || self.session.deaf >= DEAF {
+                self.forget_session();
+            }
+        }
+    }
+
+    fn acknowledged(&self) -> u64 {
+        self.session.sm.as_ref().map_or(0, StreamManagement::acknowledged)
     }
 
     pub(crate) fn link_lost(&mut self, cx: &mut Cx<'_>, link: LinkId, why: &LinkFailure) -> Result<()> {
@@ -455,6 +470,7 @@ impl Account {
         }
         match why {
             LinkFailure::Network(detail) => {
+                self.ends_unanswered(false);
                 // Some middleboxes answer a probe behind too long a silence by a reset.
                 self.link_died(cx)?;
                 self.went_offline(cx, None, detail.clone(), Again::Usual);

@@ -35,6 +35,11 @@ fn cut_link_is_resumed_and_loses_nothing(kind: Kind) {
     }
     sync(&romeo);
     sync(&juliet);
+    // What the server has taken over may still be on its way to the other one.
+    for text in &said {
+        let receiver = if text.starts_with("Romeo") { &juliet } else { &romeo };
+        receiver.wait_message(text, PATIENCE).unwrap();
+    }
     for (console, with) in [(&romeo, JULIET.0), (&juliet, ROMEO.0)] {
         let mut there = texts(&console.timeline(with, 100, PATIENCE).unwrap());
         there.sort();

@@ -194,6 +194,39 @@ fn resend_misnumbered() {
 }
 
 #[test]
+fn session_that_nothing_is_read_in_any_more_is_given_up_however_soon_its_links_are_cut() {
+    let mut world = World::online();
+    world.server.hears = false;
+    world.says("one");
+    for n in 0..2 {
+        world.cut();
+        world.reconnect_deaf();
+        world.server.hears = false;
+        assert_eq!(world.server.sessions, 1);
+        world.pass(3_000);
+        world.gets(&live(n));
+        assert!(!world.hung_up, "it may be slow");
+    }
+    world.cut();
+    world.server.hears = true;
+    world.reconnect(Resume::Accept);
+    assert_eq!(world.server.sessions, 2);
+}
+
+#[test]
+fn session_that_is_read_is_kept_although_each_link_is_cut_before_an_answer() {
+    let mut world = World::online();
+    for n in 0..5 {
+        world.says(&n.to_string());
+        world.pass(3_000);
+        world.gets(&live(n));
+        world.cut();
+        world.reconnect(Resume::Accept);
+    }
+    assert_eq!(world.server.sessions, 1);
+}
+
+#[test]
 fn resend_misnumbered_whatever_is_taken_between_the_cuts() {
     // Of five under way the server takes any number with each connection; what is said meanwhile goes behind.
     for taken in 0..4 {
