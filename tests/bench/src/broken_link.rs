@@ -49,7 +49,8 @@ pub(crate) struct Arguments {
     /// Makes the same cuts and kills again
     #[arg(long)]
     seed: Option<u32>,
-    /// Keeps everybody's data, logs and raw streams, and the servers' data, in this directory
+    /// Keeps everybody's data, logs and raw streams, and the servers' data, in this directory. In memory, if the servers are to be
+    /// as quick as without: on a disk that takes 55 commits a second ejabberd falls minutes behind
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
 }
