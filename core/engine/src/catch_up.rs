@@ -40,7 +40,7 @@ const ROOM: i64 = 1 << 44;
 /// Where nothing of ours stands any more, nor below its negative.
 pub(crate) const HIGHEST: i64 = 1 << 62;
 /// How often a page is halved because links are lost in the middle of it.
-const SMALLEST: u32 = 3;
+const HALVINGS: u32 = 3;
 /// Overlap when an id is forgotten and time must do, in ms.
 const OVERLAP: i64 = 3_600_000;
 /// Pages of one gap that may lead nowhere before this session gives it up. The gap stays visible.
@@ -165,7 +165,7 @@ impl Query {
     }
 
     /// What is left to check when this page has been.
-    fn is_checked(&self, after: Option<String>) -> Unchecked {
+    fn left_to_check(&self, after: Option<String>) -> Unchecked {
         Unchecked { after, position: self.cursor, edge: self.edge, at: self.last_at.unwrap_or(0) }
     }
 
@@ -661,7 +661,7 @@ impl Account {
             Aim::Fill { gap } => self.fill_done(cx, &query, *gap, false, None),
             Aim::Newest => self.newest_done(cx, &query, false),
             Aim::Check { .. } => {
-                self.session.unchecked = Some(query.is_checked(query.last.clone()));
+                self.session.unchecked = Some(query.left_to_check(query.last.clone()));
                 Ok(())
             }
             Aim::Before { gap } => {
@@ -711,7 +711,7 @@ impl Account {
             Err(condition) => return self.page_failed(cx, query, condition),
         };
         let smaller = &mut self.catching_up.smaller;
-        *smaller = if query.cut { (*smaller + 1).min(SMALLEST) } else { smaller.saturating_sub(1) };
+        *smaller = if query.cut { (*smaller + 1).min(HALVINGS) } else { smaller.saturating_sub(1) };
         if query.cut {
             // No edge moves by what can be mixed up. A smaller page may fit between two cuts.
             let id = self.query_as(cx, query.afresh())?;
@@ -875,7 +875,7 @@ impl Account {
             // It was asked before what is still being replayed, which may come in another order yet, or not at all.
             let replaying = self.online().is_some_and(|online| online.replayed.is_some());
             let last = query.last.clone().or_else(|| after.map(str::to_owned));
-            self.session.unchecked = (replaying && !reached).then(|| query.is_checked(last));
+            self.session.unchecked = (replaying && !reached).then(|| query.left_to_check(last));
             if let Some(message) = query.unsure {
                 self.look_behind(cx, message)?;
             }
@@ -905,7 +905,7 @@ impl Account {
             return self.catch_up(cx);
         }
         if !query.is_floating() {
-            self.session.unchecked = Some(query.is_checked(query.last.clone()));
+            self.session.unchecked = Some(query.left_to_check(query.last.clone()));
         }
         if self.is_enough() {
             // Another day.
@@ -1038,7 +1038,7 @@ impl Account {
             }
             Aim::Check { after: Some(_), .. } if condition == "item-not-found" => {
                 // The server has forgotten where it was: time must do, with an overlap (STREAM 18).
-                let unchecked = query.is_checked(None);
+                let unchecked = query.left_to_check(None);
                 self.check_behind(cx, &unchecked, Some(unchecked.at))
             }
             Aim::Check { .. } if condition == "item-not-found" => {
@@ -1114,10 +1114,7 @@ impl Account {
             return Ok(());
         };
         let start = high.saturating_sub((i64::from(self.config.page) + 1) * STEP);
-        let edge = match covered {
-            Some(covered) => Some(self.place_of(cx, before.as_deref(), covered)?),
-            None => None,
-        };
+        let edge = covered.map(|covered| self.place_of(cx, before.as_deref(), covered)).transpose()?;
         let query = Query { edge, ..Query::new(Aim::Before { gap }, start) };
         let id = self.query_as(cx, query)?;
         self.waiting.older.insert(id, request);

@@ -62,11 +62,13 @@ impl Account {
             }
             _ => position,
         };
-        if is_older && known.place.is_none() && !known.is_named {
+        if is_older && !known.is_named {
             // Or it has overtaken what was kept offline. That shows in the archive.
             query.unsure = query.unsure.map_or(Some(known.message), |other| Some(other.min(known.message)));
         }
-        set_place(cx, self.jid.as_str(), id, place)?;
+        if known.place != Some(place) {
+            set_place(cx, self.jid.as_str(), id, place)?;
+        }
         let first = first_place(cx, known.message)?;
         let stands = if is_older { known.position.min(first) } else { first };
         if stands != known.position {
