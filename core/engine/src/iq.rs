@@ -126,7 +126,7 @@ impl Account {
     }
 
     /// What a session must know. Asked when it begins, and again for as long as nobody answers.
-    fn ask_again(&mut self, cx: &mut Cx<'_>, what: &Pending) -> Result<()> {
+    pub(crate) fn ask_again(&mut self, cx: &mut Cx<'_>, what: &Pending) -> Result<()> {
         let own = self.jid.to_string();
         let (kind, to, payload) = match what {
             Pending::AccountInfo => ("get", Some(own.as_str()), Tag::with_ns("query", ns::DISCO_INFO)),

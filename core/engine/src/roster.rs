@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use jid::{BareJid, Jid};
 use minidom::Element;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use sha1::{Digest, Sha1};
 use whimbrel_proto::{address, ns, write::Tag};
 
@@ -38,10 +38,21 @@ impl Account {
 
     /// One item changed. The version moves in the same transaction.
     pub(crate) fn roster_push(&mut self, cx: &mut Cx<'_>, query: &Element) -> Result<()> {
+        let mut takes = false;
         for item in query.children().filter(|child| child.name() == "item") {
+            let before = subscription(cx, item)?;
             store(cx, item)?;
+            takes |= subscription(cx, item)? & before != before;
         }
-        self.roster_version(cx, query)
+        self.roster_version(cx, query)?;
+        if !takes {
+            return Ok(());
+        }
+        // Two who accept each other at the same time change an item twice, and ejabberd pushes the two in any order, both with the
+        // last version. What takes something away may be the older one: the whole roster says what is true.
+        self.login.roster_ver = None;
+        self.save_login(cx)?;
+        self.ask_again(cx, &Pending::Roster)
     }
 
     fn roster_version(&mut self, cx: &mut Cx<'_>, query: &Element) -> Result<()> {
@@ -168,6 +179,17 @@ impl Account {
 /// What a device is kept as: its address, or as it was written where that cannot be prepared.
 fn key<'a>(from: &'a Jid, written: &'a str) -> &'a str {
     if from.is_full() { from.as_str() } else { written }
+}
+
+/// Who sees whom by what is kept of this item, as in `contact`; two bits.
+fn subscription(cx: &Cx<'_>, item: &Element) -> Result<i64> {
+    let jid = bare(item.attr("jid"));
+    let kept = cx
+        .tx
+        .prepare_cached("SELECT subscription FROM contact WHERE jid = ?1")?
+        .query_row(params![jid.as_ref().map(|jid| jid.as_str())], |row| row.get(0))
+        .optional()?;
+    Ok(kept.unwrap_or_default())
 }
 
 fn store(cx: &Cx<'_>, item: &Element) -> Result<()> {

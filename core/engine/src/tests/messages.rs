@@ -1,6 +1,7 @@
 //! Duplicates, order, receipts, markers, carbons, chat states (STREAM 19 and 20).
 
 use super::*;
+use crate::api::Subscription;
 
 #[test]
 fn send_repeated_with_the_same_id_is_one_message() {
@@ -217,6 +218,27 @@ fn chat_states_go_only_to_those_who_may_know_them() {
     ));
     world.does(composing());
     assert_eq!(world.all("message").len(), 1);
+}
+
+#[test]
+fn roster_is_asked_for_where_a_push_takes_something_away() {
+    fn push(world: &mut World, subscription: &str) -> (usize, Subscription) {
+        world.wrote.clear();
+        world.gets(&format!(
+            "<iq type='set' id='push'><query xmlns='jabber:iq:roster' ver='2'>
+             <item jid='{JULIET}' subscription='{subscription}'/></query></iq>"
+        ));
+        let asked = world.wrote.iter().filter(|iq| iq.attr("type") == Some("get")).count();
+        world.serve();
+        (asked, crate::roster::contacts(&world.file()).unwrap()[0].subscription)
+    }
+    let mut world = World::online();
+    assert_eq!(push(&mut world, "both"), (0, Subscription::Both));
+    // Overtaken by the one before: the server knows better.
+    assert_eq!(push(&mut world, "to"), (1, Subscription::Both));
+    world.server.roster = vec![(JULIET.into(), "from")];
+    assert_eq!(push(&mut world, "from"), (1, Subscription::From));
+    assert_eq!(push(&mut world, "from"), (0, Subscription::From));
 }
 
 #[test]

@@ -71,7 +71,12 @@ pub(crate) fn befriend(romeo: &Console, juliet: &Console) {
     }
     let deadline = Instant::now() + PATIENCE;
     while !(are_friends(romeo, JULIET.0) & are_friends(juliet, ROMEO.0)) {
-        assert!(Instant::now() < deadline, "they do not become friends");
+        assert!(
+            Instant::now() < deadline,
+            "they do not become friends: {} and {}",
+            romeo.request("roster", json!({}), PATIENCE).unwrap(),
+            juliet.request("roster", json!({}), PATIENCE).unwrap(),
+        );
         thread::sleep(Duration::from_millis(50));
     }
 }
