@@ -346,13 +346,14 @@ impl Account {
             let cursor = self.session.next_position - ROOM;
             return self.query(cx, Query::new(Aim::Newest, cursor));
         }
+        // From below. A gap that no id begins comes last: only the one above it can tell where it ends.
         let gaps = cx
             .tx
             .prepare_cached(
                 "SELECT id, low_position, covered_position, by_time, after_id,
                  (SELECT after_id FROM gap AS above WHERE above.kind = 0 AND above.archive = gap.archive
                   AND above.low_position >= gap.high_position ORDER BY above.low_position LIMIT 1)
-                 FROM gap WHERE kind = 0 ORDER BY low_position",
+                 FROM gap WHERE kind = 0 ORDER BY by_time = 1 OR after_id IS NULL, low_position",
             )?
             .query_map([], |row| {
                 let query = Query {
@@ -1023,11 +1024,18 @@ impl Account {
                     cx.tx.execute("UPDATE gap SET kind = 2 WHERE id = ?1", params![gap])?;
                     cx.touched.all_timelines = true;
                 } else {
-                    // The server has forgotten the id: time must do, with an overlap (STREAM 18).
+                    // The server has forgotten the id: time must do, with an overlap (STREAM 18). It has forgotten what was
+                    // before it, too.
+                    cx.tx.execute(
+                        "UPDATE gap SET kind = 2 WHERE kind = 0 AND (by_time = 1 OR after_id IS NULL)
+                         AND low_position < (SELECT low_position FROM gap WHERE id = ?1)",
+                        params![gap],
+                    )?;
                     cx.tx.execute(
                         "UPDATE gap SET by_time = 1, covered_position = NULL WHERE id = ?1",
                         params![gap],
                     )?;
+                    cx.touched.all_timelines = true;
                 }
                 self.catch_up(cx)
             }
