@@ -146,7 +146,7 @@ pub(crate) struct Unchecked {
 }
 
 /// How catching up goes in this session. Forgotten by a kill: the next session asks again.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct CatchingUp {
     /// When a page that failed is asked for again, mono ms.
     pub(crate) again: Option<u64>,
@@ -241,9 +241,7 @@ pub(crate) struct Before {
     retry: Option<u64>,
     told: Option<(String, String)>,
     status: Status,
-    again: Option<u64>,
-    check_again: bool,
-    before_carbons: Option<Unchecked>,
+    catching_up: CatchingUp,
 }
 
 /// What a step works with.
@@ -403,9 +401,7 @@ impl Account {
             retry: self.retry,
             told: self.told.clone(),
             status: self.status.clone(),
-            again: self.catching_up.again,
-            check_again: self.catching_up.check_again,
-            before_carbons: self.catching_up.before_carbons.clone(),
+            catching_up: self.catching_up.clone(),
         }
     }
 
@@ -419,46 +415,29 @@ impl Account {
         (self.back_off, self.refusals) = (before.back_off, before.refusals);
         (self.way, self.retry) = (before.way, before.retry);
         (self.told, self.status) = (before.told, before.status);
-        self.catching_up.again = before.again;
-        self.catching_up.check_again = before.check_again;
-        self.catching_up.before_carbons = before.before_carbons;
+        self.catching_up = before.catching_up;
     }
 
     /// Back to what the database says, after a rollback. The connection stays, a login under way too: the same elements will
     /// be handled again, one at a time.
     pub(crate) fn reload(&mut self, connection: &Connection, now: Now) -> Result<()> {
-        let mut fresh = Self::load(connection, self.config.clone(), self.next_link)?;
-        fresh.wanted = self.wanted;
-        fresh.barred = self.barred;
-        fresh.foreground = self.foreground;
-        fresh.after_start = self.after_start;
-        fresh.status = self.status.clone();
-        fresh.waiting = std::mem::take(&mut self.waiting);
-        fresh.back_off = self.back_off;
-        fresh.refusals = self.refusals;
-        fresh.clock = self.clock;
-        fresh.way = std::mem::take(&mut self.way);
-        if let Some(network) = self.network.take() {
-            fresh.keep_alive = KeepAlive::load(connection, keep_alive::key(&network))?;
-            fresh.network = Some(network);
-        }
-        fresh.told.clone_from(&self.told);
-        // Nobody else would ask again in this session.
-        fresh.catching_up.again = self.catching_up.again;
-        fresh.catching_up.check_again = self.catching_up.check_again;
-        fresh.catching_up.before_carbons = self.catching_up.before_carbons.take();
+        let fresh = Self::load(connection, self.config.clone(), self.next_link)?;
+        (self.resource, self.password, self.allow_plain) =
+            (fresh.resource, fresh.password, fresh.allow_plain);
+        self.login = fresh.login;
         if mutants::on(Mutant::HandledMovesOnFullDisk) {
-            fresh.session.sm.clone_from(&self.session.sm);
+            self.session = Session { sm: self.session.sm.take(), ..fresh.session };
+        } else if !mutants::on(Mutant::MemoryKeptAfterRollback) {
+            (self.session, self.queries) = (fresh.session, fresh.queries);
         }
-        if mutants::on(Mutant::MemoryKeptAfterRollback) {
-            fresh.session = self.session.clone();
-            fresh.queries.clone_from(&self.queries);
+        self.keep_alive = match &self.network {
+            Some(network) => KeepAlive::load(connection, keep_alive::key(network))?,
+            None => fresh.keep_alive,
+        };
+        self.deadlines = None;
+        if self.wanted && matches!(self.link, Link::Down) {
+            self.retry = Some(self.retry.unwrap_or_default().max(now.mono));
         }
-        fresh.link = std::mem::replace(&mut self.link, Link::Down);
-        if self.wanted && matches!(fresh.link, Link::Down) {
-            fresh.retry = Some(self.retry.unwrap_or_default().max(now.mono));
-        }
-        *self = fresh;
         Ok(())
     }
 

@@ -70,22 +70,16 @@ pub(crate) struct Query {
     /// Where the last result has its place; before the first one, [`Self::begin`].
     cursor: i64,
     /// Where what it is asked behind has its place.
-    #[serde(default)]
     begin: i64,
     /// Nobody knows yet where the first result has its place: it is asked by time, or from the archive's beginning.
-    #[serde(default)]
     floating: bool,
     /// Of what is read backwards: where the first that is known behind it stands. Else where the last stands that was known
     /// before it.
-    #[serde(default)]
     edge: Option<i64>,
     /// The id that the next gap begins behind, until it was seen; then the rest is that gap's.
-    #[serde(default)]
     until: Option<String>,
-    #[serde(default)]
     reached: bool,
     /// Where the first message of this page stands, if it has any.
-    #[serde(default)]
     first_position: Option<i64>,
     /// First and last id seen on this page.
     first: Option<String>,
@@ -94,20 +88,16 @@ pub(crate) struct Query {
     added: u32,
     seen: u32,
     /// Of those seen, how many were in this archive already.
-    #[serde(default)]
     known: u32,
     /// Which page of its question it is, from 0.
-    #[serde(default)]
     page: u32,
     /// How often it was asked before and not answered.
-    #[serde(default)]
     tries: u32,
     /// The first message that it has named and that came before what is asked, or did not.
     unsure: Option<i64>,
     /// Its link was lost before it was answered: what is replayed of the answer can be mixed up.
     cut: bool,
     /// Receipts that are due when the page is over: to whom, for which id.
-    #[serde(default)]
     receipts: Vec<(String, String)>,
 }
 
@@ -125,7 +115,6 @@ enum Aim {
     Check {
         after: Option<String>,
         /// Where the server has forgotten that id: about when it was.
-        #[serde(default)]
         since: Option<i64>,
     },
 }
