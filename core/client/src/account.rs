@@ -11,21 +11,21 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 use whimbrel_engine::{
     Config, Engine,
-    api::{Command, Network, Reply},
+    api::{Command, Network, News, Reply},
     lease::Claim,
     push,
     store::{self, Installation, Secret},
 };
 
 use crate::{
-    Address, ChatState, Error, Event, ItemId, Options, Push, PushState, Role, Status,
+    Address, ChatState, Error, Event, ItemId, Message, Options, Push, PushState, Role, Status,
     bell::{self, Bell},
     client,
     driver::{Driver, Request, Stopped},
@@ -93,6 +93,10 @@ struct Life {
     foreground: bool,
     /// What the platform said last.
     network: Option<Network>,
+    /// How many pushes are being looked after.
+    waking: u32,
+    /// Whether the last of them is to leave it suspended, since nobody but pushes wants it to run.
+    woken: bool,
 }
 
 enum State {
@@ -102,6 +106,22 @@ enum State {
     Suspended,
     Closed,
 }
+
+/// What a push has brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WakeUp {
+    /// Messages to notify of, oldest first; of very many the newest.
+    pub notify: Vec<Message>,
+    /// Messages whose notifications are to be taken back: they were read, perhaps on another device.
+    pub withdraw: Vec<ItemId>,
+    /// Messages of the account that were not read: its part of the badge.
+    pub unread: u64,
+    /// Whether that was everything that the server had.
+    pub complete: bool,
+}
+
+/// Of the time that a push has, what is kept for hanging up and closing the file.
+const TO_HANG_UP: Duration = Duration::from_millis(500);
 
 /// What a page of older messages brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +146,15 @@ impl Account {
         file: FileLock,
     ) -> Self {
         let shared = Arc::new(Shared::new(home.dir.join("account.db")));
-        let life = Life { connection, state: State::Stopped(None), wanted: false, foreground, network };
+        let life = Life {
+            connection,
+            state: State::Stopped(None),
+            wanted: false,
+            foreground,
+            network,
+            waking: 0,
+            woken: false,
+        };
         Self {
             inner: Arc::new(Inner {
                 home,
@@ -334,18 +362,60 @@ impl Account {
     /// # Errors
     /// Where the file cannot be opened; [`Error::InUse`] where another process has it: see [`crate::Client::open`].
     pub async fn resume(&self) -> Result<(), Error> {
-        {
+        let foreground = {
             let mut life = self.life();
+            life.woken = false;
             if matches!(life.state, State::Suspended) {
                 life.state = State::Stopped(None);
             }
-        }
+            life.foreground
+        };
+        self.start_anew().await?;
+        self.tell(Request::Foreground(foreground));
+        if self.life().wanted { self.connect().await } else { Ok(()) }
+    }
+
+    async fn start_anew(&self) -> Result<(), Error> {
         if self.lost_lease().await {
             // Another process or client has taken over, maybe while this one was frozen: begin anew.
             self.let_go(State::Stopped(None)).await;
         }
-        self.start().await?;
-        if self.life().wanted { self.connect().await } else { Ok(()) }
+        self.start().await
+    }
+
+    /// As [`crate::Client::wake_up`].
+    pub(crate) async fn wake_up(&self, within: Duration) -> Result<WakeUp, Error> {
+        let deadline = Instant::now() + within;
+        let waking = Waking::new(self)?;
+        self.start_anew().await?;
+        if self.life().woken {
+            self.tell(Request::Foreground(false));
+        }
+        self.done(Command::Connect).await?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let complete = tokio::select! {
+            caught_up = self.sync(left.saturating_sub((within / 10).min(TO_HANG_UP))) => caught_up.is_ok(),
+            () = self.gives_up() => false,
+        };
+        let News { notify, withdraw, unread } = match self.ask(Command::News).await? {
+            Reply::News(news) => news,
+            other => return Err(unexpected(&other)),
+        };
+        if let Some(stopped) = waking.end() {
+            let _ = tokio::time::timeout_at(deadline.into(), stopped).await;
+        }
+        Ok(WakeUp { notify, withdraw, unread, complete })
+    }
+
+    /// Returns when it does not try to be online any more, for a reason that only its user can change.
+    async fn gives_up(&self) {
+        let mut status = self.status();
+        loop {
+            status = match self.status_after(&status).await {
+                Ok(Status::Offline { reason: Some(_), next_attempt: None, .. }) | Err(_) => return,
+                Ok(status) => status,
+            };
+        }
     }
 
     pub(crate) fn network_changed(&self, network: &Network) {
@@ -570,6 +640,48 @@ impl Account {
 impl Inner {
     fn life(&self) -> MutexGuard<'_, Life> {
         self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A push that is being looked after, to its end or until nobody waits for it any more.
+struct Waking<'a> {
+    account: Option<&'a Account>,
+}
+
+impl<'a> Waking<'a> {
+    fn new(account: &'a Account) -> Result<Self, Error> {
+        let mut life = account.life();
+        match life.state {
+            State::Closed => return Err(Error::Closed),
+            State::Suspended => {
+                life.state = State::Stopped(None);
+                life.woken = true;
+            }
+            // A process that has just begun, for this push.
+            State::Running(_) | State::Stopped(_) => life.woken |= !life.wanted,
+        }
+        life.waking += 1;
+        Ok(Self { account: Some(account) })
+    }
+
+    /// Suspends the account if it is to be; what is returned waits for that.
+    fn end(mut self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        self.account.take().and_then(Self::leave)
+    }
+
+    fn leave(account: &Account) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let mut life = account.life();
+        life.waking -= 1;
+        let last = life.waking == 0 && std::mem::take(&mut life.woken);
+        drop(life);
+        last.then(|| account.stop(Error::Suspended))
+    }
+}
+
+impl Drop for Waking<'_> {
+    fn drop(&mut self) {
+        // It stops whether or not that is waited for.
+        drop(self.account.take().and_then(Self::leave));
     }
 }
 

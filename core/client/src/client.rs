@@ -18,7 +18,7 @@ use whimbrel_engine::store::Secret;
 
 use crate::{
     Address, Error, Network,
-    account::{Account, Home},
+    account::{Account, Home, WakeUp},
     net::connect::{Connection, Route},
     vault::{KeyVault, Scope, write_whole},
 };
@@ -252,6 +252,24 @@ impl Client {
             }
         }
         all(self.accounts().iter().map(Account::resume)).await.into_iter().collect()
+    }
+
+    /// A push has come for this account. Opens it if it is suspended or the process has just begun, resumes its session or
+    /// connects, and catches up as far as the time allows: `within` is for all of it. Says what to show, and leaves the account
+    /// suspended, unless it was running or the app has resumed it meanwhile. What is told once is not told again.
+    ///
+    /// Can be called while the client is suspended, for several accounts at once, and again for the same one. Dropping the future
+    /// suspends the account all the same.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::InUse`] where this is an extension and the app is in charge, which does it itself;
+    /// [`Error::KeyLost`], [`Error::Locked`], [`Error::StorageFull`], [`Error::DatabaseUnusable`]. Where there is no connection, or no
+    /// answer in time, it is not an error, but not [`WakeUp::complete`].
+    pub async fn wake_up(&self, jid: &Address, within: Duration) -> Result<WakeUp, Error> {
+        if let Some(Error::Closed) = self.life().over {
+            return Err(Error::Closed);
+        }
+        self.account(jid).ok_or(Error::NotFound)?.wake_up(within).await
     }
 
     /// The platform says that the network changed, came back, or is gone. To be called whenever it does, and once after the

@@ -69,7 +69,7 @@ pub use whimbrel_engine::{
 pub use whimbrel_proto::uri::{self, Uri};
 
 pub use crate::{
-    account::{Account, Events, Older},
+    account::{Account, Events, Older, WakeUp},
     client::{Client, Options, Role},
     lists::{ContactList, ConversationList, Subscription, Timeline, Update},
     net::connect::{Connection, Server},

@@ -9,6 +9,7 @@ CREATE TABLE account (
     allow_plain   INTEGER NOT NULL DEFAULT 0,
     connection    TEXT    NOT NULL DEFAULT '{}', -- host, proxy, certificates: JSON, the client's own
     user_agent_id TEXT    NOT NULL,           -- UUIDv4 of the installation (XEP-0388)
+    told          INTEGER NOT NULL DEFAULT 0, -- the newest row of `message` that the app knows of
     openings      INTEGER NOT NULL DEFAULT 0, -- how often the file was opened to be written: behind what the vault knows, it is a copy
     created_at    INTEGER NOT NULL
 ) STRICT;
@@ -77,6 +78,7 @@ CREATE TABLE conversation (
     last_position INTEGER NOT NULL DEFAULT 0,
     last_message  INTEGER,
     read_position INTEGER NOT NULL DEFAULT -9223372036854775808,
+    told_read     INTEGER NOT NULL DEFAULT -9223372036854775808, -- what was read when the app was last told
     unread        INTEGER NOT NULL DEFAULT 0,
     chat_state    TEXT,                       -- the peer's (XEP-0085)
     takes_states  INTEGER NOT NULL DEFAULT 0  -- the peer knows chat states: 0 unknown, 1 yes, 2 no (XEP-0085 §5.1)

@@ -94,6 +94,8 @@ pub enum Command {
         /// One well-formed `message`, `presence` or `iq`.
         xml: String,
     },
+    /// What to notify of, and which notifications to take back. Replied to with [`Reply::News`]; what was told is not told again.
+    News,
     /// Reply when caught up: no gap open since the first sign-in, and the outbox empty.
     Sync {
         /// In milliseconds; [`Error::TimedOut`] or [`Error::Offline`] after that.
@@ -218,6 +220,19 @@ pub enum Reply {
         /// Nothing older is on the server.
         complete: bool,
     },
+    /// What is new since the app was last told.
+    News(News),
+}
+
+/// What is new since the app was last told, or suspended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Messages to notify of, oldest first; of very many the newest.
+    pub notify: Vec<Message>,
+    /// Messages whose notifications are to be taken back: they were read, perhaps on another device.
+    pub withdraw: Vec<ItemId>,
+    /// Messages that were not read, in all conversations.
+    pub unread: u64,
 }
 
 /// Why something did not happen. Each is one decision of a user interface.

@@ -51,9 +51,11 @@ impl Account {
                 Ok(Reply::Done)
             }
             Command::Suspend => {
+                self.told(cx)?;
                 self.suspend(cx);
                 Ok(Reply::Done)
             }
+            Command::News => Ok(Reply::News(self.news(cx)?)),
             Command::Send { id, to, text } => self.send(cx, id, to, text)?,
             Command::MarkRead { with } => self.mark_read(cx, with)?,
             Command::SetChatState { with, state } => self.send_chat_state(cx, with, *state)?,
@@ -225,8 +227,9 @@ impl Account {
         if self.waiting.sync.is_empty() {
             return Ok(());
         }
-        // A page that was refused is still missing, be it the first of all.
-        let complete = self.online().is_some() && self.catching_up.again.is_none() && {
+        // What a resumption replays is still missing, and so is a page that was refused, be it the first of all.
+        let replayed = self.online().is_some_and(|online| online.replayed.is_none());
+        let complete = replayed && self.catching_up.again.is_none() && {
             // A ping that asks whether the link lives is nobody's question; what it would show as sent is in the outbox.
             let open: bool = cx.tx.query_row(
                 "SELECT EXISTS (SELECT 1 FROM gap WHERE kind = 0) OR EXISTS (SELECT 1 FROM outbox)

@@ -18,6 +18,7 @@ mod messages;
 mod mutants;
 #[cfg(feature = "mutants")]
 pub mod mutants;
+mod news;
 mod outbox;
 mod pulse;
 pub mod push;

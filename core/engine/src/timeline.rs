@@ -33,6 +33,20 @@ pub(crate) fn message(connection: &Connection, id: i64) -> Result<Option<(Messag
         .transpose()
 }
 
+/// Messages, of any conversation.
+pub(crate) fn messages(connection: &Connection, which: &str, most: u32) -> Result<Vec<Message>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM message AS m JOIN conversation AS c ON c.id = m.conversation WHERE {which}"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![most])?;
+    let mut messages = Vec::new();
+    while let Some(row) = rows.next()? {
+        messages.push(read(row, with(row)?)?.0);
+    }
+    Ok(messages)
+}
+
 /// Where a window of this many messages begins.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ mod lives;
 mod network;
 mod roles;
 pub(crate) mod server;
+mod wake_up;
 
 mod device {
     mod hostile;

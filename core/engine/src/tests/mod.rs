@@ -13,6 +13,7 @@ mod lease;
 mod login;
 mod messages;
 mod model;
+mod news;
 mod push;
 mod session;
 

@@ -1,0 +1,73 @@
+//! A push has come.
+
+use std::time::Duration;
+
+use super::*;
+use crate::WakeUp;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn push_finds_a_stalled_server_and_the_account_is_suspended_as_before() {
+    let stage = Stage::new();
+    let (client, account, peer) = stage.online().await;
+    drop(peer);
+    soon(client.suspend(PATIENCE)).await;
+    for _ in 0..2 {
+        let waking = tokio::spawn({
+            let client = client.clone();
+            async move { client.wake_up(&romeo(), Duration::from_secs(1)).await }
+        });
+        tokio::task::yield_now().await;
+        let silent = stage.server.accept_plain();
+        assert_eq!(soon(waking).await.unwrap(), Ok(WakeUp::default()));
+        assert_eq!(stage.open_files(), Vec::<String>::new());
+        assert_eq!(account.send(ItemId::new(), &juliet(), "But soft").await, Err(Error::Suspended));
+        drop(silent);
+    }
+    soon(client.resume()).await.unwrap();
+    account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn account_that_the_app_has_resumed_meanwhile_goes_on_and_one_that_nobody_wants_does_not() {
+    let stage = Stage::new();
+    let (client, account, peer) = stage.online().await;
+    drop(peer);
+    for is_resumed in [true, false] {
+        soon(client.suspend(PATIENCE)).await;
+        let waking = tokio::spawn({
+            let client = client.clone();
+            async move { client.wake_up(&romeo(), PATIENCE).await }
+        });
+        tokio::task::yield_now().await;
+        let connected = stage.server.accept_plain();
+        if is_resumed {
+            soon(client.resume()).await.unwrap();
+        }
+        // The system has lost patience.
+        waking.abort();
+        assert!(waking.await.unwrap_err().is_cancelled());
+        let sent = account.send(ItemId::new(), &juliet(), "But soft").await;
+        assert_eq!(sent.is_ok(), is_resumed, "{sent:?}");
+        drop(connected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn process_that_a_push_has_started_leaves_nothing_open() {
+    let stage = Stage::new();
+    let (client, _, peer) = stage.online().await;
+    client.close().await;
+    drop(peer);
+    let client = stage.extension().await;
+    let waking = tokio::spawn({
+        let client = client.clone();
+        async move { client.wake_up(&romeo(), Duration::from_secs(1)).await }
+    });
+    tokio::task::yield_now().await;
+    let _silent = stage.server.accept_plain();
+    assert_eq!(soon(waking).await.unwrap(), Ok(WakeUp::default()));
+    assert_eq!(stage.open_files(), Vec::<String>::new());
+    assert_eq!(client.wake_up(&juliet(), PATIENCE).await, Err(Error::NotFound));
+    client.close().await;
+    assert_eq!(client.wake_up(&romeo(), PATIENCE).await, Err(Error::Closed));
+}

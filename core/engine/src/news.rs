@@ -1,0 +1,52 @@
+//! What is new since the app was last told: what to notify its user of, and which notifications to take back.
+//!
+//! For an app that a push has woken and that nobody looks at. What is told once is not told again; what an app saw before it was
+//! suspended it knows from its lists.
+
+use rusqlite::{Row, params};
+
+use crate::{
+    account::{Account, Cx},
+    api::{ItemId, News},
+    error::Result,
+    timeline,
+};
+
+/// Messages to show at once, and notifications to take back: the newest of them. Nobody looks at more.
+const MOST: u32 = 200;
+
+impl Account {
+    pub(crate) fn news(&mut self, cx: &mut Cx<'_>) -> Result<News> {
+        let mut notify = timeline::messages(
+            cx.tx,
+            "m.id > (SELECT told FROM account) AND m.mine = 0 AND m.position > c.read_position AND c.unread > 0
+             ORDER BY m.position DESC, m.id DESC LIMIT ?1",
+            MOST,
+        )?;
+        notify.reverse();
+        let id = |row: &Row<'_>| Ok(ItemId(row.get::<_, i64>(0)?.to_string()));
+        let withdraw = cx
+            .tx
+            .prepare_cached(
+                "SELECT m.id FROM conversation AS c JOIN message AS m ON m.conversation = c.id
+                 WHERE c.told_read < c.read_position AND m.position > c.told_read AND m.position <= c.read_position
+                 AND m.mine = 0 AND m.id <= (SELECT told FROM account) ORDER BY m.position DESC LIMIT ?1",
+            )?
+            .query_map(params![MOST], id)?
+            .collect::<rusqlite::Result<_>>()?;
+        let unread: i64 =
+            cx.tx.query_row("SELECT coalesce(sum(unread), 0) FROM conversation", [], |row| row.get(0))?;
+        self.told(cx)?;
+        Ok(News { notify, withdraw, unread: unread.max(0) as u64 })
+    }
+
+    /// The app knows everything that there is by now.
+    pub(crate) fn told(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        cx.tx.execute("UPDATE account SET told = (SELECT coalesce(max(id), 0) FROM message)", [])?;
+        cx.tx.execute(
+            "UPDATE conversation SET told_read = read_position WHERE told_read < read_position",
+            [],
+        )?;
+        Ok(())
+    }
+}

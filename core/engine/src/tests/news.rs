@@ -1,0 +1,57 @@
+//! What a push has woken the device for.
+
+use super::*;
+
+/// Another device of ours has sent this to Juliet.
+fn sent_by_tablet(content: &str) -> String {
+    let inner =
+        format!("<message xmlns='jabber:client' from='{OWN}/tablet' to='{JULIET}'>{content}</message>");
+    carbon(OWN, "sent", &inner)
+}
+
+fn news(world: &mut World) -> (Vec<String>, Vec<ItemId>, u64) {
+    match world.does(Command::News) {
+        Some(Ok(Reply::News(news))) => {
+            (news.notify.into_iter().map(|message| message.text).collect(), news.withdraw, news.unread)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn news_is_told_once_and_taken_back_when_it_was_read_elsewhere() {
+    let mut world = World::online();
+    world.gets(&from_juliet("id='j1'", "<body>seen in the app</body>"));
+    world.does(Command::Suspend);
+    world.kill();
+    world.reconnect(Resume::Accept);
+    assert_eq!(news(&mut world), (vec![], vec![], 1));
+    world.gets(&from_juliet("id='j2'", "<body>two</body>"));
+    world.gets(&from_juliet("id='j3'", "<body>three</body>"));
+    assert_eq!(news(&mut world), (vec!["two".to_owned(), "three".to_owned()], vec![], 3));
+    world.kill();
+    world.reconnect(Resume::Accept);
+    assert_eq!(news(&mut world), (vec![], vec![], 3), "told before the kill");
+    // The tablet has seen the first two, and a fourth comes.
+    world.gets(&sent_by_tablet("<displayed xmlns='urn:xmpp:chat-markers:0' id='j2'/>"));
+    world.gets(&from_juliet("id='j4'", "<body>four</body>"));
+    let file = world.file();
+    let mut statement = file.prepare("SELECT CAST(id AS TEXT) FROM message ORDER BY id").unwrap();
+    let ids = statement.query_map([], |row| row.get(0).map(ItemId)).unwrap();
+    let ids: Vec<ItemId> = ids.collect::<rusqlite::Result<_>>().unwrap();
+    assert_eq!(news(&mut world), (vec!["four".to_owned()], vec![ids[1].clone(), ids[0].clone()], 2));
+    // What is read before anybody was told of it is nothing to notify of, and nothing to take back.
+    world.gets(&from_juliet("id='j5'", "<body>five</body>"));
+    world.gets(&sent_by_tablet("<displayed xmlns='urn:xmpp:chat-markers:0' id='j5'/>"));
+    assert_eq!(news(&mut world), (vec![], vec![ids[3].clone(), ids[2].clone()], 0));
+}
+
+#[test]
+fn what_is_read_in_the_app_is_not_told_to_be_taken_back() {
+    let mut world = World::online();
+    world.gets(&from_juliet("id='j1'", "<body>one</body>"));
+    world.does(Command::MarkRead { with: juliet() });
+    world.does(Command::Suspend);
+    world.kill();
+    assert_eq!(news(&mut world), (vec![], vec![], 0));
+}
