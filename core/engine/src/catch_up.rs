@@ -399,6 +399,14 @@ impl Account {
 
     /// Begins to compare with what follows an id, or with all since a time.
     fn check_behind(&mut self, cx: &mut Cx<'_>, unchecked: &Unchecked, since: Option<i64>) -> Result<()> {
+        let gap = self.lowest_gap(cx)?;
+        if since.is_none() && gap.as_ref() == Some(&unchecked.after) {
+            // Where it would begin a gap begins: the catch-up has the word.
+            self.session.unchecked = None;
+            self.session.dirty = true;
+            return Ok(());
+        }
+        let until = gap.flatten();
         let after = unchecked.after.clone().filter(|_| since.is_none());
         let floating = after.is_none();
         let start = match &after {
@@ -406,7 +414,6 @@ impl Account {
             // What is found before anything that is known stands above it.
             None => self.next_position(),
         };
-        let until = self.lowest_gap_begins(cx)?;
         let edge = unchecked.edge.filter(|_| !floating);
         let query = Query::new(Aim::Check { after, since }, start);
         self.query(cx, Query { floating, edge, until, last_at: Some(unchecked.at), ..query })
@@ -906,21 +913,20 @@ impl Account {
             _ => None,
         };
         let next = Query::new(Aim::Check { after: query.last.clone(), since }, position);
-        let (floating, until) = (query.is_floating(), self.lowest_gap_begins(cx)?);
+        let (floating, until) = (query.is_floating(), self.lowest_gap(cx)?.flatten());
         self.query(
             cx,
             Query { floating, edge: query.edge, until, last_at: query.last_at, unsure: query.unsure, ..next },
         )
     }
 
-    /// The id that the lowest gap begins behind.
-    fn lowest_gap_begins(&self, cx: &Cx<'_>) -> Result<Option<String>> {
+    /// The lowest gap, if there is one: the id that it begins behind, or none if it begins with the archive.
+    fn lowest_gap(&self, cx: &Cx<'_>) -> Result<Option<Option<String>>> {
         Ok(cx
             .tx
             .prepare_cached("SELECT after_id FROM gap WHERE kind = 0 ORDER BY low_position LIMIT 1")?
             .query_row([], |row| row.get(0))
-            .optional()?
-            .flatten())
+            .optional()?)
     }
 
     /// The gap above begins where this question ends, and not below. Whether it still begins there: it may be filled by now.
