@@ -450,7 +450,8 @@ impl Account {
         let checked = self.catching_up.checked.unwrap_or(cx.now.mono);
         let is_due = cx.now.wall.abs_diff(self.session.checked_at) >= DAY as u64
             || cx.now.mono.saturating_sub(checked) >= DAY as u64;
-        if !replaying && is_due { self.check_for_dropped(cx) } else { Ok(()) }
+        let waits = self.catching_up.check_again;
+        if is_due && !replaying && !waits { self.check_for_dropped(cx) } else { Ok(()) }
     }
 
     /// Sends a query and keeps it.
@@ -1051,7 +1052,9 @@ impl Account {
                 Ok(())
             }
             Aim::Check { .. } => {
-                // Half of it is in order, and half is not.
+                // Half of it is in order, and half is not: it is asked again behind the next resumption, or else in a while.
+                self.session.checked_at = 0;
+                self.session.dirty = true;
                 self.catching_up.check_again = true;
                 self.pause(cx);
                 Ok(())

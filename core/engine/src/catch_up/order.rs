@@ -48,13 +48,18 @@ impl Account {
         position: i64,
     ) -> Result<i64> {
         let cursor = if query.is_floating() { i64::MIN } else { query.cursor };
-        let keeps = |place: i64| place > cursor && query.ends_before().is_none_or(|end| place < end);
+        let end = query.ends_before();
+        let keeps = |place: i64| place > cursor && end.is_none_or(|end| place < end);
         if mutants::on(Mutant::ResultsUnordered) {
             return Ok(query.cursor.max(known.position));
         }
         // What came live without an id, before what is asked begins, was an older copy: this one is a resend.
         let is_older = known.place != Some(known.position)
             && query.begins_behind().is_some_and(|edge| known.position <= edge);
+        if is_older && !known.is_named {
+            // Or it has overtaken what was kept offline, or is ours and its ack came early. That shows in the archive.
+            query.unsure = query.unsure.map_or(Some(known.message), |other| Some(other.min(known.message)));
+        }
         let place = match known.place {
             Some(place) if keeps(place) => place,
             None if !known.is_named && (!is_older || is_local(cx, known.message)?) => {
@@ -62,10 +67,6 @@ impl Account {
             }
             _ => position,
         };
-        if is_older && !known.is_named {
-            // Or it has overtaken what was kept offline. That shows in the archive.
-            query.unsure = query.unsure.map_or(Some(known.message), |other| Some(other.min(known.message)));
-        }
         if known.place != Some(place) {
             set_place(cx, self.jid.as_str(), id, place)?;
         }
