@@ -400,11 +400,10 @@ impl Account {
     /// Begins to compare with what follows an id, or with all since a time.
     fn check_behind(&mut self, cx: &mut Cx<'_>, unchecked: &Unchecked, since: Option<i64>) -> Result<()> {
         let gap = self.lowest_gap(cx)?;
-        if since.is_none() && gap.as_ref() == Some(&unchecked.after) {
-            // Where it would begin a gap begins: the catch-up has the word.
-            self.session.unchecked = None;
-            self.session.dirty = true;
-            return Ok(());
+        let begins_there = |begin: &Option<String>| since.is_none() && *begin == unchecked.after;
+        if gap.as_ref().is_some_and(|begin| begin.is_none() || begins_there(begin)) {
+            // Where it would begin a gap begins, or below it nothing is left: the catch-up has the word.
+            return self.drop_checks(cx);
         }
         let until = gap.flatten();
         let after = unchecked.after.clone().filter(|_| since.is_none());
@@ -913,21 +912,42 @@ impl Account {
             Aim::Check { since, .. } => since,
             _ => None,
         };
+        let gap = self.lowest_gap(cx)?;
+        if gap == Some(None) {
+            return self.drop_checks(cx);
+        }
         let next = Query::new(Aim::Check { after: query.last.clone(), since }, position);
-        let (floating, until) = (query.is_floating(), self.lowest_gap(cx)?.flatten());
+        let (floating, until) = (query.is_floating(), gap.flatten());
         self.query(
             cx,
             Query { floating, edge: query.edge, until, last_at: query.last_at, unsure: query.unsure, ..next },
         )
     }
 
-    /// The lowest gap, if there is one: the id that it begins behind, or none if it begins with the archive.
+    /// The lowest gap, if there is one: the id that it begins behind, or none if it begins where the archive does.
     fn lowest_gap(&self, cx: &Cx<'_>) -> Result<Option<Option<String>>> {
         Ok(cx
             .tx
-            .prepare_cached("SELECT after_id FROM gap WHERE kind = 0 ORDER BY low_position LIMIT 1")?
+            .prepare_cached(
+                "SELECT CASE by_time WHEN 0 THEN after_id END FROM gap WHERE kind = 0 ORDER BY low_position LIMIT 1",
+            )?
             .query_row([], |row| row.get(0))
             .optional()?)
+    }
+
+    /// There is nothing to compare with.
+    fn drop_checks(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        self.session.unchecked = None;
+        self.session.dirty = true;
+        self.abandon_checks(cx)
+    }
+
+    fn abandon_checks(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        let is_check = |query: &Query| matches!(query.aim, Aim::Check { .. });
+        for (id, _) in self.queries.extract_if(.., |_, query| is_check(query)) {
+            cx.tx.execute("DELETE FROM pending WHERE iq = ?1", params![id])?;
+        }
+        Ok(())
     }
 
     /// The gap above begins where this question ends, and not below. Whether it still begins there: it may be filled by now.
@@ -1031,6 +1051,7 @@ impl Account {
                         "UPDATE gap SET by_time = 1, covered_position = NULL WHERE id = ?1",
                         params![gap],
                     )?;
+                    self.drop_checks(cx)?;
                     cx.touched.all_timelines = true;
                 }
                 self.catch_up(cx)
@@ -1166,10 +1187,7 @@ impl Account {
         if self.session.unchecked.as_ref().is_none_or(|unchecked| unchecked.position > from.position) {
             // A check that is under way begins above it.
             self.session.unchecked = Some(from);
-            let is_check = |query: &Query| matches!(query.aim, Aim::Check { .. });
-            for (id, _) in self.queries.extract_if(.., |_, query| is_check(query)) {
-                cx.tx.execute("DELETE FROM pending WHERE iq = ?1", params![id])?;
-            }
+            self.abandon_checks(cx)?;
         }
         self.check_for_dropped(cx)
     }

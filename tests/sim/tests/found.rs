@@ -21,6 +21,7 @@ found! {
     carbons_and_archive_are_asked_for_again,
     carbons_that_were_mixed_up_are_put_in_order,
     check_goes_on_by_time_when_its_id_is_forgotten,
+    check_of_what_the_archive_forgot_is_left_to_the_catch_up,
     check_that_failed_is_asked_again_behind_a_resumption,
     check_that_was_broken_off_knows_where_it_began,
     check_that_was_cut_off_goes_on_putting_in_order,
