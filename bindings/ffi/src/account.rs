@@ -1,8 +1,11 @@
 //! One account.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use crate::{Status, Timeline, WhimbrelError, error::address, guard};
+use crate::{
+    ChatState, ContactList, ConversationList, Events, Push, PushState, Status, Timeline, WhimbrelError,
+    error::address, guard,
+};
 
 /// One account. Every object of the same address is the same account.
 #[derive(Debug, uniffi::Object)]
@@ -72,5 +75,82 @@ impl Account {
     pub async fn timeline(&self, with: String, limit: u32) -> Result<Arc<Timeline>, WhimbrelError> {
         let account = self.account.clone();
         guard::task(async move { Ok(Timeline::new(account.timeline(&address(&with)?, limit)?)) }).await
+    }
+
+    /// All conversations, the newest first.
+    pub fn conversations(&self) -> Result<Arc<ConversationList>, WhimbrelError> {
+        guard::sync(|| Ok(ConversationList::new(self.account.conversations())))
+    }
+
+    /// The roster, and who asks to be in it.
+    pub fn contacts(&self) -> Result<Arc<ContactList>, WhimbrelError> {
+        guard::sync(|| Ok(ContactList::new(self.account.contacts())))
+    }
+
+    /// What happens from now on, in order.
+    pub fn events(&self) -> Result<Arc<Events>, WhimbrelError> {
+        guard::sync(|| Ok(Events::new(self.account.events())))
+    }
+
+    /// Everything in this conversation was seen. Tells the contact, if they asked and may know (XEP-0333).
+    pub async fn mark_read(&self, with: String) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.mark_read(&address(&with)?).await?) }).await
+    }
+
+    /// Tells a contact that we are typing, or no longer (XEP-0085). Not kept, not repeated. Fails with `Offline`.
+    pub async fn set_chat_state(&self, with: String, state: ChatState) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.set_chat_state(&address(&with)?, state.into()).await?) }).await
+    }
+
+    /// Adds or renames a contact and asks to see their presence (RFC 6121 §2.3, §3.1). Can be done offline.
+    pub async fn add_contact(&self, jid: String, name: Option<String>) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.add_contact(&address(&jid)?, name.as_deref()).await?) }).await
+    }
+
+    /// Removes a contact (RFC 6121 §2.5). The messages stay.
+    pub async fn remove_contact(&self, jid: String) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.remove_contact(&address(&jid)?).await?) }).await
+    }
+
+    /// Lets a contact see our presence (RFC 6121 §3.1.4).
+    pub async fn accept_contact(&self, jid: String) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.accept_contact(&address(&jid)?).await?) }).await
+    }
+
+    /// Has our server tell this app server when something comes while this device is away (XEP-0357), and no other; nothing:
+    /// nobody. Returns when it is durable: the server is told as soon as there is a connection, and again in each new session.
+    /// Fails with `InvalidInput` for what is no app server's address or an empty node.
+    pub async fn set_push(&self, push: Option<Push>) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move {
+            let push = push.map(TryInto::try_into).transpose()?;
+            Ok(account.set_push(push).await?)
+        })
+        .await
+    }
+
+    /// How far the registration for push notifications is.
+    pub async fn push(&self) -> Result<PushState, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.push()?.into()) }).await
+    }
+
+    /// Returns when caught up: no gap open since the first sign-in, and nothing waiting to be sent. Fails with `TimedOut`, or
+    /// with `Offline` where there was no connection at the end of the time.
+    pub async fn sync(&self, timeout: Duration) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.sync(timeout).await?) }).await
+    }
+
+    /// Sends a stanza as it is: one well-formed `message`, `presence` or `iq`. It is counted, kept and resent like any other of
+    /// ours. Fails with `InvalidInput` where it is not.
+    pub async fn send_raw(&self, xml: String) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.send_raw(&xml).await?) }).await
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{Account, Connection, KeyVault, Options, WhimbrelError, error::address, guard, vault::Bridge};
+use crate::{
+    Account, Connection, KeyVault, Network, Options, WakeUp, WhimbrelError, error::address, guard,
+    vault::Bridge,
+};
 
 /// All accounts of one data directory.
 #[derive(Debug, uniffi::Object)]
@@ -73,6 +76,58 @@ impl Client {
     pub async fn resume(&self) -> Result<(), WhimbrelError> {
         let client = self.client.clone();
         guard::task(async move { Ok(client.resume().await?) }).await
+    }
+
+    /// A push has come for this account. Opens it if it is suspended or the process has just begun, resumes its session or connects,
+    /// and catches up as far as the time allows: `within` is for all of it. Says what to show, and leaves the account suspended,
+    /// unless it was running or the app has resumed it meanwhile. What is told once is not told again.
+    ///
+    /// Works while the client is suspended. Fails with `NotFound`; with `InUse` where this is an extension and the app is in
+    /// charge, which does it itself; with `KeyLost`, `Locked`, `StorageFull` or `DatabaseUnusable`. No connection, or no answer in
+    /// time, is not a failure, but not `complete`.
+    pub async fn wake_up(&self, jid: String, within: Duration) -> Result<WakeUp, WhimbrelError> {
+        let client = self.client.clone();
+        guard::task(async move { Ok(client.wake_up(&address(&jid)?, within).await?.into()) }).await
+    }
+
+    /// Signs out and deletes everything of this account from the device. Unsent messages are lost. Fails with `NotFound`, and
+    /// with `DatabaseUnusable` where files cannot be deleted; then it can be called again.
+    pub async fn remove_account(&self, jid: String) -> Result<(), WhimbrelError> {
+        let client = self.client.clone();
+        guard::task(async move { Ok(client.remove_account(&address(&jid)?).await?) }).await
+    }
+
+    /// After `KeyLost` or a damaged file: sets the file aside (it is never deleted) and begins anew with an empty one. Then
+    /// `sign_in`. The old object, and what follows it, answers `Closed`. Fails with `NotFound`, and as `add_account`.
+    pub async fn start_over(&self, jid: String) -> Result<Arc<Account>, WhimbrelError> {
+        let client = self.client.clone();
+        guard::task(async move { Ok(Account::new(client.start_over(&address(&jid)?).await?)) }).await
+    }
+
+    /// The platform says that the network changed, came back, or is gone. To be called whenever it does, and once after the start.
+    /// Fails with `InvalidInput` where a server for names is not given by its address.
+    pub fn network_changed(&self, network: Network) -> Result<(), WhimbrelError> {
+        guard::sync(|| {
+            self.client.network_changed(&network.try_into()?);
+            Ok(())
+        })
+    }
+
+    /// The device was asleep, or the process frozen, and goes on: links that died meanwhile are found out soon. What shows by the
+    /// clocks is noticed without this.
+    pub fn woke(&self) -> Result<(), WhimbrelError> {
+        guard::sync(|| {
+            self.client.woke();
+            Ok(())
+        })
+    }
+
+    /// The app is in front of its user, or no longer (XEP-0352).
+    pub fn set_foreground(&self, foreground: bool) -> Result<(), WhimbrelError> {
+        guard::sync(|| {
+            self.client.set_foreground(foreground);
+            Ok(())
+        })
     }
 
     /// Like `suspend`, for good: calls answer `Closed`. (The generated `close` of Kotlin only lets go of this object.)

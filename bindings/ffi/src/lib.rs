@@ -9,25 +9,32 @@
 //!   unchecked exception, which in Swift is fatal where a call cannot throw.
 //! - An async one works on a thread of our runtime, never on the one that awaits it, which may be the app's main thread.
 //!   Dropping it, as Kotlin does on cancellation, is safe: a command that was taken is carried out.
-//!
-//! This is the thinnest slice: open, sign in, send, one timeline. The rest comes with the faces.
 
 mod account;
 mod client;
 mod error;
+mod events;
 mod guard;
+mod lists;
 mod records;
 #[cfg(feature = "test-support")]
 mod test_support;
-mod timeline;
 mod vault;
 
 pub use crate::{
     account::Account,
     client::Client,
     error::{Unusable, WhimbrelError},
-    records::{Connection, Gap, GapKind, Item, Message, Options, SendState, Server, Splice, Status, Update},
-    timeline::{Subscription, Timeline},
+    events::{Event, Events},
+    lists::{
+        ContactList, ContactSplice, ContactSubscription, ContactUpdate, ConversationList, ConversationSplice,
+        ConversationSubscription, ConversationUpdate, Timeline, TimelineSplice, TimelineSubscription,
+        TimelineUpdate,
+    },
+    records::{
+        ChatState, Connection, Contact, Conversation, Gap, GapKind, Item, Message, Network, NetworkKind,
+        Options, PresenceSubscription, Push, PushState, SendState, Server, Status, WakeUp,
+    },
     vault::{KeyVault, Scope, file_vault},
 };
 #[cfg(feature = "test-support")]

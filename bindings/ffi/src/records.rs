@@ -149,24 +149,145 @@ pub enum GapKind {
     NoLongerOnServer,
 }
 
-/// Remove `removed` items at `at`, then insert `items` there.
+/// One line of the conversation list.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
-pub struct Splice {
-    /// Where, after the splices before this one.
-    pub at: u32,
-    /// How many items go.
-    pub removed: u32,
-    /// What comes in their place.
-    pub items: Vec<Item>,
+pub struct Conversation {
+    /// The address of whom it is with.
+    pub with: String,
+    /// The contact's name, or else the local part of the address.
+    pub name: String,
+    /// The newest message.
+    pub last: Option<Message>,
+    /// How many were not read.
+    pub unread: u64,
+    /// What the contact is doing.
+    pub chat_state: Option<ChatState>,
 }
 
-/// A change of a timeline. Its splices are applied in order, as one.
+/// What a contact or we are doing in a conversation (XEP-0085).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum ChatState {
+    /// Attention is on the conversation.
+    Active,
+    /// Typing.
+    Composing,
+    /// Stopped typing.
+    Paused,
+    /// Not looking.
+    Inactive,
+    /// Closed the conversation.
+    Gone,
+}
+
+/// One line of the roster (RFC 6121 §2).
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
-pub struct Update {
-    /// To be given to the next call of `next`.
-    pub seq: u64,
-    /// What to do.
-    pub splices: Vec<Splice>,
+pub struct Contact {
+    /// Address.
+    pub jid: String,
+    /// The name that the user gave.
+    pub name: Option<String>,
+    /// Who sees whose presence.
+    pub subscription: PresenceSubscription,
+    /// Our request to see their presence was not answered yet.
+    pub asked: bool,
+    /// They ask to see our presence.
+    pub asks: bool,
+    /// Any of their devices is online.
+    pub available: bool,
+}
+
+/// Who sees whose presence (RFC 6121 §2.1.2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum PresenceSubscription {
+    /// Nobody.
+    None,
+    /// We see theirs.
+    To,
+    /// They see ours.
+    From,
+    /// Both.
+    Both,
+}
+
+/// What the platform says of the network.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Network {
+    /// Whether there is any.
+    #[uniffi(default = true)]
+    pub available: bool,
+    /// Which one, by a name that is the same whenever the device is in it; compared, and never looked into. What was learned of
+    /// a network is remembered by this; without it, by the kind.
+    #[uniffi(default = None)]
+    pub id: Option<String>,
+    /// What kind.
+    pub kind: NetworkKind,
+    /// Whether its bytes cost money.
+    #[uniffi(default = false)]
+    pub metered: bool,
+    /// The addresses of its servers for names, where the platform tells; else the system's own are asked.
+    #[uniffi(default = [])]
+    pub dns: Vec<String>,
+}
+
+/// What kind of network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum NetworkKind {
+    /// The platform does not say.
+    Unknown,
+    /// Wireless LAN.
+    Wifi,
+    /// Mobile.
+    Cellular,
+    /// By wire.
+    Wired,
+}
+
+/// An app server that can wake this device (XEP-0357 §5).
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Push {
+    /// Its address.
+    pub service: String,
+    /// Which device, in its own words.
+    pub node: String,
+    /// What it wants to hear from our server besides.
+    #[uniffi(default = None)]
+    pub secret: Option<String>,
+}
+
+/// How far the registration for push notifications is.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum PushState {
+    /// None is wanted, and none is there.
+    Off,
+    /// The server was not told yet, or has not answered.
+    Waiting,
+    /// The server will tell the app server.
+    On,
+    /// The server does not offer it: a suspended account hears of nothing.
+    Unsupported,
+    /// The server said no. It is asked again in the next session.
+    Refused {
+        /// The condition of RFC 6120 §8.3.3.
+        condition: String,
+    },
+    /// Signed out without a connection: our server goes on telling that app server, which has to ignore it.
+    LeftBehind {
+        /// Which.
+        push: Push,
+    },
+}
+
+/// What a push has brought.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct WakeUp {
+    /// Messages to notify of, oldest first; of very many the newest.
+    pub notify: Vec<Message>,
+    /// The ids of messages whose notifications are to be taken back: they were read, perhaps on another device.
+    pub withdraw: Vec<String>,
+    /// Messages of the account that were not read: its part of the badge.
+    pub unread: u64,
+    /// Whether that was everything that the server had.
+    pub complete: bool,
 }
 
 impl From<Options> for whimbrel::Options {
@@ -264,13 +385,127 @@ impl From<whimbrel::GapKind> for GapKind {
     }
 }
 
-impl From<whimbrel::Update<whimbrel::Item>> for Update {
-    fn from(update: whimbrel::Update<whimbrel::Item>) -> Self {
-        let splices = update.splices.into_iter().map(|whimbrel::Splice { at, removed, items }| Splice {
-            at,
-            removed,
-            items: items.into_iter().map(Into::into).collect(),
-        });
-        Self { seq: update.seq, splices: splices.collect() }
+impl From<whimbrel::Conversation> for Conversation {
+    fn from(conversation: whimbrel::Conversation) -> Self {
+        Self {
+            with: conversation.with.to_string(),
+            name: conversation.name,
+            last: conversation.last.map(Into::into),
+            unread: conversation.unread,
+            chat_state: conversation.chat_state.map(Into::into),
+        }
+    }
+}
+
+impl From<whimbrel::ChatState> for ChatState {
+    fn from(state: whimbrel::ChatState) -> Self {
+        match state {
+            whimbrel::ChatState::Active => Self::Active,
+            whimbrel::ChatState::Composing => Self::Composing,
+            whimbrel::ChatState::Paused => Self::Paused,
+            whimbrel::ChatState::Inactive => Self::Inactive,
+            whimbrel::ChatState::Gone => Self::Gone,
+        }
+    }
+}
+
+impl From<ChatState> for whimbrel::ChatState {
+    fn from(state: ChatState) -> Self {
+        match state {
+            ChatState::Active => Self::Active,
+            ChatState::Composing => Self::Composing,
+            ChatState::Paused => Self::Paused,
+            ChatState::Inactive => Self::Inactive,
+            ChatState::Gone => Self::Gone,
+        }
+    }
+}
+
+impl From<whimbrel::Contact> for Contact {
+    fn from(contact: whimbrel::Contact) -> Self {
+        Self {
+            jid: contact.jid.to_string(),
+            name: contact.name,
+            subscription: contact.subscription.into(),
+            asked: contact.asked,
+            asks: contact.asks,
+            available: contact.available,
+        }
+    }
+}
+
+impl From<whimbrel::PresenceSubscription> for PresenceSubscription {
+    fn from(subscription: whimbrel::PresenceSubscription) -> Self {
+        match subscription {
+            whimbrel::PresenceSubscription::None => Self::None,
+            whimbrel::PresenceSubscription::To => Self::To,
+            whimbrel::PresenceSubscription::From => Self::From,
+            whimbrel::PresenceSubscription::Both => Self::Both,
+        }
+    }
+}
+
+impl TryFrom<Network> for whimbrel::Network {
+    type Error = WhimbrelError;
+
+    fn try_from(Network { available, id, kind, metered, dns }: Network) -> Result<Self, WhimbrelError> {
+        let address = |text: &String| {
+            text.parse().map_err(|error| WhimbrelError::InvalidInput {
+                what: format!("{text} is not an address: {error}"),
+            })
+        };
+        let dns = dns.iter().map(address).collect::<Result<_, _>>()?;
+        Ok(Self { available, id: id.map(whimbrel::NetworkId), kind: kind.into(), metered, dns })
+    }
+}
+
+impl From<NetworkKind> for whimbrel::NetworkKind {
+    fn from(kind: NetworkKind) -> Self {
+        match kind {
+            NetworkKind::Unknown => Self::Unknown,
+            NetworkKind::Wifi => Self::Wifi,
+            NetworkKind::Cellular => Self::Cellular,
+            NetworkKind::Wired => Self::Wired,
+        }
+    }
+}
+
+impl TryFrom<Push> for whimbrel::Push {
+    type Error = WhimbrelError;
+
+    fn try_from(Push { service, node, secret }: Push) -> Result<Self, WhimbrelError> {
+        let invalid =
+            |error| WhimbrelError::InvalidInput { what: format!("{service} is not an app server: {error}") };
+        Ok(Self { service: service.parse().map_err(invalid)?, node, secret })
+    }
+}
+
+impl From<whimbrel::Push> for Push {
+    fn from(whimbrel::Push { service, node, secret }: whimbrel::Push) -> Self {
+        Self { service: service.to_string(), node, secret }
+    }
+}
+
+impl From<whimbrel::PushState> for PushState {
+    fn from(state: whimbrel::PushState) -> Self {
+        match state {
+            whimbrel::PushState::Off => Self::Off,
+            whimbrel::PushState::Waiting => Self::Waiting,
+            whimbrel::PushState::On => Self::On,
+            whimbrel::PushState::Unsupported => Self::Unsupported,
+            whimbrel::PushState::Refused { condition } => Self::Refused { condition },
+            whimbrel::PushState::LeftBehind(push) => Self::LeftBehind { push: push.into() },
+        }
+    }
+}
+
+impl From<whimbrel::WakeUp> for WakeUp {
+    fn from(whimbrel::WakeUp { notify, withdraw, unread, complete }: whimbrel::WakeUp) -> Self {
+        Self {
+            notify: notify.into_iter().map(Into::into).collect(),
+            withdraw: withdraw.into_iter().map(|id| id.0).collect(),
+            unread,
+            complete,
+        }
     }
 }

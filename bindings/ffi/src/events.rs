@@ -1,0 +1,103 @@
+//! What happens to an account, in order.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use crate::{Message, PushState, SendState, WhimbrelError, guard};
+
+/// What happened, for logs and for notifications of an app that is running. Lists follow their own updates instead, and how the
+/// account is doing is its status.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Event {
+    /// The session is usable.
+    Online {
+        /// Whether the server took us back into the last session.
+        resumed: bool,
+        /// Whether it is the first since the process started or was resumed.
+        after_start: bool,
+    },
+    /// The session is gone or could not be had.
+    Offline {
+        /// What happened, for a person.
+        detail: String,
+    },
+    /// A message is new here.
+    NewMessage {
+        /// Which.
+        message: Message,
+    },
+    /// A message of ours came further.
+    State {
+        /// Which.
+        id: String,
+        /// The address of whom the conversation is with.
+        with: String,
+        /// How far.
+        state: SendState,
+    },
+    /// The registration for push notifications came further.
+    Push {
+        /// How far.
+        state: PushState,
+    },
+    /// Nothing is missing any more.
+    CaughtUp,
+    /// The server's answer was larger than can be read: what it was about stays as it was.
+    TooLarge {
+        /// `roster`, `account`, `archive` or `answer`.
+        what: String,
+        /// In bytes.
+        size: u64,
+    },
+}
+
+/// A listener. One that falls too far behind misses some; lists never do.
+#[derive(Debug, uniffi::Object)]
+pub struct Events {
+    events: Arc<Mutex<whimbrel::Events>>,
+}
+
+impl Events {
+    pub(crate) fn new(events: whimbrel::Events) -> Arc<Self> {
+        Arc::new(Self { events: Arc::new(Mutex::new(events)) })
+    }
+}
+
+#[uniffi::export(async_runtime = "tokio")]
+impl Events {
+    /// The next one, or nothing when the account is gone.
+    pub async fn next(&self) -> Result<Option<Event>, WhimbrelError> {
+        let events = Arc::clone(&self.events);
+        guard::task(async move {
+            let mut events = events.lock().await;
+            loop {
+                match events.next().await {
+                    None => return Ok(None),
+                    Some(event) => {
+                        if let Some(event) = told(event) {
+                            return Ok(Some(event));
+                        }
+                    }
+                }
+            }
+        })
+        .await
+    }
+}
+
+/// Progress is in the status, and raw stanzas are for consoles.
+fn told(event: whimbrel::Event) -> Option<Event> {
+    Some(match event {
+        whimbrel::Event::Online { resumed, after_start, .. } => Event::Online { resumed, after_start },
+        whimbrel::Event::Offline { detail, .. } => Event::Offline { detail },
+        whimbrel::Event::Message(message) => Event::NewMessage { message: message.into() },
+        whimbrel::Event::State { id, with, state } => {
+            Event::State { id: id.0, with: with.to_string(), state: state.into() }
+        }
+        whimbrel::Event::Push(state) => Event::Push { state: state.into() },
+        whimbrel::Event::CaughtUp => Event::CaughtUp,
+        whimbrel::Event::TooLarge { what, size } => Event::TooLarge { what, size },
+        whimbrel::Event::Progress { .. } | whimbrel::Event::Raw { .. } => return None,
+    })
+}
