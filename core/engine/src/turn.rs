@@ -103,7 +103,8 @@ impl Engine {
     pub fn turn(&mut self, inputs: Vec<Input>, now: Now, rng: &mut dyn RngCore) -> Vec<Effect> {
         if let Some(halted) = &self.halted {
             if halted.until.is_none_or(|until| now.mono < until) {
-                return refuse(&inputs, &halted.why);
+                let why = halted.why.clone();
+                return self.refuse(&inputs, &why);
             }
             // Whoever wanted to be online still does: it goes on by itself.
             match self.account.reload(&self.connection, now) {
@@ -257,8 +258,24 @@ impl Engine {
             }
         };
         let mut effects = self.account.abandon(&why, until.map(|until| now.wall + (until - now.mono) as i64));
-        effects.extend(refuse(inputs, &why));
+        effects.extend(self.refuse(inputs, &why));
         self.halted = Some(Halted { until, why });
+        effects
+    }
+
+    /// Commands get the reason. What the platform says it says once: it counts when the account goes on.
+    fn refuse(&mut self, inputs: &[Input], why: &api::Error) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for input in inputs {
+            match input {
+                Input::Command { request, .. } => {
+                    effects.push(Effect::Reply { request: *request, result: Err(why.clone()) });
+                }
+                Input::Network(network) => self.account.network = Some(network.clone()),
+                Input::Foreground(foreground) => self.account.foreground = *foreground,
+                _ => {}
+            }
+        }
         effects
     }
 }
@@ -273,14 +290,6 @@ fn begin(connection: &mut Connection, generation: i64) -> Result<Transaction<'_>
 /// A panic is a bug of ours, and no more.
 fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(Error::bug(panic_report(&*payload))))
-}
-
-fn refuse(inputs: &[Input], why: &api::Error) -> Vec<Effect> {
-    let commands = inputs.iter().filter_map(|input| match input {
-        Input::Command { request, .. } => Some(*request),
-        _ => None,
-    });
-    commands.map(|request| Effect::Reply { request, result: Err(why.clone()) }).collect()
 }
 
 fn raw(input: &Input) -> Vec<u8> {

@@ -34,6 +34,7 @@ found! {
     forgotten_id_is_made_up_for_by_the_archives_clock,
     gap_does_not_close_at_a_session_that_had_holes,
     hole_in_the_archive_moves_nothing,
+    network_that_comes_back_while_the_disk_is_full_is_not_forgotten,
     offline_message_that_comes_late_stands_in_order,
     older_page_asked_by_time_leaves_what_is_newer,
     older_pages_after_a_first_page_without_a_message_at_its_head,
