@@ -4,18 +4,18 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     ChatState, ContactList, ConversationList, Events, Push, PushState, Status, Timeline, WhimbrelError,
-    error::address, guard,
+    counted::Counted, error::address, guard,
 };
 
 /// One account. Every object of the same address is the same account.
 #[derive(Debug, uniffi::Object)]
 pub struct Account {
-    account: whimbrel::Account,
+    account: Counted<whimbrel::Account>,
 }
 
 impl Account {
     pub(crate) fn new(account: whimbrel::Account) -> Arc<Self> {
-        Arc::new(Self { account })
+        Arc::new(Self { account: Counted::new(account) })
     }
 }
 

@@ -3,14 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Account, Connection, KeyVault, Network, Options, WakeUp, WhimbrelError, error::address, guard,
-    vault::Bridge,
+    Account, Connection, KeyVault, Network, Options, WakeUp, WhimbrelError, counted::Counted, error::address,
+    guard, vault::Bridge,
 };
 
 /// All accounts of one data directory.
 #[derive(Debug, uniffi::Object)]
 pub struct Client {
-    client: whimbrel::Client,
+    client: Counted<whimbrel::Client>,
 }
 
 #[uniffi::export(async_runtime = "tokio")]
@@ -29,7 +29,7 @@ impl Client {
         guard::task(async move {
             let vault = Arc::new(Bridge(vault));
             let client = whimbrel::Client::open(directory, vault, options.into()).await?;
-            Ok(Arc::new(Self { client }))
+            Ok(Arc::new(Self { client: Counted::new(client) }))
         })
         .await
     }

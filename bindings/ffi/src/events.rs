@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use crate::{Message, PushState, SendState, WhimbrelError, guard};
+use crate::{Message, PushState, SendState, WhimbrelError, counted::Counted, guard};
 
 /// What happened, for logs and for notifications of an app that is running. Lists follow their own updates instead, and how the
 /// account is doing is its status.
@@ -55,12 +55,12 @@ pub enum Event {
 /// A listener. One that falls too far behind misses some; lists never do.
 #[derive(Debug, uniffi::Object)]
 pub struct Events {
-    events: Arc<Mutex<whimbrel::Events>>,
+    events: Counted<Arc<Mutex<whimbrel::Events>>>,
 }
 
 impl Events {
     pub(crate) fn new(events: whimbrel::Events) -> Arc<Self> {
-        Arc::new(Self { events: Arc::new(Mutex::new(events)) })
+        Arc::new(Self { events: Counted::new(Arc::new(Mutex::new(events))) })
     }
 }
 
@@ -68,7 +68,7 @@ impl Events {
 impl Events {
     /// The next one, or nothing when the account is gone.
     pub async fn next(&self) -> Result<Option<Event>, WhimbrelError> {
-        let events = Arc::clone(&self.events);
+        let events = self.events.clone();
         guard::task(async move {
             let mut events = events.lock().await;
             loop {

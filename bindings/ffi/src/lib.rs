@@ -12,6 +12,7 @@
 
 mod account;
 mod client;
+mod counted;
 mod error;
 mod events;
 mod guard;
@@ -38,6 +39,6 @@ pub use crate::{
     vault::{KeyVault, Scope, file_vault},
 };
 #[cfg(feature = "test-support")]
-pub use test_support::{panic_async, panic_sync};
+pub use test_support::{held_objects, panic_async, panic_sync};
 
 uniffi::setup_scaffolding!();

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::{Contact, Conversation, Item, WhimbrelError, guard};
+use crate::{Contact, Conversation, Item, WhimbrelError, counted::Counted, guard};
 
 /// Writes out what follows a list of one kind of line.
 macro_rules! followed {
@@ -32,12 +32,12 @@ macro_rules! followed {
         /// One listener's view of a list. The listener pulls: nothing is kept for one that does not ask.
         #[derive(Debug, uniffi::Object)]
         pub struct $subscription {
-            subscription: Arc<whimbrel::Subscription<whimbrel::$line>>,
+            subscription: Counted<Arc<whimbrel::Subscription<whimbrel::$line>>>,
         }
 
         impl $subscription {
             fn new(subscription: whimbrel::Subscription<whimbrel::$line>) -> Arc<Self> {
-                Arc::new(Self { subscription: Arc::new(subscription) })
+                Arc::new(Self { subscription: Counted::new(Arc::new(subscription)) })
             }
         }
 
@@ -49,7 +49,7 @@ macro_rules! followed {
             /// Fails with `InvalidInput` for an `after` that is neither the last update's nor the one's before, and with
             /// `Closed`. While the account is suspended it waits.
             pub async fn next(&self, after: u64) -> Result<$update, WhimbrelError> {
-                let subscription = Arc::clone(&self.subscription);
+                let subscription = self.subscription.clone();
                 guard::task(async move {
                     let whimbrel::Update { seq, splices } = subscription.next(after).await?;
                     let splices = splices.into_iter().map(|whimbrel::Splice { at, removed, items }| {
@@ -70,12 +70,12 @@ followed!(Contact, ContactUpdate, ContactSplice, ContactSubscription);
 /// A window of a conversation that reaches from some message to the newest.
 #[derive(Debug, uniffi::Object)]
 pub struct Timeline {
-    timeline: whimbrel::Timeline,
+    timeline: Counted<whimbrel::Timeline>,
 }
 
 impl Timeline {
     pub(crate) fn new(timeline: whimbrel::Timeline) -> Arc<Self> {
-        Arc::new(Self { timeline })
+        Arc::new(Self { timeline: Counted::new(timeline) })
     }
 }
 
@@ -112,12 +112,12 @@ impl Timeline {
 /// All conversations of an account, the newest first.
 #[derive(Debug, uniffi::Object)]
 pub struct ConversationList {
-    list: whimbrel::ConversationList,
+    list: Counted<whimbrel::ConversationList>,
 }
 
 impl ConversationList {
     pub(crate) fn new(list: whimbrel::ConversationList) -> Arc<Self> {
-        Arc::new(Self { list })
+        Arc::new(Self { list: Counted::new(list) })
     }
 }
 
@@ -138,12 +138,12 @@ impl ConversationList {
 /// The roster of an account (RFC 6121 §2) and who asks to be in it, by address.
 #[derive(Debug, uniffi::Object)]
 pub struct ContactList {
-    list: whimbrel::ContactList,
+    list: Counted<whimbrel::ContactList>,
 }
 
 impl ContactList {
     pub(crate) fn new(list: whimbrel::ContactList) -> Arc<Self> {
-        Arc::new(Self { list })
+        Arc::new(Self { list: Counted::new(list) })
     }
 }
 

@@ -1,6 +1,6 @@
-//! Functions that panic, for the tests in each language which prove that a panic arrives as `Bug`.
+//! For the tests in each language: functions that panic, which has to arrive as `Bug`, and how many objects are held.
 
-use crate::{WhimbrelError, guard};
+use crate::{WhimbrelError, counted, guard};
 
 /// Panics.
 #[uniffi::export]
@@ -16,4 +16,10 @@ pub async fn panic_async() -> Result<(), WhimbrelError> {
         panic!("on purpose, later")
     })
     .await
+}
+
+/// How many objects of this library the other language holds.
+#[uniffi::export]
+pub fn held_objects() -> Result<i64, WhimbrelError> {
+    guard::sync(|| Ok(counted::held()))
 }

@@ -48,6 +48,30 @@ pub(crate) struct Arguments {
     record: Option<PathBuf>,
 }
 
+/// Says `1`, `2` and so on, as fast as the server takes it, and that is all.
+#[derive(Args)]
+pub(crate) struct Say {
+    /// Direct TLS, on loopback
+    #[arg(long)]
+    port: u16,
+    #[arg(long)]
+    ca: PathBuf,
+    #[arg(long)]
+    account: String,
+    #[arg(long)]
+    password: String,
+    #[arg(long)]
+    to: String,
+    #[arg(long)]
+    count: u32,
+}
+
+pub(crate) fn say(arguments: &Say) -> Result<()> {
+    let Say { port, ca, account, password, to, count } = arguments;
+    let texts: Vec<String> = (1..=*count).map(|number| number.to_string()).collect();
+    Wire::log_in(*port, ca, account, password)?.send_messages(to, &texts)
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { port, ca, account, password, .. } = arguments;
     let mut wire = Wire::log_in(*port, ca, account, password)?;

@@ -79,6 +79,7 @@ enum What {
 #[derive(Subcommand)]
 enum Child {
     Bare(bare::Arguments),
+    Say(bare::Say),
     Phone(phone::Arguments),
 }
 
@@ -103,6 +104,7 @@ fn main() -> ExitCode {
         What::Serve(arguments) => catch_up::serve(arguments),
         What::Replay => catch_up::replayed(&mut report),
         What::Child { which: Child::Bare(arguments) } => bare::run(arguments),
+        What::Child { which: Child::Say(arguments) } => bare::say(arguments),
         What::Child { which: Child::Phone(arguments) } => phone::run(arguments),
     };
     report.finish();

@@ -9,7 +9,7 @@ use std::{
     collections::BTreeSet,
     env::{
         self,
-        consts::{DLL_PREFIX, DLL_SUFFIX, EXE_SUFFIX},
+        consts::{DLL_PREFIX, DLL_SUFFIX},
     },
     ffi::OsString,
     fs,
@@ -19,10 +19,11 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use interop::{Kind, Options, Release, Root, Server, leashed};
+use interop::{Release, Root, leashed};
 
 use crate::{
     Result, cargo, host,
+    stage::Stage,
     test::Outcome::{self, Passed, Skipped},
 };
 
@@ -69,15 +70,15 @@ pub(crate) fn kotlin() -> Result<Outcome> {
     let library = library()?;
     generate("kotlin", &library, &package.join("generated"))?;
 
-    let server = Server::start(Kind::Prosody13, Options::default())?;
+    let stage = Stage::open()?;
     let mut maven = leashed("mvn");
     // Without -q, which would hide how many tests ran.
     // The panics are on purpose.
     maven.env("RUST_BACKTRACE", "0");
     maven.current_dir(&package).args(["-B", "-ntp", "test"]);
     maven.arg(property("library", parent(&library)));
-    maven.args([property("host", "127.0.0.1"), property("port", server.port().to_string())]);
-    maven.arg(property("ca", server.ca()));
+    maven.args(stage.ports().map(|(name, port)| property(name, port.to_string())));
+    maven.arg(property("ca", stage.server().ca()));
     cargo::run(&mut maven)?;
     Ok(Passed)
 }
@@ -102,29 +103,64 @@ pub(crate) fn swift(root: &Root) -> Result<Outcome> {
     fs::rename(swift.join("CWhimbrel.h"), c.join("CWhimbrel.h"))?;
     fs::rename(swift.join("CWhimbrel.modulemap"), c.join("module.modulemap"))?;
 
-    let stage = target().join("bindings/swift");
+    let dir = target().join("bindings/swift");
     for part in ["Sources", "Tests"] {
-        mirror(&package.join(part), &stage.join(part))?;
+        mirror(&package.join(part), &dir.join(part))?;
     }
-    copy_if_different(&package.join("Package.swift"), &stage.join("Package.swift"))?;
-    let beside = stage.join("lib");
+    copy_if_different(&package.join("Package.swift"), &dir.join("Package.swift"))?;
+    let beside = dir.join("lib");
     fs::create_dir_all(&beside)?;
     fs::copy(&library, beside.join(library.file_name().unwrap_or_default()))?;
 
-    let server = Server::start(Kind::Prosody13, Options::default())?;
-    let ca = stage.join("ca.crt");
-    fs::copy(server.ca(), &ca)?;
-    let variables = [
+    let stage = Stage::open()?;
+    let ca = dir.join("ca.crt");
+    fs::copy(stage.server().ca(), &ca)?;
+    let mut variables = vec![
         ("LD_LIBRARY_PATH", beside.display().to_string()),
-        ("WHIMBREL_HOST", "127.0.0.1".to_owned()),
-        ("WHIMBREL_PORT", server.port().to_string()),
+        ("RUST_BACKTRACE", "0".to_owned()),
         ("WHIMBREL_CA", ca.display().to_string()),
     ];
-    let (at, search) = (stage.display().to_string(), format!("-L{}", beside.display()));
+    for (name, port) in stage.ports() {
+        let name = match name {
+            "port" => "WHIMBREL_PORT",
+            "link" => "WHIMBREL_LINK",
+            _ => "WHIMBREL_DOOR",
+        };
+        variables.push((name, port.to_string()));
+    }
+    let (at, search) = (dir.display().to_string(), format!("-L{}", beside.display()));
     // There are no XCTests, and "Executed 0 tests" as the last line would say that nothing ran.
     let test = ["swift", "test", "--disable-xctest", "--package-path", &at, "-Xlinker", &search];
-    cargo::run(&mut root.command(&stage, &variables, &test)?)?;
+    cargo::run(&mut root.command(&dir, &variables, &test)?)?;
     Ok(Passed)
+}
+
+/// Both suites play the same scenarios, each by its name: in Kotlin a function, in Swift what `@Test` calls it.
+fn same_scenarios(tests: &Path, ending: &str, before: &str, behind: &str) -> Result<()> {
+    let listed = fs::read_to_string(cargo::workspace().join("bindings/scenarios.txt"))?;
+    let listed: BTreeSet<String> =
+        listed.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(str::to_owned).collect();
+    let mut played = BTreeSet::new();
+    for entry in fs::read_dir(tests)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == ending) {
+            let text = fs::read_to_string(&path)?;
+            let names = text.split(before).skip(1).filter_map(|rest| rest.split_once(behind));
+            played.extend(names.map(|(name, _)| name.to_owned()));
+            if text.contains("@Disabled") || text.contains(".disabled(") {
+                return Err(format!("{} has a test that is switched off", path.display()).into());
+            }
+        }
+    }
+    let differences: Vec<String> = listed
+        .difference(&played)
+        .map(|name| format!("\"{name}\" is not played"))
+        .chain(played.difference(&listed).map(|name| format!("\"{name}\" is not listed")))
+        .collect();
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{} and bindings/scenarios.txt differ: {}", tests.display(), differences.join(", ")).into())
 }
 
 /// Builds the library, and gives back where it is.
@@ -138,10 +174,7 @@ fn generate(language: &str, library: &Path, out: &Path) -> Result<()> {
     if out.exists() {
         fs::remove_dir_all(out)?;
     }
-    // `--workspace`, or its dependencies would have other features than when everything is built, and the generator, which
-    // takes a minute to compile, would be compiled twice.
-    cargo::run(&mut cargo::command(&["build", "-q", "--workspace", "--bin", "bindgen"]))?;
-    let mut bindgen = Command::new(target().join(format!("debug/bindgen{EXE_SUFFIX}")));
+    let mut bindgen = Command::new(cargo::binary("bindgen")?);
     cargo::run(bindgen.arg(language).arg(library).arg(cargo::workspace().join("bindings/ffi")).arg(out))
 }
 

@@ -64,6 +64,14 @@ pub(crate) fn console(release: bool) -> Result<PathBuf> {
     Ok(workspace().join(target).join(if release { "release" } else { "debug" }).join("examples/console"))
 }
 
+/// Builds one of the workspace's own programs, without optimisation, and gives back where it is.
+pub(crate) fn binary(name: &str) -> Result<PathBuf> {
+    // `--workspace`, or its dependencies would have other features than when everything is built, and be compiled twice.
+    run(&mut command(&["build", "-q", "--workspace", "--bin", name]))?;
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    Ok(workspace().join(target).join(format!("debug/{name}{}", env::consts::EXE_SUFFIX)))
+}
+
 /// `cargo xtask doc`.
 pub(crate) fn doc() -> Result<()> {
     run(command(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-Dwarnings"))

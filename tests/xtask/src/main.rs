@@ -13,6 +13,7 @@ mod hostile;
 mod mutants;
 mod servers;
 mod soak;
+mod stage;
 mod test;
 
 use std::process::ExitCode;

@@ -101,7 +101,7 @@ private struct Following {
 
 private func connection() throws -> Connection {
     Connection(
-        server: Server(host: try variable("HOST"), port: try #require(UInt16(variable("PORT")))),
+        server: Server(host: "127.0.0.1", port: try #require(UInt16(variable("PORT")))),
         certificates: try String(contentsOfFile: variable("CA"), encoding: .utf8))
 }
 

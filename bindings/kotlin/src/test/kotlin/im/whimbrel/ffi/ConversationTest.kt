@@ -107,7 +107,7 @@ private class Following(timeline: Timeline) {
 }
 
 private fun connection() = Connection(
-    server = Server(property("host"), property("port").toUShort()),
+    server = Server("127.0.0.1", property("port").toUShort()),
     certificates = File(property("ca")).readText(),
 )
 
