@@ -1,4 +1,5 @@
-//! Benchmarks, named by what a user does: `broken_link`, `catch_up`, `cold_start`, `idle_hour`, `open_conversation`, `resume`.
+//! Benchmarks, named by what a user does: `broken_link`, `catch_up`, `cold_start`, `idle_hour`, `open_conversation`, `resume`,
+//! `wake_up`.
 //!
 //! Called by `cargo xtask bench NAME [--json]`, which builds this with the profile that a phone gets. What is measured runs
 //! in a child process of its own (this same program, called with `child`), so that memory and processor time are its own;
@@ -22,6 +23,7 @@ mod peers;
 mod phone;
 mod replay;
 mod resume;
+mod wake_up;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -62,6 +64,9 @@ enum What {
     /// Back online after a cut
     #[command(name = "resume")]
     Resume(resume::Arguments),
+    /// A process that a push has started, until it is suspended again
+    #[command(name = "wake_up")]
+    WakeUp(wake_up::Arguments),
     /// The server and the phone of `catch_up`, left alone until the end of input, for a profiler
     #[command(hide = true)]
     Serve(catch_up::Arguments),
@@ -101,6 +106,7 @@ fn main() -> ExitCode {
         What::IdleHour(arguments) => idle_hour::run(arguments, &mut report),
         What::OpenConversation(arguments) => open_conversation::run(arguments, &mut report),
         What::Resume(arguments) => resume::run(arguments, &mut report),
+        What::WakeUp(arguments) => wake_up::run(arguments, &mut report),
         What::Serve(arguments) => catch_up::serve(arguments),
         What::Replay => catch_up::replayed(&mut report),
         What::Child { which: Child::Bare(arguments) } => bare::run(arguments),

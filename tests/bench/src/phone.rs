@@ -11,7 +11,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use tracing::{Metadata, Subscriber, span};
-use whimbrel::{Account, Address, Client, Connection, Event, FileVault, Item, Options, Server, Status};
+use whimbrel::{Account, Address, Client, Connection, Event, FileVault, Item, Options, Role, Server, Status};
 
 use crate::{Result, archive, children, clocks};
 
@@ -54,6 +54,8 @@ enum Does {
         #[arg(long)]
         text: String,
     },
+    /// Was started by a push: says what it has brought, and is suspended
+    WakeUp,
     /// Comes online, and tells each time that it did
     Stay,
     /// Waits for a word, then opens conversations, each named by a line
@@ -67,7 +69,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 async fn live(arguments: &Arguments) -> Result<()> {
     std::fs::create_dir_all(&arguments.data)?;
     let vault = Arc::new(FileVault::new(&arguments.data));
-    let client = Client::open(&arguments.data, vault, Options::default()).await?;
+    let role = if matches!(arguments.does, Does::WakeUp) { Role::Extension } else { Role::App };
+    let client = Client::open(&arguments.data, vault, Options { role, ..Options::default() }).await?;
     let jid: Address = arguments.account.parse()?;
     let account = match &arguments.does {
         Does::SignIn { password, port, ca } => {
@@ -87,6 +90,7 @@ async fn live(arguments: &Arguments) -> Result<()> {
         Does::SignIn { .. } => {}
         Does::CatchUp { shown } => catch_up(&account, *shown).await?,
         Does::Show { with, text } => show(&account, &with.parse()?, text).await?,
+        Does::WakeUp => wake_up(&client, &account).await?,
         Does::Stay => stay(&account).await?,
         Does::Open => open(&account)?,
     }
@@ -182,6 +186,24 @@ async fn show(account: &Account, with: &Address, text: &str) -> Result<()> {
             }
         }
     }
+}
+
+async fn wake_up(client: &Client, account: &Account) -> Result<()> {
+    let mut events = account.events();
+    let woken = client.wake_up(account.jid(), PATIENCE).await?;
+    let mut resumed = None;
+    while resumed.is_none() {
+        match events.next().await {
+            Some(Event::Online { resumed: online, .. }) => resumed = Some(online),
+            Some(_) => {}
+            None => break,
+        }
+    }
+    let notify: Vec<String> = woken.notify.into_iter().map(|message| message.text).collect();
+    children::say(
+        &serde_json::json!({ "woken": { "resumed": resumed, "complete": woken.complete, "notify": notify } }),
+    );
+    children::wait_for_word()
 }
 
 async fn stay(account: &Account) -> Result<()> {

@@ -7,10 +7,7 @@
 
 use std::{
     collections::BTreeSet,
-    env::{
-        self,
-        consts::{DLL_PREFIX, DLL_SUFFIX},
-    },
+    env::consts::{DLL_PREFIX, DLL_SUFFIX},
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
@@ -103,7 +100,7 @@ pub(crate) fn swift(root: &Root) -> Result<Outcome> {
     fs::rename(swift.join("CWhimbrel.h"), c.join("CWhimbrel.h"))?;
     fs::rename(swift.join("CWhimbrel.modulemap"), c.join("module.modulemap"))?;
 
-    let dir = target().join("bindings/swift");
+    let dir = cargo::target().join("bindings/swift");
     for part in ["Sources", "Tests"] {
         mirror(&package.join(part), &dir.join(part))?;
     }
@@ -166,7 +163,31 @@ fn same_scenarios(tests: &Path, ending: &str, before: &str, behind: &str) -> Res
 /// Builds the library, and gives back where it is.
 fn library() -> Result<PathBuf> {
     cargo::run(&mut cargo::command(&["build", "-p", "whimbrel-ffi", "--features", "test-support"]))?;
-    Ok(target().join(format!("debug/{DLL_PREFIX}whimbrel_ffi{DLL_SUFFIX}")))
+    let library = cargo::target().join(format!("debug/{DLL_PREFIX}whimbrel_ffi{DLL_SUFFIX}"));
+    has_large_pages(&library)?;
+    Ok(library)
+}
+
+/// Whether it can be loaded where pages are of 16 KiB, as on newer devices with Android: read back from the ELF file.
+pub(crate) fn has_large_pages(library: &Path) -> Result<()> {
+    let bytes = fs::read(library)?;
+    let number = |at: usize, size: usize| -> Result<u64> {
+        let field = bytes.get(at..at + size).ok_or("a library that is cut off")?;
+        Ok(field.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    };
+    // 64 bits, little end first; others are no concern of ours.
+    if !bytes.starts_with(b"\x7fELF\x02\x01") {
+        return Ok(());
+    }
+    let (table, size, count) = (number(32, 8)? as usize, number(54, 2)? as usize, number(56, 2)? as usize);
+    for header in (0..count).map(|index| table + index * size) {
+        const LOAD: u64 = 1;
+        let align = number(header + 48, 8)?;
+        if number(header, 4)? == LOAD && align < 16_384 {
+            return Err(format!("{}: a segment is aligned to {align} bytes", library.display()).into());
+        }
+    }
+    Ok(())
 }
 
 fn generate(language: &str, library: &Path, out: &Path) -> Result<()> {
@@ -176,10 +197,6 @@ fn generate(language: &str, library: &Path, out: &Path) -> Result<()> {
     }
     let mut bindgen = Command::new(cargo::binary("bindgen")?);
     cargo::run(bindgen.arg(language).arg(library).arg(cargo::workspace().join("bindings/ffi")).arg(out))
-}
-
-fn target() -> PathBuf {
-    cargo::workspace().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 fn parent(file: &Path) -> &Path {

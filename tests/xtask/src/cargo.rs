@@ -21,6 +21,11 @@ pub(crate) fn workspace() -> PathBuf {
         .unwrap_or_else(|| compiled.to_owned())
 }
 
+/// Where cargo puts what it builds.
+pub(crate) fn target() -> PathBuf {
+    workspace().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+}
+
 /// `cargo …` in the workspace, not run yet.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -60,16 +65,14 @@ pub(crate) fn console(release: bool) -> Result<PathBuf> {
         build.arg("--release");
     }
     run(&mut build)?;
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
-    Ok(workspace().join(target).join(if release { "release" } else { "debug" }).join("examples/console"))
+    Ok(target().join(if release { "release" } else { "debug" }).join("examples/console"))
 }
 
 /// Builds one of the workspace's own programs, without optimisation, and gives back where it is.
 pub(crate) fn binary(name: &str) -> Result<PathBuf> {
     // `--workspace`, or its dependencies would have other features than when everything is built, and be compiled twice.
     run(&mut command(&["build", "-q", "--workspace", "--bin", name]))?;
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
-    Ok(workspace().join(target).join(format!("debug/{name}{}", env::consts::EXE_SUFFIX)))
+    Ok(target().join(format!("debug/{name}{}", env::consts::EXE_SUFFIX)))
 }
 
 /// `cargo xtask doc`.

@@ -20,6 +20,10 @@ pub(crate) type Need = (&'static str, &'static str);
 /// For SQLCipher and its OpenSSL, which are compiled from source.
 pub(crate) const BUILD: [Need; 3] = [("cc", "gcc libc6-dev"), ("make", "make"), ("perl", "perl")];
 
+/// For what a library is made of, and for one that is linked with the system's OpenSSL.
+pub(crate) const SIZE: [Need; 3] =
+    [("nm", "binutils"), ("gzip", "gzip"), ("openssl", "openssl libssl-dev pkg-config")];
+
 /// For the Kotlin bindings.
 pub(crate) const KOTLIN: [Need; 2] = [("javac", "default-jdk-headless"), ("mvn", "maven")];
 

@@ -12,6 +12,7 @@ mod host;
 mod hostile;
 mod mutants;
 mod servers;
+mod size;
 mod soak;
 mod stage;
 mod test;
@@ -45,6 +46,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Makes the engine's deliberate mistakes one by one, and looks whether the simulated world notices
     Mutants(mutants::Arguments),
+    /// What the library weighs, what of, and how much it has grown
+    Size(size::Arguments),
     /// Simulated worlds that try to break the engine, as many as there is time for
     Soak(soak::Arguments),
     /// Searches for inputs that break something, with libFuzzer
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Bindings(arguments) => bindings::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Mutants(arguments) => mutants::run(&arguments),
+        Command::Size(arguments) => size::run(&arguments),
         Command::Soak(arguments) => soak::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Doc => cargo::doc(),
