@@ -11,6 +11,7 @@ mod fuzz;
 mod host;
 mod hostile;
 mod mutants;
+mod phones;
 mod servers;
 mod size;
 mod soak;
@@ -46,6 +47,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Makes the engine's deliberate mistakes one by one, and looks whether the simulated world notices
     Mutants(mutants::Arguments),
+    /// Whether the library compiles for Android and iOS, as far as that can be said here
+    Phones,
     /// What the library weighs, what of, and how much it has grown
     Size(size::Arguments),
     /// Simulated worlds that try to break the engine, as many as there is time for
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Bindings(arguments) => bindings::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Mutants(arguments) => mutants::run(&arguments),
+        Command::Phones => phones::run(),
         Command::Size(arguments) => size::run(&arguments),
         Command::Soak(arguments) => soak::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
