@@ -21,7 +21,7 @@ const COMPILER: [host::Need; 2] =
 const NO_COMPILER: &str = r#"#!/bin/sh
 for word; do
     case "$word" in
-        -E) echo clang ;;
+        -E) echo __clang__ ;;
         -\?) exit 1 ;;
         *.o | *.a) : > "$word" ;;
     esac
@@ -59,7 +59,7 @@ pub(crate) fn run() -> Result<()> {
         check.args(["-Zbuild-std=std,panic_abort,panic_unwind", "--target-dir"]).arg(&dir).args(arguments);
         check.env("RUSTC", COMPILER[0].0).env("RUSTC_BOOTSTRAP", "1");
         // Rather than to ask Xcode.
-        check.env("SDKROOT", "/");
+        check.env("SDKROOT", &dir);
         let name = target.replace('-', "_");
         check.env(format!("CC_{name}"), &no_compiler).env(format!("AR_{name}"), &no_compiler);
         cargo::run(&mut check)?;
