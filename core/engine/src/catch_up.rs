@@ -979,7 +979,14 @@ impl Account {
             let first = query.first_position.unwrap_or(query.start);
             cx.tx.execute(
                 "INSERT INTO gap (archive, kind, before_id, low_position, high_position, covered_position) VALUES (?1, 1, ?2, ?3, ?4, ?5)",
-                params![own, query.first, start, first.min(query.start).saturating_sub(ROOM / 4), first],
+                params![
+                    own,
+                    query.first,
+                    start,
+                    first.min(query.start).saturating_sub(ROOM / 4),
+                    // Of a page of receipts nobody knows what stands behind its head: what came live meanwhile may be older.
+                    query.first_position
+                ],
             )?;
         }
         cx.touched.all_timelines = true;

@@ -37,6 +37,7 @@ found! {
     network_that_comes_back_while_the_disk_is_full_is_not_forgotten,
     offline_message_that_comes_late_stands_in_order,
     older_page_asked_by_time_leaves_what_is_newer,
+    older_page_behind_a_first_page_of_receipts_leaves_what_came_live,
     older_pages_after_a_first_page_without_a_message_at_its_head,
     older_pages_asked_by_time_leave_what_is_newer_behind_receipts,
     older_pages_put_in_order_what_was_mixed_up,
