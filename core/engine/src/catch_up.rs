@@ -410,8 +410,8 @@ impl Account {
         let floating = after.is_none();
         let start = match &after {
             Some(after) => self.place_of(cx, Some(after), unchecked.position)?,
-            // What is found before anything that is known stands above it.
-            None => self.next_position(),
+            // What is found before anything that is known stands there.
+            None => unchecked.position,
         };
         let edge = unchecked.edge.filter(|_| !floating);
         let query = Query::new(Aim::Check { after, since }, start);
@@ -866,6 +866,10 @@ impl Account {
         complete: bool,
     ) -> Result<()> {
         self.session.dirty = true;
+        // What has moved up on this page was covered before, and what is covered stands behind it.
+        cx.tx
+            .prepare_cached("UPDATE coverage SET position = max(position, ?2) WHERE archive = ?1")?
+            .execute(params![self.jid.as_str(), query.cursor])?;
         // Where a gap begins the catch-up has the word, unless it has begun already.
         let reached = query.reached && self.next_gap_begins(cx, query)?;
         if complete || reached || mutants::on(Mutant::CheckedOnePageOnly) {

@@ -54,5 +54,6 @@ found! {
     what_is_in_doubt_stays_where_it_was_sent,
     what_other_devices_sent_before_carbons_is_found,
     what_stands_below_a_gap_is_not_beyond_it,
+    what_was_dropped_at_the_archives_beginning_moves_nothing_that_is_known,
     what_was_read_and_moves_is_not_unread,
 }
