@@ -2,9 +2,11 @@
 //! how many sessions were resumed, what it cost.
 //!
 //! `interop`'s `conversation` says what is counted and `trouble` what happens; each client of each column draws it from the
-//! same seed, so the links break at the same moments and after as many bytes for everybody. Who is compared runs at the same
-//! time on the same server. The columns: cuts alone; cuts with kills and freezes; for ours also a server that is restarted
-//! properly in the middle, and one that is killed.
+//! same seed, so the links break at the same moments and after as many bytes for everybody. Who is compared talks one after the
+//! other, each on a new server: the two columns of one client keep Prosody busy enough. The columns: cuts alone; cuts with kills
+//! and freezes; for ours also a server that is restarted properly in the middle, and one that is killed.
+//!
+//! Each has a time limit. Whoever is still at it then is said to be, and what is not there has not arrived, but is not called lost.
 //!
 //! Beside what the receivers show, the server's archives are read at the end: what stands in the receiver's twice was sent twice,
 //! and the server took it for two; what is lost and stands in the sender's and not in the receiver's was lost by the server:
@@ -13,11 +15,16 @@
 //! Each client as its documentation says (`peers`): connecting again and resuming are on, nothing is said twice that it took.
 //! A peer keeps no state over a kill, and is not meant to: its second column tells what keeping it is worth.
 
-use std::{collections::BTreeSet, path::PathBuf, thread, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 use interop::{
-    Amount, Kind, Link, Options, Outcome, Phone, Plan, Scratch, Script, Server, Talker, converse, number,
+    Amount, End, Kind, Link, Options, Outcome, Phone, Plan, Scratch, Script, Server, Talker, converse, number,
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
@@ -27,6 +34,10 @@ const SLIXMPP: &str = include_str!("peers/slixmpp_talks.py");
 const PASSWORD: &str = "sun-and-moon";
 /// Of a hundred sessions, so many should be the ones from before.
 const RESUMED: f64 = 95.0;
+/// What a conversation may take longer than planned.
+const PATIENCE: Duration = Duration::from_secs(240);
+/// The same where three clients follow each other.
+const PATIENCE_OF_THREE: Duration = Duration::from_secs(90);
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Which {
@@ -37,15 +48,15 @@ enum Which {
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// slixmpp and tokio-xmpp beside ours, in the first two columns
+    /// slixmpp and tokio-xmpp beside ours, one after the other, in the first two columns
     #[arg(long)]
     peers: bool,
     /// A tenth of it
     #[arg(long)]
     quick: bool,
-    /// Over which server
-    #[arg(long, value_enum, default_value = "both")]
-    server: Which,
+    /// Over which server; both if not said, and with peers Prosody, since a server's run takes half an hour
+    #[arg(long, value_enum)]
+    server: Option<Which>,
     /// Makes the same cuts and kills again
     #[arg(long)]
     seed: Option<u32>,
@@ -118,8 +129,12 @@ struct Row {
     outcome: Outcome,
     /// Messages that stand in the receiver's archive once more than they should.
     archived_twice: usize,
-    /// What is lost and in the sender's archive, but not in the receiver's: the server has not handed on what it took.
+    /// What should have been said, by both.
+    planned: usize,
+    /// What is missing and in the sender's archive, but not in the receiver's: the server has not handed on what it took.
     not_handed_on: usize,
+    /// What is missing and in the receiver's archive.
+    in_archive: usize,
 }
 
 pub(crate) fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
@@ -128,8 +143,9 @@ pub(crate) fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
     eprintln!("broken_link: seed {seed}");
     let clients = clients(arguments.peers)?;
     let mut unmet = Vec::new();
+    let server = arguments.server.unwrap_or(if arguments.peers { Which::Prosody } else { Which::Both });
     for kind in [Kind::Prosody13, Kind::Ejabberd] {
-        let wanted = match arguments.server {
+        let wanted = match server {
             Which::Both => true,
             Which::Prosody => kind == Kind::Prosody13,
             Which::Ejabberd => kind == Kind::Ejabberd,
@@ -176,115 +192,155 @@ fn clients(with_peers: bool) -> Result<Vec<Client>> {
     Ok(clients)
 }
 
-/// All of one server, all at the same time: who is compared on one server, whoever's server is restarted on another.
+/// One client after the other. What happens to one happens at the same time: to the links on one server, to the servers on others.
 fn over(kind: Kind, arguments: &Arguments, seed: u32, clients: &[Client]) -> Result<Vec<Result<Row>>> {
     eprintln!("broken_link: over {}", kind.name());
     let scratch = Scratch::new("broken-link")?;
     let dir = arguments.keep.as_deref().unwrap_or(scratch.path()).join(kind.name());
-    let options = |what: &str| Options {
-        sql_archive: true,
-        data: arguments.keep.is_some().then(|| dir.join(what)),
-        ..Options::default()
-    };
-    let server = Server::start(kind, options("server"))?;
-    let (server, dir, options) = (&server, &dir, &options);
-    thread::scope(|scope| {
-        let mut rows = Vec::new();
-        for client in clients {
-            for column in [Column::Cuts, Column::CutsAndKills] {
-                rows.push(scope.spawn(move || {
-                    let pair = pair(server, dir, client, column, arguments.keep.is_some())?;
-                    let (messages, amount) = column.amount(kind, arguments.quick);
-                    let outcome = converse([&pair[0], &pair[1]], script(messages, &amount, seed, None))
-                        .map_err(|error| format!("{}, {}: {error}", client.name, column.name()))?;
-                    row(&pair, server, client, column, outcome)
-                }));
-            }
+    let mut rows = Vec::new();
+    for client in clients {
+        let conversations = Conversations { kind, arguments, seed, client, dir: &dir };
+        match conversations.hold() {
+            Ok(held) => rows.extend(held),
+            // The others' half an hour is worth something.
+            Err(error) => rows.push(Err(format!("{}: {error}", client.name).into())),
         }
-        for column in [Column::ServerRestarted, Column::ServerKilled] {
-            let client = &clients[0];
-            if !arguments.peers {
-                rows.push(scope.spawn(move || {
-                    on_a_server_that_ends(kind, options, dir, client, column, seed, arguments)
-                }));
-            }
-        }
-        let joined = rows.into_iter().map(|row| match row.join() {
-            Ok(row) => row,
-            Err(_) => Err("a conversation has panicked".into()),
-        });
-        Ok(joined.collect())
-    })
+    }
+    Ok(rows)
 }
 
-fn on_a_server_that_ends(
+/// What one client says over one kind of server.
+struct Conversations<'a> {
     kind: Kind,
-    options: &(dyn Fn(&str) -> Options + Sync),
-    dir: &std::path::Path,
-    client: &Client,
-    column: Column,
+    arguments: &'a Arguments,
     seed: u32,
-    arguments: &Arguments,
-) -> Result<Row> {
-    let mut server = Server::start(kind, options(&column.name().replace(' ', "-")))?;
-    let pair = pair(&server, dir, client, column, arguments.keep.is_some())?;
-    let (messages, amount) = column.amount(kind, arguments.quick);
-    let outcome = converse(
-        [&pair[0], &pair[1]],
-        script(
-            messages,
-            &amount,
-            seed,
-            Some(Box::new(|| {
-                if column == Column::ServerKilled {
-                    server.kill();
+    client: &'a Client,
+    dir: &'a Path,
+}
+
+impl Conversations<'_> {
+    fn hold(&self) -> Result<Vec<Result<Row>>> {
+        eprintln!("broken_link: {}", self.client.name);
+        let server = self.server("server")?;
+        let server = &server;
+        thread::scope(|scope| {
+            let mut rows = Vec::new();
+            for column in [Column::Cuts, Column::CutsAndKills] {
+                rows.push(scope.spawn(move || self.on(server, column)));
+            }
+            if !self.arguments.peers {
+                for column in [Column::ServerRestarted, Column::ServerKilled] {
+                    rows.push(scope.spawn(move || self.on_a_server_that_ends(column)));
                 }
-                server.restart()
-            })),
-        ),
-    )?;
-    row(&pair, &server, client, column, outcome)
+            }
+            let joined = rows.into_iter().map(|row| match row.join() {
+                Ok(row) => row,
+                Err(_) => Err("a conversation has panicked".into()),
+            });
+            Ok(joined.collect())
+        })
+    }
+
+    fn server(&self, what: &str) -> Result<Server> {
+        let what = if self.client.keeps { what.to_owned() } else { format!("{what}-{}", self.client.name) };
+        let data = self.arguments.keep.is_some().then(|| self.dir.join(what));
+        Ok(Server::start(self.kind, Options { sql_archive: true, data, ..Options::default() })?)
+    }
+
+    fn on(&self, server: &Server, column: Column) -> Result<Row> {
+        let pair = self.pair(server, column)?;
+        let outcome = converse([&pair[0], &pair[1]], self.script(column, None));
+        let outcome = outcome.map_err(|error| format!("{}, {}: {error}", self.client.name, column.name()))?;
+        self.row(&pair, server, column, outcome)
+    }
+
+    fn on_a_server_that_ends(&self, column: Column) -> Result<Row> {
+        let mut server = self.server(&column.name().replace(' ', "-"))?;
+        let pair = self.pair(&server, column)?;
+        let ends = Box::new(|| {
+            if column == Column::ServerKilled {
+                server.kill();
+            }
+            server.restart()
+        });
+        let outcome = converse([&pair[0], &pair[1]], self.script(column, Some(ends)))?;
+        self.row(&pair, &server, column, outcome)
+    }
+
+    fn script<'a>(
+        &self,
+        column: Column,
+        halfway: Option<Box<dyn FnOnce() -> interop::Result<()> + 'a>>,
+    ) -> Script<'a> {
+        let (messages, amount) = column.amount(self.kind, self.arguments.quick);
+        let mut dice = StdRng::seed_from_u64(u64::from(self.seed));
+        let plans = [Plan::draw(&mut dice, &amount), Plan::draw(&mut dice, &amount)];
+        let limit = amount.over + if self.arguments.peers { PATIENCE_OF_THREE } else { PATIENCE };
+        Script { messages, over: amount.over, limit, seed: self.seed, plans, halfway }
+    }
+
+    fn pair(&self, server: &Server, column: Column) -> Result<[Talker; 2]> {
+        let client = self.client;
+        let user = |who: &str| format!("{who}-{}-{}", client.name, column.name().replace(' ', "-"));
+        let (romeo, juliet) = (user("romeo"), user("juliet"));
+        server.add_users([(romeo.as_str(), "a.test", PASSWORD), (juliet.as_str(), "b.test", PASSWORD)])?;
+        let talker = |names, account: &str, peer: &str| -> Result<Talker> {
+            let link = Link::to(server.direct_tls_port())?;
+            let ca = server.ca();
+            let mut phone = Phone::new(self.dir.join(account), account, PASSWORD)
+                .at(link.port())
+                .with_direct_tls()
+                .trusting(&ca)
+                .running(&client.program)
+                .with_variable("SSL_CERT_FILE", &ca.display().to_string());
+            // The others have no option for it.
+            phone.raw = self.arguments.keep.is_some() && client.keeps;
+            Ok(Talker::new(names, peer, client.keeps, link, phone))
+        };
+        let (romeo, juliet) = (format!("{romeo}@a.test"), format!("{juliet}@b.test"));
+        Ok([talker(["Romeo", "Juliet"], &romeo, &juliet)?, talker(["Juliet", "Romeo"], &juliet, &romeo)?])
+    }
+
+    /// What the archives add to an outcome.
+    fn row(&self, pair: &[Talker; 2], server: &Server, column: Column, outcome: Outcome) -> Result<Row> {
+        keep_raw(pair)?;
+        let archives = pair
+            .iter()
+            .map(|talker| {
+                let account = &talker.phone().account;
+                Wire::log_in(server.direct_tls_port(), &server.ca(), account, PASSWORD)?.archived_bodies(50)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let mut row = Row {
+            client: self.client.name,
+            keeps: self.client.keeps,
+            column,
+            outcome,
+            planned: 2 * column.amount(self.kind, self.arguments.quick).0,
+            archived_twice: 0,
+            not_handed_on: 0,
+            in_archive: 0,
+        };
+        for at in [0, 1] {
+            let name = pair[at].name;
+            let numbers = |archive: usize| -> BTreeSet<u32> {
+                archives[archive].iter().filter_map(|body| number(name, body)).collect()
+            };
+            let (own, theirs) = (numbers(at), numbers(1 - at));
+            row.archived_twice +=
+                archives[1 - at].iter().filter(|body| number(name, body).is_some()).count() - theirs.len();
+            let missing = row.outcome.missing.iter();
+            let missing = missing.filter_map(|missing| missing.strip_prefix(name)?.trim().parse().ok());
+            for number in missing {
+                row.in_archive += usize::from(theirs.contains(&number));
+                row.not_handed_on += usize::from(own.contains(&number) && !theirs.contains(&number));
+            }
+        }
+        Ok(row)
+    }
 }
 
-fn script<'a>(
-    messages: usize,
-    amount: &Amount,
-    seed: u32,
-    halfway: Option<Box<dyn FnOnce() -> interop::Result<()> + 'a>>,
-) -> Script<'a> {
-    let mut dice = StdRng::seed_from_u64(u64::from(seed));
-    let plans = [Plan::draw(&mut dice, amount), Plan::draw(&mut dice, amount)];
-    Script { messages, over: amount.over, seed, plans, halfway }
-}
-
-fn pair(
-    server: &Server,
-    dir: &std::path::Path,
-    client: &Client,
-    column: Column,
-    raw: bool,
-) -> Result<[Talker; 2]> {
-    let user = |who: &str| format!("{who}-{}-{}", client.name, column.name().replace(' ', "-"));
-    let (romeo, juliet) = (user("romeo"), user("juliet"));
-    server.add_users([(romeo.as_str(), "a.test", PASSWORD), (juliet.as_str(), "b.test", PASSWORD)])?;
-    let talker = |names, account: &str, peer: &str| -> Result<Talker> {
-        let link = Link::to(server.direct_tls_port())?;
-        let ca = server.ca();
-        let mut phone = Phone::new(dir.join(account), account, PASSWORD)
-            .at(link.port())
-            .with_direct_tls()
-            .trusting(&ca)
-            .running(&client.program)
-            .with_variable("SSL_CERT_FILE", &ca.display().to_string());
-        // The others have no option for it.
-        phone.raw = raw && client.keeps;
-        Ok(Talker::new(names, peer, client.keeps, link, phone))
-    };
-    let (romeo, juliet) = (format!("{romeo}@a.test"), format!("{juliet}@b.test"));
-    Ok([talker(["Romeo", "Juliet"], &romeo, &juliet)?, talker(["Juliet", "Romeo"], &juliet, &romeo)?])
-}
-
-/// What the phones saw, for whoever looks for a message.
+/// What the phones saw and said, for whoever looks for a message.
 fn keep_raw(pair: &[Talker; 2]) -> Result<()> {
     for talker in pair {
         let raw = std::mem::take(&mut talker.seen().raw);
@@ -296,42 +352,15 @@ fn keep_raw(pair: &[Talker; 2]) -> Result<()> {
     Ok(())
 }
 
-/// What the archives add to an outcome.
-fn row(
-    pair: &[Talker; 2],
-    server: &Server,
-    client: &Client,
-    column: Column,
-    outcome: Outcome,
-) -> Result<Row> {
-    keep_raw(pair)?;
-    let archives = pair
-        .iter()
-        .map(|talker| {
-            let account = &talker.phone().account;
-            Wire::log_in(server.direct_tls_port(), &server.ca(), account, PASSWORD)?.archived_bodies(50)
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let (mut archived_twice, mut not_handed_on) = (0, 0);
-    for at in [0, 1] {
-        let name = pair[at].name;
-        let numbers = |archive: usize| -> BTreeSet<u32> {
-            archives[archive].iter().filter_map(|body| number(name, body)).collect()
-        };
-        let (own, theirs) = (numbers(at), numbers(1 - at));
-        archived_twice +=
-            archives[1 - at].iter().filter(|body| number(name, body).is_some()).count() - theirs.len();
-        let lost =
-            outcome.missing.iter().filter_map(|missing| missing.strip_prefix(name)?.trim().parse().ok());
-        not_handed_on += lost.filter(|number| own.contains(number) && !theirs.contains(number)).count();
-    }
-    let (keeps, client) = (client.keeps, client.name);
-    Ok(Row { client, keeps, column, outcome, archived_twice, not_handed_on })
-}
-
 impl Row {
     fn resumed(&self) -> f64 {
         self.outcome.resumed as f64 * 100.0 / self.outcome.sessions.max(1) as f64
+    }
+
+    /// Lost, and not arrived in the time that there was.
+    fn missing(&self) -> [usize; 2] {
+        let missing = self.outcome.shown.lost.len();
+        if self.outcome.end == End::TimeUp { [0, missing] } else { [missing, 0] }
     }
 
     /// What ours has to reach, if it has not.
@@ -342,7 +371,8 @@ impl Row {
         let lost = if stopped { lost - self.not_handed_on } else { lost };
         let wrong = self.outcome.shown.out_of_order + self.outcome.own_wrong;
         let clean = lost + self.outcome.shown.doubled + wrong == 0;
-        let missed = !clean || !self.outcome.settled || self.resumed() < RESUMED || self.outcome.died > 0;
+        let missed =
+            !clean || self.outcome.end != End::Settled || self.resumed() < RESUMED || self.outcome.died > 0;
         (self.keeps && missed).then(|| format!("{} over {} missed its aims", self.column.name(), kind.name()))
     }
 }
@@ -359,7 +389,9 @@ fn show(kind: Kind, rows: &[Row], report: &mut Report) {
         };
         let mut count = |metric: &str, value: usize| report.count(name(metric), value);
         count("sent", it.shown.sent);
-        count("lost", it.shown.lost.len());
+        let [lost, not_arrived] = row.missing();
+        count("lost", lost);
+        count("not_arrived", not_arrived);
         count("doubled", it.shown.doubled);
         count("out_of_order", it.shown.out_of_order);
         count("sessions", it.sessions);
@@ -380,6 +412,7 @@ fn table(kind: Kind, rows: &[Row]) -> String {
             "what happens",
             "sent",
             "lost",
+            "not arrived",
             "doubled",
             "out of order",
             "sessions",
@@ -396,11 +429,13 @@ fn table(kind: Kind, rows: &[Row]) -> String {
     let mut notes = Vec::new();
     for row in rows {
         let it = &row.outcome;
+        let [lost, not_arrived] = row.missing();
         lines.push([
             row.client.to_owned(),
             row.column.name().to_owned(),
             it.shown.sent.to_string(),
-            it.shown.lost.len().to_string(),
+            lost.to_string(),
+            not_arrived.to_string(),
             it.shown.doubled.to_string(),
             it.shown.out_of_order.to_string(),
             it.sessions.to_string(),
@@ -462,8 +497,15 @@ impl Row {
         if it.died > 0 {
             notes.push(format!("{who} {} times the process ended by itself", it.died));
         }
-        if !it.settled {
-            notes.push(format!("{who} not all had arrived when it was given up"));
+        if it.end == End::TimeUp {
+            notes.push(format!("{who} the time was up before all had arrived"));
+        }
+        if it.shown.sent < self.planned {
+            notes.push(format!("{who} {} of {} were not taken", self.planned - it.shown.sent, self.planned));
+        }
+        if self.in_archive > 0 {
+            notes
+                .push(format!("{who} of what is missing, {} are in the receiver's archive", self.in_archive));
         }
         if !it.missing.is_empty() {
             let some: Vec<&str> = it.missing.iter().take(12).map(String::as_str).collect();

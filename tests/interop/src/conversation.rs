@@ -19,14 +19,10 @@ use crate::{
     trouble::Trouble,
 };
 
-/// How long the two have after the last message was handed over and their links stay up.
-const SETTLING: Duration = Duration::from_secs(150);
-/// A client without a `sync` has all it will get when it was told nothing for so long.
+/// A client without a `sync` has all it will get when it was told nothing for so long while both were online.
 const QUIET: Duration = Duration::from_secs(40);
 /// Nothing more is on its way when nothing came for so long.
 const PAUSE: Duration = Duration::from_secs(5);
-/// What it may take longer than planned, before it is given up.
-const OVERTIME: Duration = Duration::from_secs(240);
 
 /// What is to be said, and what happens meanwhile.
 pub struct Script<'a> {
@@ -34,6 +30,8 @@ pub struct Script<'a> {
     pub messages: usize,
     /// In this time.
     pub over: Duration,
+    /// From the first message on, until no more is handed over or waited for.
+    pub limit: Duration,
     /// For bursts and pauses, and in every message's id.
     pub seed: u32,
     /// What happens to each of the two.
@@ -42,12 +40,24 @@ pub struct Script<'a> {
     pub halfway: Option<Box<dyn FnOnce() -> Result<()> + 'a>>,
 }
 
+/// How it ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum End {
+    /// Each of the two has everything and has sent everything.
+    Settled,
+    /// Both were online, and nothing came any more: what is not there will not come.
+    Quiet,
+    /// The time was up: what is not there may still have been on its way.
+    #[default]
+    TimeUp,
+}
+
 /// What became of it, both directions together.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// What the receivers show at the end.
     pub shown: Tally,
-    /// Who and which, of what is lost.
+    /// Who and which, of what is not there.
     pub missing: Vec<String>,
     /// What the receivers' clients told meanwhile. A kill between storing and telling makes it less than what is shown.
     pub told: Tally,
@@ -71,8 +81,8 @@ pub struct Outcome {
     pub bytes: (u64, u64),
     /// From the first message to the last.
     pub took: Duration,
-    /// Whether each of the two said that it has everything and has sent everything.
-    pub settled: bool,
+    /// How it ended.
+    pub end: End,
 }
 
 impl Outcome {
@@ -87,18 +97,17 @@ impl Outcome {
     }
 }
 
-/// Starts both phones and lets them talk until all is said and has arrived, or will not arrive any more.
+/// Starts both phones and lets them talk until all is said and has arrived, or will not arrive any more, or the time is up.
 pub fn converse(pair: [&Talker; 2], script: Script<'_>) -> Result<Outcome> {
     let mut dice = StdRng::seed_from_u64(u64::from(script.seed));
     let mut due = || pace(script.messages, script.over, &mut StdRng::seed_from_u64(dice.random()));
     let due = [due(), due()];
-    let (over, calm) = (AtomicBool::new(false), AtomicBool::new(false));
+    let [over, enough, calm] = &[const { AtomicBool::new(false) }; 3];
     let mut halfway = script.halfway;
     let mut restarted: Option<Instant> = None;
-    let (over, calm) = (&over, &calm);
     thread::scope(|scope| -> Result<Outcome> {
         // Whatever happens below, the threads must end, or this scope does not.
-        let _ends = SetWhenDropped([over, calm]);
+        let _ends = SetWhenDropped([over, enough, calm]);
         let mut listeners = Vec::new();
         for talker in pair {
             talker.start()?;
@@ -108,6 +117,7 @@ pub fn converse(pair: [&Talker; 2], script: Script<'_>) -> Result<Outcome> {
             talker.wait_first_online(Duration::from_secs(90))?;
         }
         let began = Instant::now();
+        let deadline = began + script.limit;
         let mut troubles = Vec::new();
         for (talker, plan) in pair.into_iter().zip(&script.plans) {
             for strand in &plan.strands {
@@ -118,11 +128,11 @@ pub fn converse(pair: [&Talker; 2], script: Script<'_>) -> Result<Outcome> {
         let authors: Vec<_> = pair
             .into_iter()
             .zip(&due)
-            .map(|(talker, due)| scope.spawn(move || talker.talk(seed, due, over)))
+            .map(|(talker, due)| scope.spawn(move || talker.talk(seed, due, enough)))
             .collect();
         while !authors.iter().all(thread::ScopedJoinHandle::is_finished) {
-            if began.elapsed() > script.over + OVERTIME {
-                return Err(Error::TimedOut("all to be said".into()));
+            if Instant::now() > deadline {
+                enough.store(true, Ordering::Release);
             }
             if began.elapsed() > script.over / 2
                 && let Some(happens) = halfway.take()
@@ -142,8 +152,8 @@ pub fn converse(pair: [&Talker; 2], script: Script<'_>) -> Result<Outcome> {
         for thread in authors.into_iter().chain(troubles) {
             joined(thread.join())?;
         }
-        let settled = settle(pair);
-        let outcome = count(pair, took, settled, restarted);
+        let end = if enough.load(Ordering::Acquire) { End::TimeUp } else { settle(pair, deadline) };
+        let outcome = count(pair, took, end, restarted);
         over.store(true, Ordering::Release);
         for listener in listeners {
             joined(listener.join())?;
@@ -152,8 +162,7 @@ pub fn converse(pair: [&Talker; 2], script: Script<'_>) -> Result<Outcome> {
     })
 }
 
-fn settle(pair: [&Talker; 2]) -> bool {
-    let deadline = Instant::now() + SETTLING;
+fn settle(pair: [&Talker; 2], deadline: Instant) -> End {
     if pair.iter().all(|talker| talker.repeats) {
         // Twice: what one has sent last is what the other has to get.
         let synced = [0, 1, 0, 1]
@@ -161,13 +170,14 @@ fn settle(pair: [&Talker; 2]) -> bool {
             .all(|at| pair[at].settle(deadline.saturating_duration_since(Instant::now())).is_ok());
         // What the server has taken over last may still be on its way. A kill makes what was told less than what is shown.
         all_told(pair, PAUSE, deadline);
-        return synced;
+        return if synced { End::Settled } else { End::TimeUp };
     }
     all_told(pair, QUIET, deadline)
 }
 
-/// Waits until as much was told as was accepted, and nothing more for a while; gives up after `quiet` without anything.
-fn all_told(pair: [&Talker; 2], quiet: Duration, deadline: Instant) -> bool {
+/// Waits until as much was told as was accepted, and nothing more for a while; gives up after `quiet` without anything, while
+/// both were online.
+fn all_told(pair: [&Talker; 2], quiet: Duration, deadline: Instant) -> End {
     let calm_since = Instant::now();
     loop {
         let (told, last) = pair.iter().fold((0, calm_since), |(told, last), talker| {
@@ -175,21 +185,25 @@ fn all_told(pair: [&Talker; 2], quiet: Duration, deadline: Instant) -> bool {
             let mut numbers = seen.told.clone();
             numbers.sort_unstable();
             numbers.dedup();
-            (told + numbers.len(), seen.told_at.map_or(last, |at| at.max(last)))
+            let came = seen.sessions.last().map(|session| session.at).max(seen.told_at);
+            (told + numbers.len(), came.map_or(last, |at| at.max(last)))
         });
         let accepted: usize = pair.iter().map(|talker| talker.seen().accepted.len()).sum();
         if told >= accepted && last.elapsed() > PAUSE {
-            return true;
+            return End::Settled;
         }
-        if last.elapsed() > quiet || Instant::now() > deadline {
-            return false;
+        if last.elapsed() > quiet && pair.iter().all(|talker| talker.seen().online) {
+            return End::Quiet;
+        }
+        if Instant::now() > deadline {
+            return End::TimeUp;
         }
         thread::sleep(Duration::from_millis(200));
     }
 }
 
-fn count(pair: [&Talker; 2], took: Duration, settled: bool, restarted: Option<Instant>) -> Result<Outcome> {
-    let mut outcome = Outcome { took, settled, ..Outcome::default() };
+fn count(pair: [&Talker; 2], took: Duration, end: End, restarted: Option<Instant>) -> Result<Outcome> {
+    let mut outcome = Outcome { took, end, ..Outcome::default() };
     for talker in pair.into_iter().filter(|talker| talker.repeats) {
         outcome.screens.push(talker.timeline()?);
     }
@@ -238,12 +252,57 @@ impl Outcome {
     }
 }
 
-struct SetWhenDropped<'a>([&'a AtomicBool; 2]);
+struct SetWhenDropped<'a>([&'a AtomicBool; 3]);
 
 impl Drop for SetWhenDropped<'_> {
     fn drop(&mut self) {
         for flag in self.0 {
             flag.store(true, Ordering::Release);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use super::*;
+    use crate::{Link, Phone, Scratch};
+
+    /// What two clients make of three messages each in little time; `for_each_line` is what they do when they are asked something.
+    fn in_little_time(for_each_line: &str) -> Outcome {
+        let scratch = Scratch::new("clients").unwrap();
+        let client = scratch.path().join("client");
+        let online = r#"{"event":"online","resumed":false,"after_start":true}"#;
+        fs::write(
+            &client,
+            format!("#!/bin/sh\necho '{online}'\nwhile read -r line; do {for_each_line}; done\n"),
+        )
+        .unwrap();
+        fs::set_permissions(&client, fs::Permissions::from_mode(0o755)).unwrap();
+        let talker = |names: [&'static str; 2]| {
+            let phone = Phone::new(scratch.path().join(names[0]), "nobody@a.test", "secret");
+            // Nobody connects to anything.
+            Talker::new(names, "nobody@b.test", false, Link::to(9).unwrap(), phone.running(&client))
+        };
+        let (romeo, juliet) = (talker(["Romeo", "Juliet"]), talker(["Juliet", "Romeo"]));
+        let script = Script {
+            messages: 3,
+            over: Duration::ZERO,
+            limit: Duration::from_secs(2),
+            seed: 1597,
+            plans: [Plan::calm(), Plan::calm()],
+            halfway: None,
+        };
+        converse([&romeo, &juliet], script).unwrap()
+    }
+
+    #[test]
+    fn whoever_takes_nothing_or_tells_nothing_is_given_up_when_the_time_is_up() {
+        let outcome = in_little_time(":");
+        assert_eq!((outcome.end, outcome.shown.sent, outcome.missing.len()), (End::TimeUp, 0, 0));
+        let outcome = in_little_time(r#"n=$((n + 1)); echo "{\"reply\":$n,\"ok\":true}""#);
+        assert_eq!((outcome.end, outcome.missing.len()), (End::TimeUp, outcome.shown.sent));
+        assert!(outcome.shown.sent > 0);
     }
 }

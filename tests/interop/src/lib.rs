@@ -28,7 +28,7 @@ mod tally;
 mod trouble;
 
 pub use console::{Console, Event, Phone, console_binary};
-pub use conversation::{Outcome, Script, converse};
+pub use conversation::{End, Outcome, Script, converse};
 pub use error::Error;
 pub use link::{Break, Connection, InFlight, Link, Rate, Then, Way};
 pub use process::{leashed, run_to_end, spawn};

@@ -47,13 +47,15 @@ pub struct Session {
 pub struct Seen {
     /// In their order.
     pub sessions: Vec<Session>,
+    /// Whether it is in one, by its own word.
+    pub online: bool,
     /// Numbers of own messages that the client has accepted, in their order.
     pub accepted: Vec<u32>,
     /// Numbers of the other's messages, as the client told them.
     pub told: Vec<u32>,
     /// When that was last.
     pub told_at: Option<Instant>,
-    /// Its raw stream, if it shows that, and when each stanza was seen.
+    /// What was done to it and what it said, and when; its raw stream, if it shows that.
     pub raw: Vec<(Instant, Value)>,
     /// What happened to it, by name.
     pub troubles: BTreeMap<&'static str, usize>,
@@ -116,15 +118,14 @@ impl Talker {
     pub(crate) fn start(&self) -> Result<()> {
         let console = Arc::new(Console::start(&self.phone)?);
         *self.console.lock().unwrap_or_else(PoisonError::into_inner) = Some(console);
-        self.seen().killed = false;
+        let mut seen = self.seen();
+        (seen.killed, seen.online) = (false, false);
         Ok(())
     }
 
-    /// Notes in the raw stream what is done to it.
+    /// Notes what is done to it, and what it says.
     fn note(&self, what: String) {
-        if self.phone.raw {
-            self.seen().raw.push((Instant::now(), Value::String(what)));
-        }
+        self.seen().raw.push((Instant::now(), Value::String(what)));
     }
 
     fn kill(&self) {
@@ -167,16 +168,22 @@ impl Talker {
     }
 
     fn heard(&self, event: &Event) {
-        if ["online", "offline"].contains(&event.name()) {
+        // Of what shows its raw stream the rest is in there.
+        if !self.phone.raw || ["online", "offline"].contains(&event.name()) {
             self.note(event.body.to_string());
         }
         match event.name() {
-            "online" => self.seen().sessions.push(Session {
-                at: event.at,
-                resumed: event.flag("resumed"),
-                after_start: event.flag("after_start"),
-                refused: event.body["refused"].as_str().map(str::to_owned),
-            }),
+            "online" => {
+                let mut seen = self.seen();
+                seen.online = true;
+                seen.sessions.push(Session {
+                    at: event.at,
+                    resumed: event.flag("resumed"),
+                    after_start: event.flag("after_start"),
+                    refused: event.body["refused"].as_str().map(str::to_owned),
+                });
+            }
+            "offline" => self.seen().online = false,
             "message" if !event.flag("mine") => {
                 if let Some(number) = number(self.other, event.str("text")) {
                     let mut seen = self.seen();
@@ -202,36 +209,42 @@ impl Talker {
     }
 
     /// Hands over one message after the other, each when it is due, as far behind as the phone may be.
-    pub(crate) fn talk(&self, run: u32, due: &[Duration], over: &AtomicBool) -> Result<()> {
+    pub(crate) fn talk(&self, run: u32, due: &[Duration], enough: &AtomicBool) -> Result<()> {
         let began = Instant::now();
         for (number, due) in (1..).zip(due) {
-            while began.elapsed() < *due {
-                if over.load(Ordering::Acquire) {
-                    return Ok(());
-                }
-                thread::sleep(due.saturating_sub(began.elapsed()).min(Duration::from_millis(50)));
+            if !wait(due.saturating_sub(began.elapsed()), enough) {
+                return Ok(());
             }
             let (id, text) = (id(run, self.name, number), line(self.name, number as usize));
-            loop {
-                if over.load(Ordering::Acquire) {
-                    return Ok(());
-                }
+            while !enough.load(Ordering::Acquire) {
                 let Some(console) = self.console() else {
                     thread::sleep(Duration::from_millis(20));
                     continue;
                 };
-                match console.send_message(&self.peer, &id, &text, ANSWER) {
+                match self.hand_over(&console, &id, &text, enough) {
                     Ok(()) => {
                         self.seen().accepted.push(number);
                         break;
                     }
                     Err(Error::Gone) if self.repeats => thread::sleep(Duration::from_millis(20)),
                     Err(Error::Gone) => break,
+                    Err(_) if enough.load(Ordering::Acquire) => break,
                     Err(error) => return Err(error),
                 }
             }
         }
         Ok(())
+    }
+
+    /// Waits for the answer until it is enough: a frozen phone, or one that has no room, may take minutes.
+    fn hand_over(&self, console: &Console, id: &str, text: &str, enough: &AtomicBool) -> Result<()> {
+        let request = console.ask("send", json!({ "to": self.peer, "message": id, "text": text }))?;
+        loop {
+            match console.reply(request, Duration::from_millis(500)) {
+                Err(Error::TimedOut(_)) if !enough.load(Ordering::Acquire) => {}
+                answer => return answer.map(drop),
+            }
+        }
     }
 
     /// Goes through one strand of a plan, until it is calm.
