@@ -39,6 +39,8 @@ use crate::{
 const ROOM: i64 = 1 << 44;
 /// Where nothing of ours stands any more, nor below its negative.
 pub(crate) const HIGHEST: i64 = 1 << 62;
+/// Messages to ask for at once, at most.
+const PAGE: i64 = 500;
 /// How often a page is halved because links are lost in the middle of it.
 const HALVINGS: u32 = 3;
 /// Overlap when an id is forgotten and time must do, in ms.
@@ -471,10 +473,10 @@ impl Account {
             let tag = Tag::new("field").attr("var", name).child(Tag::new("value").text(value));
             form = form.clone().child(tag);
         };
-        let mut page = Tag::with_ns("set", ns::RSM).child(
-            Tag::new("max")
-                .text((self.config.page.clamp(1, 500) >> self.catching_up.smaller).max(1).to_string()),
-        );
+        let mut page =
+            Tag::with_ns("set", ns::RSM).child(Tag::new("max").text(
+                (self.config.page.clamp(1, PAGE as u32) >> self.catching_up.smaller).max(1).to_string(),
+            ));
         match &query.aim {
             Aim::Fill { gap } => {
                 let (after, since, by_time): (Option<String>, Option<i64>, bool) = cx.tx.query_row(

@@ -7,7 +7,7 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::{Aim, HIGHEST, Query};
+use super::{Aim, HIGHEST, PAGE, Query};
 use crate::{
     account::{Account, Cx},
     error::Result,
@@ -50,6 +50,14 @@ impl Account {
         let cursor = if query.is_floating() { i64::MIN } else { query.cursor };
         let end = query.ends_before();
         let keeps = |place: i64| place > cursor && end.is_none_or(|end| place < end);
+        // What has to move below the end moves no further than the rest of the page needs: what stands there and is not named may
+        // have been before it.
+        let position = match end {
+            Some(end) if known.position >= end => {
+                position.max(end.saturating_sub((PAGE - i64::from(query.seen)).max(1)))
+            }
+            _ => position,
+        };
         if mutants::on(Mutant::ResultsUnordered) {
             return Ok(query.cursor.max(known.position));
         }
