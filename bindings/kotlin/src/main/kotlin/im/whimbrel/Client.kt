@@ -57,7 +57,8 @@ public class Client private constructor(private val client: FfiClient) {
 
     /**
      * After [WhimbrelException.KeyLost] or a damaged file: sets the file aside (it is never deleted) and begins anew with an empty
-     * one. Then [Account.signIn]. The old [Account], and what follows it, answers [WhimbrelException.Closed]. Fails with
+     * one. Then [Account.signIn]. How it connects was in the file: a [Connection] other than the default is to be given again, with
+     * [addAccount]. The old [Account], and what follows it, answers [WhimbrelException.Closed]. Fails with
      * [WhimbrelException.NotFound], and as [addAccount].
      */
     public suspend fun startOver(address: String): Account = Account(call { client.startOver(address) })

@@ -65,9 +65,9 @@ const val PASSWORD = "secret"
 
 private val people = AtomicInteger()
 
-/** Registers an account that no other test has. */
+/** Registers an account that no other test has, nor another run over the same server. */
 suspend fun person(name: String): String {
-    val local = "$name${people.incrementAndGet()}"
+    val local = "$name-${ProcessHandle.current().pid()}-${people.incrementAndGet()}"
     door("account $local")
     return "$local@a.test"
 }

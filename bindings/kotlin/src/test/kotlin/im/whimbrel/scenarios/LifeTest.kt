@@ -39,7 +39,7 @@ class LifeTest : Scenario() {
     fun `suspend with no file open, and resume`() = play {
         val alice = online("alice")
         val bob = person("bob")
-        val following = launch { alice.account.timeline(bob).items.collect {} }
+        val following = begun(alice.account.timeline(bob).items)
         assertTrue(openFiles(directory).isNotEmpty(), "nothing is open while it runs")
         alice.client.suspend(10.seconds)
         assertEquals(emptyList<String>(), openFiles(directory))
@@ -145,9 +145,14 @@ class LifeTest : Scenario() {
 
     @Test
     fun `cancel everything half-way`() = play(120.seconds) {
-        val alice = online("alice", overLink())
         val bob = device("bob", person("bob"), overLink())
-        val timeline = alice.account.timeline(bob.address)
+        val old = person("old")
+        val alice = device("alice", person("alice"), overLink())
+        // More than is fetched before somebody scrolls there.
+        door("say ${old.substringBefore('@')} ${alice.address} 1000")
+        alice.account.signIn(PASSWORD)
+        alice.account.sync(30.seconds)
+        val timeline = alice.account.timeline(old)
         stalled {
             val flows = listOf(
                 timeline.items, timeline.updates, alice.account.status,
@@ -157,7 +162,7 @@ class LifeTest : Scenario() {
             val id = alice.account.send("But soft, what light?", bob.address)
             val calls = listOf<suspend () -> Any>(
                 { alice.account.sync(100.seconds) },
-                { timeline.older(50) },
+                { timeline.older(1000) },
                 { bob.account.signIn(PASSWORD) },
                 { alice.client.wakeUp(alice.address, 100.seconds) },
                 { alice.account.events.first { it is Event.NewMessage } },

@@ -48,6 +48,8 @@ class TroubleTest : Scenario() {
         val lost = checkNotNull(client.account(address))
         assertFails<WhimbrelException.KeyLost> { lost.connect() }
         val alice = client.startOver(address)
+        // How it connects was in the file.
+        client.addAccount(address, direct())
         alice.signIn(PASSWORD)
         alice.send("But soft, what light?", bob.address)
         assertEquals(listOf("But soft, what light?"), bob.account.texts(address, 1))
