@@ -36,7 +36,7 @@ fun main(arguments: Array<String>) = runBlocking {
             val account = client.addAccount(address, direct())
             account.signIn(PASSWORD)
             println("sent ${account.send(text, to)}")
-            account.sync(30.seconds)
+            account.sync(60.seconds)
             println("synced")
             awaitCancellation()
         }
@@ -48,12 +48,12 @@ fun main(arguments: Array<String>) = runBlocking {
             val online = async(start = CoroutineStart.UNDISPATCHED) { account.events.filterIsInstance<Event.Online>().first() }
             account.connect()
             println("resumed ${online.await().resumed}")
-            account.sync(30.seconds)
+            account.sync(60.seconds)
             account.texts(with, 1).forEach(::println)
         }
 
         "wake" -> try {
-            val news = client.wakeUp(address, 30.seconds)
+            val news = client.wakeUp(address, 60.seconds)
             println("complete ${news.complete}")
             news.notify.forEach { println(it.text) }
         } catch (_: WhimbrelException.InUse) {

@@ -85,7 +85,7 @@ class SamplesTest : Scenario() {
         val client = open("alice", vault)
         val alice = client.addAccount(person("alice"), direct())
         alice.signIn(PASSWORD)
-        alice.sync(30.seconds)
+        alice.sync(60.seconds)
         val bob = online("bob")
         val shown = mutableListOf<String>()
         val notifications = object : Notifications {
@@ -103,7 +103,7 @@ class SamplesTest : Scenario() {
         life.connected(name = "Verona", wifi = true, metered = false, dns = emptyList())
         life.hidden()
         bob.account.send("But soft, what light?", alice.address)
-        bob.account.sync(30.seconds)
+        bob.account.sync(60.seconds)
         assertTrue(life.pushed(alice.address))
         assertEquals(listOf("${bob.address}: But soft, what light?", "1 unread"), shown)
         life.shown()

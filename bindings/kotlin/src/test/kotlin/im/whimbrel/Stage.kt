@@ -33,7 +33,7 @@ abstract class Scenario {
     }
 
     /** The limit is against hanging, nothing else. */
-    fun play(limit: Duration = 60.seconds, scenario: suspend CoroutineScope.() -> Unit): Unit =
+    fun play(limit: Duration = 180.seconds, scenario: suspend CoroutineScope.() -> Unit): Unit =
         runBlocking { withTimeout(limit) { scenario() } }
 
     /** A client on a directory of its own under ours, closed after the test. */
@@ -53,7 +53,7 @@ abstract class Scenario {
     suspend fun online(name: String, connection: Connection = direct()): Device =
         device(name, person(name), connection).also {
             it.account.signIn(PASSWORD)
-            it.account.sync(30.seconds)
+            it.account.sync(60.seconds)
         }
 }
 

@@ -59,24 +59,24 @@ class LifeTest : Scenario() {
         val alice = online("alice")
         val bob = online("bob")
         befriend(alice.account, bob.account)
-        alice.account.sync(30.seconds)
+        alice.account.sync(60.seconds)
         alice.client.suspend(10.seconds)
         bob.account.send("But soft, what light?", alice.address)
-        bob.account.sync(30.seconds)
+        bob.account.sync(60.seconds)
 
-        val news = alice.client.wakeUp(alice.address, 30.seconds)
+        val news = alice.client.wakeUp(alice.address, 60.seconds)
         assertEquals(listOf("But soft, what light?"), news.notify.map { it.text })
         assertEquals(emptyList<String>(), news.withdraw)
         assertTrue(news.complete && news.unread == 1L, "$news")
 
         val other = device("alice-too", alice.address)
         other.account.signIn(PASSWORD)
-        other.account.sync(30.seconds)
+        other.account.sync(60.seconds)
         other.account.texts(bob.address, 1)
         other.account.markRead(bob.address)
-        other.account.sync(30.seconds)
+        other.account.sync(60.seconds)
 
-        val read = alice.client.wakeUp(alice.address, 30.seconds)
+        val read = alice.client.wakeUp(alice.address, 60.seconds)
         assertEquals(news.notify.map { it.id }, read.withdraw)
         assertTrue(read.notify.isEmpty() && read.unread == 0L && read.complete, "$read")
         assertFails<WhimbrelException.Suspended> { alice.account.send("?", bob.address) }
@@ -88,19 +88,19 @@ class LifeTest : Scenario() {
         val bob = online("bob")
         alice.client.suspend(10.seconds)
         bob.account.send("But soft, what light?", alice.address)
-        bob.account.sync(30.seconds)
+        bob.account.sync(60.seconds)
         stalled {
             val news = alice.client.wakeUp(alice.address, 2.seconds)
             assertTrue(!news.complete && news.notify.isEmpty() && news.withdraw.isEmpty(), "$news")
             assertFails<WhimbrelException.Suspended> { alice.account.send("?", bob.address) }
         }
-        val news = alice.client.wakeUp(alice.address, 30.seconds)
+        val news = alice.client.wakeUp(alice.address, 60.seconds)
         assertEquals(listOf("But soft, what light?"), news.notify.map { it.text })
         assertTrue(news.complete)
     }
 
     @Test
-    fun `kill the process and start again, the stream resumes`() = play(120.seconds) {
+    fun `kill the process and start again, the stream resumes`() = play {
         val alice = person("alice")
         val bob = online("bob")
         val home = "$directory/alice"
@@ -116,12 +116,12 @@ class LifeTest : Scenario() {
                 assertEquals(null, child.line())
             }
         }
-        bob.account.sync(30.seconds)
+        bob.account.sync(60.seconds)
         assertEquals(listOf("But soft, what light?"), bob.account.texts(alice, 1))
     }
 
     @Test
-    fun `two processes on one account`() = play(120.seconds) {
+    fun `two processes on one account`() = play {
         val app = online("alice")
         val bob = online("bob")
         val home = "$directory/alice"
@@ -130,7 +130,7 @@ class LifeTest : Scenario() {
         }
         app.client.suspend(10.seconds)
         bob.account.send("But soft, what light?", app.address)
-        bob.account.sync(30.seconds)
+        bob.account.sync(60.seconds)
         withContext(Dispatchers.IO) {
             Child("wake", home, app.address).use { extension ->
                 assertEquals("complete true", extension.line())
@@ -144,14 +144,14 @@ class LifeTest : Scenario() {
     }
 
     @Test
-    fun `cancel everything half-way`() = play(120.seconds) {
+    fun `cancel everything half-way`() = play {
         val bob = device("bob", person("bob"), overLink())
         val old = person("old")
         val alice = device("alice", person("alice"), overLink())
         // More than is fetched before somebody scrolls there.
         door("say ${old.substringBefore('@')} ${alice.address} 1000")
         alice.account.signIn(PASSWORD)
-        alice.account.sync(30.seconds)
+        alice.account.sync(60.seconds)
         val timeline = alice.account.timeline(old)
         stalled {
             val flows = listOf(

@@ -53,11 +53,11 @@ class SendTest : Scenario() {
             assertEquals(id, alice.account.send(text, bob.address, id))
             text
         }
-        alice.account.sync(30.seconds)
+        alice.account.sync(60.seconds)
         assertEquals(texts, alice.account.texts(bob.address, texts.size))
         alice.account.send("the last", bob.address)
         assertEquals(texts + "the last", bob.account.texts(alice.address, texts.size + 1))
-        bob.account.sync(30.seconds)
+        bob.account.sync(60.seconds)
         assertEquals(texts + "the last", bob.account.texts(alice.address, texts.size + 1))
     }
 

@@ -13,6 +13,7 @@ import kotlin.time.Duration.Companion.minutes
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.async
+import kotlinx.coroutines.awaitAll
 import kotlinx.coroutines.flow.filter
 import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.flow.onEach
@@ -44,12 +45,12 @@ class TimelineTest : Scenario() {
     }
 
     @Test
-    fun `page back through a thousand messages`() = play(120.seconds) {
+    fun `page back through a thousand messages`() = play {
         val (alice, bob) = person("alice") to person("bob")
         door("say ${bob.substringBefore('@')} $alice 1000")
         val device = device("alice", alice)
         device.account.signIn(PASSWORD)
-        device.account.sync(30.seconds)
+        device.account.sync(60.seconds)
         val timeline = device.account.timeline(bob, limit = 50)
         var pages = 1
         while (timeline.older(50)) pages += 1
@@ -58,7 +59,7 @@ class TimelineTest : Scenario() {
     }
 
     @Test
-    fun `hold the scroll position while new ones arrive`() = play(120.seconds) {
+    fun `hold the scroll position while new ones arrive`() = play {
         val alice = online("alice")
         val bob = person("bob")
         door("say ${bob.substringBefore('@')} ${alice.address} 100")
@@ -87,33 +88,48 @@ class TimelineTest : Scenario() {
     }
 
     @Test
-    fun `ten thousand messages while the listener sleeps`() = play(300.seconds) {
+    fun `ten thousand messages while the listener sleeps`() = play(limit = 600.seconds) {
         val alice = online("alice")
         val bob = person("bob")
         val timeline = alice.account.timeline(bob, limit = 50)
         val list = mutableListOf<TimelineItem>()
-        val asleep = CompletableDeferred<Unit>()
         val awake = CompletableDeferred<Unit>()
-        val listener = async {
+        val asleep = List(2) { CompletableDeferred<Unit>() }
+        var updates = 0
+        val folding = async {
             timeline.updates.onEach { update ->
+                updates += 1
                 update.applyTo(list)
-                asleep.complete(Unit)
+                asleep[0].complete(Unit)
                 awake.await()
             }.first { list.size >= 10_000 }
         }
-        asleep.await()
+        var lists = 0
+        val following = async {
+            timeline.items.onEach {
+                lists += 1
+                asleep[1].complete(Unit)
+                awake.await()
+            }.first { it.size >= 10_000 }
+        }
+        asleep.awaitAll()
         val before = memory()
         door("say ${bob.substringBefore('@')} ${alice.address} 10000")
         alice.account.conversations.items.filter { it.isNotEmpty() }.first { it.single().last?.text == "10000" }
+        alice.account.sync(60.seconds)
         val grown = memory() - before
         println("ten thousand messages while the listener sleeps: ${grown / 1024} KiB more")
         assertTrue(grown < 64 * 1024 * 1024, "$grown bytes for a listener that sleeps")
         assertTrue(list.isEmpty(), "it was asleep")
 
         awake.complete(Unit)
-        listener.await()
+        val last = following.await()
+        folding.await()
         assertEquals(numbers(10_000), texts(list))
         assertEquals(timeline.items.first(), list)
+        assertEquals(list, last)
+        // The empty list, and all that came since as one.
+        assertEquals(listOf(2, 2), listOf(updates, lists))
         assertEquals(10_000L, alice.account.conversations.items.first().single().unread)
     }
 

@@ -1,5 +1,7 @@
 package im.whimbrel.scenarios
 
+import im.whimbrel.Device
+import im.whimbrel.KeyVault
 import im.whimbrel.MemoryVault
 import im.whimbrel.PASSWORD
 import im.whimbrel.Scenario
@@ -13,6 +15,7 @@ import im.whimbrel.ffi.panicSync
 import im.whimbrel.openFiles
 import im.whimbrel.person
 import im.whimbrel.texts
+import java.lang.ref.WeakReference
 import kotlin.time.Duration.Companion.milliseconds
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.cancelAndJoin
@@ -78,18 +81,20 @@ class TroubleTest : Scenario() {
 
     @Test
     fun `leave nothing behind after close`() = play {
-        useAndClose()
+        val vault = useAndClose()
         assertEquals(emptyList<String>(), openFiles(directory))
-        // What was let go of is freed when the collector finds it.
-        while (heldObjects() != 0L) {
+        // What was let go of is freed when the collector finds it, and the app's own objects with it.
+        while (heldObjects() != 0L || vault.get() != null) {
             System.gc()
             delay(20.milliseconds)
         }
     }
 
     /** Of its own, so that nothing of it is on the stack afterwards. */
-    private suspend fun CoroutineScope.useAndClose() {
-        val alice = device("alice", person("alice"))
+    private suspend fun CoroutineScope.useAndClose(): WeakReference<KeyVault> {
+        val vault = MemoryVault()
+        val client = open("alice", vault)
+        val alice = Device(client, client.addAccount(person("alice"), direct()))
         val bob = device("bob", person("bob"))
         listOf(alice, bob).forEach { it.account.signIn(PASSWORD) }
         val timeline = alice.account.timeline(bob.address)
@@ -115,5 +120,6 @@ class TroubleTest : Scenario() {
         assertFails<WhimbrelException.Closed> { alice.client.addAccount(bob.address) }
         assertFails<WhimbrelException.Closed> { alice.client.resume() }
         closeAll()
+        return WeakReference(vault)
     }
 }
