@@ -64,6 +64,7 @@ fn told(name: &str, test: impl FnOnce() -> Result<Outcome>) -> Result<()> {
 pub(crate) fn kotlin() -> Result<Outcome> {
     host::need(&host::KOTLIN, "300 MB, a minute")?;
     let package = cargo::workspace().join("bindings/kotlin");
+    same_scenarios(&package.join("src/test/kotlin/im/whimbrel/scenarios"), "kt", "fun `", "`")?;
     let library = library()?;
     generate("kotlin", &library, &package.join("generated"))?;
 

@@ -1,0 +1,228 @@
+/** From what is generated to the face and back, exhaustively: a case that is new there does not compile here. */
+package im.whimbrel
+
+import im.whimbrel.ffi.ChatState as FfiChatState
+import im.whimbrel.ffi.Connection as FfiConnection
+import im.whimbrel.ffi.Contact as FfiContact
+import im.whimbrel.ffi.Conversation as FfiConversation
+import im.whimbrel.ffi.Event as FfiEvent
+import im.whimbrel.ffi.Gap as FfiGap
+import im.whimbrel.ffi.GapKind as FfiGapKind
+import im.whimbrel.ffi.Item as FfiItem
+import im.whimbrel.ffi.Message as FfiMessage
+import im.whimbrel.ffi.Network as FfiNetwork
+import im.whimbrel.ffi.NetworkKind as FfiNetworkKind
+import im.whimbrel.ffi.Options as FfiOptions
+import im.whimbrel.ffi.PresenceSubscription as FfiPresenceSubscription
+import im.whimbrel.ffi.Push as FfiPush
+import im.whimbrel.ffi.PushState as FfiPushState
+import im.whimbrel.ffi.Scope as FfiScope
+import im.whimbrel.ffi.SendState as FfiSendState
+import im.whimbrel.ffi.Server as FfiServer
+import im.whimbrel.ffi.Status as FfiStatus
+import im.whimbrel.ffi.Unusable as FfiUnusable
+import im.whimbrel.ffi.WakeUp as FfiWakeUp
+import im.whimbrel.ffi.WhimbrelException as FfiException
+import kotlin.time.Instant
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.withContext
+
+/** For calls that neither wait nor read. */
+internal inline fun <T> answered(work: () -> T): T = try {
+    work()
+} catch (error: FfiException) {
+    throw error.toFace()
+}
+
+/** For calls that wait or read: what they bring is unpacked away from the caller's thread. */
+internal suspend inline fun <T> call(crossinline work: suspend () -> T): T =
+    withContext(Dispatchers.Default) { answered { work() } }
+
+internal fun Int.toCount(): UInt {
+    if (this < 0) throw WhimbrelException.InvalidInput("$this is less than nothing")
+    return toUInt()
+}
+
+private fun Long.toInstant() = Instant.fromEpochMilliseconds(this)
+
+internal fun FfiException.toFace(): WhimbrelException = when (this) {
+    is FfiException.Offline -> WhimbrelException.Offline()
+    is FfiException.TimedOut -> WhimbrelException.TimedOut()
+    is FfiException.WrongPassword -> WhimbrelException.WrongPassword()
+    is FfiException.ServerRefused -> WhimbrelException.ServerRefused(condition, text)
+    is FfiException.Untrusted -> WhimbrelException.Untrusted(what)
+    is FfiException.NotFound -> WhimbrelException.NotFound()
+    is FfiException.InvalidInput -> WhimbrelException.InvalidInput(what)
+    is FfiException.StorageFull -> WhimbrelException.StorageFull()
+    is FfiException.DatabaseUnusable -> WhimbrelException.DatabaseUnusable(why.toFace())
+    is FfiException.KeyLost -> WhimbrelException.KeyLost()
+    is FfiException.Locked -> WhimbrelException.Locked()
+    is FfiException.Closed -> WhimbrelException.Closed()
+    is FfiException.Suspended -> WhimbrelException.Suspended()
+    is FfiException.InUse -> WhimbrelException.InUse()
+    is FfiException.Bug -> WhimbrelException.Bug(report)
+}
+
+internal fun WhimbrelException.toFfi(): FfiException = when (this) {
+    is WhimbrelException.Offline -> FfiException.Offline()
+    is WhimbrelException.TimedOut -> FfiException.TimedOut()
+    is WhimbrelException.WrongPassword -> FfiException.WrongPassword()
+    is WhimbrelException.ServerRefused -> FfiException.ServerRefused(condition, text)
+    is WhimbrelException.Untrusted -> FfiException.Untrusted(what)
+    is WhimbrelException.NotFound -> FfiException.NotFound()
+    is WhimbrelException.InvalidInput -> FfiException.InvalidInput(what)
+    is WhimbrelException.StorageFull -> FfiException.StorageFull()
+    is WhimbrelException.DatabaseUnusable -> FfiException.DatabaseUnusable(why.toFfi())
+    is WhimbrelException.KeyLost -> FfiException.KeyLost()
+    is WhimbrelException.Locked -> FfiException.Locked()
+    is WhimbrelException.Closed -> FfiException.Closed()
+    is WhimbrelException.Suspended -> FfiException.Suspended()
+    is WhimbrelException.InUse -> FfiException.InUse()
+    is WhimbrelException.Bug -> FfiException.Bug(report)
+}
+
+private fun FfiUnusable.toFace() = when (this) {
+    FfiUnusable.NEWER -> Unusable.NEWER
+    FfiUnusable.WRONG_KEY -> Unusable.WRONG_KEY
+    FfiUnusable.CORRUPT -> Unusable.CORRUPT
+    FfiUnusable.READ_ONLY -> Unusable.READ_ONLY
+}
+
+private fun Unusable.toFfi() = when (this) {
+    Unusable.NEWER -> FfiUnusable.NEWER
+    Unusable.WRONG_KEY -> FfiUnusable.WRONG_KEY
+    Unusable.CORRUPT -> FfiUnusable.CORRUPT
+    Unusable.READ_ONLY -> FfiUnusable.READ_ONLY
+}
+
+internal fun FfiScope.toFace(): KeyVault.Scope = when (this) {
+    FfiScope.THIS_DEVICE_ONLY -> KeyVault.Scope.THIS_DEVICE_ONLY
+    FfiScope.WITH_BACKUPS -> KeyVault.Scope.WITH_BACKUPS
+}
+
+internal fun KeyVault.Scope.toFfi(): FfiScope = when (this) {
+    KeyVault.Scope.THIS_DEVICE_ONLY -> FfiScope.THIS_DEVICE_ONLY
+    KeyVault.Scope.WITH_BACKUPS -> FfiScope.WITH_BACKUPS
+}
+
+internal fun Options.toFfi(): FfiOptions = FfiOptions(software, extension)
+
+internal fun Connection.toFfi(): FfiConnection =
+    FfiConnection(server?.toFfi(), proxy, certificates, keys, resource, allowPlain)
+
+private fun Server.toFfi(): FfiServer {
+    if (port !in 0..0xffff) throw WhimbrelException.InvalidInput("$port is not a port")
+    return FfiServer(host, port.toUShort(), directTls)
+}
+
+internal fun Network.toFfi(): FfiNetwork = FfiNetwork(available, id, kind.toFfi(), metered, dns)
+
+private fun Network.Kind.toFfi() = when (this) {
+    Network.Kind.UNKNOWN -> FfiNetworkKind.UNKNOWN
+    Network.Kind.WIFI -> FfiNetworkKind.WIFI
+    Network.Kind.CELLULAR -> FfiNetworkKind.CELLULAR
+    Network.Kind.WIRED -> FfiNetworkKind.WIRED
+}
+
+internal fun FfiWakeUp.toFace(): WakeUp = WakeUp(notify.map { it.toFace() }, withdraw, unread.toLong(), complete)
+
+internal fun FfiStatus.toFace(): Status = when (this) {
+    is FfiStatus.Offline -> Status.Offline(reason?.toFace(), detail, nextAttempt?.toInstant())
+    FfiStatus.Connecting -> Status.Connecting
+    is FfiStatus.CatchingUp -> Status.CatchingUp(done.toLong(), total?.toLong())
+    FfiStatus.Online -> Status.Online
+}
+
+internal fun FfiEvent.toFace(): Event = when (this) {
+    is FfiEvent.Online -> Event.Online(resumed, afterStart)
+    is FfiEvent.Offline -> Event.Offline(detail)
+    is FfiEvent.NewMessage -> Event.NewMessage(message.toFace())
+    is FfiEvent.State -> Event.State(id, with, state.toFace())
+    is FfiEvent.Push -> Event.Push(state.toFace())
+    FfiEvent.CaughtUp -> Event.CaughtUp
+    is FfiEvent.TooLarge -> Event.TooLarge(what, size.toLong())
+}
+
+internal fun Push.toFfi(): FfiPush = FfiPush(service, node, secret)
+
+internal fun FfiPushState.toFace(): PushState = when (this) {
+    FfiPushState.Off -> PushState.Off
+    FfiPushState.Waiting -> PushState.Waiting
+    FfiPushState.On -> PushState.On
+    FfiPushState.Unsupported -> PushState.Unsupported
+    is FfiPushState.Refused -> PushState.Refused(condition)
+    is FfiPushState.LeftBehind -> PushState.LeftBehind(Push(push.service, push.node, push.secret))
+}
+
+internal fun ChatState.toFfi(): FfiChatState = when (this) {
+    ChatState.ACTIVE -> FfiChatState.ACTIVE
+    ChatState.COMPOSING -> FfiChatState.COMPOSING
+    ChatState.PAUSED -> FfiChatState.PAUSED
+    ChatState.INACTIVE -> FfiChatState.INACTIVE
+    ChatState.GONE -> FfiChatState.GONE
+}
+
+private fun FfiChatState.toFace() = when (this) {
+    FfiChatState.ACTIVE -> ChatState.ACTIVE
+    FfiChatState.COMPOSING -> ChatState.COMPOSING
+    FfiChatState.PAUSED -> ChatState.PAUSED
+    FfiChatState.INACTIVE -> ChatState.INACTIVE
+    FfiChatState.GONE -> ChatState.GONE
+}
+
+/** A splice of any list. */
+internal inline fun <F, T> splice(at: UInt, removed: UInt, items: List<F>, toFace: (F) -> T): Splice<T> =
+    Splice(at.toInt(), removed.toInt(), items.map(toFace))
+
+internal fun FfiItem.toFace(): TimelineItem = when (this) {
+    is FfiItem.Message -> v1.toFace()
+    is FfiItem.Gap -> v1.toFace()
+}
+
+internal fun FfiMessage.toFace(): Message = Message(
+    id = id,
+    with = with,
+    from = from,
+    mine = mine,
+    text = text,
+    placeholder = placeholder,
+    at = at.toInstant(),
+    writtenAt = writtenAt?.toInstant(),
+    state = state?.toFace(),
+    startsDay = startsDay,
+    startsGroup = startsGroup,
+)
+
+private fun FfiGap.toFace() = Gap(
+    id,
+    when (kind) {
+        FfiGapKind.MISSING -> Gap.Kind.MISSING
+        FfiGapKind.UNFETCHED -> Gap.Kind.UNFETCHED
+        FfiGapKind.NO_LONGER_ON_SERVER -> Gap.Kind.NO_LONGER_ON_SERVER
+    },
+)
+
+private fun FfiSendState.toFace() = when (this) {
+    FfiSendState.Queued -> SendState.Queued
+    FfiSendState.Sent -> SendState.Sent
+    FfiSendState.Delivered -> SendState.Delivered
+    FfiSendState.Displayed -> SendState.Displayed
+    is FfiSendState.Failed -> SendState.Failed(reason)
+}
+
+internal fun FfiConversation.toFace(): Conversation =
+    Conversation(with, name, last?.toFace(), unread.toLong(), chatState?.toFace())
+
+internal fun FfiContact.toFace(): Contact = Contact(
+    address = jid,
+    name = name,
+    subscription = when (subscription) {
+        FfiPresenceSubscription.NONE -> Contact.Subscription.NONE
+        FfiPresenceSubscription.TO -> Contact.Subscription.TO
+        FfiPresenceSubscription.FROM -> Contact.Subscription.FROM
+        FfiPresenceSubscription.BOTH -> Contact.Subscription.BOTH
+    },
+    asked = asked,
+    asks = asks,
+    available = available,
+)

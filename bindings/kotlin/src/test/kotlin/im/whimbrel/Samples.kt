@@ -1,0 +1,121 @@
+package im.whimbrel
+
+import java.io.File
+import java.io.FileNotFoundException
+import javax.crypto.Cipher
+import javax.crypto.SecretKey
+import javax.crypto.spec.GCMParameterSpec
+import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.flow.SharingStarted
+import kotlinx.coroutines.flow.StateFlow
+import kotlinx.coroutines.flow.catch
+import kotlinx.coroutines.flow.stateIn
+import kotlinx.coroutines.launch
+
+// What README.md shows, word for word: SamplesTest compares the two, and runs most of it.
+
+// sample: quick start
+suspend fun quickStart(directory: String, vault: KeyVault, connection: Connection = Connection()) {
+    val client = Client.open(directory, vault)
+    val romeo = client.addAccount("romeo@a.test", connection)
+    romeo.signIn("secret")
+
+    romeo.send("But soft, what light?", to = "juliet@a.test")
+
+    romeo.timeline(with = "juliet@a.test").items.collect { items ->
+        val newest = items.lastOrNull() as? Message
+        if (newest != null) println("${newest.from}: ${newest.text} (${newest.state})")
+    }
+}
+// end
+
+// sample: a screen
+class Screen(private val account: Account, private val timeline: Timeline, private val scope: CoroutineScope) {
+    /** While nobody looks, nothing is fetched. */
+    val items: StateFlow<List<TimelineItem>> = timeline.items
+        .catch { error -> if (error !is WhimbrelException.Closed) throw error }
+        .stateIn(scope, SharingStarted.WhileSubscribed(5_000), emptyList())
+
+    fun scrolledToTheTop() = scope.launch {
+        try {
+            timeline.older()
+        } catch (_: WhimbrelException.Offline) {
+            // What the file has is shown; the archive has to wait.
+        }
+    }
+
+    fun seen() = scope.launch { account.markRead(timeline.with) }
+}
+// end
+
+// sample: a vault
+/** On Android with a key of the AndroidKeyStore, which never leaves it; in `noBackupFilesDir`. */
+class EncryptedVault(private val directory: File, private val key: SecretKey) : KeyVault {
+    override fun load(name: String): ByteArray? {
+        val sealed = try { File(directory, name).readBytes() } catch (_: FileNotFoundException) { return null }
+        val cipher = Cipher.getInstance("AES/GCM/NoPadding")
+        cipher.init(Cipher.DECRYPT_MODE, key, GCMParameterSpec(128, sealed, 0, 12))
+        return cipher.doFinal(sealed, 12, sealed.size - 12)
+    }
+
+    override fun store(name: String, bytes: ByteArray, scope: KeyVault.Scope) {
+        val cipher = Cipher.getInstance("AES/GCM/NoPadding")
+        cipher.init(Cipher.ENCRYPT_MODE, key)
+        val new = File(directory, "$name.new")
+        new.outputStream().use { it.write(cipher.iv + cipher.doFinal(bytes)); it.fd.sync() }
+        check(new.renameTo(File(directory, name)))
+    }
+
+    override fun delete(name: String) {
+        File(directory, name).delete()
+    }
+}
+// end
+
+// sample: what the platform calls
+interface Notifications {
+    fun show(id: String, title: String, text: String)
+    fun cancel(id: String)
+    fun badge(unread: Long)
+}
+
+class Life(private val client: Client, private val notifications: Notifications) {
+    /** `Application.onCreate`, once the client is open. */
+    suspend fun started() = client.accounts.forEach { it.connect() }
+
+    /** `ProcessLifecycleOwner`: `onStart`. */
+    suspend fun shown() {
+        client.setForeground(true)
+        client.resume()
+    }
+
+    /** `onStop`. With a foreground service that keeps the connection: `setForeground` alone. */
+    suspend fun hidden() {
+        client.setForeground(false)
+        client.suspend(within = 5.seconds)
+    }
+
+    /**
+     * `doWork` of an expedited `CoroutineWorker`, which an FCM service or a UnifiedPush receiver has enqueued. `false`: `Result.retry()`.
+     */
+    suspend fun pushed(address: String): Boolean {
+        val news = client.wakeUp(address, within = 20.seconds)
+        news.withdraw.forEach(notifications::cancel)
+        news.notify.forEach { notifications.show(it.id, title = it.with, text = it.text) }
+        notifications.badge(news.unread)
+        return news.complete
+    }
+
+    /**
+     * `onCapabilitiesChanged` and `onLinkPropertiesChanged` of a default network's callback, put together. The name is the Wi-Fi's or
+     * the operator's, if the app may know it; a `Network`'s handle is another each time.
+     */
+    fun connected(name: String?, wifi: Boolean, metered: Boolean, dns: List<String>) = client.networkChanged(
+        Network(if (wifi) Network.Kind.WIFI else Network.Kind.CELLULAR, id = name, metered = metered, dns = dns),
+    )
+
+    /** `onLost`. */
+    fun disconnected() = client.networkChanged(Network(Network.Kind.UNKNOWN, available = false))
+}
+// end
