@@ -210,7 +210,7 @@ final class SecondProcess: @unchecked Sendable {
 
     /// What it says next, or nothing when it has ended.
     func line() async -> String? {
-        await off { [self] in readLine(from: output.fileHandleForReading.fileDescriptor) }
+        await orKilled { [self] in readLine(from: output.fileHandleForReading.fileDescriptor) }
     }
 
     /// As the system ends an app.
@@ -220,7 +220,12 @@ final class SecondProcess: @unchecked Sendable {
     }
 
     func ended() async {
-        await off { [self] in process.waitUntilExit() }
+        await orKilled { [self] in process.waitUntilExit() }
+    }
+
+    /// A test whose time is over waits no longer.
+    private func orKilled<Value: Sendable>(_ work: @escaping @Sendable () -> Value) async -> Value {
+        await withTaskCancellationHandler { await off(work) } onCancel: { kill(process.processIdentifier, SIGKILL) }
     }
 }
 
