@@ -44,16 +44,30 @@ public struct Events: AsyncSequence, Sendable {
     let account: WhimbrelFFI.Account
 
     public func makeAsyncIterator() -> AsyncIterator {
-        AsyncIterator(events: Result { try immediately(account.events) })
+        AsyncIterator(listener: Result { Listener(try immediately(account.events)) })
     }
 
     public struct AsyncIterator: AsyncIteratorProtocol {
-        let events: Result<WhimbrelFFI.Events, any Error>
+        let listener: Result<Listener, any Error>
 
         /// Waits for the next one.
         public mutating func next() async throws -> Event? {
-            let events = try events.get()
+            let events = try listener.get().events
             return try await waiting { try await events.next() }.map(Event.init)
+        }
+    }
+
+    /// A cancelled loop leaves a call behind, which waits: it ends when the loop lets go of this.
+    final class Listener: Sendable {
+        let events: WhimbrelFFI.Events
+
+        init(_ events: WhimbrelFFI.Events) {
+            self.events = events
+        }
+
+        deinit {
+            // It fails only by a panic, and nobody is left to be told.
+            try? events.end()
         }
     }
 }

@@ -34,31 +34,48 @@ public struct Update<Line: Sendable & Equatable>: Sendable, Equatable {
 public struct Updates<Line: Sendable & Equatable>: AsyncSequence, Sendable {
     public typealias Element = Update<Line>
 
-    typealias Pull = @Sendable (_ after: UInt64) async throws -> (seq: UInt64, splices: [Splice<Line>])
-
-    let subscribe: @Sendable () throws -> Pull
+    let subscribe: @Sendable () throws -> Subscription<Line>
 
     public func makeAsyncIterator() -> AsyncIterator {
         AsyncIterator(subscribe: subscribe)
     }
 
     public struct AsyncIterator: AsyncIteratorProtocol {
-        let subscribe: @Sendable () throws -> Pull
-        private var pull: Pull?
+        let subscribe: @Sendable () throws -> Subscription<Line>
+        private var subscription: Subscription<Line>?
         private var seq: UInt64 = 0
 
-        init(subscribe: @escaping @Sendable () throws -> Pull) {
+        init(subscribe: @escaping @Sendable () throws -> Subscription<Line>) {
             self.subscribe = subscribe
         }
 
         /// Waits until the list is another than after the last update. Can be called again after it was cancelled.
         public mutating func next() async throws -> Update<Line>? {
-            let pull = try self.pull ?? immediately(subscribe)
-            self.pull = pull
-            let (seq, splices) = try await waiting { [seq] in try await pull(seq) }
+            let subscription = try self.subscription ?? immediately(subscribe)
+            self.subscription = subscription
+            let (seq, splices) = try await waiting { [seq, next = subscription.next] in try await next(seq) }
             self.seq = seq
             return Update(splices: splices)
         }
+    }
+}
+
+/// What a loop has of the boundary. A cancelled loop leaves a call behind, which waits: it ends when the loop lets go of this.
+final class Subscription<Line: Sendable & Equatable>: Sendable {
+    let next: @Sendable (_ after: UInt64) async throws -> (seq: UInt64, splices: [Splice<Line>])
+    private let end: @Sendable () throws -> Void
+
+    init(
+        next: @escaping @Sendable (_ after: UInt64) async throws -> (seq: UInt64, splices: [Splice<Line>]),
+        end: @escaping @Sendable () throws -> Void
+    ) {
+        self.next = next
+        self.end = end
+    }
+
+    deinit {
+        // It fails only by a panic, and nobody is left to be told.
+        try? end()
     }
 }
 
@@ -108,13 +125,15 @@ public final class Timeline: Sendable {
     public var updates: Updates<TimelineItem> {
         Updates { [timeline] in
             let subscription = try timeline.subscribe()
-            return { after in
-                let update = try await subscription.next(after: after)
-                let splices = update.splices.map {
-                    Splice(at: Int($0.at), removed: Int($0.removed), items: $0.items.map(TimelineItem.init))
-                }
-                return (update.seq, splices)
-            }
+            return Subscription(
+                next: { after in
+                    let update = try await subscription.next(after: after)
+                    let splices = update.splices.map {
+                        Splice(at: Int($0.at), removed: Int($0.removed), items: $0.items.map(TimelineItem.init))
+                    }
+                    return (update.seq, splices)
+                },
+                end: subscription.end)
         }
     }
 
@@ -146,13 +165,15 @@ public struct ConversationList: Sendable {
     public var updates: Updates<Conversation> {
         Updates { [account] in
             let subscription = try account.conversations().subscribe()
-            return { after in
-                let update = try await subscription.next(after: after)
-                let splices = update.splices.map {
-                    Splice(at: Int($0.at), removed: Int($0.removed), items: $0.items.map(Conversation.init))
-                }
-                return (update.seq, splices)
-            }
+            return Subscription(
+                next: { after in
+                    let update = try await subscription.next(after: after)
+                    let splices = update.splices.map {
+                        Splice(at: Int($0.at), removed: Int($0.removed), items: $0.items.map(Conversation.init))
+                    }
+                    return (update.seq, splices)
+                },
+                end: subscription.end)
         }
     }
 }
@@ -168,13 +189,15 @@ public struct ContactList: Sendable {
     public var updates: Updates<Contact> {
         Updates { [account] in
             let subscription = try account.contacts().subscribe()
-            return { after in
-                let update = try await subscription.next(after: after)
-                let splices = update.splices.map {
-                    Splice(at: Int($0.at), removed: Int($0.removed), items: $0.items.map(Contact.init))
-                }
-                return (update.seq, splices)
-            }
+            return Subscription(
+                next: { after in
+                    let update = try await subscription.next(after: after)
+                    let splices = update.splices.map {
+                        Splice(at: Int($0.at), removed: Int($0.removed), items: $0.items.map(Contact.init))
+                    }
+                    return (update.seq, splices)
+                },
+                end: subscription.end)
         }
     }
 }
