@@ -39,14 +39,17 @@ public enum Event: Sendable, Equatable {
 ///
 /// A loop that falls too far behind misses some; lists never do. It ends when the account is gone.
 public struct Events: AsyncSequence, Sendable {
+    /// What a loop gets.
     public typealias Element = Event
 
     let account: WhimbrelFFI.Account
 
+    /// Begins to follow.
     public func makeAsyncIterator() -> AsyncIterator {
         AsyncIterator(listener: Result { Listener(try immediately(account.events)) })
     }
 
+    /// One loop.
     public struct AsyncIterator: AsyncIteratorProtocol {
         let listener: Result<Listener, any Error>
 
@@ -76,14 +79,17 @@ public struct Events: AsyncSequence, Sendable {
 ///
 /// Nothing in between is promised to be seen. Throws ``WhimbrelError/closed`` when the account or the client is.
 public struct Statuses: AsyncSequence, Sendable {
+    /// What a loop gets.
     public typealias Element = Status
 
     let account: WhimbrelFFI.Account
 
+    /// Begins to follow.
     public func makeAsyncIterator() -> AsyncIterator {
         AsyncIterator(account: account)
     }
 
+    /// One loop.
     public struct AsyncIterator: AsyncIteratorProtocol {
         let account: WhimbrelFFI.Account
         private var seen: WhimbrelFFI.Status?

@@ -32,14 +32,17 @@ public struct Update<Line: Sendable & Equatable>: Sendable, Equatable {
 /// Each loop follows the list on its own. While the account is suspended it waits; it throws ``WhimbrelError/closed`` when the
 /// account or the client is, and `CancellationError`.
 public struct Updates<Line: Sendable & Equatable>: AsyncSequence, Sendable {
+    /// What a loop gets.
     public typealias Element = Update<Line>
 
     let subscribe: @Sendable () throws -> Subscription<Line>
 
+    /// Begins to follow.
     public func makeAsyncIterator() -> AsyncIterator {
         AsyncIterator(subscribe: subscribe)
     }
 
+    /// One loop.
     public struct AsyncIterator: AsyncIteratorProtocol {
         let subscribe: @Sendable () throws -> Subscription<Line>
         private var subscription: Subscription<Line>?
@@ -84,14 +87,17 @@ final class Subscription<Line: Sendable & Equatable>: Sendable {
 /// Each element is the whole list, an immutable value. Whatever happens while the listener is busy is in the next one; not every
 /// state in between is seen. For the errors see ``Updates``.
 public struct Snapshots<Line: Sendable & Equatable>: AsyncSequence, Sendable {
+    /// What a loop gets.
     public typealias Element = [Line]
 
     let updates: Updates<Line>
 
+    /// Begins to follow.
     public func makeAsyncIterator() -> AsyncIterator {
         AsyncIterator(updates: updates.makeAsyncIterator())
     }
 
+    /// One loop.
     public struct AsyncIterator: AsyncIteratorProtocol {
         private var updates: Updates<Line>.AsyncIterator
         private var list: [Line] = []

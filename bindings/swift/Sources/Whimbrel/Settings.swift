@@ -12,6 +12,7 @@ public struct Options: Sendable, Equatable {
     /// ``WhimbrelError/inUse``.
     public var isExtension: Bool
 
+    /// As an app wants it; the rest as by default.
     public init(software: String = "Whimbrel", isExtension: Bool = false) {
         self.software = software
         self.isExtension = isExtension
@@ -38,6 +39,7 @@ public struct Connection: Sendable, Equatable {
     /// Allows a server that knows nothing better to see the password itself, over verified TLS (RFC 4616).
     public var allowsPlain: Bool
 
+    /// As an app wants it; the rest as by default.
     public init(
         server: Server? = nil, proxy: String? = nil, certificates: String? = nil, keys: [String] = [],
         resource: String? = nil, allowsPlain: Bool = false
@@ -66,6 +68,7 @@ public struct Server: Sendable, Equatable {
     /// TLS from the first byte (XEP-0368), and not by STARTTLS.
     public var usesDirectTLS: Bool
 
+    /// As an app wants it; the rest as by default.
     public init(host: String, port: UInt16, usesDirectTLS: Bool = false) {
         self.host = host
         self.port = port
@@ -87,6 +90,7 @@ public struct Network: Sendable, Equatable {
     /// The addresses of its servers for names, where the platform tells; else the system's own are asked.
     public var dns: [String]
 
+    /// As an app wants it; the rest as by default.
     public init(
         isAvailable: Bool = true, id: String? = nil, kind: NetworkKind, isMetered: Bool = false, dns: [String] = []
     ) {

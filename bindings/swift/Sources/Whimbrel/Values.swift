@@ -262,6 +262,7 @@ public struct Push: Sendable, Equatable {
     /// What it wants to hear from our server besides.
     public var secret: String?
 
+    /// An app server, and what it calls this device.
     public init(service: String, node: String, secret: String? = nil) {
         self.service = service
         self.node = node

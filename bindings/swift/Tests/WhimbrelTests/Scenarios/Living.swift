@@ -180,8 +180,7 @@ extension OverARealServer {
             for task in tasks {
                 await #expect(throws: CancellationError.self) { try await task.value }
             }
-            // A loop that was cancelled is let go of, though nothing changes that it waits for: the rest is the client and bob's,
-            // both accounts and the timeline, and what waits for a status.
+            // The loops are let go of, though nothing happens that they wait for.
             try await until { try heldObjects() <= held }
             // Nor is anything begun for a task that is cancelled already.
             let late = Task {
