@@ -66,9 +66,9 @@ public final class Account: Sendable {
     }
 
     /// A conversation's newest `limit` messages, and all that come.
-    public func timeline(with address: String, limit: Int) async throws -> Timeline {
+    public func timeline(with address: String, limit: Int = 50) async throws -> Timeline {
         try await waiting { [account] in
-            Timeline(try await account.timeline(with: address, limit: UInt32(clamping: limit)))
+            try Timeline(await account.timeline(with: address, limit: UInt32(clamping: limit)), with: address)
         }
     }
 

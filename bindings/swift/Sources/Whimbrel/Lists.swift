@@ -119,8 +119,13 @@ public struct Snapshots<Line: Sendable & Equatable>: AsyncSequence, Sendable {
 public final class Timeline: Sendable {
     private let timeline: WhimbrelFFI.Timeline
 
-    init(_ timeline: WhimbrelFFI.Timeline) {
+    /// The address of whom the conversation is with.
+    public let with: String
+
+    init(_ timeline: WhimbrelFFI.Timeline, with: String) throws {
         self.timeline = timeline
+        self.with = with
+        try setUTCOffset(.seconds(TimeZone.current.secondsFromGMT()))
     }
 
     /// What is shown, now and whenever it changes.
@@ -150,13 +155,14 @@ public final class Timeline: Sendable {
     ///
     /// - Returns: Whether there may be more.
     @discardableResult
-    public func older(limit: Int) async throws -> Bool {
+    public func older(limit: Int = 50) async throws -> Bool {
         try await waiting { [timeline] in try await timeline.older(limit: UInt32(clamping: limit)) }
     }
 
-    /// Says where days begin (``Message/startsDay``). UTC until told; to be told again when the device's time zone changes.
-    public func setTimeZone(_ zone: TimeZone) throws {
-        try immediately { try timeline.setUtcOffset(minutes: Int32(zone.secondsFromGMT() / 60)) }
+    /// The local time's offset from UTC, for ``Message/startsDay``. The device's own, until told: it changes with the season and
+    /// on journeys.
+    public func setUTCOffset(_ offset: Duration) throws {
+        try immediately { try timeline.setUtcOffset(minutes: Int32(clamping: offset.components.seconds / 60)) }
     }
 }
 

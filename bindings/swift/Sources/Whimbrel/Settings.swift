@@ -84,7 +84,7 @@ public struct Network: Sendable, Equatable {
     /// a network is remembered by this; without it, by the kind.
     public var id: String?
     /// What kind.
-    public var kind: NetworkKind
+    public var kind: Kind
     /// Whether its bytes cost money.
     public var isMetered: Bool
     /// The addresses of its servers for names, where the platform tells; else the system's own are asked.
@@ -92,13 +92,25 @@ public struct Network: Sendable, Equatable {
 
     /// As an app wants it; the rest as by default.
     public init(
-        isAvailable: Bool = true, id: String? = nil, kind: NetworkKind, isMetered: Bool = false, dns: [String] = []
+        isAvailable: Bool = true, id: String? = nil, kind: Kind, isMetered: Bool = false, dns: [String] = []
     ) {
         self.isAvailable = isAvailable
         self.id = id
         self.kind = kind
         self.isMetered = isMetered
         self.dns = dns
+    }
+
+    /// What kind of network.
+    public enum Kind: Sendable, Equatable {
+        /// The platform does not say.
+        case unknown
+        /// Wireless LAN.
+        case wifi
+        /// Mobile.
+        case cellular
+        /// By wire.
+        case wired
     }
 
     var generated: WhimbrelFFI.Network {
@@ -111,16 +123,4 @@ public struct Network: Sendable, Equatable {
             }
         return WhimbrelFFI.Network(available: isAvailable, id: id, kind: kind, metered: isMetered, dns: dns)
     }
-}
-
-/// What kind of network.
-public enum NetworkKind: Sendable, Equatable {
-    /// The platform does not say.
-    case unknown
-    /// Wireless LAN.
-    case wifi
-    /// Mobile.
-    case cellular
-    /// By wire.
-    case wired
 }

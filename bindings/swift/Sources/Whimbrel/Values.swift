@@ -124,7 +124,17 @@ public struct Gap: Sendable, Equatable, Identifiable {
     /// Stable for ever, and different from every message's.
     public let id: String
     /// What kind of hole.
-    public let kind: GapKind
+    public let kind: Kind
+
+    /// What kind of hole.
+    public enum Kind: Sendable, Equatable {
+        /// Messages were missed and are being fetched.
+        case missing
+        /// From before the first sign-in on this device; fetched by ``Timeline/older(limit:)``.
+        case unfetched
+        /// The server no longer has it.
+        case noLongerOnServer
+    }
 
     init(_ gap: WhimbrelFFI.Gap) {
         id = gap.id
@@ -135,16 +145,6 @@ public struct Gap: Sendable, Equatable, Identifiable {
             case .noLongerOnServer: .noLongerOnServer
             }
     }
-}
-
-/// What kind of hole.
-public enum GapKind: Sendable, Equatable {
-    /// Messages were missed and are being fetched.
-    case missing
-    /// From before the first sign-in on this device; fetched by ``Timeline/older(limit:)``.
-    case unfetched
-    /// The server no longer has it.
-    case noLongerOnServer
 }
 
 /// One line of a ``ConversationList``.
@@ -214,7 +214,7 @@ public struct Contact: Sendable, Equatable, Identifiable {
     /// The name that the user gave.
     public let name: String?
     /// Who sees whose presence.
-    public let subscription: PresenceSubscription
+    public let subscription: Subscription
     /// Our request to see their presence was not answered yet.
     public let isAsked: Bool
     /// They ask to see our presence: see ``Account/acceptContact(_:)``.
@@ -225,12 +225,24 @@ public struct Contact: Sendable, Equatable, Identifiable {
     /// The address.
     public var id: String { address }
 
+    /// Who sees whose presence (RFC 6121 §2.1.2.5).
+    public enum Subscription: Sendable, Equatable {
+        /// Nobody; `none` in the specification, which Swift has another meaning for.
+        case neither
+        /// We see theirs.
+        case to
+        /// They see ours.
+        case from
+        /// Both.
+        case both
+    }
+
     init(_ contact: WhimbrelFFI.Contact) {
         address = contact.jid
         name = contact.name
         subscription =
             switch contact.subscription {
-            case .none: .none
+            case .none: .neither
             case .to: .to
             case .from: .from
             case .both: .both
@@ -239,18 +251,6 @@ public struct Contact: Sendable, Equatable, Identifiable {
         asks = contact.asks
         isAvailable = contact.available
     }
-}
-
-/// Who sees whose presence (RFC 6121 §2.1.2.5).
-public enum PresenceSubscription: Sendable, Equatable {
-    /// Nobody.
-    case none
-    /// We see theirs.
-    case to
-    /// They see ours.
-    case from
-    /// Both.
-    case both
 }
 
 /// An app server that can wake this device (XEP-0357 §5).

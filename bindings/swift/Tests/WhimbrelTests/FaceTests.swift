@@ -47,6 +47,19 @@ extension OverARealServer {
         }
     }
 
+    @Test("writing to somebody who has gone does not end the process", .timeLimit(.minutes(1)))
+    func brokenPipe() async throws {
+        try await World.play { world in
+            _ = try await world.client("phone")
+            var ends: [Int32] = [0, 0]
+            try #require(pipe(&ends) == 0)
+            close(ends[0])
+            defer { close(ends[1]) }
+            #expect(write(ends[1], "x", 1) == -1)
+            #expect(errno == EPIPE)
+        }
+    }
+
     @Test("what the platform says, push and raw stanzas", .timeLimit(.minutes(1)))
     func platform() async throws {
         try await World.play { world in
@@ -67,7 +80,8 @@ extension OverARealServer {
             await #expect { try await alice.sendRaw("<message>") } throws: { isInvalid($0) }
             try await alice.sendRaw("<message to='\(bob.address)' type='chat'><body>raw</body></message>")
             let timeline = try await bob.timeline(with: alice.address, limit: 50)
-            try timeline.setTimeZone(try #require(TimeZone(secondsFromGMT: 3600)))
+            #expect(timeline.with == alice.address)
+            try timeline.setUTCOffset(.seconds(-3600))
             _ = try await timeline.messages { $0.map(\.text) == ["raw"] }
 
             #expect { _ = try client.account("@") } throws: { isInvalid($0) }

@@ -80,7 +80,7 @@ func refresh(_ client: Client, _ screen: some Notifications) async throws {
 
 // sample: network path
 func changed(to path: some NetworkPath, _ client: Client) throws {
-    let kind: NetworkKind = path.usesWifi ? .wifi : path.usesCellular ? .cellular : .unknown
+    let kind: Network.Kind = path.usesWifi ? .wifi : path.usesCellular ? .cellular : .unknown
     try client.networkChanged(
         Network(isAvailable: path.isSatisfied, id: path.name, kind: kind, isMetered: path.isExpensive))
 }

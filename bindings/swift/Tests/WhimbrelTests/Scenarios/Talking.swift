@@ -52,7 +52,7 @@ extension OverARealServer {
             let asked = try await alice.contacts.items.first { $0.first?.isAsked == true }?.first
             #expect(asked?.address == bob.address)
             #expect(asked?.name == "Bob")
-            #expect(asked?.subscription == PresenceSubscription.none)
+            #expect(asked?.subscription == .neither)
 
             _ = try await bob.contacts.items.first { $0.contains { $0.address == alice.address && $0.asks } }
             try await bob.acceptContact(alice.address)
@@ -187,12 +187,14 @@ extension OverARealServer {
             let bob = try await world.account("bob")
             let name = bob.prefix { $0 != "@" }
             try await door("say \(name) \(alice.address) 40")
+            // The window begins with the newest 20 of those that are here.
+            _ = try await alice.conversations.items.first { $0.first?.last?.text == "40" }
             let timeline = try await alice.timeline(with: bob, limit: 20)
-            _ = try await timeline.messages { $0.last?.text == "40" }
 
             var updates = timeline.updates.makeAsyncIterator()
             var items: [TimelineItem] = []
             try #require(try await updates.next()).apply(to: &items)
+            #expect(items.messages.map(\.text) == (21...40).map { "\($0)" })
             let saying = Task { try await door("say \(name) \(alice.address) 30") }
             while items.messages.last?.text != "30" {
                 let before = items.map(\.id)
