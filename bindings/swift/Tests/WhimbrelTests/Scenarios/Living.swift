@@ -142,10 +142,16 @@ extension OverARealServer {
     @Test("cancel everything half-way", .timeLimit(.minutes(2)))
     func cancelEverything() async throws {
         try await World.play { world in
-            let (client, alice) = try await world.signedIn("alice", over: linked())
             let (_, bob) = try await world.signedIn("bob")
+            let (address, carol) = (try await world.account("alice"), try await world.account("carol"))
+            // More than a first sign-in fetches: what is older has to be asked for.
+            try await door("say \(carol.prefix { $0 != "@" }) \(address) 300")
+            let client = try await world.client("phone")
+            let alice = try await client.addAccount(address, connection: linked())
+            try await alice.signIn(password: "secret")
             try await alice.sync(timeout: .seconds(30))
             let timeline = try await alice.timeline(with: bob.address, limit: 50)
+            let withCarol = try await alice.timeline(with: carol, limit: 50)
             let spare = try await world.account("spare")
 
             // Whatever has to be answered waits now.
@@ -162,6 +168,10 @@ extension OverARealServer {
                     var events = alice.events.makeAsyncIterator()
                     begun.count()
                     while try await events.next() != nil {}
+                },
+                {
+                    begun.count()
+                    while try await withCarol.older(limit: 50) {}
                 },
                 {
                     let other = try await client.addAccount(spare, connection: linked())
@@ -195,6 +205,8 @@ extension OverARealServer {
             let received = try await bob.timeline(with: alice.address, limit: 50)
             _ = try await received.messages { $0.map(\.text) == ["half-way"] }
             try await alice.send("after", to: bob.address)
+            while try await withCarol.older(limit: 50) {}
+            #expect(try await withCarol.messages { $0.count == 300 }.map(\.text) == (1...300).map { "\($0)" })
             #expect(try await received.messages { $0.count == 2 }.map(\.text) == ["half-way", "after"])
             #expect(try await timeline.messages { $0.count == 2 }.map(\.text) == ["half-way", "after"])
         }
