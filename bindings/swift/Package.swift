@@ -1,11 +1,12 @@
 // swift-tools-version: 6.0
-// The Swift package, over libwhimbrel_ffi. `cargo xtask bindings swift` builds the library, writes Sources/, starts a server
-// and calls `swift test`. The face comes with its own target, `Whimbrel`, which imports the generated one internally.
+// The Swift package, over libwhimbrel_ffi. `cargo xtask bindings swift` builds the library, generates what is not committed, starts
+// a server and calls `swift test`.
 import PackageDescription
 
 let package = Package(
     name: "Whimbrel",
     platforms: [.iOS(.v16), .macOS(.v13)],
+    products: [.library(name: "Whimbrel", targets: ["Whimbrel"])],
     targets: [
         // Generated: the C header of the library.
         .systemLibrary(name: "CWhimbrel"),
@@ -16,7 +17,11 @@ let package = Package(
             swiftSettings: [.swiftLanguageMode(.v5)],
             linkerSettings: [.linkedLibrary("whimbrel_ffi")]
         ),
-        .testTarget(name: "WhimbrelTests", dependencies: ["WhimbrelFFI"]),
+        // What apps see. Nothing of the generated code shows through.
+        .target(name: "Whimbrel", dependencies: ["WhimbrelFFI"]),
+        // For the tests: another process.
+        .executableTarget(name: "SecondProcess", dependencies: ["Whimbrel"], path: "Tests/SecondProcess"),
+        .testTarget(name: "WhimbrelTests", dependencies: ["Whimbrel", "WhimbrelFFI", "SecondProcess"]),
     ],
     swiftLanguageModes: [.v6]
 )

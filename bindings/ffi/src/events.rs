@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::{Message, PushState, SendState, WhimbrelError, counted::Counted, guard};
 
@@ -56,11 +56,13 @@ pub enum Event {
 #[derive(Debug, uniffi::Object)]
 pub struct Events {
     events: Counted<Arc<Mutex<whimbrel::Events>>>,
+    ended: watch::Sender<bool>,
 }
 
 impl Events {
     pub(crate) fn new(events: whimbrel::Events) -> Arc<Self> {
-        Arc::new(Self { events: Counted::new(Arc::new(Mutex::new(events))) })
+        let ended = watch::Sender::new(false);
+        Arc::new(Self { events: Counted::new(Arc::new(Mutex::new(events))), ended })
     }
 }
 
@@ -69,10 +71,15 @@ impl Events {
     /// The next one, or nothing when the account is gone.
     pub async fn next(&self) -> Result<Option<Event>, WhimbrelError> {
         let events = self.events.clone();
+        let mut ended = self.ended.subscribe();
         guard::task(async move {
             let mut events = events.lock().await;
             loop {
-                match events.next().await {
+                let event = tokio::select! {
+                    event = events.next() => event,
+                    _ = ended.wait_for(|ended| *ended) => return Ok(None),
+                };
+                match event {
                     None => return Ok(None),
                     Some(event) => {
                         if let Some(event) = told(event) {
@@ -83,6 +90,14 @@ impl Events {
             }
         })
         .await
+    }
+
+    /// Nobody listens any more: what waits in `next` gets nothing. Where dropping the future does it (Kotlin) nobody has to say so.
+    pub fn end(&self) -> Result<(), WhimbrelError> {
+        guard::sync(|| {
+            self.ended.send_replace(true);
+            Ok(())
+        })
     }
 }
 

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::{Contact, Conversation, Item, WhimbrelError, counted::Counted, guard};
 
 /// Writes out what follows a list of one kind of line.
@@ -33,11 +35,13 @@ macro_rules! followed {
         #[derive(Debug, uniffi::Object)]
         pub struct $subscription {
             subscription: Counted<Arc<whimbrel::Subscription<whimbrel::$line>>>,
+            ended: watch::Sender<bool>,
         }
 
         impl $subscription {
             fn new(subscription: whimbrel::Subscription<whimbrel::$line>) -> Arc<Self> {
-                Arc::new(Self { subscription: Counted::new(Arc::new(subscription)) })
+                let ended = watch::Sender::new(false);
+                Arc::new(Self { subscription: Counted::new(Arc::new(subscription)), ended })
             }
         }
 
@@ -50,14 +54,27 @@ macro_rules! followed {
             /// `Closed`. While the account is suspended it waits.
             pub async fn next(&self, after: u64) -> Result<$update, WhimbrelError> {
                 let subscription = self.subscription.clone();
+                let mut ended = self.ended.subscribe();
                 guard::task(async move {
-                    let whimbrel::Update { seq, splices } = subscription.next(after).await?;
+                    let whimbrel::Update { seq, splices } = tokio::select! {
+                        update = subscription.next(after) => update?,
+                        _ = ended.wait_for(|ended| *ended) => return Err(WhimbrelError::Closed),
+                    };
                     let splices = splices.into_iter().map(|whimbrel::Splice { at, removed, items }| {
                         $splice { at, removed, items: items.into_iter().map(Into::into).collect() }
                     });
                     Ok($update { seq, splices: splices.collect() })
                 })
                 .await
+            }
+
+            /// Nobody listens any more: what waits in `next` fails with `Closed`. Where dropping the future does it (Kotlin) nobody
+            /// has to say so.
+            pub fn end(&self) -> Result<(), WhimbrelError> {
+                guard::sync(|| {
+                    self.ended.send_replace(true);
+                    Ok(())
+                })
             }
         }
     };

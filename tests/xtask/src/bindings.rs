@@ -93,6 +93,7 @@ pub(crate) fn swift(root: &Root) -> Result<Outcome> {
         return Ok(Skipped("Swift is tested in a Debian tree, and this is the host".into()));
     }
     let package = cargo::workspace().join("bindings/swift");
+    same_scenarios(&package.join("Tests/WhimbrelTests/Scenarios"), "swift", "@Test(\"", "\"")?;
     let library = library()?;
     let (c, swift) = (package.join("Sources/CWhimbrel"), package.join("Sources/WhimbrelFFI"));
     generate("swift", &library, &swift)?;
@@ -105,7 +106,9 @@ pub(crate) fn swift(root: &Root) -> Result<Outcome> {
     for part in ["Sources", "Tests"] {
         mirror(&package.join(part), &dir.join(part))?;
     }
-    copy_if_different(&package.join("Package.swift"), &dir.join("Package.swift"))?;
+    for file in ["Package.swift", "README.md", "api.txt"] {
+        copy_if_different(&package.join(file), &dir.join(file))?;
+    }
     let beside = dir.join("lib");
     fs::create_dir_all(&beside)?;
     fs::copy(&library, beside.join(library.file_name().unwrap_or_default()))?;

@@ -1,0 +1,135 @@
+import Foundation
+internal import WhimbrelFFI
+
+/// All accounts of one data directory. Made once, by ``open(directory:vault:options:)``, and kept for as long as the process lives.
+public final class Client: Sendable {
+    private let client: WhimbrelFFI.Client
+
+    private init(_ client: WhimbrelFFI.Client) {
+        self.client = client
+    }
+
+    /// Opens a data directory, made if it is not there, and the accounts in it. None of them connects by itself.
+    ///
+    /// An account that cannot be opened is there all the same, and its calls say why: ``WhimbrelError/keyLost``,
+    /// ``WhimbrelError/locked``, ``WhimbrelError/databaseUnusable(why:)``, and ``WhimbrelError/inUse`` where this is an extension
+    /// and the app is in charge.
+    ///
+    /// Throws ``WhimbrelError/storageFull`` or ``WhimbrelError/databaseUnusable(why:)`` where the directory itself cannot be used.
+    ///
+    /// From the first time on the process ignores `SIGPIPE`, unless it has a handler for it.
+    ///
+    /// - Parameters:
+    ///   - directory: On iOS in the container of an app group, where an extension opens it as well.
+    ///   - vault: Where the keys of the databases are kept.
+    public static func open(directory: URL, vault: any KeyVault, options: Options = Options()) async throws -> Client {
+        brokenPipesAreErrors
+        return try await waiting {
+            let client = try await WhimbrelFFI.Client.open(
+                directory: directory.path, vault: BridgedVault(vault), options: options.generated)
+            return Client(client)
+        }
+    }
+
+    /// All accounts, by address.
+    public var accounts: [Account] {
+        get throws {
+            try immediately { try client.addresses().compactMap { try client.account(jid: $0).map(Account.init) } }
+        }
+    }
+
+    /// One of the accounts, or nothing.
+    ///
+    /// Throws ``WhimbrelError/invalidInput(what:)`` for what is no address.
+    public func account(_ address: String) throws -> Account? {
+        try immediately { try client.account(jid: address).map(Account.init) }
+    }
+
+    /// Adds an account, or changes how an existing one connects. It does not connect yet: see ``Account/signIn(password:)``.
+    ///
+    /// Throws ``WhimbrelError/keyLost`` where there is a file and no secret for it, ``WhimbrelError/locked``,
+    /// ``WhimbrelError/storageFull``, ``WhimbrelError/databaseUnusable(why:)``, and ``WhimbrelError/invalidInput(what:)`` for what
+    /// is not an account's address.
+    @discardableResult
+    public func addAccount(_ address: String, connection: Connection = Connection()) async throws -> Account {
+        try await waiting { [client] in
+            try Account(await client.addAccount(jid: address, connection: connection.generated))
+        }
+    }
+
+    /// Signs out and deletes everything of this account from the device. Unsent messages are lost.
+    ///
+    /// Throws ``WhimbrelError/notFound``, and ``WhimbrelError/databaseUnusable(why:)`` where files cannot be deleted; then it can be
+    /// called again.
+    public func removeAccount(_ address: String) async throws {
+        try await waiting { [client] in try await client.removeAccount(jid: address) }
+    }
+
+    /// After ``WhimbrelError/keyLost`` or a damaged file: sets the file aside (it is never deleted) and begins anew with an empty
+    /// one. Then ``Account/signIn(password:)``.
+    ///
+    /// The old object, and what follows it, throws ``WhimbrelError/closed``. Throws ``WhimbrelError/notFound``, and as
+    /// ``addAccount(_:connection:)``.
+    @discardableResult
+    public func startOver(_ address: String) async throws -> Account {
+        try await waiting { [client] in try Account(await client.startOver(jid: address)) }
+    }
+
+    /// Stops all accounts and closes every file, within this time as far as the peers allow. Sessions stay on their servers.
+    ///
+    /// Calls throw ``WhimbrelError/suspended`` until ``resume()``. Doing it twice is harmless.
+    public func suspend(within time: Duration) async throws {
+        try await waiting { [client] in try await client.suspend(within: time.seconds) }
+    }
+
+    /// Opens the files again and connects the accounts that were connected.
+    ///
+    /// Throws the first account's reason where one cannot be opened; the others go on.
+    public func resume() async throws {
+        try await waiting { [client] in try await client.resume() }
+    }
+
+    /// A push has come for this account. Opens it if it is suspended or the process has just begun, resumes its session or
+    /// connects, and catches up as far as the time allows. Says what to show, and leaves the account suspended, unless it was
+    /// running or the app has resumed it meanwhile. What is told once is not told again.
+    ///
+    /// Works while the client is suspended. No connection, or no answer in time, is no error, but not ``WakeUp/isComplete``.
+    ///
+    /// Throws ``WhimbrelError/notFound``; ``WhimbrelError/inUse`` where this is an extension and the app is in charge, which does it
+    /// itself; ``WhimbrelError/keyLost``, ``WhimbrelError/locked``, ``WhimbrelError/storageFull`` or
+    /// ``WhimbrelError/databaseUnusable(why:)``. When the task is cancelled the account is suspended all the same, at the end of
+    /// `time` at the latest.
+    public func wakeUp(_ address: String, within time: Duration) async throws -> WakeUp {
+        try await waiting { [client] in WakeUp(try await client.wakeUp(jid: address, within: time.seconds)) }
+    }
+
+    /// The platform says that the network changed, came back, or is gone. To be called whenever it does, and once after the start.
+    ///
+    /// Throws ``WhimbrelError/invalidInput(what:)`` where a server for names is not given by its address.
+    public func networkChanged(_ network: Network) throws {
+        try immediately { try client.networkChanged(network: network.generated) }
+    }
+
+    /// The device was asleep, or the process frozen, and goes on: links that died meanwhile are found out soon. What shows by the
+    /// clocks is noticed without this.
+    public func woke() throws {
+        try immediately(client.woke)
+    }
+
+    /// The app is in front of its user, or no longer (XEP-0352).
+    public func setForeground(_ foreground: Bool) throws {
+        try immediately { try client.setForeground(foreground: foreground) }
+    }
+
+    /// Like ``suspend(within:)``, for good: calls throw ``WhimbrelError/closed``, and so does what follows a list.
+    public func close() async throws {
+        try await waiting { [client] in try await client.shutDown() }
+    }
+}
+
+/// Writing to somebody who has gone is an error, and must not end the app. The runtimes of the JVM and of programs in Rust see to
+/// that; Swift's does not, and a library in Rust has none.
+private let brokenPipesAreErrors: Void = {
+    // Nothing: by default. An app that has decided otherwise keeps that.
+    if let decided = signal(SIGPIPE, SIG_IGN) { signal(SIGPIPE, decided) }
+}()

@@ -1,0 +1,326 @@
+import Foundation
+internal import WhimbrelFFI
+
+// What an app sees of an account. The values are made by the library, except for `ChatState` and `Push`.
+
+/// How an account is doing. Honest enough to draw, quiet enough to ignore.
+public enum Status: Sendable, Equatable {
+    /// Not connected: why, or nothing where nobody asked for a connection; what happened, for a person, and empty where there is
+    /// nothing to say; when the next attempt begins, or nothing where it does not by itself.
+    case offline(reason: WhimbrelError?, detail: String, nextAttempt: Date?)
+    /// Resolving, connecting, logging in.
+    case connecting
+    /// Online; what was missed is being fetched: messages so far, and the server's guess of all.
+    case catchingUp(done: Int, total: Int?)
+    /// Online and complete.
+    case online
+
+    init(_ status: WhimbrelFFI.Status) {
+        self =
+            switch status {
+            case .offline(let reason, let detail, let nextAttempt):
+                .offline(
+                    reason: reason.map(WhimbrelError.init), detail: detail,
+                    nextAttempt: nextAttempt.map(Date.init(milliseconds:)))
+            case .connecting: .connecting
+            case .catchingUp(let done, let total):
+                .catchingUp(done: Int(clamping: done), total: total.map { Int(clamping: $0) })
+            case .online: .online
+            }
+    }
+}
+
+/// How far a message of ours has come.
+public enum SendState: Sendable, Equatable {
+    /// On disk here.
+    case queued
+    /// Taken over by our server.
+    case sent
+    /// Received by a device of the contact (XEP-0184).
+    case delivered
+    /// Seen by the contact (XEP-0333).
+    case displayed
+    /// It will not arrive. The reason is the condition of RFC 6120 §8.3.3.
+    case failed(reason: String)
+
+    init(_ state: WhimbrelFFI.SendState) {
+        self =
+            switch state {
+            case .queued: .queued
+            case .sent: .sent
+            case .delivered: .delivered
+            case .displayed: .displayed
+            case .failed(let reason): .failed(reason: reason)
+            }
+    }
+}
+
+/// One line of a ``Timeline``.
+public enum TimelineItem: Sendable, Equatable, Identifiable {
+    /// A message.
+    case message(Message)
+    /// A hole in what we have.
+    case gap(Gap)
+
+    /// Stable for ever.
+    public var id: String {
+        switch self {
+        case .message(let message): message.id
+        case .gap(let gap): gap.id
+        }
+    }
+
+    init(_ item: WhimbrelFFI.Item) {
+        self =
+            switch item {
+            case .message(let message): .message(Message(message))
+            case .gap(let gap): .gap(Gap(gap))
+            }
+    }
+}
+
+/// One message, shaped for the view.
+public struct Message: Sendable, Equatable, Identifiable {
+    /// Stable for ever.
+    public let id: String
+    /// The address of whom the conversation is with.
+    public let with: String
+    /// The full address of who wrote it.
+    public let from: String
+    /// Whether we wrote it, here or on another device.
+    public let isMine: Bool
+    /// The text; for a placeholder, a description of what could not be shown.
+    public let text: String
+    /// What could not be built or handled stands as a placeholder.
+    public let isPlaceholder: Bool
+    /// When it reached the server or us.
+    public let at: Date
+    /// When its sender says it was written, where that is earlier.
+    public let writtenAt: Date?
+    /// How far it has come, if it is ours.
+    public let state: SendState?
+    /// The first of its day.
+    public let startsDay: Bool
+    /// The first of a run by one sender within five minutes.
+    public let startsGroup: Bool
+
+    init(_ message: WhimbrelFFI.Message) {
+        id = message.id
+        with = message.with
+        from = message.from
+        isMine = message.mine
+        text = message.text
+        isPlaceholder = message.placeholder
+        at = Date(milliseconds: message.at)
+        writtenAt = message.writtenAt.map(Date.init(milliseconds:))
+        state = message.state.map(SendState.init)
+        startsDay = message.startsDay
+        startsGroup = message.startsGroup
+    }
+}
+
+/// A hole in what we have of the archive.
+public struct Gap: Sendable, Equatable, Identifiable {
+    /// Stable for ever, and different from every message's.
+    public let id: String
+    /// What kind of hole.
+    public let kind: Kind
+
+    /// What kind of hole.
+    public enum Kind: Sendable, Equatable {
+        /// Messages were missed and are being fetched.
+        case missing
+        /// From before the first sign-in on this device; fetched by ``Timeline/older(limit:)``.
+        case unfetched
+        /// The server no longer has it.
+        case noLongerOnServer
+    }
+
+    init(_ gap: WhimbrelFFI.Gap) {
+        id = gap.id
+        kind =
+            switch gap.kind {
+            case .missing: .missing
+            case .unfetched: .unfetched
+            case .noLongerOnServer: .noLongerOnServer
+            }
+    }
+}
+
+/// One line of a ``ConversationList``.
+public struct Conversation: Sendable, Equatable, Identifiable {
+    /// The address of whom it is with.
+    public let with: String
+    /// The contact's name, or else the local part of the address.
+    public let name: String
+    /// The newest message.
+    public let last: Message?
+    /// How many were not read.
+    public let unread: Int
+    /// What the contact is doing.
+    public let chatState: ChatState?
+
+    /// The address.
+    public var id: String { with }
+
+    init(_ conversation: WhimbrelFFI.Conversation) {
+        with = conversation.with
+        name = conversation.name
+        last = conversation.last.map(Message.init)
+        unread = Int(clamping: conversation.unread)
+        chatState = conversation.chatState.map(ChatState.init)
+    }
+}
+
+/// What a contact or we are doing in a conversation (XEP-0085).
+public enum ChatState: Sendable, Equatable {
+    /// Attention is on the conversation.
+    case active
+    /// Typing.
+    case composing
+    /// Stopped typing.
+    case paused
+    /// Not looking.
+    case inactive
+    /// Closed the conversation.
+    case gone
+
+    init(_ state: WhimbrelFFI.ChatState) {
+        self =
+            switch state {
+            case .active: .active
+            case .composing: .composing
+            case .paused: .paused
+            case .inactive: .inactive
+            case .gone: .gone
+            }
+    }
+
+    var generated: WhimbrelFFI.ChatState {
+        switch self {
+        case .active: .active
+        case .composing: .composing
+        case .paused: .paused
+        case .inactive: .inactive
+        case .gone: .gone
+        }
+    }
+}
+
+/// One line of a ``ContactList``.
+public struct Contact: Sendable, Equatable, Identifiable {
+    /// Whose.
+    public let address: String
+    /// The name that the user gave.
+    public let name: String?
+    /// Who sees whose presence.
+    public let subscription: Subscription
+    /// Our request to see their presence was not answered yet.
+    public let isAsked: Bool
+    /// They ask to see our presence: see ``Account/acceptContact(_:)``.
+    public let asks: Bool
+    /// Any of their devices is online.
+    public let isAvailable: Bool
+
+    /// The address.
+    public var id: String { address }
+
+    /// Who sees whose presence (RFC 6121 §2.1.2.5).
+    public enum Subscription: Sendable, Equatable {
+        /// Nobody; `none` in the specification, which Swift has another meaning for.
+        case neither
+        /// We see theirs.
+        case to
+        /// They see ours.
+        case from
+        /// Both.
+        case both
+    }
+
+    init(_ contact: WhimbrelFFI.Contact) {
+        address = contact.jid
+        name = contact.name
+        subscription =
+            switch contact.subscription {
+            case .none: .neither
+            case .to: .to
+            case .from: .from
+            case .both: .both
+            }
+        isAsked = contact.asked
+        asks = contact.asks
+        isAvailable = contact.available
+    }
+}
+
+/// An app server that can wake this device (XEP-0357 §5).
+public struct Push: Sendable, Equatable {
+    /// Its address.
+    public var service: String
+    /// Which device, in its own words.
+    public var node: String
+    /// What it wants to hear from our server besides.
+    public var secret: String?
+
+    /// An app server, and what it calls this device.
+    public init(service: String, node: String, secret: String? = nil) {
+        self.service = service
+        self.node = node
+        self.secret = secret
+    }
+
+    init(_ push: WhimbrelFFI.Push) {
+        self.init(service: push.service, node: push.node, secret: push.secret)
+    }
+
+    var generated: WhimbrelFFI.Push {
+        WhimbrelFFI.Push(service: service, node: node, secret: secret)
+    }
+}
+
+/// How far the registration for push notifications is.
+public enum PushState: Sendable, Equatable {
+    /// None is wanted, and none is there.
+    case off
+    /// The server was not told yet, or has not answered.
+    case waiting
+    /// The server will tell the app server.
+    case on
+    /// The server does not offer it: a suspended account hears of nothing.
+    case unsupported
+    /// The server said no, by a condition of RFC 6120 §8.3.3. It is asked again in the next session.
+    case refused(condition: String)
+    /// Signed out without a connection: our server goes on telling that app server, which has to ignore it.
+    case leftBehind(Push)
+
+    init(_ state: WhimbrelFFI.PushState) {
+        self =
+            switch state {
+            case .off: .off
+            case .waiting: .waiting
+            case .on: .on
+            case .unsupported: .unsupported
+            case .refused(let condition): .refused(condition: condition)
+            case .leftBehind(let push): .leftBehind(Push(push))
+            }
+    }
+}
+
+/// What a push has brought.
+public struct WakeUp: Sendable, Equatable {
+    /// Messages to notify of, oldest first; of very many the newest.
+    public let notify: [Message]
+    /// The ids of messages whose notifications are to be taken back: they were read, perhaps on another device.
+    public let withdraw: [String]
+    /// Messages of the account that were not read: its part of the badge.
+    public let unread: Int
+    /// Whether that was everything that the server had.
+    public let isComplete: Bool
+
+    init(_ wakeUp: WhimbrelFFI.WakeUp) {
+        notify = wakeUp.notify.map(Message.init)
+        withdraw = wakeUp.withdraw
+        unread = Int(clamping: wakeUp.unread)
+        isComplete = wakeUp.complete
+    }
+}

@@ -1,0 +1,97 @@
+import Foundation
+import Testing
+@testable import Whimbrel
+
+/// What of the face no scenario plays.
+extension OverARealServer {
+    @Test("every error comes back as it went")
+    func errors() {
+        let all: [WhimbrelError] = [
+            .offline, .timedOut, .wrongPassword, .serverRefused(condition: "c", text: "t"), .untrusted(what: "w"), .notFound,
+            .invalidInput(what: "w"), .storageFull, .databaseUnusable(why: .newer), .databaseUnusable(why: .wrongKey),
+            .databaseUnusable(why: .corrupt), .databaseUnusable(why: .readOnly), .keyLost, .locked, .closed, .suspended, .inUse,
+            .bug(report: "r"),
+        ]
+        for error in all { #expect(WhimbrelError(thrown: error.generated) == error) }
+        #expect(WhimbrelError(thrown: CocoaError(.fileNoSuchFile)) != .notFound, "nobody else's error is taken for ours")
+    }
+
+    @Test("times cross the boundary, also those that make no sense")
+    func times() {
+        #expect(Duration.milliseconds(1500).seconds == 1.5)
+        #expect(Duration.seconds(-1).seconds == 0)
+        #expect(Duration.seconds(Int64.max).seconds > 0)
+        #expect(Date(milliseconds: 1500) == Date(timeIntervalSince1970: 1.5))
+    }
+
+    @Test("splices are applied in order")
+    func splices() {
+        let update = Update(splices: [
+            Splice(at: 0, removed: 1, items: []), Splice(at: 1, removed: 1, items: [30, 31]), Splice(at: 3, removed: 0, items: [4]),
+        ])
+        var list = [1, 2, 3]
+        update.apply(to: &list)
+        #expect(list == [2, 30, 31, 4])
+    }
+
+    @Test("a file vault keeps what it is given", .timeLimit(.minutes(1)))
+    func fileVault() async throws {
+        try await World.play { world in
+            let vault = try FileVault(directory: world.path("deep/keys"))
+            #expect(try vault.load("a") == nil)
+            try vault.store(Data([1, 2]), as: "a", scope: .thisDeviceOnly)
+            #expect(try vault.load("a") == Data([1, 2]))
+            try vault.delete("a")
+            try vault.delete("a")
+            #expect(try vault.load("a") == nil)
+        }
+    }
+
+    @Test("writing to somebody who has gone does not end the process", .timeLimit(.minutes(1)))
+    func brokenPipe() async throws {
+        try await World.play { world in
+            _ = try await world.client("phone")
+            var ends: [Int32] = [0, 0]
+            try #require(pipe(&ends) == 0)
+            close(ends[0])
+            defer { close(ends[1]) }
+            #expect(write(ends[1], "x", 1) == -1)
+            #expect(errno == EPIPE)
+        }
+    }
+
+    @Test("what the platform says, push and raw stanzas", .timeLimit(.minutes(1)))
+    func platform() async throws {
+        try await World.play { world in
+            let (client, alice) = try await world.signedIn("alice")
+            let (_, bob) = try await world.signedIn("bob")
+            try client.networkChanged(Network(id: "home", kind: .wifi, dns: ["127.0.0.1"]))
+            #expect { try client.networkChanged(Network(kind: .cellular, dns: ["no address"])) } throws: { isInvalid($0) }
+            try client.woke()
+            try client.setForeground(false)
+            try client.setForeground(true)
+
+            #expect(try await alice.pushState == .off)
+            await #expect { try await alice.setPush(Push(service: "@", node: "n")) } throws: { isInvalid($0) }
+            try await alice.setPush(Push(service: "push.a.test", node: "n"))
+            #expect(try await alice.pushState != .off)
+            try await alice.setPush(nil)
+
+            await #expect { try await alice.sendRaw("<message>") } throws: { isInvalid($0) }
+            try await alice.sendRaw("<message to='\(bob.address)' type='chat'><body>raw</body></message>")
+            let timeline = try await bob.timeline(with: alice.address, limit: 50)
+            #expect(timeline.with == alice.address)
+            try timeline.setUTCOffset(.seconds(-3600))
+            _ = try await timeline.messages { $0.map(\.text) == ["raw"] }
+
+            #expect { _ = try client.account("@") } throws: { isInvalid($0) }
+            #expect(try client.account("nobody@a.test") == nil)
+            await #expect(throws: WhimbrelError.notFound) { try await client.startOver("nobody@a.test") }
+            await #expect { try await alice.send("?", to: bob.address, id: "no UUID") } throws: { isInvalid($0) }
+        }
+    }
+}
+
+private func isInvalid(_ error: any Error) -> Bool {
+    if case .invalidInput = error as? WhimbrelError { true } else { false }
+}

@@ -1,0 +1,87 @@
+// What README.md shows, and what it stands on. `ReadmeTests` compares them.
+import Foundation
+import Whimbrel
+
+func firstMessage(
+    _ directory: URL, _ romeo: String, _ juliet: String, _ connection: Connection, show: ([TimelineItem]) -> Void
+) async throws {
+    // sample: first message
+    let keys = try FileVault(directory: directory.appendingPathComponent("keys"))
+    let client = try await Client.open(directory: directory, vault: keys)
+    let account = try await client.addAccount(romeo, connection: connection)
+    try await account.signIn(password: "secret")
+    try await account.send("But soft, what light?", to: juliet)
+
+    let timeline = try await account.timeline(with: juliet, limit: 50)
+    for try await items in timeline.items {
+        show(items)
+    }
+    // end
+}
+
+/// As in SwiftUI.
+enum ScenePhase { case active, inactive, background }
+
+/// What an app makes of UserNotifications.
+protocol Notifications: AnyObject {
+    var badge: Int { get set }
+    func show(_ text: String, from: String, id: String)
+    func withdraw(_ ids: [String])
+}
+
+/// What an app reads from an `NWPath`.
+protocol NetworkPath {
+    var isSatisfied: Bool { get }
+    var isExpensive: Bool { get }
+    var usesWifi: Bool { get }
+    var usesCellular: Bool { get }
+    var name: String? { get }
+}
+
+// sample: scene phases
+func changed(to phase: ScenePhase, _ client: Client) async throws {
+    switch phase {
+    case .active:
+        try await client.resume()
+        try client.setForeground(true)
+    case .inactive:
+        try client.setForeground(false)
+    case .background:
+        try await client.suspend(within: .seconds(5))
+    }
+}
+// end
+
+// sample: notification extension
+func received(_ address: String, directory: URL, vault: any KeyVault, _ screen: some Notifications) async throws {
+    let options = Options(isExtension: true)
+    let client = try await Client.open(directory: directory, vault: vault, options: options)
+    do {
+        let wakeUp = try await client.wakeUp(address, within: .seconds(25))
+        for message in wakeUp.notify { screen.show(message.text, from: message.with, id: message.id) }
+        screen.withdraw(wakeUp.withdraw)
+        screen.badge = wakeUp.unread
+    } catch WhimbrelError.inUse {
+        // The app is running, and does it itself.
+    }
+    try await client.close()
+}
+// end
+
+// sample: background refresh
+func refresh(_ client: Client, _ screen: some Notifications) async throws {
+    for account in try client.accounts {
+        let wakeUp = try await client.wakeUp(account.address, within: .seconds(20))
+        for message in wakeUp.notify { screen.show(message.text, from: message.with, id: message.id) }
+        screen.withdraw(wakeUp.withdraw)
+    }
+}
+// end
+
+// sample: network path
+func changed(to path: some NetworkPath, _ client: Client) throws {
+    let kind: Network.Kind = path.usesWifi ? .wifi : path.usesCellular ? .cellular : .unknown
+    try client.networkChanged(
+        Network(isAvailable: path.isSatisfied, id: path.name, kind: kind, isMetered: path.isExpensive))
+}
+// end
