@@ -342,6 +342,7 @@ impl Account {
             .tx
             .prepare_cached(
                 "SELECT id, low_position, covered_position, by_time, after_id,
+                 coalesce(reached_position, covered_position, low_position),
                  (SELECT after_id FROM gap AS above WHERE above.kind = 0 AND above.archive = gap.archive
                   AND above.low_position >= gap.high_position ORDER BY above.low_position LIMIT 1)
                  FROM gap WHERE kind = 0 ORDER BY by_time = 1 OR after_id IS NULL, low_position",
@@ -350,14 +351,14 @@ impl Account {
                 let query = Query {
                     edge: row.get(2)?,
                     floating: row.get(3)?,
-                    until: row.get(5)?,
+                    until: row.get(6)?,
                     ..Query::new(Aim::Fill { gap: row.get(0)? }, row.get(1)?)
                 };
-                Ok((query, row.get(4)?))
+                Ok((query, row.get(4)?, row.get(5)?))
             })?
-            .collect::<rusqlite::Result<Vec<(Query, Option<String>)>>>()?;
+            .collect::<rusqlite::Result<Vec<(Query, Option<String>, i64)>>>()?;
         let idle = &self.catching_up.idle;
-        let next = gaps.into_iter().find(|(query, _)| match query.aim {
+        let next = gaps.into_iter().find(|(query, ..)| match query.aim {
             Aim::Fill { gap } => idle.get(&gap).is_none_or(|pages| *pages < IDLE_PAGES),
             _ => true,
         });
@@ -365,8 +366,9 @@ impl Account {
             cx.out.push(Effect::Hurry { link, on: next.is_some() });
         }
         match next {
-            Some((query, after)) => {
-                let begin = self.place_of(cx, after.as_deref(), query.start)?;
+            Some((query, after, reached)) => {
+                // What came live since then stands below the gap, and stays where it is unless something was missed before it.
+                let begin = self.place_of(cx, after.as_deref(), reached)?;
                 self.query(cx, query.behind(begin))
             }
             None => Ok(()),
@@ -666,8 +668,8 @@ impl Account {
             Aim::Before { gap } => {
                 // What stands between it and what was known already is a hole of its own.
                 cx.tx.execute(
-                    "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position, covered_position)
-                     SELECT archive, 0, ?2, ?3, ?4, max(high_position, ?4 + 1), ?4 FROM gap WHERE id = ?1",
+                    "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position, covered_position, reached_position)
+                     SELECT archive, 0, ?2, ?3, ?4, max(high_position, ?4 + 1), ?4, ?4 FROM gap WHERE id = ?1",
                     params![gap, query.last, query.last_at, query.cursor],
                 )?;
                 self.before_done(cx, &query, *gap, false)
@@ -783,7 +785,7 @@ impl Account {
         let closed = complete || reached || mutants::closes(query.seen, count);
         cx.tx.execute(
             "UPDATE gap SET after_id = coalesce(?2, after_id), since = coalesce(?3, since), by_time = CASE WHEN ?2 IS NULL THEN by_time ELSE 0 END,
-             low_position = max(low_position, ?4), high_position = max(high_position, ?4 + 1), done = done + ?5, total = coalesce(total, ?6) WHERE id = ?1",
+             reached_position = ?4, low_position = max(low_position, ?4), high_position = max(high_position, ?4 + 1), done = done + ?5, total = coalesce(total, ?6) WHERE id = ?1",
             params![gap, query.last.as_ref().filter(|_| !mutants::on(Mutant::GapEditSkipped)), query.last_at, query.cursor, query.seen, count],
         )?;
         if query.cursor >= high {
@@ -900,7 +902,8 @@ impl Account {
                 |row| row.get(0),
             )?;
             cx.tx.execute(
-                "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position, dense, covered_position) VALUES (?1, 0, ?2, ?3, ?4, ?5, 1, ?6)",
+                "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position, dense, covered_position, reached_position)
+                 VALUES (?1, 0, ?2, ?3, ?4, ?5, 1, ?6, ?4)",
                 params![self.jid.as_str(), query.last, query.last_at, position, top, query.edge],
             )?;
             self.session.unchecked = None;

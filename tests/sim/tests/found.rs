@@ -51,6 +51,7 @@ found! {
     resend_archived_twice_stands_where_it_was_first,
     second_copy_in_a_gap_moves_nothing,
     what_a_check_finds_mixed_up_is_put_in_order_across_pages,
+    what_came_live_stays_below_a_gap_that_begins_with_the_archive,
     what_follows_a_forgotten_beginning_stands_above_what_was_known,
     what_is_in_doubt_stays_where_it_was_sent,
     what_other_devices_sent_before_carbons_is_found,
