@@ -380,6 +380,10 @@ impl Account {
             cx.reply(request, Err(crate::api::Error::Offline));
         }
         self.queries.clear();
+        cx.tx.execute(
+            "UPDATE message SET resent = 1 WHERE id IN (SELECT message FROM outbox WHERE kind = 0 AND first_sent IS NOT NULL)",
+            [],
+        )?;
         let mut statement = cx.tx.prepare_cached(
             "SELECT seq, bytes, queued_at FROM outbox WHERE kind = 0 AND first_sent IS NOT NULL",
         )?;

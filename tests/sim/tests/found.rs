@@ -34,6 +34,8 @@ found! {
     forgotten_id_is_made_up_for_by_the_archives_clock,
     gap_does_not_close_at_a_session_that_had_holes,
     hole_in_the_archive_moves_nothing,
+    message_that_was_sent_again_behind_a_stale_h_is_looked_for_where_it_was_first,
+    message_that_was_sent_again_out_of_doubt_is_looked_for_where_it_was_first,
     network_that_comes_back_while_the_disk_is_full_is_not_forgotten,
     offline_message_that_comes_late_stands_in_order,
     older_page_asked_by_time_leaves_what_is_newer,

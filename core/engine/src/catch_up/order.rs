@@ -64,8 +64,9 @@ impl Account {
         // What came live without an id, before what is asked begins, was an older copy: this one is a resend.
         let is_older = known.place != Some(known.position)
             && query.begins_behind().is_some_and(|edge| known.position <= edge);
-        if is_older && !known.is_named {
-            // Or it has overtaken what was kept offline, or is ours and its ack came early. That shows in the archive.
+        if !known.is_named && (is_older || is_resent(cx, known.message)?) {
+            // Or it has overtaken what was kept offline, or is ours and its ack came early; and what was sent more than once may be
+            // in the archive before what is asked. That shows there.
             query.unsure = query.unsure.map_or(Some(known.message), |other| Some(other.min(known.message)));
         }
         let place = match known.place {
@@ -200,6 +201,14 @@ fn is_local(cx: &Cx<'_>, message: i64) -> Result<bool> {
     Ok(cx
         .tx
         .prepare_cached("SELECT local_id IS NOT NULL FROM message WHERE id = ?1")?
+        .query_row(params![message], |row| row.get(0))?)
+}
+
+/// Whether this device has sent it more than once.
+fn is_resent(cx: &Cx<'_>, message: i64) -> Result<bool> {
+    Ok(cx
+        .tx
+        .prepare_cached("SELECT resent FROM message WHERE id = ?1")?
         .query_row(params![message], |row| row.get(0))?)
 }
 
