@@ -1084,9 +1084,7 @@ impl Account {
             }
             Aim::Check { .. } if condition == "item-not-found" => {
                 // The server has forgotten where it was: that cannot be checked any more.
-                self.session.unchecked = None;
-                self.session.dirty = true;
-                Ok(())
+                self.drop_checks(cx)
             }
             Aim::Check { .. } => {
                 // Half of it is in order, and half is not: it is asked again behind the next resumption, or else in a while.

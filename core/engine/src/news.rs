@@ -13,17 +13,17 @@ use crate::{
 };
 
 /// Messages to show at once, and notifications to take back: the newest of them. Nobody looks at more.
-const MOST: u32 = 200;
+const MOST: i64 = 200;
 
 impl Account {
     pub(crate) fn news(&mut self, cx: &mut Cx<'_>) -> Result<News> {
-        let mut notify = timeline::messages(
+        let newest = timeline::messages(
             cx.tx,
             "m.id > (SELECT told FROM account) AND m.mine = 0 AND m.position > c.read_position AND c.unread > 0
              ORDER BY m.position DESC, m.id DESC LIMIT ?1",
             MOST,
         )?;
-        notify.reverse();
+        let notify = newest.into_iter().rev().map(|(message, _)| message).collect();
         let id = |row: &Row<'_>| Ok(ItemId(row.get::<_, i64>(0)?.to_string()));
         let withdraw = cx
             .tx

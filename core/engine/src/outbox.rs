@@ -380,10 +380,7 @@ impl Account {
             cx.reply(request, Err(crate::api::Error::Offline));
         }
         self.queries.clear();
-        cx.tx.execute(
-            "UPDATE message SET resent = 1 WHERE id IN (SELECT message FROM outbox WHERE kind = 0 AND first_sent IS NOT NULL)",
-            [],
-        )?;
+        sent_again(cx)?;
         let mut statement = cx.tx.prepare_cached(
             "SELECT seq, bytes, queued_at FROM outbox WHERE kind = 0 AND first_sent IS NOT NULL",
         )?;
@@ -549,6 +546,15 @@ pub(crate) fn text_stanza(id: &ItemId, to: &str, text: &str, takes_states: bool)
         .child(Tag::with_ns("markable", ns::CHAT_MARKERS))
         .child_opt(active)
         .into_bytes()
+}
+
+/// What the server was sent and has not acknowledged goes out again: its archive may have it twice.
+pub(crate) fn sent_again(cx: &Cx<'_>) -> Result<()> {
+    cx.tx.execute(
+        "UPDATE message SET resent = 1 WHERE id IN (SELECT message FROM outbox WHERE kind = 0 AND first_sent IS NOT NULL)",
+        [],
+    )?;
+    Ok(())
 }
 
 /// The same stanza, saying when it was written (XEP-0203). Its content is not touched.

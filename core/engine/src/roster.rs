@@ -33,7 +33,7 @@ impl Account {
         for item in query.children().filter(|child| child.name() == "item").take(MAX) {
             store(cx, item)?;
         }
-        self.roster_version(cx, query)
+        self.roster_version(cx, query.attr("ver"))
     }
 
     /// One item changed. The version moves in the same transaction.
@@ -41,22 +41,16 @@ impl Account {
         let mut takes = false;
         for item in query.children().filter(|child| child.name() == "item") {
             let before = subscription(cx, item)?;
-            store(cx, item)?;
-            takes |= subscription(cx, item)? & before != before;
-        }
-        self.roster_version(cx, query)?;
-        if !takes {
-            return Ok(());
+            takes |= store(cx, item)? & before != before;
         }
         // Two who accept each other at the same time change an item twice, and ejabberd pushes the two in any order, both with the
         // last version. What takes something away may be the older one: the whole roster says what is true.
-        self.login.roster_ver = None;
-        self.save_login(cx)?;
-        self.ask_again(cx, &Pending::Roster)
+        self.roster_version(cx, query.attr("ver").filter(|_| !takes))?;
+        if takes { self.ask_again(cx, &Pending::Roster) } else { Ok(()) }
     }
 
-    fn roster_version(&mut self, cx: &mut Cx<'_>, query: &Element) -> Result<()> {
-        self.login.roster_ver = query.attr("ver").map(str::to_owned);
+    fn roster_version(&mut self, cx: &mut Cx<'_>, version: Option<&str>) -> Result<()> {
+        self.login.roster_ver = version.map(str::to_owned);
         self.save_login(cx)?;
         cx.touched.contacts = true;
         cx.touched.conversations = true;
@@ -192,12 +186,13 @@ fn subscription(cx: &Cx<'_>, item: &Element) -> Result<i64> {
     Ok(kept.unwrap_or_default())
 }
 
-fn store(cx: &Cx<'_>, item: &Element) -> Result<()> {
-    let Some(jid) = bare(item.attr("jid")) else { return Ok(()) };
+/// Keeps an item. Returns its subscription, as [`subscription`] would.
+fn store(cx: &Cx<'_>, item: &Element) -> Result<i64> {
+    let Some(jid) = bare(item.attr("jid")) else { return Ok(0) };
     let subscription = match item.attr("subscription") {
         Some("remove") => {
             cx.tx.prepare_cached("DELETE FROM contact WHERE jid = ?1")?.execute(params![jid.as_str()])?;
-            return Ok(());
+            return Ok(0);
         }
         Some("both") => 3,
         Some("from") => 2,
@@ -220,7 +215,7 @@ fn store(cx: &Cx<'_>, item: &Element) -> Result<()> {
             .prepare_cached("DELETE FROM subscription_request WHERE jid = ?1")?
             .execute(params![jid.as_str()])?;
     }
-    Ok(())
+    Ok(subscription)
 }
 
 /// All contacts, and those who ask to be one.

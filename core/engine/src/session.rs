@@ -24,7 +24,7 @@ use crate::{
     error::Result,
     input::{Destination, Drained, LinkFailure, LinkId},
     mutants::{self, Mutant},
-    outbox::FIRST_WINDOW,
+    outbox::{FIRST_WINDOW, sent_again},
     pulse::Pulse,
 };
 
@@ -270,10 +270,7 @@ impl Account {
                     // What the last connection wrote was read, even if it ended before the answer came.
                     self.session.deaf = 0;
                 }
-                cx.tx.execute(
-                    "UPDATE message SET resent = 1 WHERE id IN (SELECT message FROM outbox WHERE number > ?1)",
-                    params![acknowledged as i64],
-                )?;
+                sent_again(cx)?;
                 if let Link::Online(online) = &mut self.link {
                     // What is above goes out again at the end of this step, the same bytes (STREAM 11).
                     online.written = acknowledged;

@@ -23,26 +23,19 @@ pub struct Start(i64);
 
 /// One message by its row, and where it stands.
 pub(crate) fn message(connection: &Connection, id: i64) -> Result<Option<(Message, i64)>> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM message AS m JOIN conversation AS c ON c.id = m.conversation WHERE m.id = ?1"
-    );
-    connection
-        .prepare_cached(&sql)?
-        .query_row(params![id], |row| Ok(with(row).and_then(|with| read(row, with))))
-        .optional()?
-        .transpose()
+    Ok(messages(connection, "m.id = ?1", id)?.pop())
 }
 
-/// Messages, of any conversation.
-pub(crate) fn messages(connection: &Connection, which: &str, most: u32) -> Result<Vec<Message>> {
+/// Messages of any conversation, each with where it stands.
+pub(crate) fn messages(connection: &Connection, which: &str, parameter: i64) -> Result<Vec<(Message, i64)>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM message AS m JOIN conversation AS c ON c.id = m.conversation WHERE {which}"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![most])?;
+    let mut rows = statement.query(params![parameter])?;
     let mut messages = Vec::new();
     while let Some(row) = rows.next()? {
-        messages.push(read(row, with(row)?)?.0);
+        messages.push(read(row, with(row)?)?);
     }
     Ok(messages)
 }

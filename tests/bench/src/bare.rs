@@ -24,7 +24,7 @@ use crate::{Result, children, clocks};
 pub(crate) const QUERY: &str = "8f14e45f-ceea-467f-a0e6-00000000page";
 
 #[derive(Args)]
-pub(crate) struct Arguments {
+struct Login {
     /// Direct TLS, on loopback
     #[arg(long)]
     port: u16,
@@ -34,6 +34,18 @@ pub(crate) struct Arguments {
     account: String,
     #[arg(long)]
     password: String,
+}
+
+impl Login {
+    fn wire(&self) -> Result<Wire> {
+        Wire::log_in(self.port, &self.ca, &self.account, &self.password)
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    login: Login,
     /// The archive's id behind which to begin
     #[arg(long)]
     after: String,
@@ -51,15 +63,8 @@ pub(crate) struct Arguments {
 /// Says `1`, `2` and so on, as fast as the server takes it, and that is all.
 #[derive(Args)]
 pub(crate) struct Say {
-    /// Direct TLS, on loopback
-    #[arg(long)]
-    port: u16,
-    #[arg(long)]
-    ca: PathBuf,
-    #[arg(long)]
-    account: String,
-    #[arg(long)]
-    password: String,
+    #[command(flatten)]
+    login: Login,
     #[arg(long)]
     to: String,
     #[arg(long)]
@@ -67,14 +72,12 @@ pub(crate) struct Say {
 }
 
 pub(crate) fn say(arguments: &Say) -> Result<()> {
-    let Say { port, ca, account, password, to, count } = arguments;
-    let texts: Vec<String> = (1..=*count).map(|number| number.to_string()).collect();
-    Wire::log_in(*port, ca, account, password)?.send_messages(to, &texts)
+    let texts: Vec<String> = (1..=arguments.count).map(|number| number.to_string()).collect();
+    arguments.login.wire()?.send_messages(&arguments.to, &texts)
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let Arguments { port, ca, account, password, .. } = arguments;
-    let mut wire = Wire::log_in(*port, ca, account, password)?;
+    let mut wire = arguments.login.wire()?;
     if arguments.managed {
         wire.write("<enable xmlns='urn:xmpp:sm:3'/>")?;
         wire.until("enabled")?;

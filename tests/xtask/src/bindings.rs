@@ -121,14 +121,8 @@ pub(crate) fn swift(root: &Root) -> Result<Outcome> {
         ("RUST_BACKTRACE", "0".to_owned()),
         ("WHIMBREL_CA", ca.display().to_string()),
     ];
-    for (name, port) in stage.ports() {
-        let name = match name {
-            "port" => "WHIMBREL_PORT",
-            "link" => "WHIMBREL_LINK",
-            _ => "WHIMBREL_DOOR",
-        };
-        variables.push((name, port.to_string()));
-    }
+    let ports = stage.ports().map(|(name, port)| (format!("WHIMBREL_{}", name.to_uppercase()), port));
+    variables.extend(ports.iter().map(|(name, port)| (name.as_str(), port.to_string())));
     let (at, search) = (dir.display().to_string(), format!("-L{}", beside.display()));
     // There are no XCTests, and "Executed 0 tests" as the last line would say that nothing ran.
     let test = ["swift", "test", "--disable-xctest", "--package-path", &at, "-Xlinker", &search];
