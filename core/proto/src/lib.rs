@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod back_off;
+pub mod content;
 pub mod deadlines;
 pub mod features;
 pub mod message;

@@ -6,7 +6,10 @@
 
 use minidom::Element;
 
-use crate::ns;
+use crate::{
+    content::{About, Content},
+    ns,
+};
 
 /// Longest id that is read, in bytes.
 const MAX_ID: usize = 1_024;
@@ -24,6 +27,10 @@ pub struct MessageView<'a> {
     pub kind: Kind,
     /// The text. Where there are several, the one without a language, or else the first.
     pub body: Option<String>,
+    /// What it does to a message that was there before.
+    pub about: Option<About<'a>>,
+    /// What it carries beside its text.
+    pub content: Content,
     /// XEP-0359: the sender's own id.
     pub origin_id: Option<&'a str>,
     /// XEP-0359: `(by, id)`.
@@ -155,7 +162,14 @@ impl<'a> MessageView<'a> {
                         .map(Element::name);
                 }
                 name if child.has_ns(ns::CHAT_STATES) => view.chat_state = Some(name),
-                _ => {}
+                _ => {
+                    if let Some(about) = About::read(child) {
+                        // Whoever says two things means the one that leaves less.
+                        view.about = view.about.max(Some(about));
+                    } else {
+                        view.content.read(child);
+                    }
+                }
             }
         }
         view
@@ -163,7 +177,7 @@ impl<'a> MessageView<'a> {
 }
 
 /// An id that is one. A longer one is nobody's who means well: it would be kept twice, and echoed in receipts.
-fn sane(id: Option<&str>) -> Option<&str> {
+pub(crate) fn sane(id: Option<&str>) -> Option<&str> {
     id.filter(|id| !id.is_empty() && id.len() <= MAX_ID)
 }
 

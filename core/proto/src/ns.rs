@@ -33,6 +33,8 @@ namespaces! {
     DISCO_ITEMS = "http://jabber.org/protocol/disco#items";
     /// XEP-0059: result set management.
     RSM = "http://jabber.org/protocol/rsm";
+    /// XEP-0066: data that lies elsewhere.
+    OOB = "jabber:x:oob";
     /// XEP-0085: chat states.
     CHAT_STATES = "http://jabber.org/protocol/chatstates";
     /// XEP-0092: software version.
@@ -51,6 +53,8 @@ namespaces! {
     CARBONS = "urn:xmpp:carbons:2";
     /// XEP-0297: forwarding.
     FORWARD = "urn:xmpp:forward:0";
+    /// XEP-0308: corrections.
+    CORRECT = "urn:xmpp:message-correct:0";
     /// XEP-0313: message archive.
     MAM = "urn:xmpp:mam:2";
     /// XEP-0333: chat markers.
@@ -65,14 +69,32 @@ namespaces! {
     PUBLISH_OPTIONS = "http://jabber.org/protocol/pubsub#publish-options";
     /// XEP-0359: stanza ids.
     SID = "urn:xmpp:sid:0";
+    /// XEP-0372: references.
+    REFERENCE = "urn:xmpp:reference:0";
+    /// XEP-0382: spoilers.
+    SPOILER = "urn:xmpp:spoiler:0";
     /// XEP-0386: Bind 2.
     BIND2 = "urn:xmpp:bind:0";
     /// XEP-0388: SASL2.
     SASL2 = "urn:xmpp:sasl:2";
+    /// XEP-0393: styling.
+    STYLING = "urn:xmpp:styling:0";
+    /// XEP-0424: retractions.
+    RETRACT = "urn:xmpp:message-retract:1";
+    /// XEP-0428: what is only for clients that do not know better.
+    FALLBACK = "urn:xmpp:fallback:0";
     /// XEP-0440: channel-binding types.
     SASL_CB = "urn:xmpp:sasl-cb:0";
+    /// XEP-0444: reactions.
+    REACTIONS = "urn:xmpp:reactions:0";
+    /// XEP-0461: replies.
+    REPLY = "urn:xmpp:reply:0";
     /// XEP-0478: stream limits.
     LIMITS = "urn:xmpp:stream-limits:0";
     /// XEP-0484: FAST.
     FAST = "urn:xmpp:fast:0";
+    /// XEP-0511: what a link leads to, as RDF.
+    RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#";
+    /// XEP-0511: the properties of Open Graph.
+    OPEN_GRAPH = "https://ogp.me/ns#";
 }
