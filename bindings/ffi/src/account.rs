@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    ChatState, ContactList, ConversationList, Events, Push, PushState, Status, Timeline, WhimbrelError,
-    counted::Counted, error::address, guard,
+    ChatState, ContactList, ConversationList, Events, Outgoing, Push, PushState, Status, Timeline,
+    WhimbrelError, counted::Counted, error::address, guard,
 };
 
 /// One account. Every object of the same address is the same account.
@@ -69,6 +69,67 @@ impl Account {
         let account = self.account.clone();
         guard::task(async move { Ok(account.send(whimbrel::ItemId(id), &address(&to)?, &text).await?.0) })
             .await
+    }
+
+    /// The same for what has more to it than a text. Fails with `NotFound`, too, where what it answers is not in this
+    /// conversation.
+    pub async fn send_with(&self, id: String, to: String, what: Outgoing) -> Result<String, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.send(whimbrel::ItemId(id), &address(&to)?, what).await?.0) })
+            .await
+    }
+
+    /// Gives a message of ours another text (XEP-0308). What has not left yet leaves with it; else a correction follows. Returns
+    /// when it is durable: until it has left, it is the `change` of the item. `id` is the change's, a UUID made by the caller.
+    ///
+    /// Fails with `NotFound`; with `InvalidInput` as `send`, and where the message is not ours or was retracted; with `StorageFull`
+    /// or `DatabaseUnusable`.
+    pub async fn edit(&self, id: String, message: String, text: String) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move {
+            Ok(account.edit(whimbrel::ItemId(id), &whimbrel::ItemId(message), &text).await?)
+        })
+        .await
+    }
+
+    /// Takes a message of ours back (XEP-0424). What has not left yet is gone; others are asked to forget it, and need not. Fails
+    /// as `edit`.
+    pub async fn retract(&self, id: String, message: String) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(
+            async move { Ok(account.retract(whimbrel::ItemId(id), &whimbrel::ItemId(message)).await?) },
+        )
+        .await
+    }
+
+    /// All that we feel about a message, in the place of what we said before (XEP-0444); nothing takes it all back. Fails as
+    /// `edit`, but for anybody's message; with `InvalidInput` where one is empty or longer than 64 bytes, or there are more than 32.
+    pub async fn react(
+        &self,
+        id: String,
+        message: String,
+        reactions: Vec<String>,
+    ) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move {
+            let reactions: Vec<&str> = reactions.iter().map(String::as_str).collect();
+            Ok(account.react(whimbrel::ItemId(id), &whimbrel::ItemId(message), &reactions).await?)
+        })
+        .await
+    }
+
+    /// Sends once more what failed: a message, or the `change` of one. Fails with `NotFound`, and with `InvalidInput` where it has
+    /// not failed.
+    pub async fn retry(&self, message: String) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.retry(&whimbrel::ItemId(message)).await?) }).await
+    }
+
+    /// Does not send what has not left yet, and forgets what failed: a message, or the `change` of one. Fails with `NotFound`, and
+    /// with `InvalidInput` where it is under way or sent.
+    pub async fn cancel(&self, message: String) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.cancel(&whimbrel::ItemId(message)).await?) }).await
     }
 
     /// A conversation's newest `limit` messages, and all that come.

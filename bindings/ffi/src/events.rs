@@ -8,6 +8,7 @@ use crate::{Message, PushState, SendState, WhimbrelError, counted::Counted, guar
 
 /// What happened, for logs and for notifications of an app that is running. Lists follow their own updates instead, and how the
 /// account is doing is its status.
+#[allow(clippy::large_enum_variant, reason = "UniFFI has no boxes, and one is looked at at a time")]
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
 pub enum Event {
     /// The session is usable.
@@ -101,7 +102,7 @@ impl Events {
     }
 }
 
-/// Progress is in the status, and raw stanzas are for consoles.
+/// Progress is in the status, what changed is in the lists, and raw stanzas are for consoles.
 fn told(event: whimbrel::Event) -> Option<Event> {
     Some(match event {
         whimbrel::Event::Online { resumed, after_start, .. } => Event::Online { resumed, after_start },
@@ -113,6 +114,8 @@ fn told(event: whimbrel::Event) -> Option<Event> {
         whimbrel::Event::Push(state) => Event::Push { state: state.into() },
         whimbrel::Event::CaughtUp => Event::CaughtUp,
         whimbrel::Event::TooLarge { what, size } => Event::TooLarge { what, size },
-        whimbrel::Event::Progress { .. } | whimbrel::Event::Raw { .. } => return None,
+        whimbrel::Event::Changed(_) | whimbrel::Event::Progress { .. } | whimbrel::Event::Raw { .. } => {
+            return None;
+        }
     })
 }

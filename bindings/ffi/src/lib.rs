@@ -33,8 +33,9 @@ pub use crate::{
         TimelineUpdate,
     },
     records::{
-        ChatState, Connection, Contact, Conversation, Gap, GapKind, Item, Message, Network, NetworkKind,
-        Options, PresenceSubscription, Push, PushState, SendState, Server, Status, WakeUp,
+        Change, ChangeKind, ChatState, Connection, Contact, Conversation, Gap, GapKind, Item, Link, Message,
+        Network, NetworkKind, Options, Outgoing, PresenceSubscription, Preview, Push, PushState, Reaction,
+        ReplyTo, SendState, Server, Status, WakeUp,
     },
     vault::{KeyVault, Scope, file_vault},
 };

@@ -94,6 +94,7 @@ pub enum SendState {
 }
 
 /// One line of a timeline.
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are messages")]
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
 pub enum Item {
     /// A message.
@@ -123,10 +124,113 @@ pub struct Message {
     pub written_at: Option<i64>,
     /// How far it has come, if it is ours.
     pub state: Option<SendState>,
+    /// Its text is not the one that was sent first (XEP-0308).
+    pub edited: bool,
+    /// Its sender has taken it back (XEP-0424): there is no text any more.
+    pub retracted: bool,
+    /// What people feel about it (XEP-0444).
+    pub reactions: Vec<Reaction>,
+    /// What it answers (XEP-0461).
+    pub reply: Option<ReplyTo>,
+    /// To be shown only when asked for; the hint may be empty (XEP-0382).
+    pub spoiler: Option<String>,
+    /// The thread that it belongs to (RFC 6121 §5.2.5).
+    pub thread: Option<String>,
+    /// Data that lies elsewhere (XEP-0066).
+    pub links: Vec<Link>,
+    /// What its sender says of links in the text (XEP-0511). Nobody has looked whether it is so.
+    pub previews: Vec<Preview>,
+    /// What we did to it and has not left yet, or failed.
+    pub change: Option<Change>,
     /// The first of its day.
     pub starts_day: bool,
     /// The first of a run by one sender within five minutes.
     pub starts_group: bool,
+}
+
+/// One reaction to a message (XEP-0444).
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Reaction {
+    /// An emoji, most often.
+    pub text: String,
+    /// How many feel so.
+    pub count: u32,
+    /// Whether we do.
+    pub mine: bool,
+}
+
+/// What a message answers (XEP-0461).
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct ReplyTo {
+    /// The message, if it is here.
+    pub id: Option<String>,
+    /// What the answer repeats of it, as its sender says.
+    pub quote: Option<String>,
+}
+
+/// Data that lies elsewhere (XEP-0066).
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Link {
+    /// Where it lies.
+    pub url: String,
+    /// What it is.
+    pub description: Option<String>,
+}
+
+/// What its sender says of a link in the text (XEP-0511).
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Preview {
+    /// Which link.
+    pub url: String,
+    /// Its title.
+    pub title: Option<String>,
+    /// What it is about.
+    pub description: Option<String>,
+    /// Which site it is of.
+    pub site: Option<String>,
+    /// Pictures of it.
+    pub images: Vec<String>,
+}
+
+/// Something that we did to a message and that has not left yet, or failed.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Change {
+    /// Its own id: for `retry` and `cancel`.
+    pub id: String,
+    /// What.
+    pub kind: ChangeKind,
+    /// `Queued` or `Failed`.
+    pub state: SendState,
+}
+
+/// What one may do to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum ChangeKind {
+    /// Another text (XEP-0308).
+    Correction,
+    /// It was taken back (XEP-0424).
+    Retraction,
+    /// Other reactions (XEP-0444).
+    Reactions,
+}
+
+/// What is to be sent.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Outgoing {
+    /// The text, without what it answers.
+    pub text: String,
+    /// The message in the same conversation that it answers (XEP-0461).
+    pub reply_to: Option<String>,
+    /// To be shown only when asked for, with this hint, which may be empty (XEP-0382).
+    pub spoiler: Option<String>,
+    /// The thread that it belongs to (RFC 6121 §5.2.5).
+    pub thread: Option<String>,
+    /// Data that lies elsewhere (XEP-0066).
+    pub links: Vec<Link>,
+    /// What links in the text lead to (XEP-0511).
+    pub previews: Vec<Preview>,
+    /// Not to leave later than this, ms UTC: then it has failed.
+    pub not_after: Option<i64>,
 }
 
 /// A hole in what we have of the archive.
@@ -369,8 +473,80 @@ impl From<whimbrel::Message> for Message {
             at: message.at,
             written_at: message.written_at,
             state: message.state.map(Into::into),
+            edited: message.edited,
+            retracted: message.retracted,
+            reactions: message.reactions.into_iter().map(Into::into).collect(),
+            reply: message.reply.map(Into::into),
+            spoiler: message.spoiler,
+            thread: message.thread,
+            links: message.links.into_iter().map(Into::into).collect(),
+            previews: message.previews.into_iter().map(Into::into).collect(),
+            change: message.change.map(Into::into),
             starts_day: message.starts_day,
             starts_group: message.starts_group,
+        }
+    }
+}
+
+impl From<whimbrel::Reaction> for Reaction {
+    fn from(reaction: whimbrel::Reaction) -> Self {
+        Self { text: reaction.text, count: reaction.count, mine: reaction.mine }
+    }
+}
+
+impl From<whimbrel::ReplyTo> for ReplyTo {
+    fn from(reply: whimbrel::ReplyTo) -> Self {
+        Self { id: reply.id.map(|id| id.0), quote: reply.quote }
+    }
+}
+
+impl From<whimbrel::Link> for Link {
+    fn from(link: whimbrel::Link) -> Self {
+        Self { url: link.url, description: link.description }
+    }
+}
+
+impl From<Link> for whimbrel::Link {
+    fn from(link: Link) -> Self {
+        Self { url: link.url, description: link.description }
+    }
+}
+
+impl From<whimbrel::Preview> for Preview {
+    fn from(preview: whimbrel::Preview) -> Self {
+        let whimbrel::Preview { url, title, description, site, images } = preview;
+        Self { url, title, description, site, images }
+    }
+}
+
+impl From<Preview> for whimbrel::Preview {
+    fn from(preview: Preview) -> Self {
+        let Preview { url, title, description, site, images } = preview;
+        Self { url, title, description, site, images }
+    }
+}
+
+impl From<whimbrel::Change> for Change {
+    fn from(change: whimbrel::Change) -> Self {
+        let kind = match change.kind {
+            whimbrel::ChangeKind::Correction => ChangeKind::Correction,
+            whimbrel::ChangeKind::Retraction => ChangeKind::Retraction,
+            whimbrel::ChangeKind::Reactions => ChangeKind::Reactions,
+        };
+        Self { id: change.id.0, kind, state: change.state.into() }
+    }
+}
+
+impl From<Outgoing> for whimbrel::Outgoing {
+    fn from(what: Outgoing) -> Self {
+        Self {
+            text: what.text,
+            reply_to: what.reply_to.map(whimbrel::ItemId),
+            spoiler: what.spoiler,
+            thread: what.thread,
+            links: what.links.into_iter().map(Into::into).collect(),
+            previews: what.previews.into_iter().map(Into::into).collect(),
+            not_after: what.not_after,
         }
     }
 }

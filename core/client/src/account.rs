@@ -25,7 +25,7 @@ use whimbrel_engine::{
 };
 
 use crate::{
-    Address, ChatState, Error, Event, ItemId, Message, Options, Push, PushState, Role, Status,
+    Address, ChatState, Error, Event, ItemId, Message, Options, Outgoing, Push, PushState, Role, Status,
     bell::{self, Bell},
     client,
     driver::{Driver, Request, Stopped},
@@ -235,17 +235,65 @@ impl Account {
         self.done(Command::Disconnect).await
     }
 
-    /// Sends a text. Returns when it is durable: how far it comes is the [`crate::SendState`] of its item. The same id
-    /// again is the same message, so a call that was cancelled or killed can be repeated.
+    /// Sends a text, or an [`Outgoing`] with more to it. Returns when it is durable: how far it comes is the
+    /// [`crate::SendState`] of its item. The same id again is the same message, so a call that was cancelled or killed can be
+    /// repeated.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] where the id is no UUID, or the text is empty or larger than 200 KiB;
-    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
-    pub async fn send(&self, id: ItemId, to: &Address, text: &str) -> Result<ItemId, Error> {
-        match self.ask(Command::Send { id, to: to.clone(), text: text.to_owned() }).await? {
+    /// [`Error::InvalidInput`] where the id is no UUID, the text is empty or larger than 200 KiB, or what it answers cannot be
+    /// answered; [`Error::NotFound`] where what it answers is not in this conversation; [`Error::StorageFull`],
+    /// [`Error::DatabaseUnusable`].
+    pub async fn send(&self, id: ItemId, to: &Address, what: impl Into<Outgoing>) -> Result<ItemId, Error> {
+        match self.ask(Command::Send { id, to: to.clone(), what: what.into() }).await? {
             Reply::Sent { id } => Ok(id),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// Gives a message of ours another text (XEP-0308). What has not left yet leaves with it; else a correction follows.
+    /// Returns when it is durable: until it has left, it is the [`crate::Change`] of the item. `id` is the change's, and makes
+    /// it safe to repeat.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::InvalidInput`] as for [`Account::send`], and where the message is not ours or was retracted;
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn edit(&self, id: ItemId, message: &ItemId, text: &str) -> Result<(), Error> {
+        self.done(Command::Edit { id, message: message.clone(), text: text.to_owned() }).await
+    }
+
+    /// Takes a message of ours back (XEP-0424). What has not left yet is gone; others are asked to forget it, and need not.
+    ///
+    /// # Errors
+    /// As [`Account::edit`].
+    pub async fn retract(&self, id: ItemId, message: &ItemId) -> Result<(), Error> {
+        self.done(Command::Retract { id, message: message.clone() }).await
+    }
+
+    /// All that we feel about a message, in the place of what we said before (XEP-0444); nothing takes it all back.
+    ///
+    /// # Errors
+    /// As [`Account::edit`], but for anybody's message; [`Error::InvalidInput`] where one is empty or longer than 64 bytes, or
+    /// there are more than 32.
+    pub async fn react(&self, id: ItemId, message: &ItemId, reactions: &[&str]) -> Result<(), Error> {
+        let reactions = reactions.iter().map(|reaction| (*reaction).to_owned()).collect();
+        self.done(Command::React { id, message: message.clone(), reactions }).await
+    }
+
+    /// Sends once more what failed: a message, or the [`crate::Change`] of one.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::InvalidInput`] where it has not failed; [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn retry(&self, message: &ItemId) -> Result<(), Error> {
+        self.done(Command::Retry { message: message.clone() }).await
+    }
+
+    /// Does not send what has not left yet, and forgets what failed: a message, or the [`crate::Change`] of one.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::InvalidInput`] where it is under way or sent; [`Error::StorageFull`],
+    /// [`Error::DatabaseUnusable`].
+    pub async fn cancel(&self, message: &ItemId) -> Result<(), Error> {
+        self.done(Command::Cancel { message: message.clone() }).await
     }
 
     /// Everything in this conversation was seen. Tells the contact, if they asked and may know (XEP-0333).

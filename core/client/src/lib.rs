@@ -59,9 +59,9 @@ mod vault;
 pub use jid::{BareJid as Address, Jid as FullAddress};
 pub use whimbrel_engine::{
     api::{
-        ChatState, Contact, Conversation, Error, Event, Gap, GapKind, Item, ItemId, Message, Network,
-        NetworkId, NetworkKind, Push, PushState, SendState, Status, Subscription as PresenceSubscription,
-        Unusable,
+        Change, ChangeKind, ChatState, Contact, Conversation, Error, Event, Gap, GapKind, Item, ItemId, Link,
+        Message, Network, NetworkId, NetworkKind, Outgoing, Preview, Push, PushState, Reaction, ReplyTo,
+        SendState, Status, Subscription as PresenceSubscription, Unusable,
     },
     splice::{Splice, apply},
 };

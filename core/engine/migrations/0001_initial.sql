@@ -58,11 +58,13 @@ CREATE TABLE outbox (
     queued_at  INTEGER NOT NULL,
     first_sent INTEGER,                       -- when it was first numbered, in any session
     covered    TEXT,                          -- the last covered archive id before that
+    not_after  INTEGER,                       -- it is not to leave later than that
     doubt      INTEGER NOT NULL DEFAULT 0,    -- 1: ask the archive before it is sent again (STREAM 12)
     blamed     INTEGER NOT NULL DEFAULT 0     -- streams that ended while it was alone in flight
 ) STRICT;
 CREATE INDEX outbox_message ON outbox (message) WHERE message IS NOT NULL;
 CREATE INDEX outbox_name ON outbox (name) WHERE name IS NOT NULL;
+CREATE INDEX outbox_not_after ON outbox (not_after) WHERE not_after IS NOT NULL;
 CREATE INDEX outbox_doubt ON outbox (peer, seq) WHERE doubt = 1;
 
 -- iqs that wait for an answer, with what is to be done with it. Survives the process.
@@ -91,9 +93,14 @@ CREATE TABLE message (
     conversation INTEGER NOT NULL REFERENCES conversation (id),
     position     INTEGER NOT NULL,
     mine         INTEGER NOT NULL,
-    kind         INTEGER NOT NULL,            -- 0 text, 1 placeholder for what could not be built
+    kind         INTEGER NOT NULL,            -- 0 text, 1 placeholder for what could not be built, 2 correction, 3 retraction, 4 reactions
     sender       TEXT    NOT NULL,            -- full address where known
-    body         TEXT    NOT NULL,
+    body         TEXT    NOT NULL,            -- of reactions: a JSON array
+    extra        TEXT,                        -- what it carries beside its text: JSON (proto's Content)
+    target       TEXT,                        -- by what name it calls the message that it is about, or answers
+    root         INTEGER,                     -- that message, if it is here
+    amended      INTEGER NOT NULL DEFAULT 0,  -- corrections, retractions or reactions have it as their root
+    hidden       INTEGER NOT NULL DEFAULT 0,  -- is not shown by itself
     at           INTEGER NOT NULL,            -- when it reached the server or us
     written_at   INTEGER,                     -- what its sender claims, where earlier
     name         TEXT,                        -- origin-id, or else the id attribute
@@ -106,7 +113,10 @@ CREATE TABLE message (
     own_failure  INTEGER NOT NULL DEFAULT 0,  -- failed by our own making: an archive hit corrects it (STREAM 15)
     asks         INTEGER NOT NULL DEFAULT 0   -- bits: 1 wants a receipt, 2 markable
 ) STRICT;
-CREATE INDEX message_order ON message (conversation, position);
+CREATE INDEX message_order ON message (conversation, position, hidden);
+-- Who waits for a message of this name, and what was done to a message.
+CREATE INDEX message_target ON message (target, conversation) WHERE target IS NOT NULL;
+CREATE INDEX message_root ON message (root, kind, mine, position) WHERE root IS NOT NULL;
 -- Whole, since a contact may give ten thousand messages one name.
 CREATE INDEX message_name ON message (name, conversation, mine) WHERE name IS NOT NULL;
 CREATE INDEX message_stanza_id ON message (stanza_id, conversation, mine) WHERE stanza_id IS NOT NULL;

@@ -76,6 +76,8 @@ pub(crate) struct Account {
     pub(crate) way: Way,
     /// When to try again, mono ms.
     pub(crate) retry: Option<u64>,
+    /// When the next of our messages is not to leave any more, mono ms. Made anew by each step.
+    pub(crate) late: Option<u64>,
     /// When each question is given up. `None`: to be made anew from the rows, once online.
     pub(crate) deadlines: Option<Deadlines>,
     pub(crate) catching_up: CatchingUp,
@@ -374,6 +376,7 @@ impl Account {
             refusals: BackOff::new(REFUSALS.0, REFUSALS.1),
             way: Way::default(),
             retry: None,
+            late: None,
             deadlines: None,
             catching_up: CatchingUp::default(),
             told: None,
@@ -728,7 +731,7 @@ impl Account {
         let online = self.online().is_some();
         let answers = self.deadlines.as_ref().filter(|_| online).and_then(Deadlines::next);
         let again = self.catching_up.again.filter(|_| online);
-        [link, sync, answers, again].into_iter().flatten().min()
+        [link, sync, answers, again, self.late].into_iter().flatten().min()
     }
 
     fn tick(&mut self, cx: &mut Cx<'_>) -> Result<()> {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
+pub use whimbrel_proto::content::{Link, Preview};
 
 /// Names a command until it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,8 +45,44 @@ pub enum Command {
         id: ItemId,
         /// The contact.
         to: BareJid,
-        /// The text.
+        /// What to say.
+        what: Outgoing,
+    },
+    /// Another text for a message of ours (XEP-0308). What was not sent yet is sent with it; else a correction is. Replied to
+    /// when it is durable, as all that follows here.
+    Edit {
+        /// A UUID made by the caller, for the correction: doing it twice with one id does it once.
+        id: ItemId,
+        /// The message.
+        message: ItemId,
+        /// The whole text.
         text: String,
+    },
+    /// Take a message of ours back (XEP-0424). What was not sent yet is not sent; others are asked to forget it.
+    Retract {
+        /// A UUID made by the caller, for the retraction.
+        id: ItemId,
+        /// The message.
+        message: ItemId,
+    },
+    /// All that we feel about a message (XEP-0444), in the place of what we said before.
+    React {
+        /// A UUID made by the caller, for the reactions.
+        id: ItemId,
+        /// The message.
+        message: ItemId,
+        /// Emoji; none: nothing any more.
+        reactions: Vec<String>,
+    },
+    /// Send what failed once more: a message, or a [`Change`] of one.
+    Retry {
+        /// Which.
+        message: ItemId,
+    },
+    /// Do not send what has not left yet, and forget what failed: a message, or a [`Change`] of one.
+    Cancel {
+        /// Which.
+        message: ItemId,
     },
     /// Everything in this conversation was seen.
     MarkRead {
@@ -101,6 +138,43 @@ pub enum Command {
         /// In milliseconds; [`Error::TimedOut`] or [`Error::Offline`] after that.
         timeout: u64,
     },
+}
+
+/// What is to be sent. A text alone is one, too: `"But soft".into()`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The text, without what it answers.
+    pub text: String,
+    /// The message in the same conversation that it answers (XEP-0461).
+    pub reply_to: Option<ItemId>,
+    /// To be shown only when asked for, with this hint, which may be empty (XEP-0382).
+    pub spoiler: Option<String>,
+    /// The thread that it belongs to (RFC 6121 §5.2.5).
+    pub thread: Option<String>,
+    /// Data that lies elsewhere (XEP-0066).
+    pub links: Vec<Link>,
+    /// What links in the text lead to (XEP-0511).
+    pub previews: Vec<Preview>,
+    /// Not to leave later than this, ms UTC: then it has failed.
+    pub not_after: Option<i64>,
+}
+
+impl From<&str> for Outgoing {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl From<&String> for Outgoing {
+    fn from(text: &String) -> Self {
+        text.clone().into()
+    }
+}
+
+impl From<String> for Outgoing {
+    fn from(text: String) -> Self {
+        Self { text, ..Self::default() }
+    }
 }
 
 /// What a contact or we are doing in a conversation (XEP-0085).
@@ -413,13 +487,103 @@ pub struct Message {
     pub written_at: Option<i64>,
     /// How far it has come, if it is ours.
     pub state: Option<SendState>,
+    /// Its text is not the one that was sent first (XEP-0308).
+    pub edited: bool,
+    /// Its sender has taken it back (XEP-0424): there is no text any more.
+    pub retracted: bool,
+    /// What people feel about it (XEP-0444).
+    pub reactions: Vec<Reaction>,
+    /// What it answers (XEP-0461).
+    pub reply: Option<ReplyTo>,
+    /// To be shown only when asked for; the hint may be empty (XEP-0382).
+    pub spoiler: Option<String>,
+    /// The thread that it belongs to (RFC 6121 §5.2.5).
+    pub thread: Option<String>,
+    /// Data that lies elsewhere (XEP-0066).
+    pub links: Vec<Link>,
+    /// What its sender says of links in the text (XEP-0511). Nobody has looked whether it is so.
+    pub previews: Vec<Preview>,
+    /// What we did to it and has not left yet, or failed.
+    pub change: Option<Change>,
     /// The first of its day, in the offset from UTC that the timeline was opened with.
     pub starts_day: bool,
     /// The first of a run by one sender within five minutes.
     pub starts_group: bool,
 }
 
+impl Message {
+    /// A text of which nothing else is known.
+    pub(crate) fn text(id: ItemId, with: BareJid, from: Jid, text: String) -> Self {
+        Self {
+            id,
+            with,
+            from,
+            text,
+            mine: false,
+            placeholder: false,
+            at: 0,
+            written_at: None,
+            state: None,
+            edited: false,
+            retracted: false,
+            reactions: Vec::new(),
+            reply: None,
+            spoiler: None,
+            thread: None,
+            links: Vec::new(),
+            previews: Vec::new(),
+            change: None,
+            starts_day: false,
+            starts_group: false,
+        }
+    }
+}
+
+/// One reaction to a message (XEP-0444).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reaction {
+    /// An emoji, most often.
+    pub text: String,
+    /// How many feel so.
+    pub count: u32,
+    /// Whether we do.
+    pub mine: bool,
+}
+
+/// What a message answers (XEP-0461).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplyTo {
+    /// The message, if it is here.
+    pub id: Option<ItemId>,
+    /// What the answer repeats of it, as its sender says.
+    pub quote: Option<String>,
+}
+
+/// Something that we did to a message and that has not left yet, or failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its own id: for [`Command::Retry`] and [`Command::Cancel`].
+    pub id: ItemId,
+    /// What.
+    pub kind: ChangeKind,
+    /// `Queued` or `Failed`.
+    pub state: SendState,
+}
+
+/// What one may do to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// Another text (XEP-0308).
+    Correction,
+    /// It was taken back (XEP-0424).
+    Retraction,
+    /// Other reactions (XEP-0444).
+    Reactions,
+}
+
 /// One line of a timeline.
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are messages")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
     /// A message.
@@ -529,6 +693,8 @@ pub enum Event {
     },
     /// A message is new here.
     Message(Message),
+    /// A message was corrected, retracted or reacted to: so it is shown now.
+    Changed(Message),
     /// A message of ours came further.
     State {
         /// Which.

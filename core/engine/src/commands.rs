@@ -3,22 +3,17 @@
 use jid::BareJid;
 use minidom::Element;
 use rusqlite::{OptionalExtension, params};
-use uuid::Uuid;
 use whimbrel_proto::{ns, write::Tag};
 
 use crate::{
     account::{Account, Cx, Link},
-    api::{ChatState, Command, Error, ItemId, Reply, RequestId},
+    api::{ChatState, Command, Error, Reply, RequestId},
     effect::Effect,
     error::Result,
     messages,
-    mutants::{self, Mutant},
-    outbox::{self, Kind},
+    outbox::Kind,
     session::Again,
 };
-
-/// Longest text, in bytes. The server's limit counts besides.
-const MAX_TEXT: usize = 200 * 1024;
 
 impl Account {
     pub(crate) fn command(&mut self, cx: &mut Cx<'_>, request: RequestId, command: &Command) -> Result<()> {
@@ -56,7 +51,12 @@ impl Account {
                 Ok(Reply::Done)
             }
             Command::News => Ok(Reply::News(self.news(cx)?)),
-            Command::Send { id, to, text } => self.send(cx, id, to, text)?,
+            Command::Send { id, to, what } => self.send(cx, id, to, what)?,
+            Command::Edit { id, message, text } => self.edit(cx, id, message, text)?,
+            Command::Retract { id, message } => self.retract(cx, id, message)?,
+            Command::React { id, message, reactions } => self.react(cx, id, message, reactions)?,
+            Command::Retry { message } => self.retry(cx, message)?,
+            Command::Cancel { message } => self.cancel(cx, message)?,
             Command::MarkRead { with } => self.mark_read(cx, with)?,
             Command::SetChatState { with, state } => self.send_chat_state(cx, with, *state)?,
             Command::Older { .. } => return self.older(cx, request),
@@ -90,56 +90,13 @@ impl Account {
         }
     }
 
-    fn send(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: &ItemId,
-        to: &BareJid,
-        text: &str,
-    ) -> Result<std::result::Result<Reply, Error>> {
-        let invalid = |what: &str| Ok(Err(Error::InvalidInput { what: what.to_owned() }));
-        // Swift writes a UUID in capitals, Kotlin does not: one id in two spellings is one message.
-        let Ok(id) = Uuid::parse_str(&id.0).map(|id| ItemId(id.to_string())) else {
-            return invalid("the message's id is not a UUID");
-        };
-        let id = if mutants::on(Mutant::SendNotDeduplicated) { ItemId(cx.id()) } else { id };
-        if text.is_empty() {
-            return invalid("the text is empty");
-        }
-        if text.len() > MAX_TEXT {
-            return invalid("the text is too long");
-        }
-        let known: bool = cx
-            .tx
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM message WHERE local_id = ?1)")?
-            .query_row(params![id.0], |row| row.get(0))?;
-        if known {
-            // The caller was cut off before it had the answer, and asks again.
-            return Ok(Ok(Reply::Sent { id }));
-        }
-        let takes_states = messages::takes_states(cx, to)?;
-        let bytes = outbox::text_stanza(&id, to.as_str(), text, takes_states);
-        if bytes.len() as u64 > self.max_stanza() {
-            return invalid("the text is larger than the server takes");
-        }
-        let conversation = messages::conversation(cx, to)?;
-        let position = self.next_position();
-        let from = self.session.jid.as_ref().map_or_else(|| self.jid.to_string(), ToString::to_string);
-        let message = messages::insert_own(cx, conversation, position, &from, &id, text)?;
-        if self.online().is_some() || !mutants::on(Mutant::SendNotQueued) {
-            self.enqueue(cx, Kind::Message(message), to.as_str(), Some(&id.0), &bytes)?;
-        }
-        self.arrived(cx, to, conversation, message, position, true)?;
-        Ok(Ok(Reply::Sent { id }))
-    }
-
     fn mark_read(&mut self, cx: &mut Cx<'_>, with: &BareJid) -> Result<std::result::Result<Reply, Error>> {
         let newest: Option<(i64, Option<String>, Option<String>, i64, i64)> = cx
             .tx
             .query_row(
                 "SELECT m.position, m.stanza_id, m.name, m.asks, c.read_position FROM message AS m
                  JOIN conversation AS c ON c.id = m.conversation
-                 WHERE c.jid = ?1 AND m.mine = 0 ORDER BY m.position DESC LIMIT 1",
+                 WHERE c.jid = ?1 AND m.mine = 0 AND m.hidden = 0 ORDER BY m.position DESC LIMIT 1",
                 params![with.as_str()],
                 |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
             )

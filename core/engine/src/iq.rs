@@ -45,16 +45,23 @@ pub(crate) enum Pending {
 }
 
 /// What we can do (XEP-0030), in the order that XEP-0115 hashes.
-pub(crate) const FEATURES: [&str; 9] = [
+pub(crate) const FEATURES: [&str; 16] = [
     ns::CAPS,
     ns::CHAT_STATES,
     ns::DISCO_INFO,
     ns::VERSION,
+    ns::OOB,
     ns::CARBONS,
     ns::CHAT_MARKERS,
+    ns::FALLBACK,
+    ns::CORRECT,
+    ns::RETRACT,
     ns::PING,
+    ns::REACTIONS,
     ns::RECEIPTS,
+    ns::REPLY,
     ns::SID,
+    ns::SPOILER,
 ];
 
 /// How long a question may go unanswered while we are online, in ms.

@@ -4,6 +4,7 @@
 //! [`timeline`] and [`roster`] read what it left in the file.
 
 mod account;
+mod amendments;
 pub mod api;
 mod catch_up;
 mod commands;
@@ -23,6 +24,7 @@ mod outbox;
 mod pulse;
 pub mod push;
 pub mod roster;
+mod send;
 mod session;
 pub mod splice;
 pub mod store;

@@ -16,6 +16,7 @@ use whimbrel_proto::{
 
 use crate::{
     account::{Account, Archive, Cx},
+    amendments::{self, Kind as Row, Reference, Said},
     api::{self, ChatState, Event, ItemId, SendState},
     error::{Error, Result},
     input::Drained,
@@ -29,7 +30,7 @@ pub(crate) const STEP: i64 = 1 << 16;
 /// Longest text that is kept of one message, in bytes.
 const MAX_BODY: usize = 512 * 1024;
 /// Bots repeat their ids, and whoever wants to keep a phone busy does: so many of one name are looked at, newest first.
-const NAMESAKES: u32 = 32;
+pub(crate) const NAMESAKES: u32 = 32;
 /// How far our clock and the server's may be apart, in ms.
 const SLACK: i64 = 3_600_000;
 
@@ -160,15 +161,14 @@ impl Account {
         } else if let (Some(id), false) = (view.displayed, matches!(source, Source::Live)) {
             self.read_elsewhere(cx, &peer, id)?;
         }
-        let body = view.body.as_deref();
-        let stored = match body {
-            Some(body) => self.store(cx, view, source, &from, &peer, mine, body)?,
+        let stored = match Said::read(view) {
+            Some(said) => self.store(cx, view, source, &from, &peer, mine, &said)?,
             None => Stored::Nothing,
         };
         if mine || !matches!(source, Source::Live) {
             return Ok(stored);
         }
-        if body.is_some() || view.chat_state.is_some() {
+        if view.body.is_some() || view.chat_state.is_some() {
             note_chat_states(cx, &peer, view.chat_state.is_some())?;
         }
         // XEP-0184 §8: a receipt to a stranger would tell that we are here.
@@ -201,7 +201,7 @@ impl Account {
         from: &Jid,
         peer: &BareJid,
         mine: bool,
-        body: &str,
+        said: &Said<'_>,
     ) -> Result<Stored> {
         let own = self.jid.as_str();
         let archive_id = match source {
@@ -215,12 +215,19 @@ impl Account {
         }
         let conversation = conversation(cx, peer)?;
         let name = view.origin_id.or(view.id);
-        let body = cut(body);
+        let body = cut(&said.body);
         // What was kept somewhere on its way may have come before; what comes for the first time has not.
         let kept = archive_id.is_some() || view.delay.is_some();
         if let Some(name) = name
-            && let Some(known) =
-                known_by_name(cx, conversation, name, view.origin_id.is_some(), mine, kept, body)?
+            && let Some(known) = known_by_name(
+                cx,
+                conversation,
+                name,
+                view.origin_id.is_some(),
+                mine,
+                kept,
+                (said.kind, body),
+            )?
         {
             let is_named = in_archive(cx, known)?;
             if let Some(id) = archive_id {
@@ -260,24 +267,38 @@ impl Account {
         };
         let written_at = view.delay.and_then(|(_, text)| stamp::parse(text)).filter(|written| *written < at);
         let asks = i64::from(view.wants_receipt) | i64::from(view.markable) << 1;
+        let stanza_id = view.id.filter(|id| Some(*id) != name);
+        let root = match said.target {
+            Some(target) => {
+                amendments::root(cx.tx, Reference { conversation, kind: said.kind, mine, position, target })?
+            }
+            None => None,
+        };
+        let hidden = said.kind.is_hidden(root.is_some());
         cx.tx
             .prepare_cached(
-                "INSERT INTO message (conversation, position, mine, kind, sender, body, at, written_at, name, stanza_id, has_origin, state, asks)
-                 VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                "INSERT INTO message (conversation, position, mine, kind, sender, body, at, written_at, name, stanza_id, has_origin, state, asks,
+                 extra, target, root, hidden)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
             )?
             .execute(params![
                 conversation,
                 position,
                 mine,
+                said.kind,
                 from.as_str(),
                 body,
                 at,
                 written_at,
                 name,
-                view.id.filter(|id| Some(*id) != name),
+                stanza_id,
                 view.origin_id.is_some(),
                 if mine { state_code(&SendState::Sent) } else { 0 },
                 asks,
+                amendments::kept(said.content)?,
+                said.target,
+                root,
+                hidden,
             ])?;
         let message = cx.tx.last_insert_rowid();
         if let Some(id) = archive_id {
@@ -288,20 +309,28 @@ impl Account {
                 mutants::live(cx.tx, id)?;
             }
         }
+        // Nobody answers, corrects or retracts reactions or a retraction.
+        let gathered = matches!(said.kind, Row::Text | Row::Correction)
+            && amendments::gather(cx, peer, conversation, [name, stanza_id])?;
+        if hidden {
+            if let Some(root) = root {
+                amendments::amended(cx, root)?;
+            }
+            return Ok(Stored::New(message));
+        }
+        if gathered || said.kind != Row::Text || said.content.is_some() {
+            self.arrived(cx, peer, conversation, message, position, mine)?;
+            return Ok(Stored::New(message));
+        }
         listed(cx, peer, conversation, message, position, mine)?;
         // What the row says, without reading it back: a catch-up has thousands of these.
+        let id = ItemId(message.to_string());
         let view = api::Message {
-            id: ItemId(message.to_string()),
-            with: peer.clone(),
-            from: from.clone(),
             mine,
-            text: body.to_owned(),
-            placeholder: false,
             at,
             written_at,
             state: mine.then_some(SendState::Sent),
-            starts_day: false,
-            starts_group: false,
+            ..api::Message::text(id, peer.clone(), from.clone(), body.to_owned())
         };
         // A damaged file may say anything, but our own tests' files may not.
         #[cfg(test)]
@@ -549,17 +578,18 @@ fn known_by_name(
     is_origin: bool,
     mine: bool,
     kept: bool,
-    body: &str,
+    (kind, body): (Row, &str),
 ) -> Result<Option<i64>> {
     let mut statement = cx.tx.prepare_cached(
-        "SELECT id, has_origin, body, local_id FROM message WHERE name = ?1 AND conversation = ?2 AND mine = ?3 ORDER BY id DESC LIMIT ?4",
+        "SELECT id, has_origin, body, local_id, kind FROM message WHERE name = ?1 AND conversation = ?2 AND mine = ?3 ORDER BY id DESC LIMIT ?4",
     )?;
     let mut rows = statement.query(params![name, conversation, mine, NAMESAKES])?;
     while let Some(row) = rows.next()? {
         let id: i64 = row.get(0)?;
         let has_origin: bool = row.get(1)?;
-        let same_text =
-            mutants::on(Mutant::ReusedIdSwallowed) || row.get_ref(2)?.as_str().is_ok_and(|text| text == body);
+        let same_text = mutants::on(Mutant::ReusedIdSwallowed)
+            || row.get_ref(2)?.as_str().is_ok_and(|text| text == body)
+                && row.get::<_, i64>(4)? == kind.code();
         let local = row.get_ref(3)? != rusqlite::types::ValueRef::Null;
         let same = if mine && (local || (is_origin && has_origin)) {
             true
@@ -655,7 +685,7 @@ pub(crate) fn read_up_to(cx: &mut Cx<'_>, peer: &BareJid, position: i64) -> Resu
                 Mutant::ReadGoesBack,
                 // Reading makes nothing unread, even if something that was read has moved up since.
                 "UPDATE conversation SET unread = min(unread, (SELECT count(*) FROM message AS m WHERE m.conversation = conversation.id
-                 AND m.position > conversation.read_position AND m.mine = 0)) WHERE jid = ?1",
+                 AND m.position > conversation.read_position AND m.mine = 0 AND m.hidden = 0)) WHERE jid = ?1",
                 "min(unread,",
                 "max(0,",
             ))?
@@ -715,7 +745,7 @@ pub(crate) fn advance(cx: &mut Cx<'_>, message: i64, state: &SendState) -> Resul
     if forward { set_state(cx, message, state) } else { Ok(()) }
 }
 
-fn set_state(cx: &mut Cx<'_>, message: i64, state: &SendState) -> Result<()> {
+pub(crate) fn set_state(cx: &mut Cx<'_>, message: i64, state: &SendState) -> Result<()> {
     let reason = match state {
         SendState::Failed { reason } => Some(reason.as_str()),
         _ => None,
@@ -729,7 +759,10 @@ fn set_state(cx: &mut Cx<'_>, message: i64, state: &SendState) -> Result<()> {
         touch(cx, &view.with, position);
         cx.event(Event::State { id: view.id, with: view.with, state: state.clone() });
     }
-    Ok(())
+    if matches!(state, SendState::Failed { .. }) {
+        outbox::fail_what_is_about(cx, message)?;
+    }
+    amendments::amends_anew(cx, message)
 }
 
 /// Moves a message to another position.
@@ -741,22 +774,47 @@ pub(crate) fn move_to(cx: &mut Cx<'_>, message: i64, conversation: i64, position
     cx.tx
         .prepare_cached("UPDATE message SET position = ?2 WHERE id = ?1")?
         .execute(params![message, position])?;
-    cx.tx
-        .prepare_cached(
-            "UPDATE conversation SET (last_message, last_position) =
-             (SELECT id, position FROM message WHERE conversation = ?1 ORDER BY position DESC, id DESC LIMIT 1) WHERE id = ?1",
-        )?
-        .execute(params![conversation])?;
+    relist(cx, conversation)?;
     let peer: String = cx
         .tx
         .prepare_cached("SELECT jid FROM conversation WHERE id = ?1")?
         .query_row(params![conversation], |row| row.get(0))?;
     let peer = BareJid::new(&peer).map_err(|_| Error::bug("a conversation's address"))?;
     touch(cx, &peer, position.min(before));
+    amendments::amends_anew(cx, message)
+}
+
+/// A message that was shown is not shown any more: it was a correction of another one, or is gone.
+pub(crate) fn unlisted(
+    cx: &mut Cx<'_>,
+    peer: &BareJid,
+    conversation: i64,
+    position: i64,
+    mine: bool,
+) -> Result<()> {
+    cx.tx
+        .prepare_cached(
+            "UPDATE conversation SET unread = max(0, unread - (?3 = 0 AND ?2 > read_position)) WHERE id = ?1",
+        )?
+        .execute(params![conversation, position, mine])?;
+    relist(cx, conversation)?;
+    touch(cx, peer, position);
     Ok(())
 }
 
-fn touch(cx: &mut Cx<'_>, peer: &BareJid, position: i64) {
+/// Which message of a conversation is the newest.
+fn relist(cx: &Cx<'_>, conversation: i64) -> Result<()> {
+    cx.tx
+        .prepare_cached(
+            "WITH newest AS (SELECT id, position FROM message WHERE conversation = ?1 AND hidden = 0 ORDER BY position DESC, id DESC LIMIT 1)
+             UPDATE conversation SET last_message = (SELECT id FROM newest), last_position = coalesce((SELECT position FROM newest), 0)
+             WHERE id = ?1",
+        )?
+        .execute(params![conversation])?;
+    Ok(())
+}
+
+pub(crate) fn touch(cx: &mut Cx<'_>, peer: &BareJid, position: i64) {
     match cx.touched.timelines.get_mut(peer) {
         Some(lowest) => *lowest = position.min(*lowest),
         None => drop(cx.touched.timelines.insert(peer.clone(), position)),
@@ -789,13 +847,32 @@ pub(crate) fn insert_own(
     position: i64,
     from: &str,
     id: &ItemId,
-    text: &str,
+    said: &Said<'_>,
 ) -> Result<i64> {
+    let root = match said.target {
+        Some(target) => {
+            let reference = Reference { conversation, kind: said.kind, mine: true, position, target };
+            amendments::root(cx.tx, reference)?
+        }
+        None => None,
+    };
     cx.tx
         .prepare_cached(
-            "INSERT INTO message (conversation, position, mine, kind, sender, body, at, name, has_origin, local_id, state)
-             VALUES (?1, ?2, 1, 0, ?3, ?4, ?5, ?6, 1, ?6, 1)",
+            "INSERT INTO message (conversation, position, mine, kind, sender, body, at, name, has_origin, local_id, state, extra, target, root, hidden)
+             VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7, 1, ?7, 1, ?8, ?9, ?10, ?11)",
         )?
-        .execute(params![conversation, position, from, text, cx.now.wall, id.0])?;
+        .execute(params![
+            conversation,
+            position,
+            said.kind,
+            from,
+            said.body,
+            cx.now.wall,
+            id.0,
+            amendments::kept(said.content)?,
+            said.target,
+            root,
+            said.kind.is_hidden(root.is_some()),
+        ])?;
     Ok(cx.tx.last_insert_rowid())
 }

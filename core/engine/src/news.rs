@@ -19,18 +19,24 @@ impl Account {
     pub(crate) fn news(&mut self, cx: &mut Cx<'_>) -> Result<News> {
         let newest = timeline::messages(
             cx.tx,
-            "m.id > (SELECT told FROM account) AND m.mine = 0 AND m.position > c.read_position AND c.unread > 0
+            "m.id > (SELECT told FROM account) AND m.mine = 0 AND m.hidden = 0 AND m.position > c.read_position AND c.unread > 0
              ORDER BY m.position DESC, m.id DESC LIMIT ?1",
             MOST,
         )?;
-        let notify = newest.into_iter().rev().map(|(message, _)| message).collect();
+        // What was taken back before anybody saw it is no news.
+        let notify =
+            newest.into_iter().rev().map(|(message, _)| message).filter(|message| !message.retracted);
+        let notify = notify.collect();
         let id = |row: &Row<'_>| Ok(ItemId(row.get::<_, i64>(0)?.to_string()));
         let withdraw = cx
             .tx
             .prepare_cached(
                 "SELECT m.id FROM conversation AS c JOIN message AS m ON m.conversation = c.id
                  WHERE c.told_read < c.read_position AND m.position > c.told_read AND m.position <= c.read_position
-                 AND m.mine = 0 AND m.id <= (SELECT told FROM account) ORDER BY m.position DESC LIMIT ?1",
+                 AND m.mine = 0 AND m.id <= (SELECT told FROM account)
+                 UNION
+                 SELECT m.id FROM message AS r JOIN message AS m ON m.id = r.root WHERE r.id > (SELECT told FROM account) AND r.kind = 3
+                 AND r.mine = 0 AND m.mine = 0 AND m.id <= (SELECT told FROM account) ORDER BY m.id DESC LIMIT ?1",
             )?
             .query_map(params![MOST], id)?
             .collect::<rusqlite::Result<_>>()?;

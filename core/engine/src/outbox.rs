@@ -17,7 +17,7 @@ use whimbrel_proto::{
 
 use crate::{
     account::{Account, Cx, Link},
-    api::{Event, ItemId, SendState},
+    api::{Event, SendState},
     catch_up::Query,
     effect::Effect,
     error::Result,
@@ -139,6 +139,7 @@ impl Account {
 
     /// Lets go of what may go. Called at the end of every step.
     pub(crate) fn flush(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        self.fail_what_is_late(cx)?;
         let Some((link, window)) = self.online().map(|online| (online.link, online.window)) else {
             return Ok(());
         };
@@ -211,6 +212,29 @@ impl Account {
             if let Link::Online(online) = &mut self.link {
                 online.pulse.asks(number, cx.now.mono);
             }
+        }
+        Ok(())
+    }
+
+    /// What was not to leave later than now, and has not left.
+    fn fail_what_is_late(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        let next = |cx: &Cx<'_>| -> Result<Option<(i64, i64)>> {
+            Ok(cx
+                .tx
+                .prepare_cached(
+                    "SELECT seq, not_after FROM outbox WHERE not_after IS NOT NULL AND first_sent IS NULL ORDER BY not_after LIMIT 1",
+                )?
+                .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?)
+        };
+        self.late = None;
+        while let Some((seq, not_after)) = next(cx)? {
+            if not_after >= cx.now.wall {
+                let left = not_after.saturating_sub(cx.now.wall).saturating_add(1) as u64;
+                self.late = Some(cx.now.mono.saturating_add(left));
+                break;
+            }
+            self.fail_row(cx, seq, "it was not to be sent so late")?;
         }
         Ok(())
     }
@@ -533,19 +557,21 @@ impl Account {
     }
 }
 
-/// A text as a stanza: its id is the stanza's id and its origin-id, so that a resend is known for what it is.
-pub(crate) fn text_stanza(id: &ItemId, to: &str, text: &str, takes_states: bool) -> Vec<u8> {
-    let active = takes_states.then(|| Tag::with_ns("active", ns::CHAT_STATES));
-    Tag::new("message")
-        .attr("type", "chat")
-        .attr("to", to)
-        .attr("id", &id.0)
-        .child(Tag::new("body").text(text))
-        .child(Tag::with_ns("origin-id", ns::SID).attr("id", &id.0))
-        .child(Tag::with_ns("request", ns::RECEIPTS))
-        .child(Tag::with_ns("markable", ns::CHAT_MARKERS))
-        .child_opt(active)
-        .into_bytes()
+/// What was to be said about a message that failed, and has not left, fails with it.
+pub(crate) fn fail_what_is_about(cx: &mut Cx<'_>, message: i64) -> Result<()> {
+    let about: Vec<i64> = cx
+        .tx
+        .prepare_cached(
+            "DELETE FROM outbox WHERE first_sent IS NULL AND message IN (SELECT id FROM message WHERE root = ?1 AND kind IN (2, 3, 4) AND mine = 1)
+             RETURNING message",
+        )?
+        .query_map(params![message], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for about in about {
+        let reason = "what it is about was not sent".to_owned();
+        messages::advance(cx, about, &SendState::Failed { reason })?;
+    }
+    Ok(())
 }
 
 /// What the server was sent and has not acknowledged goes out again: its archive may have it twice.

@@ -7,12 +7,13 @@ use jid::{BareJid, Jid};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::{
+    amendments,
     api::{Conversation, Gap, GapKind, Item, ItemId, Message, SendState},
     error::{Error, Result},
     messages::chat_state,
 };
 
-const COLUMNS: &str = "m.id, m.local_id, c.jid, m.sender, m.mine, m.body, m.kind, m.at, m.written_at, m.state, m.reason, m.position";
+const COLUMNS: &str = "m.id, m.local_id, c.jid, m.sender, m.mine, m.body, m.kind, m.at, m.written_at, m.state, m.reason, m.position, m.extra, m.target IS NOT NULL, m.root, m.amended";
 /// A run of messages by one sender is one group while neighbours are less than this apart, in ms.
 const GROUP: i64 = 300_000;
 const DAY: i64 = 86_400_000;
@@ -35,7 +36,7 @@ pub(crate) fn messages(connection: &Connection, which: &str, parameter: i64) -> 
     let mut rows = statement.query(params![parameter])?;
     let mut messages = Vec::new();
     while let Some(row) = rows.next()? {
-        messages.push(read(row, with(row)?)?);
+        messages.push(read(connection, row, with(row)?)?);
     }
     Ok(messages)
 }
@@ -47,7 +48,7 @@ pub(crate) fn messages(connection: &Connection, which: &str, parameter: i64) -> 
 pub fn start(connection: &Connection, with: &BareJid, limit: u32) -> Result<Start> {
     let position = connection
         .prepare_cached(
-            "SELECT position FROM message WHERE conversation = (SELECT id FROM conversation WHERE jid = ?1)
+            "SELECT position FROM message WHERE conversation = (SELECT id FROM conversation WHERE jid = ?1) AND hidden = 0
              ORDER BY position DESC, id DESC LIMIT 1 OFFSET ?2",
         )?
         .query_row(params![with.as_str(), limit.saturating_sub(1)], |row| row.get(0))
@@ -62,7 +63,7 @@ pub fn start(connection: &Connection, with: &BareJid, limit: u32) -> Result<Star
 pub fn earlier(connection: &Connection, with: &BareJid, from: Start, limit: u32) -> Result<Start> {
     let position = connection
         .prepare_cached(
-            "SELECT position FROM message WHERE conversation = (SELECT id FROM conversation WHERE jid = ?1) AND position < ?2
+            "SELECT position FROM message WHERE conversation = (SELECT id FROM conversation WHERE jid = ?1) AND position < ?2 AND hidden = 0
              ORDER BY position DESC, id DESC LIMIT 1 OFFSET ?3",
         )?
         .query_row(params![with.as_str(), from.0, limit.saturating_sub(1)], |row| row.get(0))
@@ -78,7 +79,7 @@ pub fn count_before(connection: &Connection, with: &BareJid, from: Start, limit:
     Ok(connection
         .prepare_cached(
             "SELECT count(*) FROM (SELECT 1 FROM message WHERE conversation = (SELECT id FROM conversation WHERE jid = ?1)
-             AND position < ?2 LIMIT ?3)",
+             AND position < ?2 AND hidden = 0 LIMIT ?3)",
         )?
         .query_row(params![with.as_str(), from.0, limit], |row| row.get(0))?)
 }
@@ -108,7 +109,7 @@ pub fn window_from(
     let from = Start(start.0.max(position));
     let sql = format!(
         "SELECT {COLUMNS} FROM message AS m JOIN conversation AS c ON c.id = m.conversation
-         WHERE m.conversation = (SELECT id FROM conversation WHERE jid = ?1) AND m.position >= ?2 ORDER BY m.position, m.id"
+         WHERE m.conversation = (SELECT id FROM conversation WHERE jid = ?1) AND m.position >= ?2 AND m.hidden = 0 ORDER BY m.position, m.id"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![with.as_str(), from.0])?;
@@ -119,7 +120,7 @@ pub fn window_from(
         Some(Item::Gap(_)) | None => None,
     };
     while let Some(row) = rows.next()? {
-        let (mut message, position) = read(row, with.clone())?;
+        let (mut message, position) = read(connection, row, with.clone())?;
         while let Some((at, gap)) = gaps.next_if(|(at, _)| *at <= position) {
             items.push((at, Item::Gap(gap)));
             previous = None;
@@ -166,14 +167,14 @@ pub fn conversations(connection: &Connection) -> Result<Vec<Conversation>> {
     let mut conversations = Vec::new();
     while let Some(row) = rows.next()? {
         let with = with(row)?;
-        let (message, _) = read(row, with.clone())?;
-        let name: Option<String> = row.get(14)?;
+        let (message, _) = read(connection, row, with.clone())?;
+        let name: Option<String> = row.get(18)?;
         conversations.push(Conversation {
             name: name.unwrap_or_else(|| {
                 with.node().map_or_else(|| with.to_string(), |node| node.as_str().to_owned())
             }),
-            unread: row.get::<_, i64>(12)?.max(0) as u64,
-            chat_state: row.get::<_, Option<String>>(13)?.as_deref().and_then(chat_state),
+            unread: row.get::<_, i64>(16)?.max(0) as u64,
+            chat_state: row.get::<_, Option<String>>(17)?.as_deref().and_then(chat_state),
             last: Some(message),
             with,
         });
@@ -187,28 +188,35 @@ fn with(row: &Row<'_>) -> Result<BareJid> {
 }
 
 /// With whom it is, is given: to prepare an address costs as much as the rest.
-fn read(row: &Row<'_>, with: BareJid) -> Result<(Message, i64)> {
+fn read(connection: &Connection, row: &Row<'_>, with: BareJid) -> Result<(Message, i64)> {
     let mine: bool = row.get(4)?;
+    let number: i64 = row.get(0)?;
     let id = match row.get::<_, Option<String>>(1)? {
         Some(local) => ItemId(local),
-        None => ItemId(row.get::<_, i64>(0)?.to_string()),
+        None => ItemId(number.to_string()),
     };
+    let (kind, position): (i64, i64) = (row.get(6)?, row.get(11)?);
     let address = |_| Error::bug("an address in the archive");
-    let message = Message {
-        id,
-        with,
-        from: Jid::new(row.get_ref(3)?.as_str().map_err(|_| Error::bug("a sender's address"))?)
-            .map_err(address)?,
+    let from =
+        Jid::new(row.get_ref(3)?.as_str().map_err(|_| Error::bug("a sender's address"))?).map_err(address)?;
+    let mut message = Message {
         mine,
-        text: row.get(5)?,
-        placeholder: row.get::<_, i64>(6)? != 0,
+        placeholder: kind == 1,
         at: row.get(7)?,
         written_at: row.get(8)?,
         state: state(row.get(9)?, row.get(10)?).filter(|_| mine),
-        starts_day: false,
-        starts_group: false,
+        ..Message::text(id, with, from, row.get(5)?)
     };
-    Ok((message, row.get(11)?))
+    let row = amendments::Row {
+        id: number,
+        kind,
+        extra: row.get(12)?,
+        target: row.get(13)?,
+        root: row.get(14)?,
+        amended: row.get(15)?,
+    };
+    amendments::dress(connection, row, &mut message)?;
+    Ok((message, position))
 }
 
 fn state(code: i64, reason: Option<String>) -> Option<SendState> {

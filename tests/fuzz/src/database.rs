@@ -270,7 +270,7 @@ fn session(engine: Engine) {
     let id = ItemId("00000000-0000-4000-8000-000000009999".into());
     life.turn(Input::Command {
         request: RequestId(2),
-        command: Command::Send { id, to: juliet.clone(), text: "x".into() },
+        command: Command::Send { id, to: juliet.clone(), what: "x".into() },
     });
     life.turn(Input::Command { request: RequestId(3), command: Command::MarkRead { with: juliet.clone() } });
     life.turn(Input::Command { request: RequestId(4), command: Command::Older { with: juliet, limit: 5 } });

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use whimbrel::internals::Framing;
 use whimbrel_engine::{
     Config, Effect, Engine, Input, LinkFailure, LinkId, Now, Tls, Touched,
-    api::{ChatState, Command, Error, Event, Item, ItemId, Network, Push, RequestId, Status},
+    api::{ChatState, Command, Error, Event, Item, ItemId, Network, Outgoing, Push, RequestId, Status},
     roster,
     store::{self, Secret},
     timeline,
@@ -223,6 +223,7 @@ impl World {
     fn happens(&mut self, what: &Element) {
         let number =
             |name: &str| what.attr(name).and_then(|value| value.parse::<u64>().ok()).unwrap_or_default();
+        let of = || what.attr("of").map(|of| ItemId(of.to_owned()));
         let peer = what.attr("jid").and_then(|jid| BareJid::new(jid).ok());
         let with = peer.unwrap_or_else(|| BareJid::new(JULIET).expect("an address"));
         match what.name() {
@@ -240,9 +241,26 @@ impl World {
             }
             "says" => {
                 self.requests += 1;
-                let id = ItemId(format!("00000000-0000-4000-8000-{:012}", self.requests));
-                self.command(Command::Send { id, to: with, text: what.text() });
+                let id = self.said(self.requests);
+                let not_after = what.attr("until").and_then(|until| until.parse().ok());
+                let said = Outgoing { reply_to: of(), not_after, ..what.text().into() };
+                self.command(Command::Send { id, to: with, what: said });
             }
+            "edits" | "retracts" | "reacts" => {
+                self.requests += 1;
+                let id = self.said(self.requests);
+                let message = of().unwrap_or_else(|| self.said(number("n")));
+                self.command(match what.name() {
+                    "edits" => Command::Edit { id, message, text: what.text() },
+                    "retracts" => Command::Retract { id, message },
+                    _ => {
+                        let reactions = what.text().split(' ').map(str::to_owned).collect();
+                        Command::React { id, message, reactions }
+                    }
+                });
+            }
+            "retries" => self.command(Command::Retry { message: self.said(number("n")) }),
+            "cancels" => self.command(Command::Cancel { message: self.said(number("n")) }),
             "read" => self.command(Command::MarkRead { with }),
             "typing" => self.command(Command::SetChatState { with, state: ChatState::Composing }),
             "older" => self.command(Command::Older { with, limit: number("limit") as u32 }),
@@ -273,6 +291,11 @@ impl World {
             "tick" => self.turn(vec![Input::Tick]),
             _ => {}
         }
+    }
+
+    /// What the app calls something that it has said, by number.
+    fn said(&self, number: u64) -> ItemId {
+        ItemId(format!("00000000-0000-4000-8000-{number:012}"))
     }
 
     fn command(&mut self, command: Command) {

@@ -116,7 +116,7 @@ fn input(value: &Value) -> Input {
         "sign_in" => command(Command::SignIn { password: Some("pencil".into()) }),
         "send" => {
             let to = JULIET.parse().expect("an address");
-            command(Command::Send { id: ItemId(text("id")), to, text: text("text") })
+            command(Command::Send { id: ItemId(text("id")), to, what: text("text").into() })
         }
         "suspend" => command(Command::Suspend),
         "up" => Input::LinkUp { link, tls: Some(Tls::default()) },

@@ -22,8 +22,8 @@ use clap::Parser;
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, task};
 use whimbrel::{
-    Account, Address, Client, Connection, Error, ItemId, Network, NetworkId, Options, Push, Role, Server,
-    Timeline,
+    Account, Address, Client, Connection, Error, ItemId, Network, NetworkId, Options, Outgoing, Push, Role,
+    Server, Timeline,
 };
 
 #[derive(Parser)]
@@ -216,10 +216,26 @@ impl Console {
         let account = self.account.borrow().clone();
         match action {
             "send" => {
-                let id = request["message"].as_str().map_or_else(ItemId::new, |id| ItemId(id.to_owned()));
-                let id = account.send(id, &address(request, "to")?, text(request, "text")?).await?;
+                let what = outgoing(request)?;
+                let id = account.send(made(request, "message"), &address(request, "to")?, what).await?;
                 Ok(json!({ "message": id }))
             }
+            "edit" => {
+                let (message, text) = (item(request)?, text(request, "text")?);
+                done(account.edit(made(request, "change"), &message, text).await)
+            }
+            "retract" => done(account.retract(made(request, "change"), &item(request)?).await),
+            "react" => {
+                let reactions: Vec<&str> = request["reactions"]
+                    .as_array()
+                    .and_then(|all| all.iter().map(Value::as_str).collect())
+                    .ok_or_else(|| Error::InvalidInput {
+                        what: "\"reactions\" is no list of texts".into(),
+                    })?;
+                done(account.react(made(request, "change"), &item(request)?, &reactions).await)
+            }
+            "retry" => done(account.retry(&item(request)?).await),
+            "cancel" => done(account.cancel(&item(request)?).await),
             "timeline" => self.timeline(&address(request, "with")?, number(request, "limit", 50)?),
             "older" => {
                 let (with, limit) = (address(request, "with")?, number(request, "limit", 50)?);
@@ -299,6 +315,26 @@ impl Console {
         }
         Ok(json!({ "items": items }))
     }
+}
+
+/// An id that the caller made, or else a new one.
+fn made(request: &Value, field: &str) -> ItemId {
+    request[field].as_str().map_or_else(ItemId::new, |id| ItemId(id.to_owned()))
+}
+
+fn item(request: &Value) -> Result<ItemId, Error> {
+    Ok(ItemId(text(request, "message")?.to_owned()))
+}
+
+fn outgoing(request: &Value) -> Result<Outgoing, Error> {
+    let some = |field: &str| request[field].as_str().map(str::to_owned);
+    Ok(Outgoing {
+        reply_to: some("reply_to").map(ItemId),
+        spoiler: some("spoiler"),
+        thread: some("thread"),
+        not_after: request["not_after"].as_i64(),
+        ..text(request, "text")?.into()
+    })
 }
 
 fn done(result: Result<(), Error>) -> Result<Value, Error> {

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use whimbrel::{
-    Address, Conversation, Error, Event, GapKind, Item, Message, PushState, SendState, Splice, Status, Update,
+    Address, Conversation, Error, Event, GapKind, Item, Message, PushState, Reaction, SendState, Splice,
+    Status, Update,
 };
 
 pub(crate) fn success(id: &Value, mut fields: Value) -> Value {
@@ -28,6 +29,11 @@ pub(crate) fn event(event: &Event) -> Value {
         Event::Message(message) => {
             let mut shape = self::message(message);
             shape["event"] = "message".into();
+            shape
+        }
+        Event::Changed(message) => {
+            let mut shape = self::message(message);
+            shape["event"] = "changed".into();
             shape
         }
         Event::State { id, with, state } => {
@@ -131,7 +137,30 @@ fn message(message: &Message) -> Value {
     if let Some(state) = &message.state {
         put_state(&mut shape, state);
     }
-    shape
+    for (flag, is_set) in [("edited", message.edited), ("retracted", message.retracted)] {
+        if is_set {
+            shape[flag] = true.into();
+        }
+    }
+    if !message.reactions.is_empty() {
+        let reaction = |reaction: &Reaction| json!({ "text": reaction.text, "count": reaction.count, "mine": reaction.mine });
+        shape["reactions"] = message.reactions.iter().map(reaction).collect();
+    }
+    if let Some(reply) = &message.reply {
+        shape["reply"] = json!({ "id": reply.id, "quote": reply.quote });
+    }
+    if let Some(change) = &message.change {
+        shape["change"] = json!({ "id": change.id, "kind": change.kind });
+        put_state(&mut shape["change"], &change.state);
+    }
+    if !message.links.is_empty() {
+        shape["links"] = json!(message.links);
+    }
+    if !message.previews.is_empty() {
+        shape["previews"] = json!(message.previews);
+    }
+    let shape = with_some(shape, "spoiler", message.spoiler.as_deref());
+    with_some(shape, "thread", message.thread.as_deref())
 }
 
 fn put_state(shape: &mut Value, state: &SendState) {

@@ -41,7 +41,7 @@ fn disk_full() {
     let reply = world.does(Command::Send {
         id: ItemId("00000000-0000-4000-8000-000000000001".into()),
         to: juliet(),
-        text: "x".into(),
+        what: "x".into(),
     });
     assert_eq!(reply, Some(Err(Error::StorageFull)));
     // It goes on by itself once there is room.

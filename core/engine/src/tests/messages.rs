@@ -7,11 +7,11 @@ use crate::api::Subscription;
 fn send_repeated_with_the_same_id_is_one_message() {
     let mut world = World::online();
     let id = world.says("one");
-    let again = Command::Send { id: id.clone(), to: juliet(), text: "one".into() };
+    let again = Command::Send { id: id.clone(), to: juliet(), what: "one".into() };
     assert_eq!(world.does(again.clone()), Some(Ok(Reply::Sent { id: id.clone() })));
     world.kill();
     assert_eq!(world.does(again), Some(Ok(Reply::Sent { id: id.clone() })));
-    let capitals = Command::Send { id: ItemId(id.0.to_uppercase()), to: juliet(), text: "one".into() };
+    let capitals = Command::Send { id: ItemId(id.0.to_uppercase()), to: juliet(), what: "one".into() };
     assert_eq!(world.does(capitals), Some(Ok(Reply::Sent { id })));
     world.reconnect(Resume::Accept);
     assert_eq!(world.sees(), ["> one"]);

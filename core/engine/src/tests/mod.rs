@@ -4,6 +4,7 @@
 //! server would read it (counted, parsed), never compared as text. `kill` drops the engine and loads it from the same file;
 //! `cut` drops the link. Nothing sleeps.
 
+mod amendments;
 mod archive;
 mod copies;
 mod failures;
@@ -256,7 +257,7 @@ impl World {
     fn says(&mut self, text: &str) -> ItemId {
         self.request += 1;
         let id = ItemId(format!("00000000-0000-4000-8000-{:012}", self.request));
-        let reply = self.does(Command::Send { id: id.clone(), to: juliet(), text: text.into() });
+        let reply = self.does(Command::Send { id: id.clone(), to: juliet(), what: text.into() });
         assert_eq!(reply, Some(Ok(Reply::Sent { id: id.clone() })));
         id
     }

@@ -267,7 +267,7 @@ fn text_larger_than_the_server_takes_fails_before_it_is_sent() {
     world.reconnect(Resume::Refuse);
     let to = juliet();
     let id = ItemId("00000000-0000-4000-8000-000000000099".into());
-    let reply = world.does(Command::Send { id, to, text: "x".repeat(11_000) });
+    let reply = world.does(Command::Send { id, to, what: "x".repeat(11_000).into() });
     assert!(matches!(reply, Some(Err(Error::InvalidInput { .. }))));
     // Queued when the limit was not known yet.
     let mut world = World::new();
@@ -640,7 +640,7 @@ fn link_on_which_something_moves_is_slow_and_not_lost() {
     world.does(Command::Send {
         id: ItemId::new(),
         to: JULIET.parse().unwrap(),
-        text: "Thou knowest the mask of night is on my face".repeat(1_000),
+        what: "Thou knowest the mask of night is on my face".repeat(1_000).into(),
     });
     for _ in 0..12 {
         world.pass(10_000);

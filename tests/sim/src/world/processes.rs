@@ -66,7 +66,8 @@ impl World {
             && self.devices[device].asleep_until <= self.now
             && let Some(draft) = self.devices[device].user.unsent.pop_front()
         {
-            let command = Command::Send { id: draft.id.clone(), to: jid(draft.to), text: draft.text.clone() };
+            let command =
+                Command::Send { id: draft.id.clone(), to: jid(draft.to), what: draft.text.clone().into() };
             let before = self.devices[device].user.unsent.len();
             self.asks(device, Asked::Send(draft), command);
             if self.devices[device].user.unsent.len() > before {

@@ -41,7 +41,7 @@ fn read_only() {
     world.gets_all(&[&live(2), "<r xmlns='urn:xmpp:sm:3'/>"]);
     assert_eq!(world.reason(), Some(Error::DatabaseUnusable { why: Unusable::ReadOnly }));
     assert!(world.hung_up && world.wrote.is_empty(), "nothing is acknowledged that is not in the file");
-    let send = Command::Send { id: ItemId::new(), to: juliet(), text: "two".into() };
+    let send = Command::Send { id: ItemId::new(), to: juliet(), what: "two".into() };
     let refused = Error::DatabaseUnusable { why: Unusable::ReadOnly };
     assert_eq!(world.does(send), Some(Err(refused)), "nothing is taken that cannot be kept");
     world.pass(600_000);
@@ -111,7 +111,7 @@ fn database_corrupt() {
                     let sent = world.does(Command::Send {
                         id: ItemId::new(),
                         to: juliet(),
-                        text: "Art thou there?".into(),
+                        what: "Art thou there?".into(),
                     });
                     drop(file);
                     let quarantined = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

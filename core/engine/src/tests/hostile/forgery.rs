@@ -294,7 +294,7 @@ fn forged_marker() {
     let nurse: BareJid = "nurse@capulet.lit".parse().unwrap();
     let id = world.says("one");
     let other = ItemId("00000000-0000-4000-8000-0000000000ff".into());
-    world.does(Command::Send { id: other.clone(), to: nurse.clone(), text: "to the nurse".into() });
+    world.does(Command::Send { id: other.clone(), to: nurse.clone(), what: "to the nurse".into() });
     world.acknowledge();
     world.gets(&live(1));
     for from in NOT_JULIET {

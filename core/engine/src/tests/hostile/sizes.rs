@@ -338,7 +338,7 @@ fn null_byte() {
     assert_eq!(world.sent_texts(), ["beforeafter"]);
     world.does(Command::AddContact { jid: juliet(), name: Some("Ju\0liet".into()) });
     assert!(String::from(&world.next("iq")).contains("Juliet"));
-    let reply = world.does(Command::Send { id: ItemId("\0".into()), to: juliet(), text: "x".into() });
+    let reply = world.does(Command::Send { id: ItemId("\0".into()), to: juliet(), what: "x".into() });
     assert!(matches!(reply, Some(Err(Error::InvalidInput { .. }))));
     let reply = world.does(Command::Raw { xml: "<message>\0</message>".into() });
     assert!(matches!(reply, Some(Err(Error::InvalidInput { .. }))));

@@ -1,0 +1,489 @@
+//! What the app says: messages, and what it does to messages that are there (corrections, retractions, reactions).
+//!
+//! All of it is durable when it is answered, whether there is a connection or not, and idempotent: each has an id that the
+//! caller made. What has not left yet is changed where it waits, so that nobody else ever sees what it was: an edit writes
+//! another text into the stanza, a retraction takes it out of the queue. Behind one that is under way a stanza of its own waits
+//! in the same queue, and fails with it.
+
+use jid::BareJid;
+use rusqlite::{OptionalExtension, params};
+use uuid::Uuid;
+use whimbrel_proto::{
+    content::{self, Content, Reply as Answer, Thread},
+    ns,
+    write::Tag,
+};
+
+use crate::{
+    account::{Account, Cx},
+    amendments::{self, Kind, Said},
+    api::{Error, ItemId, Outgoing, Reply, SendState},
+    error::Result,
+    messages,
+    mutants::{self, Mutant},
+    outbox, timeline,
+};
+
+/// Longest text, in bytes. The server's limit counts besides.
+const MAX_TEXT: usize = 200 * 1024;
+/// So much of what is answered is repeated for clients that do not know answers, in code points.
+const QUOTED: usize = 300;
+
+type Answered = Result<std::result::Result<Reply, Error>>;
+
+fn invalid(what: &str) -> Error {
+    Error::InvalidInput { what: what.to_owned() }
+}
+
+/// A message that the app means.
+struct Meant {
+    row: i64,
+    conversation: i64,
+    with: BareJid,
+    mine: bool,
+    kind: Kind,
+    state: i64,
+    hidden: bool,
+    /// Its origin-id, or else its id.
+    name: Option<String>,
+    /// Its id attribute.
+    stanza_id: Option<String>,
+    text: String,
+    content: Content,
+    target: Option<String>,
+}
+
+/// A stanza to be.
+struct Draft<'a> {
+    id: &'a ItemId,
+    to: &'a BareJid,
+    said: Said<'a>,
+    not_after: Option<i64>,
+}
+
+impl Account {
+    pub(crate) fn send(&mut self, cx: &mut Cx<'_>, id: &ItemId, to: &BareJid, what: &Outgoing) -> Answered {
+        let id = match identity(id) {
+            Ok(id) => id,
+            Err(error) => return Ok(Err(error)),
+        };
+        let id = if mutants::on(Mutant::SendNotDeduplicated) { ItemId(cx.id()) } else { id };
+        if let Err(error) = check_text(&what.text) {
+            return Ok(Err(error));
+        }
+        if is_known(cx, &id)? {
+            // The caller was cut off before it had the answer, and asks again.
+            return Ok(Ok(Reply::Sent { id }));
+        }
+        let mut content = Content {
+            spoiler: what.spoiler.clone(),
+            thread: what.thread.clone().map(|id| Thread { id, parent: None }),
+            links: what.links.clone(),
+            previews: what.previews.clone(),
+            ..Content::default()
+        };
+        let mut text = what.text.clone();
+        if let Some(answered) = &what.reply_to {
+            let Some(answered) = meant(cx, answered)?.filter(|answered| answered.with == *to) else {
+                return Ok(Err(Error::NotFound));
+            };
+            let Some(name) = &answered.name else { return Ok(Err(invalid("what it answers has no id"))) };
+            let author = if answered.mine { &self.jid } else { to };
+            content.reply = Some(Answer { to: Some(author.to_string()), id: name.clone() });
+            text = quote(cx, answered.row, &mut content, &text)?;
+        }
+        let target = content.reply.as_ref().map(|reply| reply.id.clone());
+        let said = Said {
+            kind: Kind::Text,
+            target: target.as_deref(),
+            body: text.as_str().into(),
+            content: Some(&content),
+        };
+        self.say(cx, &Draft { id: &id, to, said, not_after: what.not_after })
+    }
+
+    pub(crate) fn edit(&mut self, cx: &mut Cx<'_>, id: &ItemId, message: &ItemId, text: &str) -> Answered {
+        let (id, meant) = match changes(cx, id, message)? {
+            Ok(both) => both,
+            Err(answer) => return Ok(answer),
+        };
+        if let Err(error) = check_text(text) {
+            return Ok(Err(error));
+        }
+        if !meant.mine {
+            return Ok(Err(invalid("only one's own messages can be edited")));
+        }
+        let Some((shown, _)) = timeline::message(cx.tx, meant.row)? else { return Ok(Err(Error::NotFound)) };
+        if shown.retracted {
+            return Ok(Err(invalid("it was retracted")));
+        }
+        if shown.text == text && shown.change.is_none() {
+            return Ok(Ok(Reply::Sent { id }));
+        }
+        // What stood for links in the old text says nothing of the new one.
+        let mut content = Content { links: Vec::new(), previews: Vec::new(), ..meant.content.clone() };
+        let prefix = meant.text.len() - meant.content.without_quote(&meant.text).len();
+        let text = match content.quoted {
+            Some((0, _)) if prefix > 0 => format!("{}{text}", &meant.text[..prefix]),
+            _ => {
+                content.quoted = None;
+                text.to_owned()
+            }
+        };
+        if waits(cx, meant.row)? || meant.state == 5 {
+            return self.rewrite(cx, meant.row, &id, &text, &content);
+        }
+        let earlier = waiting(cx, meant.row, Kind::Correction)?;
+        if let Some(earlier) = earlier {
+            return self.rewrite(cx, earlier, &id, &text, &content);
+        }
+        let Some(target) = meant.stanza_id.as_ref().or(meant.name.as_ref()) else {
+            return Ok(Err(invalid("it has no id")));
+        };
+        let said =
+            Said { kind: Kind::Correction, target: Some(target), body: text.into(), content: Some(&content) };
+        self.say(cx, &Draft { id: &id, to: &meant.with, said, not_after: None })
+    }
+
+    pub(crate) fn retract(&mut self, cx: &mut Cx<'_>, id: &ItemId, message: &ItemId) -> Answered {
+        let (id, meant) = match changes(cx, id, message)? {
+            Ok(both) => both,
+            // What never left is gone, and so is who asks for it a second time.
+            Err(Err(Error::NotFound)) if Uuid::parse_str(&message.0).is_ok() => return Ok(Ok(Reply::Done)),
+            Err(answer) => return Ok(answer),
+        };
+        if !meant.mine {
+            return Ok(Err(invalid("only one's own messages can be retracted")));
+        }
+        if waits(cx, meant.row)? || meant.state == 5 {
+            forget(cx, &meant)?;
+            return Ok(Ok(Reply::Done));
+        }
+        let Some(target) = &meant.name else { return Ok(Err(invalid("it has no id"))) };
+        if timeline::message(cx.tx, meant.row)?.is_some_and(|(shown, _)| shown.retracted) {
+            return Ok(Ok(Reply::Sent { id }));
+        }
+        // Nobody needs to hear any more what was to be said about it.
+        for kind in [Kind::Correction, Kind::Reactions] {
+            if let Some(row) = waiting(cx, meant.row, kind)? {
+                cx.tx.execute("DELETE FROM outbox WHERE message = ?1", params![row])?;
+                cx.tx.execute("DELETE FROM message WHERE id = ?1", params![row])?;
+            }
+        }
+        let said = Said { kind: Kind::Retraction, target: Some(target), body: "".into(), content: None };
+        self.say(cx, &Draft { id: &id, to: &meant.with, said, not_after: None })
+    }
+
+    pub(crate) fn react(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: &ItemId,
+        message: &ItemId,
+        reactions: &[String],
+    ) -> Answered {
+        let (id, meant) = match changes(cx, id, message)? {
+            Ok(both) => both,
+            Err(answer) => return Ok(answer),
+        };
+        let wanted = content::reactions(reactions.iter().cloned());
+        if wanted.len() != reactions.len() {
+            return Ok(Err(invalid("a reaction is empty, too long, there twice, or one of too many")));
+        }
+        let Some(target) = &meant.name else { return Ok(Err(invalid("it has no id"))) };
+        let Some((shown, _)) = timeline::message(cx.tx, meant.row)? else { return Ok(Err(Error::NotFound)) };
+        if shown.retracted {
+            return Ok(Err(invalid("it was retracted")));
+        }
+        if meant.mine && meant.state == 5 {
+            return Ok(Err(invalid("it was not sent")));
+        }
+        let body = amendments::list(&wanted);
+        if let Some(earlier) = waiting(cx, meant.row, Kind::Reactions)? {
+            return self.rewrite(cx, earlier, &id, &body, &Content::default());
+        }
+        let said = Said { kind: Kind::Reactions, target: Some(target), body: body.into(), content: None };
+        self.say(cx, &Draft { id: &id, to: &meant.with, said, not_after: None })
+    }
+
+    pub(crate) fn retry(&mut self, cx: &mut Cx<'_>, message: &ItemId) -> Answered {
+        let Some(meant) = meant(cx, message)?.filter(|meant| meant.mine) else {
+            return Ok(Err(Error::NotFound));
+        };
+        if meant.state != 5 {
+            return Ok(Err(invalid("it has not failed")));
+        }
+        let Some(name) = meant.name.clone() else { return Ok(Err(invalid("it has no id"))) };
+        let id = ItemId(name);
+        let said = Said {
+            kind: meant.kind,
+            target: meant.target.as_deref(),
+            body: meant.text.as_str().into(),
+            content: Some(&meant.content),
+        };
+        let bytes = stanza(&id, &meant.with, &said, messages::takes_states(cx, &meant.with)?);
+        if bytes.len() as u64 > self.max_stanza() {
+            return Ok(Err(invalid("it is larger than the server takes")));
+        }
+        // It may have arrived all the same: then the archive has it twice.
+        cx.tx.execute("UPDATE message SET own_failure = 0, resent = 1 WHERE id = ?1", params![meant.row])?;
+        let position = self.next_position();
+        messages::move_to(cx, meant.row, meant.conversation, position)?;
+        messages::set_state(cx, meant.row, &SendState::Queued)?;
+        self.enqueue(cx, outbox::Kind::Message(meant.row), meant.with.as_str(), Some(&id.0), &bytes)?;
+        Ok(Ok(Reply::Done))
+    }
+
+    pub(crate) fn cancel(&mut self, cx: &mut Cx<'_>, message: &ItemId) -> Answered {
+        let Some(meant) = meant(cx, message)?.filter(|meant| meant.mine) else {
+            return Ok(Err(Error::NotFound));
+        };
+        if !waits(cx, meant.row)? && meant.state != 5 {
+            return Ok(Err(invalid("it is under way: it can be retracted")));
+        }
+        forget(cx, &meant)?;
+        Ok(Ok(Reply::Done))
+    }
+
+    /// Something new of ours: its row, its stanza, and what is shown of it.
+    fn say(&mut self, cx: &mut Cx<'_>, draft: &Draft<'_>) -> Answered {
+        let Draft { id, to, said, not_after } = draft;
+        let bytes = stanza(id, to, said, messages::takes_states(cx, to)?);
+        if bytes.len() as u64 > self.max_stanza() {
+            return Ok(Err(invalid("the text is larger than the server takes")));
+        }
+        let conversation = messages::conversation(cx, to)?;
+        let position = self.next_position();
+        let from = self.session.jid.as_ref().map_or_else(|| self.jid.to_string(), ToString::to_string);
+        let message = messages::insert_own(cx, conversation, position, &from, id, said)?;
+        if self.online().is_some() || !mutants::on(Mutant::SendNotQueued) {
+            self.enqueue(cx, outbox::Kind::Message(message), to.as_str(), Some(&id.0), &bytes)?;
+            if not_after.is_some() {
+                cx.tx.execute(
+                    "UPDATE outbox SET not_after = ?2 WHERE message = ?1",
+                    params![message, not_after],
+                )?;
+            }
+        }
+        if said.kind.amends() {
+            amendments::amends_anew(cx, message)?;
+        } else {
+            self.arrived(cx, to, conversation, message, position, true)?;
+        }
+        Ok(Ok(Reply::Sent { id: (*id).clone() }))
+    }
+
+    /// Another text for a row that was never sent, or failed.
+    fn rewrite(&mut self, cx: &mut Cx<'_>, row: i64, id: &ItemId, text: &str, content: &Content) -> Answered {
+        let Some(meant) = meant_row(cx, row)? else { return Ok(Err(Error::NotFound)) };
+        let name = ItemId(meant.name.clone().unwrap_or_default());
+        let said = Said {
+            kind: meant.kind,
+            target: meant.target.as_deref(),
+            body: text.into(),
+            content: Some(content),
+        };
+        let bytes = stanza(&name, &meant.with, &said, messages::takes_states(cx, &meant.with)?);
+        if bytes.len() as u64 > self.max_stanza() {
+            return Ok(Err(invalid("the text is larger than the server takes")));
+        }
+        cx.tx.execute(
+            "UPDATE message SET body = ?2, extra = ?3 WHERE id = ?1",
+            params![row, text, amendments::kept(Some(content))?],
+        )?;
+        cx.tx.execute(
+            "UPDATE outbox SET bytes = ?2 WHERE message = ?1 AND first_sent IS NULL",
+            params![row, bytes],
+        )?;
+        if meant.kind.amends() {
+            amendments::amends_anew(cx, row)?;
+        } else {
+            amendments::changed(cx, row)?;
+        }
+        Ok(Ok(Reply::Sent { id: id.clone() }))
+    }
+}
+
+/// Swift writes a UUID in capitals, Kotlin does not: one id in two spellings is one message.
+fn identity(id: &ItemId) -> std::result::Result<ItemId, Error> {
+    Uuid::parse_str(&id.0)
+        .map(|id| ItemId(id.to_string()))
+        .map_err(|_| invalid("the message's id is not a UUID"))
+}
+
+fn check_text(text: &str) -> std::result::Result<(), Error> {
+    match text.len() {
+        0 => Err(invalid("the text is empty")),
+        length if length > MAX_TEXT => Err(invalid("the text is too long")),
+        _ => Ok(()),
+    }
+}
+
+fn is_known(cx: &Cx<'_>, id: &ItemId) -> Result<bool> {
+    Ok(cx
+        .tx
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM message WHERE local_id = ?1)")?
+        .query_row(params![id.0], |row| row.get(0))?)
+}
+
+/// The id of a change and the message that is to be changed; or the answer, if it is clear by now.
+fn changes(
+    cx: &Cx<'_>,
+    id: &ItemId,
+    message: &ItemId,
+) -> Result<std::result::Result<(ItemId, Meant), std::result::Result<Reply, Error>>> {
+    let id = match identity(id) {
+        Ok(id) => id,
+        Err(error) => return Ok(Err(Err(error))),
+    };
+    if is_known(cx, &id)? {
+        return Ok(Err(Ok(Reply::Sent { id })));
+    }
+    Ok(match meant(cx, message)? {
+        Some(meant) if meant.hidden => Err(Err(Error::NotFound)),
+        Some(meant) if meant.kind == Kind::Placeholder => Err(Err(invalid("it is a placeholder"))),
+        Some(meant) => Ok((id, meant)),
+        None => Err(Err(Error::NotFound)),
+    })
+}
+
+fn meant(cx: &Cx<'_>, item: &ItemId) -> Result<Option<Meant>> {
+    let item = identity(item).unwrap_or_else(|_| item.clone());
+    match amendments::row(cx.tx, &item)? {
+        Some(row) => meant_row(cx, row),
+        None => Ok(None),
+    }
+}
+
+fn meant_row(cx: &Cx<'_>, row: i64) -> Result<Option<Meant>> {
+    let found = cx
+        .tx
+        .prepare_cached(
+            "SELECT m.conversation, c.jid, m.mine, m.kind, m.state, m.hidden, m.name, m.stanza_id, m.body, m.extra, m.target
+             FROM message AS m JOIN conversation AS c ON c.id = m.conversation WHERE m.id = ?1",
+        )?
+        .query_row(params![row], |found| {
+            let with: String = found.get(1)?;
+            Ok(BareJid::new(&with).ok().map(|with| Meant {
+                row,
+                conversation: found.get(0).unwrap_or_default(),
+                with,
+                mine: found.get(2).unwrap_or_default(),
+                kind: Kind::of(found.get(3).unwrap_or_default()),
+                state: found.get(4).unwrap_or_default(),
+                hidden: found.get(5).unwrap_or_default(),
+                name: found.get(6).unwrap_or_default(),
+                stanza_id: found.get(7).unwrap_or_default(),
+                text: found.get(8).unwrap_or_default(),
+                content: amendments::content(found.get::<_, Option<String>>(9).unwrap_or_default().as_deref()),
+                target: found.get(10).unwrap_or_default(),
+            }))
+        })
+        .optional()?;
+    Ok(found.flatten())
+}
+
+/// Whether it has never left.
+fn waits(cx: &Cx<'_>, message: i64) -> Result<bool> {
+    Ok(cx
+        .tx
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE message = ?1 AND first_sent IS NULL)")?
+        .query_row(params![message], |row| row.get(0))?)
+}
+
+/// Our amendment of this kind to a message that has never left.
+fn waiting(cx: &Cx<'_>, root: i64, kind: Kind) -> Result<Option<i64>> {
+    Ok(cx
+        .tx
+        .prepare_cached(
+            "SELECT m.id FROM message AS m JOIN outbox AS o ON o.message = m.id
+             WHERE m.root = ?1 AND m.kind = ?2 AND m.mine = 1 AND o.first_sent IS NULL ORDER BY o.seq DESC LIMIT 1",
+        )?
+        .query_row(params![root, kind], |row| row.get(0))
+        .optional()?)
+}
+
+/// What never left is gone, with all that waits to be said about it. What failed may be in an archive: it is there, and not shown.
+fn forget(cx: &mut Cx<'_>, meant: &Meant) -> Result<()> {
+    let (position, root): (i64, Option<i64>) =
+        cx.tx.query_row("SELECT position, root FROM message WHERE id = ?1", params![meant.row], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    if waits(cx, meant.row)? {
+        let about = cx
+            .tx
+            .prepare_cached(
+                "DELETE FROM outbox WHERE first_sent IS NULL AND message IN
+                 (SELECT ?1 UNION ALL SELECT id FROM message WHERE root = ?1 AND kind IN (2, 3, 4) AND mine = 1) RETURNING message",
+            )?
+            .query_map(params![meant.row], |row| row.get(0))?
+            .collect::<rusqlite::Result<Vec<i64>>>()?;
+        for row in about {
+            cx.tx.execute("DELETE FROM message WHERE id = ?1", params![row])?;
+        }
+        cx.tx.execute("UPDATE message SET root = NULL WHERE root = ?1", params![meant.row])?;
+    } else {
+        cx.tx.execute(
+            "UPDATE message SET hidden = 1, root = CASE WHEN kind >= 2 THEN NULL ELSE root END WHERE id = ?1",
+            params![meant.row],
+        )?;
+    }
+    match root.filter(|_| meant.kind.amends()) {
+        Some(root) => amendments::changed(cx, root),
+        None if meant.hidden => Ok(()),
+        None => messages::unlisted(cx, &meant.with, meant.conversation, position, meant.mine),
+    }
+}
+
+/// Repeats what is answered, for clients that do not know answers (XEP-0461 §3.1).
+fn quote(cx: &Cx<'_>, answered: i64, content: &mut Content, text: &str) -> Result<String> {
+    let shown = timeline::message(cx.tx, answered)?.map(|(shown, _)| shown.text).unwrap_or_default();
+    if shown.is_empty() {
+        return Ok(text.to_owned());
+    }
+    let mut excerpt: String = shown.chars().take(QUOTED).collect();
+    if excerpt.len() < shown.len() {
+        excerpt.push('…');
+    }
+    let quoted: String = excerpt.lines().map(|line| format!("> {line}\n")).collect();
+    content.quoted = Some((0, quoted.chars().count() as u32));
+    Ok(quoted + text)
+}
+
+/// What goes over the wire. Its id is the stanza's id and its origin-id, so that a resend is known for what it is.
+fn stanza(id: &ItemId, to: &BareJid, said: &Said<'_>, takes_states: bool) -> Vec<u8> {
+    let message = Tag::new("message").attr("type", "chat").attr("to", to.as_str()).attr("id", &id.0);
+    let origin = Tag::with_ns("origin-id", ns::SID).attr("id", &id.0);
+    let target = said.target.unwrap_or_default();
+    let text = |message: Tag| {
+        let message = message
+            .child(Tag::new("body").text(&said.body))
+            .child(origin.clone())
+            .child(Tag::with_ns("request", ns::RECEIPTS))
+            .child(Tag::with_ns("markable", ns::CHAT_MARKERS));
+        match said.content {
+            Some(content) => content.write(message),
+            None => message,
+        }
+    };
+    let message = match said.kind {
+        Kind::Text | Kind::Placeholder => text(message),
+        Kind::Correction => text(message).child(Tag::with_ns("replace", ns::CORRECT).attr("id", target)),
+        Kind::Retraction => message
+            .child(
+                Tag::new("body").text("/me has retracted a message, which your app does not know how to do."),
+            )
+            .child(Tag::with_ns("fallback", ns::FALLBACK).attr("for", ns::RETRACT))
+            .child(Tag::with_ns("retract", ns::RETRACT).attr("id", target))
+            .child(origin)
+            .child(Tag::with_ns("store", ns::HINTS)),
+        Kind::Reactions => {
+            let mut reactions = Tag::with_ns("reactions", ns::REACTIONS).attr("id", target);
+            for reaction in serde_json::from_str::<Vec<String>>(&said.body).unwrap_or_default() {
+                reactions = reactions.child(Tag::new("reaction").text(reaction));
+            }
+            message.child(reactions).child(origin).child(Tag::with_ns("store", ns::HINTS))
+        }
+    };
+    let active = (takes_states && said.kind == Kind::Text).then(|| Tag::with_ns("active", ns::CHAT_STATES));
+    message.child_opt(active).into_bytes()
+}

@@ -1,0 +1,471 @@
+//! Corrections, retractions, reactions and answers: the same is shown whatever came first, and only who may changes anything.
+
+use rand::{
+    Rng,
+    seq::{IndexedRandom, SliceRandom},
+};
+
+use super::*;
+use crate::api::{ChangeKind, Message, News, Outgoing};
+
+const CORRECT: &str = "urn:xmpp:message-correct:0";
+const RETRACT: &str = "urn:xmpp:message-retract:1";
+
+fn replace(id: &str, text: &str) -> String {
+    format!("<body>{text}</body><replace xmlns='{CORRECT}' id='{id}'/>")
+}
+
+fn retract(id: &str) -> String {
+    format!("<body>gone</body><retract xmlns='{RETRACT}' id='{id}'/>")
+}
+
+fn reactions(id: &str, texts: &[&str]) -> String {
+    let texts: String = texts.iter().map(|text| format!("<reaction>{text}</reaction>")).collect();
+    format!("<reactions xmlns='urn:xmpp:reactions:0' id='{id}'>{texts}</reactions>")
+}
+
+fn answer(to: &str, id: &str, text: &str) -> String {
+    format!("<body>{text}</body><reply xmlns='urn:xmpp:reply:0' to='{to}' id='{id}'/>")
+}
+
+fn new_id(n: u32) -> ItemId {
+    ItemId(format!("00000000-0000-4000-9000-{n:012}"))
+}
+
+impl World {
+    fn messages(&self) -> Vec<Message> {
+        let (file, with) = (self.file(), juliet());
+        let start = timeline::start(&file, &with, 1_000_000).unwrap();
+        let items = timeline::window(&file, &with, start, 0).unwrap();
+        items
+            .into_iter()
+            .filter_map(|item| match item {
+                Item::Message(message) => Some(message),
+                Item::Gap(_) => None,
+            })
+            .collect()
+    }
+
+    fn newest(&self) -> Message {
+        self.messages().pop().expect("a message")
+    }
+
+    /// Answers and acknowledges until nothing is left to ask.
+    fn serves_on(&mut self) {
+        for _ in 0..100 {
+            self.serve();
+            self.acknowledge();
+            if !self.wrote.iter().any(|element| element.name() == "iq") {
+                return;
+            }
+        }
+        panic!("questions without end");
+    }
+
+    /// What a user sees, with all that was said about it.
+    fn reads(&self) -> Vec<String> {
+        let messages = self.messages();
+        let text_of = |id: &ItemId| messages.iter().find(|message| message.id == *id).map(|m| m.text.clone());
+        messages
+            .iter()
+            .map(|message| {
+                let mut line = if message.mine { "> ".to_owned() } else { String::new() };
+                line.push_str(if message.retracted { "(retracted)" } else { &message.text });
+                if message.edited {
+                    line.push_str(" (edited)");
+                }
+                for reaction in &message.reactions {
+                    line += &format!(
+                        " {}{}{}",
+                        reaction.text,
+                        reaction.count,
+                        if reaction.mine { "!" } else { "" }
+                    );
+                }
+                if let Some(reply) = &message.reply {
+                    let original = reply.id.as_ref().map(|id| text_of(id).expect("it is shown"));
+                    line += &format!(" <- {}", original.as_deref().unwrap_or("?"));
+                }
+                line
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn last_correction_is_the_text() {
+    let mut world = World::online();
+    world.gets(&from_juliet("id='j1'", "<body>Romoe</body>"));
+    world.gets(&from_juliet("id='j2'", &replace("j1", "Rome")));
+    world.gets(&from_juliet("id='j3'", &replace("j1", "Romeo")));
+    assert_eq!(world.reads(), ["Romeo (edited)"]);
+    assert!(matches!(world.events.last(), Some(Event::Changed(message)) if message.text == "Romeo"));
+    world.kill();
+    assert_eq!(world.reads(), ["Romeo (edited)"]);
+}
+
+#[test]
+fn correction_of_a_correction_is_about_the_first() {
+    let mut world = World::online();
+    world.gets(&from_juliet("id='j3'", &replace("j2", "three")));
+    world.gets(&from_juliet("id='j1'", "<body>one</body>"));
+    assert_eq!(world.reads(), ["three (edited)", "one"], "what it is about is not here yet");
+    assert_eq!(world.count("SELECT unread FROM conversation"), 2);
+    world.gets(&from_juliet("id='j2'", &replace("j1", "two")));
+    assert_eq!(world.reads(), ["two (edited)"]);
+    assert_eq!(world.count("SELECT unread FROM conversation"), 1);
+}
+
+#[test]
+fn corrections_in_a_circle_have_an_end() {
+    let mut world = World::online();
+    world.gets(&from_juliet("id='j1'", &replace("j2", "one")));
+    world.gets(&from_juliet("id='j2'", &replace("j1", "two")));
+    world.gets(&from_juliet("id='j3'", &replace("j3", "three")));
+    assert_eq!(world.reads(), ["two (edited)", "three (edited)"]);
+}
+
+#[test]
+fn nobody_changes_what_somebody_else_wrote() {
+    let mut world = World::online();
+    let id = world.says("mine").0;
+    world.gets(&from_juliet("id='j1'", "<body>hers</body>"));
+    world.gets(&from_juliet("id='j2'", &replace(&id, "forged")));
+    world.gets(&from_juliet("id='j3'", &retract(&id)));
+    let nurse = "nurse@capulet.lit";
+    for what in [replace("j1", "forged"), retract("j1"), reactions("j1", &["👎"])] {
+        world.gets(&from_juliet("id='n1'", &what).replace(JULIET, nurse));
+    }
+    assert_eq!(world.reads(), ["> mine", "hers", "forged (edited)"], "and what was said is not lost");
+}
+
+#[test]
+fn retracted_message_has_no_text_and_stays_so() {
+    let mut world = World::online();
+    world.gets(&from_juliet("id='j2'", &retract("j1")));
+    assert_eq!(world.reads(), [""; 0], "it says nothing by itself");
+    world.gets(&from_juliet("id='j1'", "<body>one</body>"));
+    world.gets(&from_juliet("id='j3'", &replace("j1", "two")));
+    world.gets(&from_juliet("id='j4'", &reactions("j1", &["👍"])));
+    assert_eq!(world.reads(), ["(retracted)"]);
+    assert_eq!(world.newest().text, "");
+}
+
+#[test]
+fn last_reactions_of_each_side_count() {
+    let mut world = World::online();
+    let id = world.says("mine");
+    world.gets(&from_juliet("id='j1'", &reactions(&id.0, &["👍", "🎉"])));
+    world.gets(&from_juliet("id='j2'", &reactions(&id.0, &["🎉", "❤"])));
+    world.does(Command::React { id: new_id(1), message: id.clone(), reactions: texts(&["❤"]) });
+    assert_eq!(world.reads(), ["> mine 🎉1 ❤2!"]);
+    assert_eq!(world.count("SELECT unread FROM conversation"), 0);
+    world.gets(&from_juliet("id='j3'", &reactions(&id.0, &[])));
+    assert_eq!(world.reads(), ["> mine ❤1!"]);
+}
+
+#[test]
+fn answer_knows_what_it_answers_whichever_comes_first() {
+    let mut world = World::online();
+    world.gets(&from_juliet("id='j2'", &answer(JULIET, "j1", "yes")));
+    assert_eq!(world.reads(), ["yes <- ?"]);
+    world.gets(&from_juliet("id='j1'", "<body>light?</body>"));
+    assert_eq!(world.reads(), ["yes <- light?", "light?"]);
+}
+
+#[test]
+fn answer_of_ours_repeats_what_it_answers_for_those_who_do_not_know_better() {
+    let mut world = World::online();
+    world.gets(&from_juliet("id='j1'", "<body>light\nwindow?</body>"));
+    let asked = world.newest().id;
+    let what = Outgoing { reply_to: Some(asked.clone()), ..Outgoing::from("the east") };
+    world.does(Command::Send { id: new_id(1), to: juliet(), what });
+    let sent = world.next("message");
+    assert_eq!(body(&sent).as_deref(), Some("> light\n> window?\nthe east"));
+    assert_eq!(sent.get_child("reply", ns::REPLY).and_then(|reply| reply.attr("id")), Some("j1"));
+    let shown = world.newest();
+    assert_eq!(shown.text, "the east");
+    let reply = shown.reply.expect("an answer");
+    assert_eq!((reply.id, reply.quote.as_deref()), (Some(asked), Some("light\nwindow?")));
+}
+
+#[test]
+fn what_was_not_sent_is_edited_where_it_waits() {
+    let mut world = World::online();
+    world.cut();
+    let id = world.says("Romoe");
+    let edit = Command::Edit { id: new_id(1), message: id.clone(), text: "Romeo".into() };
+    assert_eq!(world.does(edit.clone()), Some(Ok(Reply::Sent { id: new_id(1) })));
+    assert_eq!(world.reads(), ["> Romeo"], "nobody has seen the first one");
+    world.kill();
+    assert_eq!(world.does(edit), Some(Ok(Reply::Sent { id: new_id(1) })));
+    world.reconnect(Resume::Accept);
+    assert_eq!(world.sent_texts(), ["Romeo"]);
+}
+
+#[test]
+fn what_was_sent_is_corrected_behind_it() {
+    let mut world = World::online();
+    let id = world.says("Romoe");
+    world.acknowledge();
+    world.wrote.clear();
+    world.cut();
+    for (n, text) in [(1, "Rome"), (2, "Romeo")] {
+        world.does(Command::Edit { id: new_id(n), message: id.clone(), text: text.into() });
+    }
+    let change = world.newest().change.expect("it waits");
+    assert_eq!((change.kind, change.state), (ChangeKind::Correction, SendState::Queued));
+    world.reconnect(Resume::Accept);
+    let sent = world.next("message");
+    assert_eq!(body(&sent).as_deref(), Some("Romeo"), "and of two that waited the last");
+    assert_eq!(sent.get_child("replace", CORRECT).and_then(|replace| replace.attr("id")), Some(&*id.0));
+    assert!(world.all("message").is_empty());
+    world.acknowledge();
+    let shown = world.newest();
+    assert_eq!((shown.text.as_str(), shown.edited, shown.change), ("Romeo", true, None));
+}
+
+#[test]
+fn what_was_not_sent_is_retracted_without_a_word() {
+    let mut world = World::online();
+    world.cut();
+    let (first, second) = (world.says("one"), world.says("two"));
+    world.does(Command::React { id: new_id(1), message: first.clone(), reactions: texts(&["👍"]) });
+    world.does(Command::Retract { id: new_id(2), message: first });
+    assert_eq!(world.reads(), ["> two"]);
+    assert_eq!(world.does(Command::Cancel { message: second }), Some(Ok(Reply::Done)));
+    assert_eq!(world.reads(), [""; 0]);
+    world.reconnect(Resume::Accept);
+    assert!(world.all("message").is_empty());
+    assert_eq!(world.count("SELECT count(*) FROM message"), 0);
+}
+
+#[test]
+fn what_was_sent_is_retracted_and_what_waited_about_it_is_not_said() {
+    let mut world = World::online();
+    let id = world.says("one");
+    world.acknowledge();
+    world.wrote.clear();
+    world.cut();
+    world.does(Command::Edit { id: new_id(1), message: id.clone(), text: "two".into() });
+    world.does(Command::Retract { id: new_id(2), message: id.clone() });
+    assert_eq!(world.reads(), ["> (retracted)"]);
+    world.reconnect(Resume::Accept);
+    let sent = world.next("message");
+    assert_eq!(sent.get_child("retract", RETRACT).and_then(|retract| retract.attr("id")), Some(&*id.0));
+    assert!(world.all("message").is_empty());
+    let edit = Command::Edit { id: new_id(3), message: id, text: "three".into() };
+    assert!(matches!(world.does(edit), Some(Err(Error::InvalidInput { .. }))));
+}
+
+#[test]
+fn message_that_is_under_way_cannot_be_cancelled() {
+    let mut world = World::online();
+    let id = world.says("one");
+    assert!(matches!(world.does(Command::Cancel { message: id }), Some(Err(Error::InvalidInput { .. }))));
+    assert_eq!(world.reads(), ["> one"]);
+}
+
+#[test]
+fn what_is_about_a_message_that_failed_fails_with_it_and_both_can_be_retried() {
+    let mut world = World::online();
+    world.cut();
+    let what = Outgoing { not_after: Some(world.now.wall + 1_000), ..Outgoing::from("now or never") };
+    let id = new_id(1);
+    world.does(Command::Send { id: id.clone(), to: juliet(), what });
+    world.does(Command::React { id: new_id(2), message: id.clone(), reactions: texts(&["👍"]) });
+    world.pass(2_000);
+    assert!(matches!(world.state(&id), SendState::Failed { .. }), "nobody was online in time");
+    let shown = world.newest();
+    assert!(shown.reactions.is_empty());
+    assert!(matches!(shown.change.expect("it failed").state, SendState::Failed { .. }));
+    assert_eq!(world.does(Command::Retry { message: id.clone() }), Some(Ok(Reply::Done)));
+    assert_eq!(world.state(&id), SendState::Queued);
+    world.does(Command::Retry { message: new_id(2) });
+    assert_eq!(world.reads(), ["> now or never 👍1!"]);
+    world.reconnect(Resume::Accept);
+    assert_eq!(world.sent_texts(), ["now or never"]);
+}
+
+#[test]
+fn what_failed_is_dropped_for_good() {
+    let mut world = World::online();
+    let id = world.says("one");
+    world.gets(&format!(
+        "<message type='error' from='{JULIET}' to='{OWN}' id='{}'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>",
+        id.0
+    ));
+    assert!(matches!(world.state(&id), SendState::Failed { .. }));
+    assert_eq!(world.does(Command::Cancel { message: id.clone() }), Some(Ok(Reply::Done)));
+    assert_eq!(world.reads(), [""; 0]);
+    // The archive has it: it stays known.
+    let copy = format!(
+        "<message xmlns='jabber:client' type='chat' from='{OWN}/phone' to='{JULIET}' id='{0}'><body>one</body><origin-id xmlns='urn:xmpp:sid:0' id='{0}'/></message>",
+        id.0
+    );
+    world.gets(&carbon(OWN, "sent", &copy));
+    assert_eq!(world.reads(), [""; 0]);
+}
+
+#[test]
+fn change_that_is_asked_for_twice_is_made_once() {
+    let mut world = World::online();
+    let id = world.says("one");
+    world.acknowledge();
+    world.wrote.clear();
+    let reacts = Command::React { id: new_id(1), message: id.clone(), reactions: texts(&["👍"]) };
+    let edits = Command::Edit { id: new_id(2), message: id.clone(), text: "two".into() };
+    for command in [&reacts, &edits, &reacts, &edits] {
+        assert!(matches!(world.does(command.clone()), Some(Ok(Reply::Sent { .. }))));
+        world.acknowledge();
+    }
+    assert_eq!(world.all("message").len(), 2);
+    for message in [new_id(1), ItemId("7777".into()), ItemId("x".into())] {
+        let command = Command::Edit { id: new_id(9), message, text: "x".into() };
+        assert_eq!(world.does(command), Some(Err(Error::NotFound)));
+    }
+}
+
+#[test]
+fn retracted_message_is_no_news_and_its_notification_is_taken_back() {
+    let mut world = World::online();
+    let news = |world: &mut World| match world.does(Command::News) {
+        Some(Ok(Reply::News(news))) => news,
+        other => panic!("{other:?}"),
+    };
+    world.gets(&from_juliet("id='j1'", "<body>one</body>"));
+    world.gets(&from_juliet("id='j2'", "<body>two</body>"));
+    world.gets(&from_juliet("id='j3'", &retract("j2")));
+    let News { notify, withdraw, .. } = news(&mut world);
+    assert_eq!(notify.iter().map(|message| message.text.as_str()).collect::<Vec<_>>(), ["one"]);
+    assert!(withdraw.is_empty());
+    world.gets(&from_juliet("id='j4'", &replace("j1", "eins")));
+    world.gets(&from_juliet("id='j5'", &reactions("j1", &["👍"])));
+    world.gets(&from_juliet("id='j6'", &retract("j1")));
+    let News { notify, withdraw, .. } = news(&mut world);
+    assert!(notify.is_empty(), "a correction is none, nor are reactions");
+    assert_eq!(withdraw, [world.messages()[0].id.clone()]);
+}
+
+/// Both sides say things and change them; forgeries in between. In the archive's order.
+fn everything(rng: &mut StdRng, entries: usize) -> Vec<Archived> {
+    let mut names: Vec<(bool, String)> = Vec::new();
+    (0..entries)
+        .map(|n| {
+            let (mine, id) = (rng.random_bool(0.5), format!("m{n}"));
+            let mut content = match names.choose(rng).filter(|_| rng.random_bool(0.7)) {
+                None => format!("<body>text {n}</body>"),
+                Some((theirs, target)) => match rng.random_range(0..8) {
+                    0..3 => replace(target, &format!("text {n}")),
+                    3 => retract(target),
+                    4 | 5 => reactions(target, &["👍", "🎉", "❤"][rng.random_range(0..3)..]),
+                    _ => answer(if *theirs { OWN } else { JULIET }, target, &format!("text {n}")),
+                },
+            };
+            if rng.random_bool(0.5) {
+                content += &format!("<origin-id xmlns='urn:xmpp:sid:0' id='{id}'/>");
+            }
+            names.push((mine, id.clone()));
+            let (from, to) = if mine { (OWN, JULIET) } else { (JULIET, OWN) };
+            Archived {
+                id: format!("a{n}"),
+                at: START + n as i64 * 1_000,
+                message: format!(
+                    "<message xmlns='jabber:client' type='chat' from='{from}/other' to='{to}' id='{id}'>{content}</message>"
+                ),
+            }
+        })
+        .collect()
+}
+
+/// One of them while we are online: as a message, or as a carbon.
+fn as_it_comes(entry: &Archived) -> String {
+    let stanza_id = format!("<stanza-id xmlns='urn:xmpp:sid:0' by='{OWN}' id='{}'/></message>", entry.id);
+    let message = entry.message.replace("</message>", &stanza_id);
+    if message.contains(&format!("from='{OWN}")) { carbon(OWN, "sent", &message) } else { message }
+}
+
+#[test]
+fn the_same_is_shown_whatever_the_order_of_arrival() {
+    for seed in 0..40 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let entries = rng.random_range(2..25);
+        let archive = everything(&mut rng, entries);
+        let mut live = World::online();
+        for entry in &archive {
+            live.gets(&as_it_comes(entry));
+        }
+        let expected = live.reads();
+
+        // Some live, then away, then some live before the first page comes, then the rest.
+        let mut away = World::online();
+        away.server.page = rng.random_range(1..6);
+        let (from, to) = (rng.random_range(0..=entries), rng.random_range(0..=entries));
+        let (from, to) = (from.min(to), from.max(to));
+        for entry in &archive[..from] {
+            away.gets(&as_it_comes(entry));
+        }
+        away.server.archive = archive[..to].to_vec();
+        away.away_and_back();
+        let mut missed: Vec<&Archived> = archive[to..].iter().collect();
+        let split = rng.random_range(0..=missed.len());
+        let later = missed.split_off(split);
+        for entry in missed {
+            away.server.archive.push(entry.clone());
+            away.gets(&as_it_comes(entry));
+        }
+        away.serves_on();
+        for entry in later {
+            away.server.archive.push(entry.clone());
+            away.gets(&as_it_comes(entry));
+        }
+        away.serves_on();
+        assert_eq!(away.reads(), expected, "seed {seed}: {from} live, {to} in the archive");
+
+        // A new device, that pages back.
+        let mut new = World::new();
+        new.server.page = rng.random_range(1..6);
+        new.server.archive = archive.clone();
+        new.connect();
+        new.serves_on();
+        for _ in 0..=entries {
+            if rng.random_bool(0.2) {
+                new.kill();
+                new.reconnect(Resume::Refuse);
+                new.serves_on();
+            }
+            new.does(Command::Older { with: juliet(), limit: rng.random_range(1..6) });
+            new.serves_on();
+        }
+        assert_eq!(new.reads(), expected, "seed {seed}: a new device");
+        let unread = new.count("SELECT count(*) FROM message WHERE mine = 0 AND hidden = 0");
+        assert!(new.count("SELECT unread FROM conversation") <= unread, "seed {seed}");
+    }
+}
+
+#[test]
+fn mixture_of_names_is_resolved_alike_in_any_order_of_a_batch() {
+    // Reactions and corrections that came before everything that they are about, in every mixture.
+    for seed in 0..24 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let pieces = [
+            ("j2", replace("j1", "two")),
+            ("j3", replace("j2", "three")),
+            ("r1", reactions("j1", &["👍"])),
+            ("r2", answer(JULIET, "j2", "so it is")),
+        ];
+        let mut order: Vec<usize> = (0..4).collect();
+        order.shuffle(&mut rng);
+        let mut world = World::online();
+        for at in order {
+            let (id, content) = &pieces[at];
+            world.gets(&from_juliet(&format!("id='{id}'"), content));
+        }
+        world.gets(&from_juliet("id='j1'", "<body>one</body>"));
+        let shown = world.reads();
+        assert_eq!(shown.len(), 2, "seed {seed}: {shown:?}");
+        assert!(shown[1].ends_with("(edited) 👍1"), "seed {seed}: {shown:?}");
+        assert_eq!(shown[0], format!("so it is <- {}", shown[1].split(' ').next().unwrap()));
+        assert_eq!(world.count("SELECT unread FROM conversation"), 2);
+    }
+}
