@@ -59,14 +59,17 @@ mod vault;
 pub use jid::{BareJid as Address, Jid as FullAddress};
 pub use whimbrel_engine::{
     api::{
-        ChatState, Contact, Conversation, Error, Event, Gap, GapKind, Item, ItemId, Message, Network,
-        NetworkId, NetworkKind, Push, PushState, SendState, Status, Subscription as PresenceSubscription,
-        Unusable,
+        ChatState, Contact, Conversation, Draft, Error, Event, Gap, GapKind, Item, ItemId, Message, Mute,
+        Network, NetworkId, NetworkKind, Notify, Push, PushState, SendState, Status,
+        Subscription as PresenceSubscription, Unusable,
     },
     splice::{Splice, apply},
 };
 
-pub use whimbrel_proto::uri::{self, Uri};
+pub use whimbrel_proto::{
+    text,
+    uri::{self, Uri},
+};
 
 pub use crate::{
     account::{Account, Events, Older, WakeUp},

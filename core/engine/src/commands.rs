@@ -9,6 +9,7 @@ use whimbrel_proto::{ns, write::Tag};
 use crate::{
     account::{Account, Cx, Link},
     api::{ChatState, Command, Error, ItemId, Reply, RequestId},
+    conversation,
     effect::Effect,
     error::Result,
     messages,
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// Longest text, in bytes. The server's limit counts besides.
-const MAX_TEXT: usize = 200 * 1024;
+pub(crate) const MAX_TEXT: usize = 200 * 1024;
 
 impl Account {
     pub(crate) fn command(&mut self, cx: &mut Cx<'_>, request: RequestId, command: &Command) -> Result<()> {
@@ -58,6 +59,7 @@ impl Account {
             Command::News => Ok(Reply::News(self.news(cx)?)),
             Command::Send { id, to, text } => self.send(cx, id, to, text)?,
             Command::MarkRead { with } => self.mark_read(cx, with)?,
+            Command::Set { with, setting } => self.set(cx, with, setting)?,
             Command::SetChatState { with, state } => self.send_chat_state(cx, with, *state)?,
             Command::Older { .. } => return self.older(cx, request),
             Command::AddContact { jid, name } => {
@@ -125,6 +127,7 @@ impl Account {
         let conversation = messages::conversation(cx, to)?;
         let position = self.next_position();
         let from = self.session.jid.as_ref().map_or_else(|| self.jid.to_string(), ToString::to_string);
+        conversation::sent(cx, conversation, text)?;
         let message = messages::insert_own(cx, conversation, position, &from, &id, text)?;
         if self.online().is_some() || !mutants::on(Mutant::SendNotQueued) {
             self.enqueue(cx, Kind::Message(message), to.as_str(), Some(&id.0), &bytes)?;

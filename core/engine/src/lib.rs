@@ -7,6 +7,7 @@ mod account;
 pub mod api;
 mod catch_up;
 mod commands;
+mod conversation;
 mod effect;
 mod error;
 mod input;

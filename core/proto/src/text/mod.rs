@@ -13,15 +13,13 @@ mod links;
 mod ranges;
 mod styling;
 
-use std::{cmp::Reverse, ops::Range};
+use std::{borrow::Cow, cmp::Reverse, ops::Range};
 
 use jid::Jid;
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory as _};
 
-pub use self::{
-    links::Location,
-    ranges::{Fallback, Mention, utf16},
-};
+pub use self::{links::Location, ranges::utf16};
+use crate::content::{Content, Mention};
 
 /// Most styles, links and mentions each of one text. Nobody reads a text that has more.
 const MOST: usize = 2_000;
@@ -75,6 +73,18 @@ pub enum Style {
         /// Who.
         whom: Jid,
     },
+}
+
+/// What is shown of a body, and what it looks like: without what only repeats what it answers (XEP-0428).
+pub fn shown<'a>(body: &'a str, content: &Content) -> (Cow<'a, str>, Text) {
+    let Some((before, quoted, behind)) = content.split(body) else {
+        return (Cow::Borrowed(body), read(body, content.unstyled, &content.mentions));
+    };
+    let cut = before.chars().count() as u32;
+    let cut = cut..cut + quoted.chars().count() as u32;
+    let text = format!("{before}{behind}");
+    let looks = read(&text, content.unstyled, &ranges::without(cut, &content.mentions));
+    (Cow::Owned(text), looks)
 }
 
 /// Reads a text. `unstyled`: its sender says that nothing in it is a style (XEP-0393 §6).

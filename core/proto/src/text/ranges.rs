@@ -1,30 +1,20 @@
 //! Ranges of a text in the three units that are about: code points in stanzas (XEP-0426), bytes in Rust, UTF-16 in shells.
 
-use std::{borrow::Cow, ops::Range};
-
-use jid::Jid;
-use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 use super::{MOST, Span, Style, extends};
-use crate::uri::Uri;
-
-/// Somebody is meant by a part of a body (XEP-0372 §4.2), as a stanza says it and not yet believed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mention {
-    /// The first code point.
-    pub begin: usize,
-    /// Behind the last code point.
-    pub end: usize,
-    /// Who: an `xmpp:` link.
-    pub uri: String,
-}
+use crate::{content::Mention, uri::Uri};
+use jid::Jid;
 
 /// The mentions that hold. What overlaps an earlier one, is empty, out of the text or names nobody is dropped.
 pub(super) fn mentions(text: &str, mentions: &[Mention]) -> Vec<Span> {
     let mut mentions: Vec<_> =
         mentions.iter().take(MOST).filter(|mention| mention.begin < mention.end).collect();
     mentions.sort_by_key(|mention| mention.begin);
-    let points = mentions.iter().flat_map(|mention| [mention.begin, mention.end]).collect();
+    let points = mentions
+        .iter()
+        .flat_map(|mention| [mention.begin, mention.end].map(|point| point as usize))
+        .collect();
     let bytes = in_bytes(text, points);
     let mut spans: Vec<Span> = Vec::new();
     for (mention, range) in mentions.into_iter().zip(bytes.chunks_exact(2)) {
@@ -53,62 +43,15 @@ fn is_within(text: &str, at: usize) -> bool {
         && behind.chars().next().is_some_and(|next| extends(next) || before.ends_with('\u{200D}'))
 }
 
-/// The parts of a body that only stand for what an old client does not know (XEP-0428).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Fallback {
-    /// In code points, in order, apart from each other.
-    ranges: Vec<Range<usize>>,
-}
-
-impl Fallback {
-    /// Of a body, by what its stanza says in code points. What is inverted, empty or ends behind the body is nonsense, and no part
-    /// of it.
-    pub fn new(body: &str, ranges: impl IntoIterator<Item = Range<usize>>) -> Self {
-        let length = body.chars().count();
-        let is_part = |range: &Range<usize>| range.start < range.end && range.end <= length;
-        let mut claimed: Vec<_> = ranges.into_iter().take(MOST).filter(is_part).collect();
-        claimed.sort_by_key(|range| range.start);
-        let mut ranges: Vec<Range<usize>> = Vec::new();
-        for range in claimed {
-            match ranges.last_mut() {
-                Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-                _ => ranges.push(range),
-            }
-        }
-        Self { ranges }
-    }
-
-    /// The body without them.
-    pub fn without<'a>(&self, body: &'a str) -> Cow<'a, str> {
-        if self.ranges.is_empty() {
-            return Cow::Borrowed(body);
-        }
-        let points = self.ranges.iter().flat_map(|range| [range.start, range.end]).collect();
-        let mut left = String::new();
-        let mut kept = 0;
-        for cut in in_bytes(body, points).chunks_exact(2) {
-            let &[Some(start), Some(end)] = cut else { continue };
-            left.push_str(&body[kept..start]);
-            kept = end;
-        }
-        left.push_str(&body[kept..]);
-        Cow::Owned(left)
-    }
-
-    /// Where mentions of the body are in what is left of it, as far as anything of them is.
-    pub fn moved(&self, mentions: &[Mention]) -> Vec<Mention> {
-        let left = |point: usize| {
-            let gone = self.ranges.iter().map(|cut| cut.end.min(point).saturating_sub(cut.start));
-            point - gone.sum::<usize>()
-        };
-        let moved = mentions.iter().take(MOST).map(|mention| Mention {
-            begin: left(mention.begin),
-            end: left(mention.end),
-            uri: mention.uri.clone(),
-        });
-        moved.filter(|mention| mention.begin < mention.end).collect()
-    }
+/// The mentions of a body of which a part is not shown, in what is left of it.
+pub(super) fn without(cut: Range<u32>, mentions: &[Mention]) -> Vec<Mention> {
+    let left = |point: u32| point - point.min(cut.end).saturating_sub(cut.start);
+    let moved = mentions.iter().map(|mention| Mention {
+        begin: left(mention.begin),
+        end: left(mention.end),
+        uri: mention.uri.clone(),
+    });
+    moved.collect()
 }
 
 /// Points of a text from code points to bytes, each where it is in the text or at its end.

@@ -250,7 +250,7 @@ fn geo_links_are_places() {
     }
 }
 
-fn mention(begin: usize, end: usize) -> Mention {
+fn mention(begin: u32, end: u32) -> Mention {
     Mention { begin, end, uri: "xmpp:juliet@capulet.lit".into() }
 }
 
@@ -268,7 +268,7 @@ fn mentions_count_code_points_and_hold_or_are_dropped() {
     assert_eq!(text(&[mention(4, 8)]), ["J\u{fc}li\u{301}"], "what is cut in two is taken whole");
     assert_eq!(text(&[mention(2, 4)]), ["\u{1f469}\u{200d}\u{1f4bb} "]);
     assert_eq!(text(&[mention(4, 11)]), ["J\u{fc}li\u{301}t!"], "up to the end");
-    let dropped = [mention(4, 12), mention(99, 100), mention(6, 5), mention(5, 5), mention(4, usize::MAX)];
+    let dropped = [mention(4, 12), mention(99, 100), mention(6, 5), mention(5, 5), mention(4, u32::MAX)];
     assert_eq!(text(&dropped), Vec::<&str>::new());
     assert_eq!(text(&[mention(6, 10), mention(4, 7)]), ["J\u{fc}l"], "what overlaps is dropped");
     for uri in ["juliet@capulet.lit", "https://example.org", "xmpp:", "xmpp://a@b", ""] {
@@ -277,22 +277,21 @@ fn mentions_count_code_points_and_hold_or_are_dropped() {
 }
 
 #[test]
-fn fallbacks_are_taken_out_of_a_body() {
-    let body = "> Anna wrote:\n> H\u{ed}, how are you?\nGreat, Anna";
-    let cut =
-        |ranges: &[Range<usize>]| Fallback::new(body, ranges.iter().cloned()).without(body).into_owned();
-    assert_eq!(cut(&[0..33]), "Great, Anna");
-    assert_eq!(cut(&[14..33, 0..14]), "Great, Anna");
-    assert_eq!(cut(&[0..20, 10..33]), "Great, Anna");
-    assert_eq!(cut(&[38..44]), "> Anna wrote:\n> H\u{ed}, how are you?\nGreat");
-    assert_eq!(cut(&[0..44]), "");
-    #[allow(clippy::reversed_empty_ranges, reason = "that is what is sent")]
-    for nonsense in [0..45, 9..3, 5..5, 100..200, usize::MAX..0, 0..usize::MAX] {
-        assert_eq!(cut(&[nonsense.clone()]), body, "{nonsense:?}");
-        assert_eq!(cut(&[nonsense, 0..33]), "Great, Anna");
-    }
-    let fallback = Fallback::new(body, [0..33]);
-    assert_eq!(fallback.moved(&[mention(40, 44), mention(2, 6)]), [mention(7, 11)]);
+fn mentions_move_with_the_text_when_a_quote_is_taken_out() {
+    let body = "> Nurse, where is she?\nNurse, J\u{fc}liet is gone";
+    let content =
+        |quoted| Content { quoted, mentions: vec![mention(2, 7), mention(30, 36)], ..Content::default() };
+    let mentioned = |content: &Content| {
+        let (text, looks) = shown(body, content);
+        let mentions = looks.spans.into_iter().filter(|span| name(&span.style) == "mention");
+        let mentions: Vec<_> = mentions.map(|span| text[span.range].to_owned()).collect();
+        (text.into_owned(), mentions)
+    };
+    let answer = ("Nurse, J\u{fc}liet is gone".to_owned(), vec!["J\u{fc}liet".to_owned()]);
+    assert_eq!(mentioned(&content(Some((0, 23)))), answer);
+    let whole = (body.to_owned(), vec!["Nurse".to_owned(), "J\u{fc}liet".to_owned()]);
+    assert_eq!(mentioned(&content(None)), whole);
+    assert_eq!(mentioned(&content(Some((0, 99)))), whole, "a range that is nowhere takes nothing away");
 }
 
 #[test]
@@ -423,14 +422,13 @@ fn text_bomb() {
         "www.a.b ",
         "\u{0}",
     ];
-    let mentions: Vec<_> = (0..LENGTH / 8).map(|at| mention(at % 1_000, at)).collect();
+    let mentions: Vec<_> = (0..4_000).map(|at| mention(at % 1_000, at * 100)).collect();
     for piece in pieces {
         let text = piece.repeat(LENGTH / piece.len());
-        let looks = read(&text, false, &mentions);
+        let content = Content { quoted: Some((9, 99_999)), mentions: mentions.clone(), ..Content::default() };
+        let (shown, looks) = shown(&text, &content);
+        assert!(shown.len() < text.len());
         assert!(looks.spans.len() <= 4 * MOST, "{piece}: {}", looks.spans.len());
-        let fallback = Fallback::new(&text, mentions.iter().map(|mention| mention.begin..mention.end));
-        assert!(fallback.without(&text).len() <= text.len());
-        fallback.moved(&mentions);
-        utf16(&text, &looks.spans);
+        assert_eq!(utf16(&shown, &looks.spans).len(), looks.spans.len());
     }
 }
