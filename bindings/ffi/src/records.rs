@@ -116,6 +116,12 @@ pub struct Message {
     pub mine: bool,
     /// The text; for a placeholder, a description of what could not be shown.
     pub text: String,
+    /// Which parts of the text are more than plain, by where they begin.
+    pub spans: Vec<Span>,
+    /// It begins with `/me `: to be shown as what its sender does, with the name in place of `/me`.
+    pub is_action: bool,
+    /// A few emoji and nothing else.
+    pub emoji_only: bool,
     /// What could not be built or handled stands as a placeholder.
     pub placeholder: bool,
     /// When it reached the server or us, ms UTC.
@@ -232,6 +238,63 @@ pub struct Outgoing {
     /// Not to leave later than this, ms UTC: then it has failed.
     pub not_after: Option<i64>,
 }
+/// A part of a text that is more than plain.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Span {
+    /// Where it begins, in UTF-16 code units.
+    pub start: u32,
+    /// Where it has ended, in UTF-16 code units.
+    pub end: u32,
+    /// What it is.
+    pub style: Style,
+}
+
+/// What a part of a text is.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Style {
+    /// What only makes a style: to be dimmed, or left out.
+    Directive,
+    /// Strong.
+    Strong,
+    /// Emphasis.
+    Emphasis,
+    /// Struck through.
+    Strike,
+    /// Monospaced, within a line.
+    Mono,
+    /// A block as it was written, in a font of one width.
+    Preformatted,
+    /// What somebody said before. One within another is nested.
+    Quote,
+    /// To somewhere else.
+    Link {
+        /// Where to.
+        url: String,
+    },
+    /// A place on the earth.
+    Location(Location),
+    /// Somebody is meant by it.
+    Mention {
+        /// The address of who.
+        whom: String,
+    },
+}
+
+/// A place on the earth (RFC 5870), in WGS 84.
+#[derive(Clone, Copy, Debug, PartialEq, uniffi::Record)]
+pub struct Location {
+    /// Degrees north, -90 to 90.
+    pub latitude: f64,
+    /// Degrees east, -180 to 180.
+    pub longitude: f64,
+    /// Metres above the ellipsoid.
+    pub altitude: Option<f64>,
+    /// How far off it may be, in metres.
+    pub uncertainty: Option<f64>,
+}
+
+/// None of the numbers is NaN.
+impl Eq for Location {}
 
 /// A hole in what we have of the archive.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
@@ -463,7 +526,17 @@ impl From<whimbrel::Item> for Item {
 
 impl From<whimbrel::Message> for Message {
     fn from(message: whimbrel::Message) -> Self {
+        // Kotlin and Swift's `NSRange` count in UTF-16; here the bytes become that, and nowhere else.
+        let ranges = whimbrel::text::utf16(&message.text, &message.spans);
+        let span = |(span, range): (whimbrel::text::Span, std::ops::Range<usize>)| Span {
+            start: range.start as u32,
+            end: range.end as u32,
+            style: span.style.into(),
+        };
         Self {
+            spans: message.spans.into_iter().zip(ranges).map(span).collect(),
+            is_action: message.is_action,
+            emoji_only: message.emoji_only,
             id: message.id.0,
             with: message.with.to_string(),
             from: message.from.to_string(),
@@ -548,6 +621,31 @@ impl From<Outgoing> for whimbrel::Outgoing {
             previews: what.previews.into_iter().map(Into::into).collect(),
             not_after: what.not_after,
         }
+    }
+}
+
+impl From<whimbrel::text::Style> for Style {
+    fn from(style: whimbrel::text::Style) -> Self {
+        use whimbrel::text::Style;
+        match style {
+            Style::Directive => Self::Directive,
+            Style::Strong => Self::Strong,
+            Style::Emphasis => Self::Emphasis,
+            Style::Strike => Self::Strike,
+            Style::Mono => Self::Mono,
+            Style::Preformatted => Self::Preformatted,
+            Style::Quote => Self::Quote,
+            Style::Link { url } => Self::Link { url },
+            Style::Location(location) => Self::Location(location.into()),
+            Style::Mention { whom } => Self::Mention { whom: whom.to_string() },
+        }
+    }
+}
+
+impl From<whimbrel::text::Location> for Location {
+    fn from(location: whimbrel::text::Location) -> Self {
+        let whimbrel::text::Location { latitude, longitude, altitude, uncertainty } = location;
+        Self { latitude, longitude, altitude, uncertainty }
     }
 }
 

@@ -18,14 +18,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 use whimbrel_engine::{
     Config, Engine,
-    api::{Command, Network, News, Reply},
+    api::{Command, Network, News, Reply, Setting},
     lease::Claim,
     push,
     store::{self, Installation, Secret},
 };
 
 use crate::{
-    Address, ChatState, Error, Event, ItemId, Message, Options, Outgoing, Push, PushState, Role, Status,
+    Address, ChatState, Draft, Error, Event, ItemId, Message, Mute, Notify, Options, Outgoing, Push,
+    PushState, Role, Status,
     bell::{self, Bell},
     client,
     driver::{Driver, Request, Stopped},
@@ -304,6 +305,51 @@ impl Account {
         self.done(Command::MarkRead { with: with.clone() }).await
     }
 
+    /// Keeps what was begun and not sent in a conversation, over kills, too; `None`, or an empty draft: nothing. Sending its text ends
+    /// it. It stays on this device. Each call writes to the disk: not for every key.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a text larger than 200 KiB; [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn set_draft(&self, with: &Address, draft: Option<Draft>) -> Result<(), Error> {
+        self.set(with, Setting::Draft(draft)).await
+    }
+
+    /// Whether a conversation stands above those that are not pinned.
+    ///
+    /// # Errors
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn set_pinned(&self, with: &Address, pinned: bool) -> Result<(), Error> {
+        self.set(with, Setting::Pinned(pinned)).await
+    }
+
+    /// Until when nothing in a conversation is notified of ([`WakeUp::notify`]); `None`: from now on again.
+    ///
+    /// # Errors
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn set_muted(&self, with: &Address, muted: Option<Mute>) -> Result<(), Error> {
+        self.set(with, Setting::Muted(muted)).await
+    }
+
+    /// Whether a conversation stands apart, behind all others. A message brings it back, unless it is muted.
+    ///
+    /// # Errors
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn set_archived(&self, with: &Address, archived: bool) -> Result<(), Error> {
+        self.set(with, Setting::Archived(archived)).await
+    }
+
+    /// Of what in a conversation to be notified (XEP-0492), while it is not muted.
+    ///
+    /// # Errors
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn set_notify(&self, with: &Address, notify: Notify) -> Result<(), Error> {
+        self.set(with, Setting::Notify(notify)).await
+    }
+
+    async fn set(&self, with: &Address, setting: Setting) -> Result<(), Error> {
+        self.done(Command::Set { with: with.clone(), setting }).await
+    }
+
     /// Tells a contact that we are typing, or no longer (XEP-0085). Not kept, not repeated.
     ///
     /// # Errors
@@ -390,7 +436,7 @@ impl Account {
         Timeline::open(self.clone(), Arc::clone(&self.inner.shared), with.clone(), limit)
     }
 
-    /// All conversations, the newest first.
+    /// All conversations: the pinned ones first, the archived ones last, among each the newest first.
     pub fn conversations(&self) -> ConversationList {
         ConversationList::new(Arc::clone(&self.inner.shared))
     }

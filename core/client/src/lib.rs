@@ -59,14 +59,17 @@ mod vault;
 pub use jid::{BareJid as Address, Jid as FullAddress};
 pub use whimbrel_engine::{
     api::{
-        Change, ChangeKind, ChatState, Contact, Conversation, Error, Event, Gap, GapKind, Item, ItemId, Link,
-        Message, Network, NetworkId, NetworkKind, Outgoing, Preview, Push, PushState, Reaction, ReplyTo,
-        SendState, Status, Subscription as PresenceSubscription, Unusable,
+        Change, ChangeKind, ChatState, Contact, Conversation, Draft, Error, Event, Gap, GapKind, Item,
+        ItemId, Link, Message, Mute, Network, NetworkId, NetworkKind, Notify, Outgoing, Preview, Push,
+        PushState, Reaction, ReplyTo, SendState, Status, Subscription as PresenceSubscription, Unusable,
     },
     splice::{Splice, apply},
 };
 
-pub use whimbrel_proto::uri::{self, Uri};
+pub use whimbrel_proto::{
+    text,
+    uri::{self, Uri},
+};
 
 pub use crate::{
     account::{Account, Events, Older, WakeUp},

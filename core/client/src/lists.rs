@@ -273,7 +273,7 @@ impl ConversationList {
         Self { shared }
     }
 
-    /// What is shown now, the newest first.
+    /// What is shown now: the pinned ones first, the archived ones last, among each the newest first.
     ///
     /// # Errors
     /// Where the file cannot be read.

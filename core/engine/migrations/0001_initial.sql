@@ -83,9 +83,14 @@ CREATE TABLE conversation (
     told_read     INTEGER NOT NULL DEFAULT -9223372036854775808, -- what was read when the app was last told
     unread        INTEGER NOT NULL DEFAULT 0,
     chat_state    TEXT,                       -- the peer's (XEP-0085)
-    takes_states  INTEGER NOT NULL DEFAULT 0  -- the peer knows chat states: 0 unknown, 1 yes, 2 no (XEP-0085 §5.1)
+    takes_states  INTEGER NOT NULL DEFAULT 0, -- the peer knows chat states: 0 unknown, 1 yes, 2 no (XEP-0085 §5.1)
+    draft         TEXT,                       -- what was begun and not sent: JSON
+    pinned        INTEGER NOT NULL DEFAULT 0,
+    muted_until   INTEGER,                    -- ms UTC; the largest number: for ever; NULL: not muted
+    archived      INTEGER NOT NULL DEFAULT 0,
+    notify        INTEGER NOT NULL DEFAULT 0  -- of: 0 all, 1 mentions, 2 nothing (XEP-0492)
 ) STRICT;
-CREATE INDEX conversation_recent ON conversation (last_position DESC) WHERE last_message IS NOT NULL;
+CREATE INDEX conversation_listed ON conversation (archived, pinned DESC, last_position DESC);
 
 -- The archive. `position` is the order that we assign (STREAM 19).
 CREATE TABLE message (

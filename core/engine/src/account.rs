@@ -20,6 +20,7 @@ use whimbrel_proto::{
 use crate::{
     api::{self, Event, Network, Reply, RequestId, Status},
     catch_up::{HIGHEST, Query},
+    conversation,
     effect::{Effect, Touched},
     error::{Error, Result},
     input::{Input, LinkId, Now},
@@ -81,6 +82,8 @@ pub(crate) struct Account {
     /// When each question is given up. `None`: to be made anew from the rows, once online.
     pub(crate) deadlines: Option<Deadlines>,
     pub(crate) catching_up: CatchingUp,
+    /// When the first mute of a conversation is over, ms UTC.
+    pub(crate) unmute_at: Option<i64>,
     /// Reason and detail of the last failure that the app was told of.
     pub(crate) told: Option<(String, String)>,
     pub(crate) after_start: bool,
@@ -379,6 +382,7 @@ impl Account {
             late: None,
             deadlines: None,
             catching_up: CatchingUp::default(),
+            unmute_at: conversation::next_end(connection)?,
             told: None,
             after_start: true,
             waiting: Waiting::default(),
@@ -731,10 +735,11 @@ impl Account {
         let online = self.online().is_some();
         let answers = self.deadlines.as_ref().filter(|_| online).and_then(Deadlines::next);
         let again = self.catching_up.again.filter(|_| online);
-        [link, sync, answers, again, self.late].into_iter().flatten().min()
+        [link, sync, answers, again, self.late, self.unmute_wake()].into_iter().flatten().min()
     }
 
     fn tick(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        self.unmute(cx)?;
         let now = cx.now.mono;
         match &mut self.link {
             Link::Down if self.wanted && self.retry.is_some_and(|retry| now >= retry) => self.connect(cx),

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
 pub use whimbrel_proto::content::{Link, Preview};
+use whimbrel_proto::text::Span;
 
 /// Names a command until it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,6 +89,13 @@ pub enum Command {
     MarkRead {
         /// The contact.
         with: BareJid,
+    },
+    /// What the user decides about a conversation, on this device. Replied to when it is durable.
+    Set {
+        /// The contact.
+        with: BareJid,
+        /// What.
+        setting: Setting,
     },
     /// Tell a contact that we are typing or not (XEP-0085). Not kept, not repeated.
     SetChatState {
@@ -175,6 +183,53 @@ impl From<String> for Outgoing {
     fn from(text: String) -> Self {
         Self { text, ..Self::default() }
     }
+}
+
+/// What a user decides about a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// What was begun and not sent; `None`, or an empty one: nothing. Sending its text ends it.
+    Draft(Option<Draft>),
+    /// It stands above those that are not.
+    Pinned(bool),
+    /// Nothing in it is to be notified of; `None`: no longer so.
+    Muted(Option<Mute>),
+    /// It stands apart, until a message comes and it is not muted.
+    Archived(bool),
+    /// Of what in it to be notified.
+    Notify(Notify),
+}
+
+/// What was begun and not sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draft {
+    /// The text so far.
+    pub text: String,
+    /// Which message it answers.
+    pub reply_to: Option<ItemId>,
+}
+
+/// Until when a conversation is muted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mute {
+    /// Until this time, ms UTC.
+    Until(i64),
+    /// Until it is said otherwise.
+    ForEver,
+}
+
+/// Of what in a conversation to be notified (XEP-0492).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Notify {
+    /// Of every message.
+    #[default]
+    Always,
+    /// Of those that mention us (XEP-0372).
+    OnMention,
+    /// Of none.
+    Never,
 }
 
 /// What a contact or we are doing in a conversation (XEP-0085).
@@ -301,7 +356,7 @@ pub enum Reply {
 /// What is new since the app was last told, or suspended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct News {
-    /// Messages to notify of, oldest first; of very many the newest.
+    /// Messages to notify of, oldest first; of very many the newest. Nothing of a conversation that is muted.
     pub notify: Vec<Message>,
     /// Messages whose notifications are to be taken back: they were read, perhaps on another device.
     pub withdraw: Vec<ItemId>,
@@ -479,6 +534,12 @@ pub struct Message {
     pub mine: bool,
     /// The text; for a placeholder, a description of what could not be shown.
     pub text: String,
+    /// Which parts of the text are more than plain, in its bytes (see [`whimbrel_proto::text`]).
+    pub spans: Vec<Span>,
+    /// It begins with `/me `: to be shown as what its sender does, with the name in place of `/me` (XEP-0245).
+    pub is_action: bool,
+    /// A few emoji and nothing else.
+    pub emoji_only: bool,
     /// What could not be built or handled stands as a placeholder.
     pub placeholder: bool,
     /// When it reached the server or us, ms UTC.
@@ -519,6 +580,9 @@ impl Message {
             with,
             from,
             text,
+            spans: Vec::new(),
+            is_action: false,
+            emoji_only: false,
             mine: false,
             placeholder: false,
             at: 0,
@@ -629,12 +693,22 @@ pub struct Conversation {
     pub with: BareJid,
     /// The contact's name, or else the local part of the address.
     pub name: String,
-    /// The newest message.
+    /// The newest message; none where it was only begun.
     pub last: Option<Message>,
     /// How many were not read.
     pub unread: u64,
     /// What the contact is doing.
     pub chat_state: Option<ChatState>,
+    /// What was begun and not sent.
+    pub draft: Option<Draft>,
+    /// It stands above those that are not.
+    pub pinned: bool,
+    /// Until when nothing in it is notified of.
+    pub muted: Option<Mute>,
+    /// It stands apart, behind all others.
+    pub archived: bool,
+    /// Of what in it to be notified, while it is not muted.
+    pub notify: Notify,
 }
 
 /// One line of the roster (RFC 6121 §2).

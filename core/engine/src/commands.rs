@@ -58,6 +58,7 @@ impl Account {
             Command::Retry { message } => self.retry(cx, message)?,
             Command::Cancel { message } => self.cancel(cx, message)?,
             Command::MarkRead { with } => self.mark_read(cx, with)?,
+            Command::Set { with, setting } => self.set(cx, with, setting)?,
             Command::SetChatState { with, state } => self.send_chat_state(cx, with, *state)?,
             Command::Older { .. } => return self.older(cx, request),
             Command::AddContact { jid, name } => {

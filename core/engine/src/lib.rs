@@ -8,6 +8,7 @@ mod amendments;
 pub mod api;
 mod catch_up;
 mod commands;
+mod conversation;
 mod effect;
 mod error;
 mod input;

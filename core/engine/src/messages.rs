@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension, params};
 use whimbrel_proto::{
     address,
     message::{Kind, MessageView},
-    ns, stamp,
+    ns, stamp, text,
     write::Tag,
 };
 
@@ -325,8 +325,12 @@ impl Account {
         listed(cx, peer, conversation, message, position, mine)?;
         // What the row says, without reading it back: a catch-up has thousands of these.
         let id = ItemId(message.to_string());
+        let looks = text::read(body, false, &[]);
         let view = api::Message {
             mine,
+            spans: looks.spans,
+            is_action: looks.is_action,
+            emoji_only: looks.emoji_only,
             at,
             written_at,
             state: mine.then_some(SendState::Sent),
@@ -546,11 +550,13 @@ fn listed(
         .prepare_cached(
             "UPDATE conversation SET
                unread = unread + (?4 = 0 AND ?3 > read_position),
+               archived = archived AND NOT (
+                 (last_message IS NULL OR ?3 > last_position) AND coalesce(muted_until, 0) <= ?5),
                last_message = CASE WHEN last_message IS NULL OR ?3 > last_position THEN ?2 ELSE last_message END,
                last_position = CASE WHEN last_message IS NULL OR ?3 > last_position THEN ?3 ELSE last_position END
              WHERE id = ?1",
         )?
-        .execute(params![conversation, message, position, mine])?;
+        .execute(params![conversation, message, position, mine, cx.now.wall])?;
     touch(cx, peer, position);
     Ok(())
 }

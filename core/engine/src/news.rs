@@ -7,7 +7,7 @@ use rusqlite::{Row, params};
 
 use crate::{
     account::{Account, Cx},
-    api::{ItemId, News},
+    api::{ItemId, Message, News},
     error::Result,
     timeline,
 };
@@ -17,16 +17,18 @@ const MOST: i64 = 200;
 
 impl Account {
     pub(crate) fn news(&mut self, cx: &mut Cx<'_>) -> Result<News> {
+        self.unmute(cx)?;
         let newest = timeline::messages(
             cx.tx,
             "m.id > (SELECT told FROM account) AND m.mine = 0 AND m.hidden = 0 AND m.position > c.read_position AND c.unread > 0
+             AND c.muted_until IS NULL AND c.notify < 2
              ORDER BY m.position DESC, m.id DESC LIMIT ?1",
             MOST,
         )?;
+        let mut notify: Vec<Message> = newest.into_iter().rev().map(|(message, _)| message).collect();
         // What was taken back before anybody saw it is no news.
-        let notify =
-            newest.into_iter().rev().map(|(message, _)| message).filter(|message| !message.retracted);
-        let notify = notify.collect();
+        notify.retain(|message| !message.retracted);
+        self.only_mentions(cx, &mut notify)?;
         let id = |row: &Row<'_>| Ok(ItemId(row.get::<_, i64>(0)?.to_string()));
         let withdraw = cx
             .tx

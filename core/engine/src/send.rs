@@ -18,6 +18,7 @@ use crate::{
     account::{Account, Cx},
     amendments::{self, Kind, Said},
     api::{Error, ItemId, Outgoing, Reply, SendState},
+    conversation,
     error::Result,
     messages,
     mutants::{self, Mutant},
@@ -25,7 +26,7 @@ use crate::{
 };
 
 /// Longest text, in bytes. The server's limit counts besides.
-const MAX_TEXT: usize = 200 * 1024;
+pub(crate) const MAX_TEXT: usize = 200 * 1024;
 /// So much of what is answered is repeated for clients that do not know answers, in code points.
 const QUOTED: usize = 300;
 
@@ -267,6 +268,10 @@ impl Account {
         if said.kind.amends() {
             amendments::amends_anew(cx, message)?;
         } else {
+            let text = said
+                .content
+                .map_or_else(|| said.body.to_string(), |content| content.without_quote(&said.body));
+            conversation::sent(cx, conversation, &text)?;
             self.arrived(cx, to, conversation, message, position, true)?;
         }
         Ok(Ok(Reply::Sent { id: (*id).clone() }))

@@ -4,11 +4,12 @@
 //! folded list always equals a fresh query.
 
 use jid::{BareJid, Jid};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params, types::ValueRef};
 
 use crate::{
     amendments,
     api::{Conversation, Gap, GapKind, Item, ItemId, Message, SendState},
+    conversation,
     error::{Error, Result},
     messages::chat_state,
 };
@@ -153,29 +154,40 @@ fn gaps(connection: &Connection, from: Start) -> Result<Vec<(i64, Gap)>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The conversations with the newest messages first.
+/// The conversations: the pinned ones first, the archived ones last, and among each those with the newest messages first.
 ///
 /// # Errors
 /// Where the world failed.
 pub fn conversations(connection: &Connection) -> Result<Vec<Conversation>> {
     let sql = format!(
-        "SELECT {COLUMNS}, c.unread, c.chat_state, (SELECT name FROM contact WHERE jid = c.jid)
-         FROM conversation AS c JOIN message AS m ON m.id = c.last_message ORDER BY c.last_position DESC, c.id"
+        "SELECT {COLUMNS}, c.unread, c.chat_state, (SELECT name FROM contact WHERE jid = c.jid),
+           c.draft, c.pinned, c.muted_until, c.archived, c.notify
+         FROM conversation AS c LEFT JOIN message AS m ON m.id = c.last_message
+         WHERE c.last_message IS NOT NULL OR c.draft IS NOT NULL OR c.pinned = 1
+         ORDER BY c.archived, c.pinned DESC, c.last_position DESC, c.id"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([])?;
     let mut conversations = Vec::new();
     while let Some(row) = rows.next()? {
         let with = with(row)?;
-        let (message, _) = read(connection, row, with.clone())?;
+        // One that was only begun has none yet.
+        let is_empty = row.get_ref(0)? == ValueRef::Null;
+        let last = if is_empty { None } else { Some(read(connection, row, with.clone())?.0) };
         let name: Option<String> = row.get(18)?;
+        let (draft, pinned, muted, archived, notify) = conversation::read(row, 19)?;
         conversations.push(Conversation {
             name: name.unwrap_or_else(|| {
                 with.node().map_or_else(|| with.to_string(), |node| node.as_str().to_owned())
             }),
             unread: row.get::<_, i64>(16)?.max(0) as u64,
             chat_state: row.get::<_, Option<String>>(17)?.as_deref().and_then(chat_state),
-            last: Some(message),
+            last,
+            draft,
+            pinned,
+            muted,
+            archived,
+            notify,
             with,
         });
     }
@@ -215,7 +227,9 @@ fn read(connection: &Connection, row: &Row<'_>, with: BareJid) -> Result<(Messag
         root: row.get(14)?,
         amended: row.get(15)?,
     };
-    amendments::dress(connection, row, &mut message)?;
+    if !message.placeholder {
+        amendments::dress(connection, row, &mut message)?;
+    }
     Ok((message, position))
 }
 

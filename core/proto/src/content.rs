@@ -216,7 +216,7 @@ impl Content {
         Some(quoted.trim_end().lines().map(line).collect::<Vec<_>>().join("\n"))
     }
 
-    fn split<'t>(&self, text: &'t str) -> Option<(&'t str, &'t str, &'t str)> {
+    pub(crate) fn split<'t>(&self, text: &'t str) -> Option<(&'t str, &'t str, &'t str)> {
         let (start, end) = self.quoted?;
         let byte = |point: u32| {
             let mut points = text.char_indices().map(|(at, _)| at).chain([text.len()]);

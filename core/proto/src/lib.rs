@@ -12,5 +12,6 @@ pub mod place;
 pub mod scram;
 pub mod sm;
 pub mod stamp;
+pub mod text;
 pub mod uri;
 pub mod write;

@@ -34,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "elements", run: elements::run, is_xml: true, longest: 32 << 10 },
     Target { name: "text", run: text::run, is_xml: false, longest: 4 << 10 },
     Target { name: "uri", run: text::uri, is_xml: false, longest: 4 << 10 },
+    Target { name: "looks", run: text::looks, is_xml: false, longest: 4 << 10 },
     Target { name: "database", run: database::run, is_xml: false, longest: 1 << 10 },
 ];
 

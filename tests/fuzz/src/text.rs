@@ -1,11 +1,13 @@
-//! Everything of ours that reads a text: addresses, stamps, what SCRAM carries, `xmpp:` links.
+//! Everything of ours that reads a text: addresses, stamps, what SCRAM carries, `xmpp:` links, what a message looks like.
 
 use rand::{SeedableRng, rngs::StdRng};
 use whimbrel_proto::{
     address,
+    content::{Content, Mention},
     place::Place,
     scram::{Binding, Hash, Offered, Scram},
     stamp,
+    text::{self, Span, Style},
     uri::Uri,
 };
 
@@ -68,4 +70,44 @@ pub(crate) fn uri(data: &[u8]) {
         .map(|(_, value)| value.len())
         .sum::<usize>();
     assert!(kept <= text.len(), "nothing grows");
+}
+
+/// What is shown of a body has only spans that can be drawn, and a link by itself is the same link.
+pub(crate) fn looks(data: &[u8]) {
+    let Some((&[a, b, c], rest)) = data.split_first_chunk() else { return };
+    let Ok(body) = std::str::from_utf8(rest) else { return };
+    let mention = |begin: u8, end: u8| Mention {
+        begin: begin.into(),
+        end: end.into(),
+        uri: "xmpp:juliet@capulet.lit".into(),
+    };
+    let content = Content {
+        quoted: Some((u32::from(c), u32::from(a))),
+        mentions: vec![mention(a, b), mention(b, c), mention(a, c)],
+        unstyled: a.is_multiple_of(8),
+        ..Content::default()
+    };
+    let (shown, looks) = text::shown(body, &content);
+    let same =
+        |one: &Span, other: &Span| std::mem::discriminant(&one.style) == std::mem::discriminant(&other.style);
+    let units: Vec<u16> = shown.encode_utf16().collect();
+    for (index, (span, range)) in looks.spans.iter().zip(text::utf16(&shown, &looks.spans)).enumerate() {
+        let part = &shown[span.range.clone()];
+        assert!(!part.is_empty(), "{span:?}");
+        assert_eq!(String::from_utf16(&units[range]).ok().as_deref(), Some(part));
+        let behind = looks.spans.get(index + 1).map_or(usize::MAX, |next| next.range.start);
+        assert!(span.range.start <= behind, "in order");
+        let earlier = looks.spans[..index].iter().filter(|earlier| same(earlier, span));
+        for earlier in earlier {
+            let nested = span.style == Style::Quote && earlier.range.end >= span.range.end;
+            assert!(nested || earlier.range.end <= span.range.start, "{earlier:?} and {span:?} overlap");
+        }
+        if let Style::Link { .. } | Style::Location(_) = &span.style {
+            let alone = text::read(part, true, &[]).spans;
+            assert!(matches!(&alone[..], [link] if link.style == span.style), "{part:?}: {alone:?}");
+        }
+        if let Style::Location(place) = &span.style {
+            assert!(place.latitude.abs() <= 90.0 && place.longitude.abs() <= 180.0, "{place:?}");
+        }
+    }
 }

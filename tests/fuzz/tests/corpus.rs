@@ -112,6 +112,11 @@ fn links_hold_for_their_corpus() {
 }
 
 #[test]
+fn looks_hold_for_their_corpus() {
+    holds_for_its_corpus("looks");
+}
+
+#[test]
 fn database_holds_for_its_corpus() {
     holds_for_its_corpus("database");
 }

@@ -91,6 +91,12 @@ public struct Message: Sendable, Equatable, Identifiable {
     public let isMine: Bool
     /// The text; for a placeholder, a description of what could not be shown.
     public let text: String
+    /// Which parts of the text are more than plain, by where they begin.
+    public let spans: [TextSpan]
+    /// It begins with `/me `: to be shown as what its sender does, with the name in place of `/me`.
+    public let isAction: Bool
+    /// A few emoji and nothing else: to be shown large.
+    public let isEmojiOnly: Bool
     /// What could not be built or handled stands as a placeholder.
     public let isPlaceholder: Bool
     /// When it reached the server or us.
@@ -110,12 +116,68 @@ public struct Message: Sendable, Equatable, Identifiable {
         from = message.from
         isMine = message.mine
         text = message.text
+        spans = message.spans.map(TextSpan.init)
+        isAction = message.isAction
+        isEmojiOnly = message.emojiOnly
         isPlaceholder = message.placeholder
         at = Date(milliseconds: message.at)
         writtenAt = message.writtenAt.map(Date.init(milliseconds:))
         state = message.state.map(SendState.init)
         startsDay = message.startsDay
         startsGroup = message.startsGroup
+    }
+}
+
+/// A part of a text that is more than plain.
+public struct TextSpan: Sendable, Equatable {
+    /// Which, as attributed strings count; `Range(range, in: text)` is the same for a `String`.
+    public let range: NSRange
+    /// What it is.
+    public let style: Style
+
+    /// What a part of a text is.
+    public enum Style: Sendable, Equatable {
+        /// What only makes a style, such as a `*`, in the text as it was written: to be dimmed, or left out.
+        case directive
+        /// Strong.
+        case strong
+        /// Emphasis.
+        case emphasis
+        /// Struck through.
+        case strike
+        /// Monospaced, within a line.
+        case mono
+        /// A block as it was written, in a font of one width.
+        case preformatted
+        /// Lines that somebody said before. One within another is nested.
+        case quote
+        /// To somewhere else: `http`, `https`, `xmpp`, `mailto` or `tel`. Nobody may follow it before a person has said so.
+        case link(url: String)
+        /// A place on the earth (RFC 5870), in WGS 84: degrees north and east, metres above the ellipsoid, and how many metres it may
+        /// be off.
+        case location(latitude: Double, longitude: Double, altitude: Double?, uncertainty: Double?)
+        /// Somebody is meant by it, by their address (XEP-0372).
+        case mention(whom: String)
+    }
+
+    init(_ span: WhimbrelFFI.Span) {
+        range = NSRange(location: Int(span.start), length: Int(span.end) - Int(span.start))
+        style =
+            switch span.style {
+            case .directive: .directive
+            case .strong: .strong
+            case .emphasis: .emphasis
+            case .strike: .strike
+            case .mono: .mono
+            case .preformatted: .preformatted
+            case .quote: .quote
+            case .link(let url): .link(url: url)
+            case .location(let place):
+                .location(
+                    latitude: place.latitude, longitude: place.longitude, altitude: place.altitude,
+                    uncertainty: place.uncertainty)
+            case .mention(let whom): .mention(whom: whom)
+            }
     }
 }
 

@@ -22,8 +22,8 @@ use clap::Parser;
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, task};
 use whimbrel::{
-    Account, Address, Client, Connection, Error, ItemId, Network, NetworkId, Options, Outgoing, Push, Role,
-    Server, Timeline,
+    Account, Address, Client, Connection, Draft, Error, ItemId, Mute, Network, NetworkId, Options, Outgoing,
+    Push, Role, Server, Timeline,
 };
 
 #[derive(Parser)]
@@ -257,6 +257,27 @@ impl Console {
             "remove" => done(account.remove_contact(&address(request, "jid")?).await),
             "accept" => done(account.accept_contact(&address(request, "jid")?).await),
             "mark_read" => done(account.mark_read(&address(request, "with")?).await),
+            "draft" => {
+                let draft = request["text"].as_str().map(|text| Draft {
+                    text: text.to_owned(),
+                    reply_to: request["reply_to"].as_str().map(|id| ItemId(id.to_owned())),
+                });
+                done(account.set_draft(&address(request, "with")?, draft).await)
+            }
+            "pin" => done(account.set_pinned(&address(request, "with")?, is_on(request)).await),
+            "mute" => {
+                let muted = match request["until"].as_i64() {
+                    Some(at) => Some(Mute::Until(at)),
+                    None => is_on(request).then_some(Mute::ForEver),
+                };
+                done(account.set_muted(&address(request, "with")?, muted).await)
+            }
+            "archive" => done(account.set_archived(&address(request, "with")?, is_on(request)).await),
+            "notify" => {
+                let notify = serde_json::from_value(request["of"].clone())
+                    .map_err(|error| Error::InvalidInput { what: format!("\"of\": {error}") })?;
+                done(account.set_notify(&address(request, "with")?, notify).await)
+            }
             "chat_state" => {
                 let state = serde_json::from_value(request["state"].clone())
                     .map_err(|error| Error::InvalidInput { what: format!("\"state\": {error}") })?;
@@ -271,7 +292,7 @@ impl Console {
                 Ok(json!({}))
             }
             "foreground" => {
-                self.client.set_foreground(request["on"].as_bool().unwrap_or(true));
+                self.client.set_foreground(is_on(request));
                 Ok(json!({}))
             }
             "push" if request["service"].is_null() => done(account.set_push(None).await),
@@ -335,6 +356,10 @@ fn outgoing(request: &Value) -> Result<Outgoing, Error> {
         not_after: request["not_after"].as_i64(),
         ..text(request, "text")?.into()
     })
+}
+
+fn is_on(request: &Value) -> bool {
+    request["on"].as_bool().unwrap_or(true)
 }
 
 fn done(result: Result<(), Error>) -> Result<Value, Error> {

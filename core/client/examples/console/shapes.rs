@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 use whimbrel::{
-    Address, Conversation, Error, Event, GapKind, Item, Message, PushState, Reaction, SendState, Splice,
-    Status, Update,
+    Address, Conversation, Error, Event, GapKind, Item, Message, Mute, PushState, Reaction, SendState,
+    Splice, Status, Update,
+    text::{Location, Span, Style},
 };
 
 pub(crate) fn success(id: &Value, mut fields: Value) -> Value {
@@ -108,13 +109,25 @@ pub(crate) fn item(item: &Item) -> Value {
 }
 
 pub(crate) fn conversation(conversation: &Conversation) -> Value {
-    json!({
+    let mut shape = json!({
         "with": conversation.with,
         "name": conversation.name,
         "unread": conversation.unread,
         "chat_state": conversation.chat_state,
         "last": conversation.last.as_ref().map(message),
-    })
+        "pinned": conversation.pinned,
+        "archived": conversation.archived,
+        "notify": conversation.notify,
+    });
+    if let Some(draft) = &conversation.draft {
+        shape["draft"] = json!({ "text": draft.text, "reply_to": draft.reply_to });
+    }
+    match conversation.muted {
+        Some(Mute::Until(at)) => shape["muted"] = at.into(),
+        Some(Mute::ForEver) => shape["muted"] = true.into(),
+        None => {}
+    }
+    shape
 }
 
 fn message(message: &Message) -> Value {
@@ -128,6 +141,15 @@ fn message(message: &Message) -> Value {
         "starts_day": message.starts_day,
         "starts_group": message.starts_group,
     });
+    if !message.spans.is_empty() {
+        shape["spans"] = message.spans.iter().map(span).collect();
+    }
+    if message.is_action {
+        shape["action"] = true.into();
+    }
+    if message.emoji_only {
+        shape["emoji_only"] = true.into();
+    }
     if let Some(written_at) = message.written_at {
         shape["written_at"] = written_at.into();
     }
@@ -161,6 +183,30 @@ fn message(message: &Message) -> Value {
     }
     let shape = with_some(shape, "spoiler", message.spoiler.as_deref());
     with_some(shape, "thread", message.thread.as_deref())
+}
+
+fn span(span: &Span) -> Value {
+    let (style, what) = match &span.style {
+        Style::Directive => ("directive", None),
+        Style::Strong => ("strong", None),
+        Style::Emphasis => ("emphasis", None),
+        Style::Strike => ("strike", None),
+        Style::Mono => ("mono", None),
+        Style::Preformatted => ("preformatted", None),
+        Style::Quote => ("quote", None),
+        Style::Link { url } => ("link", Some(("url", json!(url)))),
+        Style::Location(place) => ("location", Some(("place", location(place)))),
+        Style::Mention { whom } => ("mention", Some(("whom", json!(whom)))),
+    };
+    let mut shape = json!({ "start": span.range.start, "end": span.range.end, "style": style });
+    if let Some((field, value)) = what {
+        shape[field] = value;
+    }
+    shape
+}
+
+fn location(Location { latitude, longitude, altitude, uncertainty }: &Location) -> Value {
+    json!({ "latitude": latitude, "longitude": longitude, "altitude": altitude, "uncertainty": uncertainty })
 }
 
 fn put_state(shape: &mut Value, state: &SendState) {

@@ -6,6 +6,7 @@
 
 mod amendments;
 mod archive;
+mod conversation;
 mod copies;
 mod failures;
 mod hostile;
@@ -17,6 +18,7 @@ mod model;
 mod news;
 mod push;
 mod session;
+mod text;
 
 mod device {
     mod hostile;
@@ -438,11 +440,14 @@ impl World {
         self.sees_with(JULIET)
     }
 
-    fn sees_with(&self, peer: &str) -> Vec<String> {
+    fn items_with(&self, peer: &str) -> Vec<Item> {
         let (file, with) = (self.file(), peer.parse::<BareJid>().unwrap());
         let start = timeline::start(&file, &with, 1_000_000).unwrap();
-        let items = timeline::window(&file, &with, start, 0).unwrap();
-        items
+        timeline::window(&file, &with, start, 0).unwrap()
+    }
+
+    fn sees_with(&self, peer: &str) -> Vec<String> {
+        self.items_with(peer)
             .into_iter()
             .map(|item| match item {
                 Item::Message(message) if message.mine => format!("> {}", message.text),

@@ -133,6 +133,22 @@ extension OverARealServer {
         }
     }
 
+    @Test("see the styles and links of a message", .timeLimit(.minutes(1)))
+    func styles() async throws {
+        try await World.play { world in
+            let (_, alice) = try await world.signedIn("alice")
+            let (_, bob) = try await world.signedIn("bob")
+            try await alice.send("🌹 *this*: https://a.test/x.", to: bob.address)
+            let timeline = try await bob.timeline(with: alice.address, limit: 50)
+            let message = try #require(try await timeline.messages { $0.count == 1 }.first)
+            let spans = message.spans.filter { $0.style != .directive }
+            let parts = try spans.map { String(message.text[try #require(Range($0.range, in: message.text))]) }
+            #expect(parts == ["*this*", "https://a.test/x"])
+            #expect(spans.map(\.style) == [.strong, .link(url: "https://a.test/x")])
+            #expect(message.spans.count == 4 && !message.isAction && !message.isEmojiOnly)
+        }
+    }
+
     @Test("receive while subscribed", .timeLimit(.minutes(1)))
     func receive() async throws {
         try await World.play { world in

@@ -20,6 +20,7 @@ import im.whimbrel.ffi.Scope as FfiScope
 import im.whimbrel.ffi.SendState as FfiSendState
 import im.whimbrel.ffi.Server as FfiServer
 import im.whimbrel.ffi.Status as FfiStatus
+import im.whimbrel.ffi.Style as FfiStyle
 import im.whimbrel.ffi.Unusable as FfiUnusable
 import im.whimbrel.ffi.WakeUp as FfiWakeUp
 import im.whimbrel.ffi.WhimbrelException as FfiException
@@ -185,6 +186,9 @@ internal fun FfiMessage.toFace(): Message = Message(
     from = from,
     mine = mine,
     text = text,
+    spans = spans.map { TextSpan(it.start.toInt(), it.end.toInt(), it.style.toFace()) },
+    isAction = isAction,
+    emojiOnly = emojiOnly,
     placeholder = placeholder,
     at = at.toInstant(),
     writtenAt = writtenAt?.toInstant(),
@@ -192,6 +196,19 @@ internal fun FfiMessage.toFace(): Message = Message(
     startsDay = startsDay,
     startsGroup = startsGroup,
 )
+
+private fun FfiStyle.toFace() = when (this) {
+    FfiStyle.Directive -> TextSpan.Style.Directive
+    FfiStyle.Strong -> TextSpan.Style.Strong
+    FfiStyle.Emphasis -> TextSpan.Style.Emphasis
+    FfiStyle.Strike -> TextSpan.Style.Strike
+    FfiStyle.Mono -> TextSpan.Style.Mono
+    FfiStyle.Preformatted -> TextSpan.Style.Preformatted
+    FfiStyle.Quote -> TextSpan.Style.Quote
+    is FfiStyle.Link -> TextSpan.Style.Link(url)
+    is FfiStyle.Location -> with(v1) { TextSpan.Style.Location(latitude, longitude, altitude, uncertainty) }
+    is FfiStyle.Mention -> TextSpan.Style.Mention(whom)
+}
 
 private fun FfiGap.toFace() = Gap(
     id,

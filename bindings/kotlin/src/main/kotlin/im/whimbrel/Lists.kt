@@ -134,6 +134,9 @@ public sealed interface TimelineItem {
  * @property from the full address of who wrote it
  * @property mine whether we wrote it, here or on another device
  * @property text the text; for a placeholder, a description of what could not be shown
+ * @property spans which parts of the text are more than plain, by where they begin
+ * @property isAction it begins with `/me `: to be shown as what its sender does, with the name in place of `/me`
+ * @property emojiOnly a few emoji and nothing else: to be shown large
  * @property placeholder what could not be built or handled stands as a placeholder
  * @property at when it reached the server or us
  * @property writtenAt when its sender says it was written, where that is earlier
@@ -147,6 +150,9 @@ public data class Message(
     val from: String,
     val mine: Boolean,
     val text: String,
+    val spans: List<TextSpan>,
+    val isAction: Boolean,
+    val emojiOnly: Boolean,
     val placeholder: Boolean,
     val at: Instant,
     val writtenAt: Instant?,
@@ -154,6 +160,66 @@ public data class Message(
     val startsDay: Boolean,
     val startsGroup: Boolean,
 ) : TimelineItem
+
+/**
+ * A part of a text that is more than plain, from [start] to before [end] as `substring` counts.
+ *
+ * @property style what it is
+ */
+public data class TextSpan(val start: Int, val end: Int, val style: Style) {
+    /** What a part of a text is. */
+    public sealed interface Style {
+        /** What only makes a style, such as a `*`, in the text as it was written: to be dimmed, or left out. */
+        public data object Directive : Style
+
+        /** Strong. */
+        public data object Strong : Style
+
+        /** Emphasis. */
+        public data object Emphasis : Style
+
+        /** Struck through. */
+        public data object Strike : Style
+
+        /** Monospaced, within a line. */
+        public data object Mono : Style
+
+        /** A block as it was written, in a font of one width. */
+        public data object Preformatted : Style
+
+        /** Lines that somebody said before. One within another is nested. */
+        public data object Quote : Style
+
+        /**
+         * To somewhere else. Nobody may follow it before a person has said so.
+         *
+         * @property url where to: `http`, `https`, `xmpp`, `mailto` or `tel`
+         */
+        public data class Link(val url: String) : Style
+
+        /**
+         * A place on the earth (RFC 5870), in WGS 84.
+         *
+         * @property latitude degrees north
+         * @property longitude degrees east
+         * @property altitude metres above the ellipsoid
+         * @property uncertainty how far off it may be, in metres
+         */
+        public data class Location(
+            val latitude: Double,
+            val longitude: Double,
+            val altitude: Double?,
+            val uncertainty: Double?,
+        ) : Style
+
+        /**
+         * Somebody is meant by it (XEP-0372).
+         *
+         * @property whom the address of who
+         */
+        public data class Mention(val whom: String) : Style
+    }
+}
 
 /**
  * A hole in what we have of the archive. Its id is different from every message's.

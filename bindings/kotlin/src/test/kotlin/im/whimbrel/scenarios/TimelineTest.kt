@@ -3,6 +3,7 @@ package im.whimbrel.scenarios
 import im.whimbrel.Message
 import im.whimbrel.PASSWORD
 import im.whimbrel.Scenario
+import im.whimbrel.TextSpan
 import im.whimbrel.TimelineItem
 import im.whimbrel.applyTo
 import im.whimbrel.door
@@ -42,6 +43,19 @@ class TimelineTest : Scenario() {
         val conversation = alice.account.conversations.items.first { it.isNotEmpty() }.single()
         assertEquals(bob.address to 1L, conversation.with to conversation.unread)
         assertEquals("Ay me!", conversation.last?.text)
+    }
+
+    @Test
+    fun `see the styles and links of a message`() = play {
+        val alice = online("alice")
+        val bob = online("bob")
+        bob.account.send("🌹 *this*: https://a.test/x.", alice.address)
+        val message = alice.account.timeline(bob.address).items.first { it.isNotEmpty() }.single() as Message
+        val spans = message.spans.filter { it.style != TextSpan.Style.Directive }
+        val seen = spans.map { message.text.substring(it.start, it.end) to it.style }
+        assertEquals(listOf("*this*" to TextSpan.Style.Strong, "https://a.test/x" to TextSpan.Style.Link("https://a.test/x")), seen)
+        assertEquals(2, message.spans.size - spans.size)
+        assertTrue(!message.isAction && !message.emojiOnly, "$message")
     }
 
     @Test

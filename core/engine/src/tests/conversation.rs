@@ -1,0 +1,148 @@
+//! What the user decided about a conversation.
+
+use super::*;
+use crate::api::{Conversation, Draft, Mute, Notify, Setting};
+
+const NURSE: &str = "nurse@capulet.lit";
+
+impl World {
+    fn sets(&mut self, with: &str, setting: Setting) {
+        let command = Command::Set { with: with.parse().unwrap(), setting };
+        assert_eq!(self.does(command), Some(Ok(Reply::Done)));
+    }
+
+    /// The list, in its order.
+    fn conversations(&self) -> Vec<Conversation> {
+        timeline::conversations(&self.file()).unwrap()
+    }
+
+    fn listed(&self) -> Vec<String> {
+        self.conversations().into_iter().map(|conversation| conversation.with.to_string()).collect()
+    }
+
+    fn conversation(&self, with: &str) -> Conversation {
+        let found = self.conversations().into_iter().find(|conversation| conversation.with.as_str() == with);
+        found.expect("a conversation with them")
+    }
+
+    /// What there is to notify of.
+    fn notifies(&mut self) -> Vec<String> {
+        match self.does(Command::News) {
+            Some(Ok(Reply::News(news))) => news.notify.into_iter().map(|message| message.text).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn from(who: &str, id: u32, content: &str) -> String {
+    format!("<message type='chat' from='{who}/x' to='{OWN}' id='m{id}'>{content}</message>")
+}
+
+fn says(who: &str, id: u32, text: &str) -> String {
+    from(who, id, &format!("<body>{text}</body>"))
+}
+
+fn draft(text: &str) -> Option<Draft> {
+    Some(Draft { text: text.into(), reply_to: None })
+}
+
+#[test]
+fn draft_is_kept_over_a_kill_and_ends_when_it_is_sent() {
+    let mut world = World::online();
+    let begun = Draft { text: "But soft, ".into(), reply_to: Some(ItemId("7".into())) };
+    world.sets(JULIET, Setting::Draft(Some(begun.clone())));
+    world.kill();
+    let conversation = world.conversation(JULIET);
+    assert_eq!((conversation.draft, conversation.last), (Some(begun.clone()), None));
+    world.reconnect(Resume::Accept);
+    world.says("something else");
+    assert_eq!(world.conversation(JULIET).draft, Some(begun));
+    world.sets(JULIET, Setting::Draft(draft("what light? ")));
+    world.says("what light?");
+    world.kill();
+    assert_eq!(world.conversation(JULIET).draft, None);
+    world.sets(NURSE, Setting::Draft(draft("Nurse")));
+    assert_eq!(world.listed(), [JULIET, NURSE]);
+    world.sets(NURSE, Setting::Draft(draft("")));
+    assert_eq!(world.listed(), [JULIET], "nothing was begun, and nothing said");
+    let long = Setting::Draft(draft(&"x".repeat(300_000)));
+    let refused = world.does(Command::Set { with: juliet(), setting: long });
+    assert!(matches!(refused, Some(Err(Error::InvalidInput { .. }))), "{refused:?}");
+}
+
+#[test]
+fn pinned_conversations_stand_first_and_archived_ones_last() {
+    let mut world = World::online();
+    for (id, who) in [JULIET, NURSE, "tybalt@capulet.lit", "paris@verona.lit"].into_iter().enumerate() {
+        world.gets(&says(who, id as u32, "hello"));
+    }
+    world.sets(JULIET, Setting::Pinned(true));
+    world.sets("paris@verona.lit", Setting::Archived(true));
+    world.kill();
+    assert_eq!(world.listed(), [JULIET, "tybalt@capulet.lit", NURSE, "paris@verona.lit"]);
+    world.sets("paris@verona.lit", Setting::Pinned(true));
+    world.sets(JULIET, Setting::Pinned(false));
+    assert_eq!(world.listed(), ["tybalt@capulet.lit", NURSE, JULIET, "paris@verona.lit"]);
+}
+
+#[test]
+fn message_brings_an_archived_conversation_back_unless_it_is_muted() {
+    let mut world = World::online();
+    world.gets(&says(JULIET, 1, "one"));
+    world.gets(&says(NURSE, 2, "two"));
+    for who in [JULIET, NURSE] {
+        world.sets(who, Setting::Archived(true));
+    }
+    world.sets(NURSE, Setting::Muted(Some(Mute::ForEver)));
+    world.gets(&says(JULIET, 3, "three"));
+    world.gets(&says(NURSE, 4, "four"));
+    assert!(!world.conversation(JULIET).archived);
+    assert!(world.conversation(NURSE).archived);
+    assert_eq!(world.conversation(NURSE).unread, 2, "it is counted all the same");
+    // So does what we write ourselves; what is fetched from long ago does not.
+    world.sets(JULIET, Setting::Archived(true));
+    world.says("five");
+    assert!(!world.conversation(JULIET).archived);
+}
+
+#[test]
+fn muted_conversation_is_not_notified_of_until_its_time_is_over() {
+    let mut world = World::online();
+    let until = world.now.wall + 3_600_000;
+    world.sets(JULIET, Setting::Muted(Some(Mute::Until(until))));
+    world.gets(&says(JULIET, 1, "one"));
+    world.gets(&says(NURSE, 2, "two"));
+    assert_eq!(world.notifies(), ["two"]);
+    assert_eq!(world.conversation(JULIET).muted, Some(Mute::Until(until)));
+    world.kill();
+    world.reconnect(Resume::Accept);
+    world.pass(3_600_000);
+    assert_eq!(world.conversation(JULIET).muted, None, "the list changes by itself");
+    world.reconnect(Resume::Accept);
+    world.gets(&says(JULIET, 3, "three"));
+    assert_eq!(world.notifies(), ["three"]);
+    world.sets(JULIET, Setting::Muted(Some(Mute::ForEver)));
+    world.gets(&says(JULIET, 4, "four"));
+    assert_eq!(world.notifies(), Vec::<String>::new());
+    world.sets(JULIET, Setting::Muted(None));
+    world.gets(&says(JULIET, 5, "five"));
+    assert_eq!(world.notifies(), ["five"]);
+    // A time that is over mutes nothing.
+    let past = world.now.wall;
+    world.sets(JULIET, Setting::Muted(Some(Mute::Until(past))));
+    assert_eq!(world.conversation(JULIET).muted, None);
+}
+
+#[test]
+fn notified_of_as_the_user_wants_of_each_conversation() {
+    let mut world = World::online();
+    world.sets(JULIET, Setting::Notify(Notify::OnMention));
+    world.sets(NURSE, Setting::Notify(Notify::Never));
+    world.gets(&says(JULIET, 1, "one"));
+    world.gets(&says(NURSE, 2, "two"));
+    world.gets(&says("tybalt@capulet.lit", 3, "three"));
+    assert_eq!(world.notifies(), ["three"]);
+    world.kill();
+    let settings = [JULIET, NURSE].map(|who| world.conversation(who).notify);
+    assert_eq!(settings, [Notify::OnMention, Notify::Never]);
+}

@@ -1,0 +1,89 @@
+//! Ranges of a text in the three units that are about: code points in stanzas (XEP-0426), bytes in Rust, UTF-16 in shells.
+
+use std::ops::Range;
+
+use super::{MOST, Span, Style, extends};
+use crate::{content::Mention, uri::Uri};
+use jid::Jid;
+
+/// The mentions that hold. What overlaps an earlier one, is empty, out of the text or names nobody is dropped.
+pub(super) fn mentions(text: &str, mentions: &[Mention]) -> Vec<Span> {
+    let mut mentions: Vec<_> =
+        mentions.iter().take(MOST).filter(|mention| mention.begin < mention.end).collect();
+    mentions.sort_by_key(|mention| mention.begin);
+    let points = mentions
+        .iter()
+        .flat_map(|mention| [mention.begin, mention.end].map(|point| point as usize))
+        .collect();
+    let bytes = in_bytes(text, points);
+    let mut spans: Vec<Span> = Vec::new();
+    for (mention, range) in mentions.into_iter().zip(bytes.chunks_exact(2)) {
+        let &[Some(begin), Some(end)] = range else { continue };
+        let free = spans.last().map_or(0, |span| span.range.end);
+        let Some(whom) = whom(&mention.uri).filter(|_| begin >= free) else { continue };
+        // XEP-0426 §3.1: a range that ends within a character has all of it.
+        let begin = (free..=begin).rev().find(|at| !is_within(text, *at)).unwrap_or(free);
+        let end = (end..text.len()).find(|at| !is_within(text, *at)).unwrap_or(text.len());
+        spans.push(Span { range: begin..end, style: Style::Mention { whom } });
+    }
+    spans
+}
+
+fn whom(uri: &str) -> Option<Jid> {
+    uri.parse::<Uri>().ok()?.address
+}
+
+/// Whether a text would be cut within a character there, as people see characters.
+fn is_within(text: &str, at: usize) -> bool {
+    if !text.is_char_boundary(at) {
+        return true;
+    }
+    let (before, behind) = text.split_at(at);
+    !before.is_empty()
+        && behind.chars().next().is_some_and(|next| extends(next) || before.ends_with('\u{200D}'))
+}
+
+/// The mentions of a body of which a part is not shown, in what is left of it.
+pub(super) fn without(cut: Range<u32>, mentions: &[Mention]) -> Vec<Mention> {
+    let left = |point: u32| point - point.min(cut.end).saturating_sub(cut.start);
+    let moved = mentions.iter().map(|mention| Mention {
+        begin: left(mention.begin),
+        end: left(mention.end),
+        uri: mention.uri.clone(),
+    });
+    moved.collect()
+}
+
+/// Points of a text from code points to bytes, each where it is in the text or at its end.
+fn in_bytes(text: &str, points: Vec<usize>) -> Vec<Option<usize>> {
+    let offsets = text.char_indices().map(|(at, _)| at).chain([text.len()]).enumerate();
+    converted(points, offsets)
+}
+
+/// The ranges of spans in UTF-16 code units, as Kotlin's and Swift's `NSRange` count, in the order of the spans.
+pub fn utf16(text: &str, spans: &[Span]) -> Vec<Range<usize>> {
+    let points = spans.iter().flat_map(|span| [span.range.start, span.range.end]).collect();
+    let offsets = text.char_indices().scan(0, |units, (at, c)| {
+        let here = (at, *units);
+        *units += c.len_utf16();
+        Some(here)
+    });
+    let all = text.encode_utf16().count();
+    let units = converted(points, offsets.chain([(text.len(), all)]));
+    units.chunks_exact(2).map(|range| range[0].unwrap_or(all)..range[1].unwrap_or(all)).collect()
+}
+
+/// Each point by a table that goes upwards, in one pass.
+fn converted(points: Vec<usize>, mut table: impl Iterator<Item = (usize, usize)>) -> Vec<Option<usize>> {
+    let mut order: Vec<usize> = (0..points.len()).collect();
+    order.sort_by_key(|index| points[*index]);
+    let mut found = vec![None; points.len()];
+    let mut entry = table.next();
+    for index in order {
+        while entry.is_some_and(|(from, _)| from < points[index]) {
+            entry = table.next();
+        }
+        found[index] = entry.filter(|(from, _)| *from == points[index]).map(|(_, to)| to);
+    }
+    found
+}
