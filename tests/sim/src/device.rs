@@ -60,11 +60,14 @@ pub(crate) struct Device {
 pub(crate) struct User {
     next_request: u64,
     next_text: u64,
+    next_change: u64,
     /// Written, and not known to be durable: given to the core again, in this order.
     pub(crate) unsent: VecDeque<Draft>,
     pub(crate) asked: BTreeMap<RequestId, Asked>,
     /// Durable, as the core said.
     pub(crate) sent: Vec<Draft>,
+    /// Texts that the user took back.
+    pub(crate) taken_back: BTreeSet<String>,
     /// What was shown, by conversation.
     pub(crate) screens: BTreeMap<usize, Screen>,
 }
@@ -92,6 +95,10 @@ pub(crate) struct Screen {
     /// From which position on it is to be read again.
     pub(crate) stale: Option<i64>,
     pub(crate) seen: BTreeMap<ItemId, (String, u8)>,
+    /// What each message was when it was written.
+    pub(crate) texts: BTreeMap<ItemId, String>,
+    /// What its user took back.
+    pub(crate) retracted: BTreeSet<ItemId>,
     /// Whether it was read to the end, and what stood there then.
     pub(crate) read: BTreeSet<ItemId>,
 }
@@ -99,7 +106,14 @@ pub(crate) struct Screen {
 impl Default for Screen {
     fn default() -> Self {
         // A list that is opened begins with what is there.
-        Self { lines: Vec::new(), stale: Some(i64::MIN), seen: BTreeMap::new(), read: BTreeSet::new() }
+        Self {
+            lines: Vec::new(),
+            stale: Some(i64::MIN),
+            seen: BTreeMap::new(),
+            texts: BTreeMap::new(),
+            retracted: BTreeSet::new(),
+            read: BTreeSet::new(),
+        }
     }
 }
 
@@ -178,12 +192,23 @@ impl User {
 
     /// A new text, with a number in it and an end.
     pub(crate) fn writes(&mut self, device: &str, to: usize, end: &str, rng: &mut StdRng) -> Draft {
+        let id = Self::names(rng);
+        self.next_text += 1;
+        Draft { id, to, text: format!("{device}.{}{end}", self.next_text) }
+    }
+
+    /// The number of something that is done to a message.
+    pub(crate) fn changes(&mut self) -> u64 {
+        self.next_change += 1;
+        self.next_change
+    }
+
+    /// An id for something that is said.
+    pub(crate) fn names(rng: &mut StdRng) -> ItemId {
         use rand::RngCore;
         let mut bytes = [0; 16];
         rng.fill_bytes(&mut bytes);
-        let id = ItemId(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string());
-        self.next_text += 1;
-        Draft { id, to, text: format!("{device}.{}{end}", self.next_text) }
+        ItemId(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
     }
 
     /// The process has died: nobody will answer, and what was not answered is asked again.

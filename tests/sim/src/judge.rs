@@ -14,6 +14,7 @@ use whimbrel_engine::{
     api::{Command, GapKind, Item, ItemId, SendState},
     timeline,
 };
+use whimbrel_proto::ns;
 
 use crate::{
     device::{Asked, Device, jid},
@@ -69,6 +70,8 @@ pub enum Failure {
     Miscounted { device: usize, ours: (u32, u32), servers: (u32, u32) },
     /// It wrote although another process has the lease.
     WroteWithoutLease { device: usize },
+    /// A device shows something else done to a message than its archive has.
+    AmendedOtherwise { device: usize, text: String, shown: String, archived: String },
     /// A mistake of ours was noticed by ourselves.
     Quarantined { device: usize, why: String },
 }
@@ -100,7 +103,7 @@ pub(crate) fn acknowledged_is_there(world: &mut World, device: usize) {
 fn texts_in_file(device: &Device) -> Option<BTreeSet<String>> {
     let reader = device.reader().ok()?;
     let mut statement = reader.prepare("SELECT body FROM message").ok()?;
-    let rows = statement.query_map([], |row| row.get(0)).ok()?;
+    let rows = statement.query_map([], |row| Ok(server::first(&row.get::<_, String>(0)?).to_owned())).ok()?;
     rows.collect::<rusqlite::Result<_>>().ok()
 }
 
@@ -148,12 +151,15 @@ fn look_at(world: &mut World, device: usize, with: usize) -> Result<(), Failure>
         let (shown, fresh) = (line(&screen.lines), line(&fresh));
         return Err(Failure::FoldedOtherwise { device, with, shown, fresh });
     }
+    screen.texts = texts(&reader).map_err(|error| unusable(&error))?;
     let mut there = BTreeMap::new();
     for (_, item) in &fresh {
         if let Item::Message(message) = item {
-            there.insert(message.id.clone(), (message.text.clone(), message.state.as_ref().map_or(0, rank)));
+            let text = screen.texts.get(&message.id).cloned().unwrap_or_default();
+            there.insert(message.id.clone(), (text, message.state.as_ref().map_or(0, rank)));
         }
     }
+    let still: BTreeSet<&String> = there.values().map(|(text, _)| text).collect();
     for (id, (text, before)) in &screen.seen {
         match there.get(id) {
             Some((now, after)) if now == text => {
@@ -162,6 +168,8 @@ fn look_at(world: &mut World, device: usize, with: usize) -> Result<(), Failure>
                     return Err(Failure::WentBack { device, text: text.clone(), from: *before, to: *after });
                 }
             }
+            // A correction was shown by itself, and is one with what it corrects by now; or what never left was taken back.
+            None if still.contains(text) || screen.retracted.contains(id) => {}
             _ => return Err(Failure::Disappeared { device, text: text.clone() }),
         }
     }
@@ -180,6 +188,16 @@ fn look_at(world: &mut World, device: usize, with: usize) -> Result<(), Failure>
         return Err(Failure::ReadMarkWentBack { device, with });
     }
     Ok(())
+}
+
+/// What each message that is shown was when it was written.
+fn texts(reader: &Connection) -> rusqlite::Result<BTreeMap<ItemId, String>> {
+    let mut statement = reader
+        .prepare_cached("SELECT coalesce(local_id, CAST(id AS TEXT)), body FROM message WHERE hidden = 0")?;
+    let rows = statement.query_map([], |row| {
+        Ok((ItemId(row.get(0)?), server::first(&row.get::<_, String>(1)?).to_owned()))
+    })?;
+    rows.collect()
 }
 
 /// Every stanza that may have to be sent again is in the file (XEP-0198 §5).
@@ -276,7 +294,7 @@ pub(crate) fn judge(world: &mut World) {
     let mut resends = 0;
     for account in &world.server().accounts {
         let texts: Vec<String> =
-            account.archive.iter().filter_map(|entry| server::body(&entry.message)).collect();
+            account.archive.iter().filter_map(|entry| server::text(&entry.message)).collect();
         resends += texts.len() - texts.iter().collect::<BTreeSet<_>>().len();
     }
     world.report_mut().resends = resends as u64 / 2;
@@ -298,12 +316,17 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
         }
     }
     let failed = failed(world);
+    // What was taken back before it left is nowhere.
+    let taken_back = world.devices().iter().flat_map(|device| device.user.taken_back.iter().cloned());
+    let excused: BTreeSet<String> = failed.iter().cloned().chain(taken_back).collect();
     for (with, screen) in &phone.user.screens {
         let shown: Vec<(&ItemId, &str)> = screen
             .lines
             .iter()
             .filter_map(|(_, item)| match item {
-                Item::Message(message) => Some((&message.id, message.text.as_str())),
+                Item::Message(message) => {
+                    screen.texts.get(&message.id).map(|text| (&message.id, text.as_str()))
+                }
                 Item::Gap(_) => None,
             })
             .collect();
@@ -325,7 +348,7 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
                     Some(place) => {
                         if let Some((before, text)) = last
                             && before > *place
-                            && !failed.contains(text)
+                            && !excused.contains(text)
                         {
                             return Err(Failure::OutOfOrder {
                                 device,
@@ -335,16 +358,17 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
                         }
                         last = Some((*place, &draft.text));
                     }
-                    None if failed.contains(&draft.text) => {}
+                    None if excused.contains(&draft.text) => {}
                     None => return Err(Failure::Lost { device, text: draft.text.clone() }),
                 }
             }
         }
         as_archived(world, device, *with, &shown)?;
     }
+    as_amended(world, device)?;
     let archive = &world.server().accounts[phone.account].archive;
     let archived: BTreeSet<String> =
-        archive.iter().filter_map(|entry| server::body(&entry.message)).collect();
+        archive.iter().filter_map(|entry| server::text(&entry.message)).collect();
     for draft in &phone.user.sent {
         let item = phone.user.screens.get(&draft.to).and_then(|screen| {
             screen.lines.iter().find_map(|(_, item)| match item {
@@ -352,6 +376,9 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
                 _ => None,
             })
         });
+        if item.is_none() && phone.user.taken_back.contains(&draft.text) {
+            continue;
+        }
         if !matches!(
             item.clone().flatten(),
             Some(SendState::Sent | SendState::Delivered | SendState::Displayed | SendState::Failed { .. })
@@ -388,15 +415,96 @@ fn counted(world: &World, device: usize, reader: &Connection) -> Result<(), Fail
 
 /// Texts that their sender was told will not arrive.
 fn failed(world: &World) -> BTreeSet<String> {
-    let items = world.devices().iter().flat_map(|device| device.user.screens.values()).flat_map(|s| &s.lines);
+    let screens = world.devices().iter().flat_map(|device| device.user.screens.values());
+    let items = screens.flat_map(|screen| screen.lines.iter().map(move |(_, item)| (screen, item)));
     items
-        .filter_map(|(_, item)| match item {
+        .filter_map(|(screen, item)| match item {
             Item::Message(message) if matches!(message.state, Some(SendState::Failed { .. })) => {
-                Some(message.text.clone())
+                screen.texts.get(&message.id).cloned()
             }
             _ => None,
         })
         .collect()
+}
+
+/// A message with what was done to it: its text, whether it was retracted, and what is felt.
+type Content = (String, bool, BTreeMap<String, u32>);
+
+/// Whoever shows a message shows what its archive says was done to it.
+fn as_amended(world: &World, device: usize) -> Result<(), Failure> {
+    let phone = &world.devices()[device];
+    let archived = amended(world, phone.account);
+    for screen in phone.user.screens.values() {
+        for (_, item) in &screen.lines {
+            let Item::Message(message) = item else { continue };
+            let Some(text) = screen.texts.get(&message.id) else { continue };
+            if let Some(change) = &message.change {
+                if change.state == SendState::Queued {
+                    let state = format!("{change:?}");
+                    return Err(Failure::NeitherSentNorFailed { device, text: text.clone(), state });
+                }
+                continue;
+            }
+            let felt = message.reactions.iter().map(|felt| (felt.text.clone(), felt.count)).collect();
+            let shown: Content = (message.text.clone(), message.retracted, felt);
+            let Some(expected) = archived.get(text) else { continue };
+            if shown != *expected {
+                return Err(Failure::AmendedOtherwise {
+                    device,
+                    text: text.clone(),
+                    shown: format!("{shown:?}"),
+                    archived: format!("{expected:?}"),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What an archive says was done to each text in it. What was archived twice counts where it was first.
+fn amended(world: &World, account: usize) -> BTreeMap<String, Content> {
+    let mut names: BTreeMap<&str, String> = BTreeMap::new();
+    let mut contents: BTreeMap<String, Content> = BTreeMap::new();
+    let mut felt: BTreeMap<(String, usize), Vec<String>> = BTreeMap::new();
+    for entry in &world.server().accounts[account].archive {
+        let message = &entry.message;
+        let (Some(name), Some(from)) =
+            (message.attr("id"), message.attr("from").and_then(server::account_of))
+        else {
+            continue;
+        };
+        // A bot says something else under the same name.
+        if names.get(name).is_some_and(|known| server::text(message).is_none_or(|text| text == *known)) {
+            continue;
+        }
+        let target = |child: &str, ns| message.get_child(child, ns)?.attr("id");
+        if let Some(text) = server::text(message) {
+            names.insert(name, text.clone());
+            let body = server::body(message).unwrap_or_default();
+            contents.insert(text, (body, false, BTreeMap::new()));
+        } else if let Some(text) = target("replace", ns::CORRECT).and_then(|id| names.get(id)).cloned() {
+            names.insert(name, text.clone());
+            if let Some((shown, false, _)) = contents.get_mut(&text) {
+                *shown = server::body(message).unwrap_or_default();
+            }
+        } else if let Some(text) = target("retract", ns::RETRACT).and_then(|id| names.get(id)).cloned() {
+            names.insert(name, text.clone());
+            contents.insert(text, (String::new(), true, BTreeMap::new()));
+        } else if let Some(reactions) = message.get_child("reactions", ns::REACTIONS)
+            && let Some(text) = reactions.attr("id").and_then(|id| names.get(id)).cloned()
+        {
+            names.insert(name, text.clone());
+            felt.insert((text, from), reactions.children().map(minidom::Element::text).collect());
+        }
+    }
+    for ((text, _), reactions) in felt {
+        if let Some((_, false, counts)) = contents.get_mut(&text) {
+            for reaction in reactions {
+                *counts.entry(reaction).or_default() += 1;
+            }
+        }
+    }
+    contents
 }
 
 /// What others wrote stands in the archive's order; a message of this device itself stands where its ack arrived.
@@ -409,7 +517,7 @@ fn as_archived(world: &World, device: usize, with: usize, shown: &[(&ItemId, &st
         .archive
         .iter()
         .filter(|entry| entry.with == with)
-        .filter_map(|entry| server::body(&entry.message))
+        .filter_map(|entry| server::text(&entry.message))
         .filter(|text| !own.contains(text.as_str()) && !account.forgotten.contains(text))
         .filter(|text| seen.insert(text.clone()))
         .collect();

@@ -91,6 +91,12 @@ pub enum Deed {
     Send { to: usize },
     /// Its user reads a conversation to the end.
     MarkRead { with: usize },
+    /// Its user gives one of the newest messages of their own another text.
+    Edit { with: usize },
+    /// Its user takes one of the newest messages of their own back.
+    Retract { with: usize },
+    /// Its user feels something about one of the newest messages.
+    React { with: usize },
     /// Its user types.
     Type { with: usize },
     /// The app comes to the front, or goes.
@@ -191,6 +197,9 @@ pub struct Size {
     pub devices: usize,
 }
 
+/// What is done to messages follows from the seed, and not from what else does.
+const CHANGES: u64 = 0x0308_0424_0444;
+
 impl Script {
     /// The world of this seed.
     pub fn new(seed: u64, size: Size) -> Self {
@@ -238,6 +247,22 @@ impl Script {
                 _ => Deed::Foreground(rng.random()),
             };
             acts.push(Act { at: at(&mut rng), device, deed });
+        }
+        // Of its own, so that a seed means what it meant before there were any.
+        let changes = &mut StdRng::seed_from_u64(seed ^ CHANGES);
+        for _ in 0..changes.random_range(0..16) {
+            let device = changes.random_range(0..all);
+            let with = other_account(&devices, device, changes);
+            let mut when = at(changes);
+            for _ in 0..changes.random_range(1..3) {
+                let deed = match changes.random_range(0..5) {
+                    0..2 => Deed::Edit { with },
+                    2..4 => Deed::React { with },
+                    _ => Deed::Retract { with },
+                };
+                acts.push(Act { at: when, device, deed });
+                when += *[0, 3, 500].choose(changes).unwrap_or(&0);
+            }
         }
         let faults = size.faults + rng.random_range(0..=size.faults);
         for _ in 0..faults {

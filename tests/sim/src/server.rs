@@ -273,6 +273,26 @@ fn set(element: &mut Element, name: &str, value: &str) {
     element.set_attr(Namespace::NONE, name.try_into().expect("a name"), value);
 }
 
+/// What a text was before its user edited it: behind this is which edit it is.
+pub(crate) const EDITED: char = '~';
+
+/// The text that a message is known by, if it is one that stands by itself.
+pub(crate) fn text(message: &Element) -> Option<String> {
+    if amends(message) { None } else { body(message).map(|text| first(&text).to_owned()) }
+}
+
+/// A text as it was first written.
+pub(crate) fn first(text: &str) -> &str {
+    text.split_once(EDITED).map_or(text, |(first, _)| first)
+}
+
+/// Whether it changes another message (XEP-0308, XEP-0424, XEP-0444).
+pub(crate) fn amends(message: &Element) -> bool {
+    [("replace", ns::CORRECT), ("retract", ns::RETRACT), ("reactions", ns::REACTIONS)]
+        .into_iter()
+        .any(|(name, ns)| message.has_child(name, ns))
+}
+
 /// Its text, if it is a message with one.
 pub(crate) fn body(message: &Element) -> Option<String> {
     message.get_child("body", ns::JABBER_CLIENT).map(Element::text)

@@ -3,7 +3,7 @@
 use minidom::Element;
 use whimbrel_proto::{ns, stamp};
 
-use super::{Account, Server, SessionId, Up, account_of, address, body, element, tag};
+use super::{Account, Server, SessionId, Up, account_of, address, element, tag, text};
 
 /// Pages about what was perhaps sent after which a client may give up.
 const ENOUGH: usize = 40;
@@ -40,7 +40,7 @@ impl Server {
     pub(crate) fn forget_ids(&mut self, account: usize, everybody_has: impl Fn(&Element) -> bool) {
         let Account { archive, forgotten, .. } = &mut self.accounts[account];
         let known = archive.iter().take_while(|entry| everybody_has(&entry.message)).count();
-        forgotten.extend(archive.drain(..known).filter_map(|entry| body(&entry.message)));
+        forgotten.extend(archive.drain(..known).filter_map(|entry| text(&entry.message)));
     }
 
     /// How long the server is busy with this, in ms: until then it reads nothing more of the same session.

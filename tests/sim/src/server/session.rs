@@ -8,6 +8,7 @@ use whimbrel_proto::{ns, sm, stamp};
 
 use super::{
     Acknowledged, Conn, Entry, Lies, Server, account_of, address, body, element, login::Resumed, set, tag,
+    text,
 };
 use crate::script::Overflow;
 
@@ -451,7 +452,7 @@ impl Server {
         let earlier =
             |entry: &Entry| entry.at < session.bound_at && entry.message.attr("id") == message.attr("id");
         if knew
-            && let Some(text) = body(message)
+            && let Some(text) = text(message)
             && self.accounts[session.account].archive.iter().any(earlier)
         {
             self.sent_again.get_or_insert((session.device, text));
@@ -531,5 +532,5 @@ fn shown(stanza: &Element, own: usize, doubts: &BTreeSet<String>) -> Option<(Str
         .unwrap_or(stanza);
     let from = account_of(inner.attr("from")?)?;
     let to = account_of(inner.attr("to")?)?;
-    Some((body(inner)?, if from == own { to } else { from }))
+    Some((text(inner)?, if from == own { to } else { from }))
 }

@@ -1,15 +1,16 @@
 //! What a script does.
 
+use rand::seq::IndexedRandom;
 use whimbrel_engine::{
     Input,
-    api::{ChatState, Command, Network},
+    api::{ChatState, Command, Item, ItemId, Network},
 };
 
 use super::{Happening, World};
 use crate::{
-    device::{Asked, jid},
+    device::{Asked, User, jid},
     script::{Deed, DiskFailure, When},
-    server::{HATED, element},
+    server::{self, EDITED, HATED, element},
     world::lines::TOO_LARGE,
 };
 
@@ -46,6 +47,9 @@ impl World {
             }
             Deed::Overtaken { back } => self.overtaken(device, back),
             Deed::MarkRead { with } => self.mark_read(device, with),
+            Deed::Edit { with } | Deed::Retract { with } | Deed::React { with } => {
+                self.amends(device, with, &act.deed);
+            }
             Deed::Type { with } => {
                 self.asks(
                     device,
@@ -118,9 +122,10 @@ impl World {
                     .map(|other| other.acknowledged.clone())
                     .collect();
                 self.server.forget_ids(account, |message| {
-                    crate::server::body(message).is_none_or(|text| {
-                        held.iter().all(|held| held.iter().any(|(_, known)| *known == text))
-                    })
+                    // Of what changes another nobody says who has it.
+                    let known =
+                        |text: String| held.iter().all(|held| held.iter().any(|(_, known)| *known == text));
+                    !server::amends(message) && server::text(message).is_none_or(known)
                 });
             }
             Deed::Mute { back } => {
@@ -133,6 +138,46 @@ impl World {
                 self.server.accounts[self.devices[device].account].short_until = self.now + back;
             }
         }
+    }
+
+    /// The user does something to a message on the screen, one of the newest; not to a bot's, which all have one name. What is
+    /// refused is forgotten.
+    fn amends(&mut self, device: usize, with: usize, deed: &Deed) {
+        self.look(device);
+        let phone = &mut self.devices[device];
+        let Some(screen) = phone.user.screens.get(&with).filter(|_| phone.engine.is_some()) else { return };
+        let only_own = !matches!(deed, Deed::React { .. });
+        let shown: Vec<(ItemId, String)> = screen
+            .lines
+            .iter()
+            .rev()
+            .filter_map(|(_, item)| match item {
+                Item::Message(message) if message.mine || !only_own => Some(message),
+                _ => None,
+            })
+            .filter(|message| !message.retracted && !message.text.contains(HATED))
+            .filter(|message| !message.from.resource().is_some_and(|name| name.as_str() == "bot"))
+            .take(5)
+            .map(|message| (message.id.clone(), screen.texts.get(&message.id).cloned().unwrap_or_default()))
+            .collect();
+        let Some((message, text)) = shown.choose(&mut phone.rng).cloned() else { return };
+        let id = User::names(&mut phone.rng);
+        let number = phone.user.changes();
+        let name = &phone.name;
+        if let Deed::Retract { .. } = deed {
+            phone.user.taken_back.insert(text.clone());
+            if let Some(screen) = phone.user.screens.get_mut(&with) {
+                screen.retracted.insert(message.clone());
+            }
+        }
+        let command = match deed {
+            Deed::Retract { .. } => Command::Retract { id, message },
+            Deed::Edit { .. } => {
+                Command::Edit { id, message, text: format!("{text}{EDITED}{name}.{number}") }
+            }
+            _ => Command::React { id, message, reactions: vec![format!("{name}.{number}")] },
+        };
+        self.asks(device, Asked::Other, command);
     }
 
     fn writes(&mut self, device: usize, to: usize, end: &str) {
@@ -180,6 +225,9 @@ fn is_by_the_user(deed: &Deed) -> bool {
         Deed::Send { .. }
             | Deed::SendHated { .. }
             | Deed::MarkRead { .. }
+            | Deed::Edit { .. }
+            | Deed::Retract { .. }
+            | Deed::React { .. }
             | Deed::Type { .. }
             | Deed::Foreground(_)
             | Deed::Suspend { .. }
