@@ -33,6 +33,7 @@ found! {
     first_page_that_was_refused_is_waited_for,
     forgotten_id_is_made_up_for_by_the_archives_clock,
     gap_does_not_close_at_a_session_that_had_holes,
+    gap_that_has_another_ones_number_is_read_to_its_end,
     hole_in_the_archive_moves_nothing,
     message_that_was_sent_again_behind_a_stale_h_is_looked_for_where_it_was_first,
     message_that_was_sent_again_out_of_doubt_is_looked_for_where_it_was_first,
