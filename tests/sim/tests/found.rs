@@ -52,6 +52,7 @@ found! {
     page_that_a_resumption_mixed_up_is_asked_again,
     page_that_is_cut_twice_loses_nothing,
     resend_archived_twice_stands_where_it_was_first,
+    result_behind_the_end_of_its_page_comes_again,
     second_copy_in_a_gap_moves_nothing,
     what_a_check_finds_mixed_up_is_put_in_order_across_pages,
     what_came_live_stays_below_a_gap_that_begins_with_the_archive,
