@@ -45,7 +45,7 @@ const PAGE: i64 = 500;
 const HALVINGS: u32 = 3;
 /// Overlap when an id is forgotten and time must do, in ms.
 const OVERLAP: i64 = 3_600_000;
-/// Pages of one gap that may lead nowhere before this session gives it up. The gap stays visible.
+/// Pages of one gap that may lead nowhere before it has a pause. The gap stays visible.
 const IDLE_PAGES: u32 = 3;
 /// Pages that are asked for in one go. An archive that never ends has a pause after so many, each longer than the last; the gap
 /// stays visible.
@@ -357,6 +357,7 @@ impl Account {
                 Ok((query, row.get(4)?, row.get(5)?))
             })?
             .collect::<rusqlite::Result<Vec<(Query, Option<String>, i64)>>>()?;
+        let some_left = !gaps.is_empty();
         let idle = &self.catching_up.idle;
         let next = gaps.into_iter().find(|(query, ..)| match query.aim {
             Aim::Fill { gap } => idle.get(&gap).is_none_or(|pages| *pages < IDLE_PAGES),
@@ -371,7 +372,13 @@ impl Account {
                 let begin = self.place_of(cx, after.as_deref(), reached)?;
                 self.query(cx, query.behind(begin))
             }
-            None => Ok(()),
+            None => {
+                if some_left {
+                    // All of them lead nowhere now. An archive may go on another time.
+                    self.pause(cx);
+                }
+                Ok(())
+            }
         }
     }
 
@@ -815,7 +822,9 @@ impl Account {
         }
         if closed {
             cx.tx.execute("DELETE FROM gap WHERE id = ?1", params![gap])?;
+            // Another gap may have its number one day.
             self.catching_up.idle.remove(&gap);
+            self.catching_up.ends.retain(|(of, _)| *of != gap);
             self.catching_up.back_off.reset();
             self.catching_up.pages = 0;
             cx.touched.all_timelines = true;
@@ -855,6 +864,7 @@ impl Account {
     /// The archive is asked again after a while.
     fn pause(&mut self, cx: &mut Cx<'_>) {
         self.catching_up.ends.clear();
+        self.catching_up.idle.clear();
         let wait = self.catching_up.back_off.next_wait(cx.rng);
         self.catching_up.again = (!mutants::on(Mutant::FailedPageNotAskedAgain)).then(|| cx.now.mono + wait);
         if let Some(link) = self.current_link() {

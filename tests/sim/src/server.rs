@@ -107,8 +107,9 @@ pub(crate) struct Server {
     pub out: Vec<(Conn, Down)>,
     /// What was acknowledged since the world looked last.
     pub acknowledged: Vec<Acknowledged>,
-    /// Queries about one contact only: what they find is looked at and need not be kept.
-    pub(crate) doubts: BTreeSet<String>,
+    /// Queries whose results need not be kept: about one contact only, they are looked at; behind the end of their page, they
+    /// were mixed up, and the page is asked again.
+    pub(crate) not_kept: BTreeSet<String>,
     /// By device.
     pub lies: BTreeMap<usize, Lies>,
     /// Since which session a device knows that there is an archive.
@@ -153,7 +154,7 @@ impl Server {
             conns: BTreeMap::new(),
             out: Vec::new(),
             acknowledged: Vec::new(),
-            doubts: BTreeSet::new(),
+            not_kept: BTreeSet::new(),
             knows_archive: BTreeMap::new(),
             sent_again: None,
             lies: BTreeMap::new(),

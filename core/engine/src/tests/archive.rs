@@ -389,6 +389,26 @@ fn sync_answers_when_caught_up_and_nothing_waits() {
 }
 
 #[test]
+fn archive_that_does_not_go_on_is_asked_again_after_a_while() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.server.archive = archived(0..3);
+    // Nothing, and not the end of it.
+    world.server.page = 0;
+    world.away_and_back();
+    world.serve();
+    assert_eq!(world.sees(), ["0", "--"]);
+    world.acknowledge();
+    world.pass(10_000);
+    assert!(!world.has_query(), "it has a pause");
+    world.server.page = 50;
+    world.pass(50_000);
+    world.serve();
+    assert_eq!(world.sees(), ["0", "1", "2"]);
+    assert_eq!(world.gaps(), 0);
+}
+
+#[test]
 fn pages_without_anything_to_show_are_no_reason_to_give_up() {
     let mut world = World::online();
     world.gets(&live(0));

@@ -61,7 +61,7 @@ impl Server {
         let name = query.attr("queryid").unwrap_or_default();
         let with = field("with").as_deref().and_then(account_of);
         if with.is_some() {
-            self.doubts.insert(name.to_owned());
+            self.not_kept.insert(name.to_owned());
         }
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.asked_archive = true;

@@ -212,8 +212,12 @@ impl Server {
         }
         while sm.queue.front().is_some_and(|(number, _)| h.wrapping_sub(*number) < 1 << 31) {
             let Some((_, stanza)) = sm.queue.pop_front() else { break };
-            if let Some((text, with)) = shown(&stanza, own, &self.doubts) {
+            if let Some((text, with)) = shown(&stanza, own, &self.not_kept) {
                 self.acknowledged.push(Acknowledged { device, text, with });
+            }
+            // Clients name a query as its question.
+            if let (true, Some(name)) = (stanza.has_child("fin", ns::MAM), stanza.attr("id")) {
+                self.not_kept.insert(name.to_owned());
             }
         }
         true
@@ -518,12 +522,12 @@ fn stanza_id(account: usize, id: &str) -> Element {
 }
 
 /// The text of a stanza that is to be shown, and with whom the conversation is.
-fn shown(stanza: &Element, own: usize, doubts: &BTreeSet<String>) -> Option<(String, usize)> {
+fn shown(stanza: &Element, own: usize, not_kept: &BTreeSet<String>) -> Option<(String, usize)> {
     if stanza.name() != "message" {
         return None;
     }
     let wrapper = stanza.children().find(|child| child.has_ns(ns::CARBONS) || child.is("result", ns::MAM));
-    if wrapper.and_then(|result| result.attr("queryid")).is_some_and(|query| doubts.contains(query)) {
+    if wrapper.and_then(|result| result.attr("queryid")).is_some_and(|query| not_kept.contains(query)) {
         return None;
     }
     let inner = wrapper
