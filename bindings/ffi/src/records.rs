@@ -238,6 +238,7 @@ pub struct Outgoing {
     /// Not to leave later than this, ms UTC: then it has failed.
     pub not_after: Option<i64>,
 }
+
 /// A part of a text that is more than plain.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct Span {

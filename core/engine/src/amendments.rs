@@ -16,7 +16,6 @@ use rusqlite::{Connection, OptionalExtension, params};
 use whimbrel_proto::{
     content::{About, Content},
     message::MessageView,
-    text::{self, Text},
 };
 
 use crate::{
@@ -294,7 +293,7 @@ pub(crate) fn dress(connection: &Connection, row: Row, message: &mut Message) ->
     let kind = Kind::of(row.kind);
     message.edited = kind == Kind::Correction;
     if row.extra.is_none() && !row.amended && !row.target {
-        looks(message, text::read(&message.text, false, &[]));
+        message.show(&Content::default());
         return Ok(());
     }
     let mut content = content(row.extra.as_deref());
@@ -325,21 +324,12 @@ pub(crate) fn dress(connection: &Connection, row: Row, message: &mut Message) ->
             return Ok(());
         }
     }
-    let body = std::mem::take(&mut message.text);
-    let (shown, text) = text::shown(&body, &content);
-    message.text = shown.into_owned();
-    looks(message, text);
+    message.show(&content);
     message.spoiler = content.spoiler;
     message.thread = content.thread.map(|thread| thread.id);
     message.links = content.links;
     message.previews = content.previews;
     Ok(())
-}
-
-fn looks(message: &mut Message, text: Text) {
-    message.spans = text.spans;
-    message.is_action = text.is_action;
-    message.emoji_only = text.emoji_only;
 }
 
 pub(crate) fn content(extra: Option<&str>) -> Content {

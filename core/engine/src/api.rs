@@ -2,12 +2,15 @@
 //!
 //! The client crate exports these as its own; ffi mirrors them. Each error is one decision of a user interface.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
 pub use whimbrel_proto::content::{Link, Preview};
-use whimbrel_proto::text::Span;
+use whimbrel_proto::{
+    content::Content,
+    text::{self, Span},
+};
 
 /// Names a command until it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -600,6 +603,18 @@ impl Message {
             starts_day: false,
             starts_group: false,
         }
+    }
+
+    /// Its text is a body with these contents: how much of that is shown, and what it looks like.
+    pub(crate) fn show(&mut self, content: &Content) {
+        if self.placeholder {
+            return;
+        }
+        let (text, looks) = text::shown(&self.text, content);
+        if let Cow::Owned(text) = text {
+            self.text = text;
+        }
+        (self.spans, self.is_action, self.emoji_only) = (looks.spans, looks.is_action, looks.emoji_only);
     }
 }
 

@@ -103,7 +103,8 @@ pub(crate) fn next_end(connection: &rusqlite::Connection) -> Result<Option<i64>>
 }
 
 /// A text was sent: if it was the draft, that is no more, whenever the process ends.
-pub(crate) fn sent(cx: &mut Cx<'_>, conversation: i64, text: &str) -> Result<()> {
+pub(crate) fn sent(cx: &mut Cx<'_>, with: &BareJid, text: &str) -> Result<()> {
+    let conversation = messages::conversation(cx, with)?;
     let draft: Option<String> = cx
         .tx
         .prepare_cached("SELECT draft FROM conversation WHERE id = ?1 AND draft IS NOT NULL")?

@@ -9,8 +9,9 @@ use minidom::Element;
 use rusqlite::{OptionalExtension, params};
 use whimbrel_proto::{
     address,
+    content::Content,
     message::{Kind, MessageView},
-    ns, stamp, text,
+    ns, stamp,
     write::Tag,
 };
 
@@ -325,17 +326,14 @@ impl Account {
         listed(cx, peer, conversation, message, position, mine)?;
         // What the row says, without reading it back: a catch-up has thousands of these.
         let id = ItemId(message.to_string());
-        let looks = text::read(body, false, &[]);
-        let view = api::Message {
+        let mut view = api::Message {
             mine,
-            spans: looks.spans,
-            is_action: looks.is_action,
-            emoji_only: looks.emoji_only,
             at,
             written_at,
             state: mine.then_some(SendState::Sent),
             ..api::Message::text(id, peer.clone(), from.clone(), body.to_owned())
         };
+        view.show(&Content::default());
         // A damaged file may say anything, but our own tests' files may not.
         #[cfg(test)]
         assert_eq!(

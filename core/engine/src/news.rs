@@ -7,7 +7,7 @@ use rusqlite::{Row, params};
 
 use crate::{
     account::{Account, Cx},
-    api::{ItemId, Message, News},
+    api::{ItemId, News},
     error::Result,
     timeline,
 };
@@ -21,11 +21,10 @@ impl Account {
         let newest = timeline::messages(
             cx.tx,
             "m.id > (SELECT told FROM account) AND m.mine = 0 AND m.hidden = 0 AND m.position > c.read_position AND c.unread > 0
-             AND c.muted_until IS NULL AND c.notify < 2
-             ORDER BY m.position DESC, m.id DESC LIMIT ?1",
+             AND c.muted_until IS NULL AND c.notify < 2 ORDER BY m.position DESC, m.id DESC LIMIT ?1",
             MOST,
         )?;
-        let mut notify: Vec<Message> = newest.into_iter().rev().map(|(message, _)| message).collect();
+        let mut notify: Vec<_> = newest.into_iter().rev().map(|(message, _)| message).collect();
         // What was taken back before anybody saw it is no news.
         notify.retain(|message| !message.retracted);
         self.only_mentions(cx, &mut notify)?;

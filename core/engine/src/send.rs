@@ -100,7 +100,11 @@ impl Account {
             body: text.as_str().into(),
             content: Some(&content),
         };
-        self.say(cx, &Draft { id: &id, to, said, not_after: what.not_after })
+        let answer = self.say(cx, &Draft { id: &id, to, said, not_after: what.not_after })?;
+        if answer.is_ok() {
+            conversation::sent(cx, to, &what.text)?;
+        }
+        Ok(answer)
     }
 
     pub(crate) fn edit(&mut self, cx: &mut Cx<'_>, id: &ItemId, message: &ItemId, text: &str) -> Answered {
@@ -268,10 +272,6 @@ impl Account {
         if said.kind.amends() {
             amendments::amends_anew(cx, message)?;
         } else {
-            let text = said
-                .content
-                .map_or_else(|| said.body.to_string(), |content| content.without_quote(&said.body));
-            conversation::sent(cx, conversation, &text)?;
             self.arrived(cx, to, conversation, message, position, true)?;
         }
         Ok(Ok(Reply::Sent { id: (*id).clone() }))

@@ -227,9 +227,7 @@ fn read(connection: &Connection, row: &Row<'_>, with: BareJid) -> Result<(Messag
         root: row.get(14)?,
         amended: row.get(15)?,
     };
-    if !message.placeholder {
-        amendments::dress(connection, row, &mut message)?;
-    }
+    amendments::dress(connection, row, &mut message)?;
     Ok((message, position))
 }
 

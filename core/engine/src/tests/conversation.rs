@@ -138,10 +138,17 @@ fn notified_of_as_the_user_wants_of_each_conversation() {
     let mut world = World::online();
     world.sets(JULIET, Setting::Notify(Notify::OnMention));
     world.sets(NURSE, Setting::Notify(Notify::Never));
+    let mention = |whom: &str| {
+        format!(
+            "<body>Romeo!</body><reference xmlns='urn:xmpp:reference:0' type='mention' begin='0' end='5' uri='xmpp:{whom}'/>"
+        )
+    };
     world.gets(&says(JULIET, 1, "one"));
-    world.gets(&says(NURSE, 2, "two"));
-    world.gets(&says("tybalt@capulet.lit", 3, "three"));
-    assert_eq!(world.notifies(), ["three"]);
+    world.gets(&from(JULIET, 2, &mention(NURSE)));
+    world.gets(&from(NURSE, 3, &mention(OWN)));
+    assert_eq!(world.notifies(), Vec::<String>::new());
+    world.gets(&from(JULIET, 4, &mention(OWN)));
+    assert_eq!(world.notifies(), ["Romeo!"]);
     world.kill();
     let settings = [JULIET, NURSE].map(|who| world.conversation(who).notify);
     assert_eq!(settings, [Notify::OnMention, Notify::Never]);
