@@ -192,7 +192,7 @@ pub(crate) fn gather(
         let waiting = cx
             .tx
             .prepare_cached(
-                "SELECT id, kind, mine, position, root, hidden FROM message WHERE target = ?1 AND conversation = ?2 LIMIT ?3",
+                "SELECT id, kind, mine, position, root, hidden FROM message WHERE target = ?1 AND conversation = ?2 ORDER BY id DESC LIMIT ?3",
             )?
             .query_map(params![name, conversation, MOST], |row| {
                 Ok((

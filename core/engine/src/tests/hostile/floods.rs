@@ -2,6 +2,7 @@
 //! acknowledged, and what the app wants happens in between.
 
 use super::*;
+use crate::tests::amendments;
 
 const MANY: u32 = 10_000;
 
@@ -101,4 +102,22 @@ fn iq_flood_from_whom_nothing_is_taken() {
     // What the app wants is behind them, and not lost.
     world.says("and I");
     assert_eq!(world.count("SELECT count(*) FROM outbox WHERE kind = 0"), 1);
+}
+
+#[test]
+fn text_bomb_of_reactions_to_one_message() {
+    let mut world = World::online();
+    let id = world.says("mine").0;
+    let what = |n: u32| match n % 3 {
+        0 => amendments::reactions(&id, &[&format!("{n}")]),
+        1 => amendments::reactions("later", &[&format!("{n}")]),
+        _ => amendments::replace("later", &format!("corrected {n}")),
+    };
+    world.floods(|n| from_juliet(&format!("id='f{n}'"), &what(n)));
+    let last =
+        |reads: Vec<String>, what: &str| reads.into_iter().find(|line| line.starts_with(what)).unwrap();
+    assert!(last(world.reads(), "> mine").starts_with("> mine 9999"));
+    // What they are about comes at last: what was said about it last counts.
+    world.gets(&from_juliet("id='later'", "<body>first</body>"));
+    assert!(last(world.reads(), "corrected 9998").ends_with("(edited) 99971"));
 }

@@ -1,6 +1,7 @@
 //! Who says so?
 
 use super::*;
+use crate::tests::amendments::{reactions, replace, retract};
 
 impl World {
     /// Nothing happens: what is shown and kept stays as it was, one more is handled, and the next message arrives.
@@ -481,4 +482,62 @@ fn invisible_address() {
     for own in ["romeo\u{200b}@montague.lit", "romeo@montague.lit/\u{200d}", "rom\u{435}o@montague.lit"] {
         world.nothing_happens(&wrapped(own, "received", &said("nurse@capulet.lit", "meet me")));
     }
+}
+
+const NURSE: &str = "nurse@capulet.lit";
+
+/// A message of ours to Juliet, and one of hers, `j1`.
+fn with_two_messages() -> (World, String) {
+    let mut world = World::online();
+    let id = world.says("mine").0;
+    world.gets(&from_juliet("id='j1'", "<body>hers</body>"));
+    (world, id)
+}
+
+#[test]
+fn forged_correction() {
+    let (mut world, id) = with_two_messages();
+    world.gets(&from_juliet("id='j2'", &replace(&id, "forged")));
+    world.gets(&from_juliet("id='n1'", &replace("j1", "forged")).replace(JULIET, NURSE));
+    assert_eq!(world.reads(), ["> mine", "hers", "forged (edited)"], "and what was said is not lost");
+    assert_eq!(world.sees_with(NURSE), ["forged"]);
+    // Nor by a copy that claims to be one of what we have sent.
+    let copy = from_juliet("id='j3'", &replace(&id, "forged"));
+    world.nothing_happens(&carbon(JULIET, "sent", &copy));
+}
+
+#[test]
+fn forged_retraction() {
+    let (mut world, id) = with_two_messages();
+    world.gets(&from_juliet("id='j2'", &retract(&id)));
+    world.gets(&from_juliet("id='n1'", &retract("j1")).replace(JULIET, NURSE));
+    assert_eq!(world.reads(), ["> mine", "hers"]);
+    assert_eq!(world.sees_with(NURSE), [""; 0]);
+}
+
+#[test]
+fn forged_reaction() {
+    let (mut world, id) = with_two_messages();
+    for target in ["j1", &id] {
+        world.gets(
+            &from_juliet(&format!("id='n{target}'"), &reactions(target, &["👎"])).replace(JULIET, NURSE),
+        );
+    }
+    assert_eq!(world.reads(), ["> mine", "hers"]);
+}
+
+#[test]
+fn correction_of_itself() {
+    let mut world = World::online();
+    // Of two that correct each other the first to come is what is corrected.
+    world.gets(&from_juliet("id='j1'", &replace("j2", "one")));
+    world.gets(&from_juliet("id='j2'", &replace("j1", "two")));
+    world.gets(&from_juliet("id='j3'", &replace("j3", "three")));
+    assert_eq!(world.reads(), ["two (edited)", "three (edited)"]);
+    // A chain that is longer than anybody's who means well ends somewhere.
+    for n in 0..100 {
+        world.gets(&from_juliet(&format!("id='c{n}'"), &replace(&format!("c{}", n + 1), "chained")));
+    }
+    world.gets(&from_juliet("id='c100'", &replace("c0", "chained")));
+    assert!(world.reads().len() <= 103);
 }
