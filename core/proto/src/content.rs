@@ -217,7 +217,8 @@ impl Content {
     }
 
     pub(crate) fn split<'t>(&self, text: &'t str) -> Option<(&'t str, &'t str, &'t str)> {
-        let (start, end) = self.quoted?;
+        // A damaged file may say anything.
+        let (start, end) = self.quoted.filter(|(start, end)| start < end)?;
         let byte = |point: u32| {
             let mut points = text.char_indices().map(|(at, _)| at).chain([text.len()]);
             points.nth(point as usize)
@@ -353,6 +354,8 @@ mod tests {
         let beyond = Content { quoted: Some((0, 60)), ..Content::default() };
         assert_eq!(beyond.without_quote(text), text, "a range that is nowhere takes nothing away");
         assert_eq!(beyond.quote(text), None);
+        let inverted = Content { quoted: Some((6, 0)), ..Content::default() };
+        assert_eq!(inverted.without_quote(text), text);
     }
 
     #[test]
