@@ -24,6 +24,7 @@ use whimbrel_engine::{LinkFailure, Place, Tls};
 
 use super::{
     io::{Stream, Wire},
+    tcp::Tcp,
     tls::{self, Tls13},
 };
 use crate::Error;
@@ -223,6 +224,7 @@ impl Route {
             None => open(server).await?,
         };
         tcp.set_nodelay(true).map_err(network)?;
+        let tcp = Tcp(tcp);
         if server.direct_tls {
             let (stream, facts) = self.tls.secure(tcp, domain, true).await?;
             Ok((Wire::new(Stream::Tls(Box::new(stream))), Some(facts)))
