@@ -146,7 +146,7 @@ impl Account {
         (foreground, network): (bool, Option<Network>),
         file: FileLock,
     ) -> Self {
-        let shared = Arc::new(Shared::new(home.dir.join("account.db")));
+        let shared = Arc::new(Shared::new(home.jid.clone(), home.dir.join("account.db")));
         let life = Life {
             connection,
             state: State::Stopped(None),
@@ -532,6 +532,11 @@ impl Account {
         }
     }
 
+    pub(crate) fn low_memory(&self) {
+        self.tell(Request::LowMemory);
+        self.inner.shared.shrink_reader();
+    }
+
     pub(crate) async fn close(&self) {
         self.stop(Error::Closed).await;
     }
@@ -868,7 +873,10 @@ fn open(inner: &Inner, connection: Option<Connection>) -> Result<(Driver, Secret
         None => None,
     };
     let connection = connection.or_else(|| kept.clone()).unwrap_or_default();
-    let route = Route::new(&connection)?;
+    let mut route = Route::new(&connection)?;
+    if let Some(resolver) = &home.options.resolver {
+        route.ask_the_platform(Arc::clone(resolver));
+    }
     let text =
         serde_json::to_string(&connection).map_err(|error| Error::Bug { report: error.to_string() })?;
     let settings = store::Settings {

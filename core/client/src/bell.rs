@@ -100,13 +100,34 @@ pub(crate) fn ask(dir: &Path, file: &mut Connection) -> Result<Claim, Error> {
 
 /// `false`: nobody is there to hear it.
 fn ring(dir: &Path) -> bool {
-    match open(&path(dir), OpenOptions::new().write(true)) {
-        // One that is full was rung often enough.
-        Ok(mut pipe) => {
-            let _ = pipe.write(&[0]);
+    match Rope::take(dir) {
+        Ok(rope) => {
+            rope.pull();
             true
         }
         Err(error) => error.raw_os_error() != Some(Errno::ENXIO as i32),
+    }
+}
+
+/// A hold on somebody's bell.
+pub(crate) struct Rope {
+    writing: fs::File,
+    /// Whoever listened may leave meanwhile, and to write where nobody listens is a `SIGPIPE`.
+    _listening: fs::File,
+}
+
+impl Rope {
+    pub(crate) fn take(dir: &Path) -> io::Result<Self> {
+        let path = path(dir);
+        // First this end: it can be had only where somebody listens.
+        let writing = open(&path, OpenOptions::new().write(true))?;
+        let _listening = open(&path, OpenOptions::new().read(true))?;
+        Ok(Self { writing, _listening })
+    }
+
+    /// One that is full was rung often enough.
+    pub(crate) fn pull(mut self) {
+        let _ = self.writing.write(&[0]);
     }
 }
 

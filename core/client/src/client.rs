@@ -19,7 +19,7 @@ use whimbrel_engine::store::Secret;
 use crate::{
     Address, Error, Network,
     account::{Account, Home, WakeUp},
-    net::connect::{Connection, Route},
+    net::connect::{Connection, Resolver, Route},
     vault::{KeyVault, Scope, write_whole},
 };
 
@@ -45,11 +45,14 @@ pub struct Options {
     pub raw: bool,
     /// Messages to ask an archive for at once, 1 to 500; a server may give fewer (XEP-0313).
     pub page: u32,
+    /// Looks up servers by the platform's own means; `None`: the servers for names are asked that [`Client::network_changed`] told,
+    /// or the system's own.
+    pub resolver: Option<Arc<dyn Resolver>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { role: Role::App, software: "Whimbrel".into(), raw: false, page: 500 }
+        Self { role: Role::App, software: "Whimbrel".into(), raw: false, page: 500, resolver: None }
     }
 }
 
@@ -294,6 +297,13 @@ impl Client {
         self.life().foreground = foreground;
         for account in self.accounts() {
             account.set_foreground(foreground);
+        }
+    }
+
+    /// The system wants memory back: what can be had again from the files is let go of.
+    pub fn low_memory(&self) {
+        for account in self.accounts() {
+            account.low_memory();
         }
     }
 

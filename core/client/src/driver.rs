@@ -51,6 +51,7 @@ pub(crate) enum Request {
     Network(Network),
     Woke,
     Foreground(bool),
+    LowMemory,
     /// Whether the file is still ours to write.
     HasLease(oneshot::Sender<bool>),
     /// Acknowledge, hang up, checkpoint, close the file, end the thread.
@@ -259,6 +260,7 @@ impl Driver {
         while stopping.is_none() {
             let mut asked = Vec::new();
             let mut asked_for_lease = Vec::new();
+            let mut low_memory = false;
             let mut inputs = Vec::new();
             let mut take = |request| match request {
                 Some(Request::Command(command, reply)) => {
@@ -272,6 +274,7 @@ impl Driver {
                 }
                 Some(Request::Woke) => asked.push(Input::Woke),
                 Some(Request::Foreground(foreground)) => asked.push(Input::Foreground(foreground)),
+                Some(Request::LowMemory) => low_memory = true,
                 Some(Request::HasLease(reply)) => {
                     asked.push(Input::Tick);
                     asked_for_lease.push(reply);
@@ -310,6 +313,9 @@ impl Driver {
             }
             while let Ok(done) = finished.try_recv() {
                 arrived(&mut link, done);
+            }
+            if low_memory && let Err(error) = self.engine.shrink() {
+                tracing::warn!(%error, "memory was not let go of");
             }
             if let Some(link) = &mut link {
                 if let Some(wire) = &link.wire

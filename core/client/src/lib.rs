@@ -50,6 +50,7 @@ mod installation;
 #[doc(hidden)]
 pub mod internals;
 mod lists;
+mod log;
 mod net;
 mod shared;
 #[cfg(test)]
@@ -75,6 +76,7 @@ pub use crate::{
     account::{Account, Events, Older, WakeUp},
     client::{Client, Options, Role},
     lists::{ContactList, ConversationList, Subscription, Timeline, Update},
-    net::connect::{Connection, Server},
+    log::{LogLevel, LogSink, log_to},
+    net::connect::{Connection, Resolver, Server, Srv},
     vault::{FileVault, KeyVault, Scope},
 };

@@ -53,6 +53,7 @@ impl Stale {
 }
 
 pub(crate) struct Shared {
+    account: Address,
     path: PathBuf,
     reader: Mutex<Reader>,
     listeners: Mutex<Vec<Listener>>,
@@ -82,9 +83,10 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(account: Address, path: PathBuf) -> Self {
         let offline = Status::Offline { reason: None, detail: String::new(), next_attempt: None };
         Self {
+            account,
             path,
             reader: Mutex::new(Reader::Shut(Error::Suspended)),
             listeners: Mutex::default(),
@@ -118,6 +120,15 @@ impl Shared {
     pub(crate) fn open_reader(&self, secret: Secret) {
         *self.reader() = Reader::Idle(secret);
         self.everything_changed();
+    }
+
+    /// Lets go of the memory that can be had again.
+    pub(crate) fn shrink_reader(&self) {
+        if let Reader::Open(connection) = &*self.reader()
+            && let Err(error) = store::shrink(connection)
+        {
+            tracing::warn!(%error, "a reader's memory was not let go of");
+        }
     }
 
     /// Closes the file. Whoever waits for a change goes on waiting, unless it is for good.
@@ -181,7 +192,28 @@ impl Shared {
     }
 
     pub(crate) fn set_status(&self, status: Status) {
-        self.status.send_replace(status);
+        let before = self.status.send_replace(status.clone());
+        if before != status {
+            self.log(&status);
+        }
+    }
+
+    /// What is said of an account's life. Errors and details name hosts.
+    fn log(&self, status: &Status) {
+        let account = &self.account;
+        match status {
+            Status::Offline { reason, detail, .. } => {
+                let name = reason.as_ref().map_or("not wanted", name);
+                tracing::info!(reason = name, "offline");
+                tracing::debug!(%account, %detail, "offline");
+            }
+            Status::Connecting => tracing::debug!(%account, "connecting"),
+            Status::CatchingUp { .. } => tracing::debug!(%account, "catching up"),
+            Status::Online => {
+                tracing::info!("online");
+                tracing::debug!(%account, "online");
+            }
+        }
     }
 
     pub(crate) fn listen(&self) -> Events {
@@ -207,6 +239,26 @@ impl Shared {
 
     fn listeners(&self) -> MutexGuard<'_, Vec<Listener>> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Which error it is, and nothing of what it says.
+fn name(error: &Error) -> &'static str {
+    match error {
+        Error::Offline => "no connection",
+        Error::TimedOut => "no answer in time",
+        Error::WrongPassword => "wrong password",
+        Error::ServerRefused { .. } => "refused by the server",
+        Error::Untrusted { .. } => "not trusted",
+        Error::NotFound => "not found",
+        Error::StorageFull => "storage full",
+        Error::DatabaseUnusable { .. } => "database unusable",
+        Error::KeyLost => "key lost",
+        Error::Locked => "device locked",
+        Error::Closed => "closed",
+        Error::Suspended => "suspended",
+        Error::InUse => "in use by another process",
+        Error::InvalidInput { .. } | Error::Bug { .. } => "a bug",
     }
 }
 

@@ -66,6 +66,15 @@ pub fn open_reader(path: &Path, secret: &Secret) -> Result<Connection> {
     Ok(connection)
 }
 
+/// Lets go of the memory that can be had again: pages of the file, and compiled statements.
+///
+/// # Errors
+/// Where the world failed.
+pub fn shrink(connection: &Connection) -> Result<()> {
+    connection.flush_prepared_statement_cache();
+    Ok(connection.execute_batch("PRAGMA shrink_memory")?)
+}
+
 /// Which account the file holds; `None` where [`create_account`] was not called yet.
 ///
 /// # Errors
@@ -273,6 +282,34 @@ mod tests {
         assert!(
             open_reader(&path, &secret).unwrap().execute("DELETE FROM subscription_request", []).is_err()
         );
+    }
+
+    #[test]
+    fn what_was_read_once_is_not_read_again_until_its_memory_was_let_go_of() {
+        // What this thread has read from files, in bytes.
+        let so_far = || -> u64 {
+            let counted = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+            counted.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("account.db");
+        let secret = Secret([7; 48]);
+        let writer = open(&path, &secret).unwrap();
+        for connection in [&writer, &open_reader(&path, &secret).unwrap()] {
+            let read = || {
+                let before = so_far();
+                let tables: u32 = connection
+                    .query_row("SELECT count(name) FROM sqlite_schema", [], |row| row.get(0))
+                    .unwrap();
+                assert!(tables > 0);
+                so_far() - before
+            };
+            read();
+            // Looking is counted as well, but is less than a page.
+            assert!(read() < 4096);
+            shrink(connection).unwrap();
+            assert!(read() >= 4096);
+        }
     }
 
     #[test]

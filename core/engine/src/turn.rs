@@ -20,6 +20,7 @@ use crate::{
     input::{Input, Now},
     lease::{self, Claim},
     mutants::{self, Mutant},
+    store,
 };
 
 /// How long to wait before a failed world is tried again, in ms: doubled from the first to the last while it stays failed.
@@ -128,6 +129,14 @@ impl Engine {
             Some(halted) => halted.until,
             None => self.account.next_wake(),
         }
+    }
+
+    /// Lets go of the memory that can be had again. Not while there is a step.
+    ///
+    /// # Errors
+    /// Where the world failed.
+    pub fn shrink(&mut self) -> Result<()> {
+        store::shrink(&self.connection)
     }
 
     /// Writes the journal back into the file, unless it is another's by now, and closes it.

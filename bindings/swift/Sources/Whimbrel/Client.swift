@@ -17,14 +17,11 @@ public final class Client: Sendable {
     ///
     /// Throws ``WhimbrelError/storageFull`` or ``WhimbrelError/databaseUnusable(why:)`` where the directory itself cannot be used.
     ///
-    /// From the first time on the process ignores `SIGPIPE`, unless it has a handler for it.
-    ///
     /// - Parameters:
     ///   - directory: On iOS in the container of an app group, where an extension opens it as well.
     ///   - vault: Where the keys of the databases are kept.
     public static func open(directory: URL, vault: any KeyVault, options: Options = Options()) async throws -> Client {
-        brokenPipesAreErrors
-        return try await waiting {
+        try await waiting {
             let client = try await WhimbrelFFI.Client.open(
                 directory: directory.path, vault: BridgedVault(vault), options: options.generated)
             return Client(client)
@@ -126,10 +123,3 @@ public final class Client: Sendable {
         try await waiting { [client] in try await client.shutDown() }
     }
 }
-
-/// Writing to somebody who has gone is an error, and must not end the app. The runtimes of the JVM and of programs in Rust see to
-/// that; Swift's does not, and a library in Rust has none.
-private let brokenPipesAreErrors: Void = {
-    // Nothing: by default. An app that has decided otherwise keeps that.
-    if let decided = signal(SIGPIPE, SIG_IGN) { signal(SIGPIPE, decided) }
-}()

@@ -47,19 +47,6 @@ extension OverARealServer {
         }
     }
 
-    @Test("writing to somebody who has gone does not end the process", .timeLimit(.minutes(1)))
-    func brokenPipe() async throws {
-        try await World.play { world in
-            _ = try await world.client("phone")
-            var ends: [Int32] = [0, 0]
-            try #require(pipe(&ends) == 0)
-            close(ends[0])
-            defer { close(ends[1]) }
-            #expect(write(ends[1], "x", 1) == -1)
-            #expect(errno == EPIPE)
-        }
-    }
-
     @Test("what the platform says, push and raw stanzas", .timeLimit(.minutes(1)))
     func platform() async throws {
         try await World.play { world in

@@ -111,6 +111,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         software: "Whimbrel console".into(),
         raw: arguments.raw,
         page: arguments.page,
+        resolver: None,
     };
     let client = Client::open(&arguments.data, vault, options).await?;
     let (account, mut broken) = match client.add_account(arguments.account.clone(), connection).await {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use hickory_resolver::{
-    Resolver, TokioResolver,
+    TokioResolver,
     config::{NameServerConfigGroup, ResolverConfig},
     name_server::TokioConnectionProvider,
     proto::rr::rdata::SRV,
@@ -24,6 +24,7 @@ use whimbrel_engine::{LinkFailure, Place, Tls};
 
 use super::{
     io::{Stream, Wire},
+    tcp::Tcp,
     tls::{self, Tls13},
 };
 use crate::Error;
@@ -70,15 +71,62 @@ pub struct Server {
     pub direct_tls: bool,
 }
 
+/// An SRV record (RFC 2782).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Srv {
+    /// Lower ones come first.
+    pub priority: u16,
+    /// Among equals, how often one is the first.
+    pub weight: u16,
+    /// TCP port.
+    pub port: u16,
+    /// The host, in ASCII; "." says that there is no such service.
+    pub target: String,
+}
+
+impl Srv {
+    fn is_none(&self) -> bool {
+        self.host().is_empty()
+    }
+
+    fn host(&self) -> &str {
+        self.target.trim_end_matches('.')
+    }
+}
+
+/// Looks up SRV records by the platform's own means, which may know more of names than the network's servers do: a VPN's, private
+/// DNS.
+pub trait Resolver: Send + Sync {
+    /// The records of a name such as `_xmpp-client._tcp.example.org`, in any order; none where there are none. Called on threads
+    /// that may block, and waited for five seconds at most.
+    ///
+    /// # Errors
+    /// Any, which is as if there were none.
+    fn srv(&self, name: &str) -> Result<Vec<Srv>, Error>;
+}
+
+impl std::fmt::Debug for dyn Resolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Resolver")
+    }
+}
+
 /// How to get there.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
     server: Option<Server>,
     proxy: Option<String>,
     tls: Tls13,
-    /// The network's servers for names; empty: the system's own.
-    names: Vec<IpAddr>,
+    names: Names,
     order: Arc<Mutex<Order>>,
+}
+
+/// Whom to ask for SRV records.
+#[derive(Clone, Debug)]
+enum Names {
+    Platform(Arc<dyn Resolver>),
+    /// The network's servers for names; none: the system's own.
+    Servers(Vec<IpAddr>),
 }
 
 /// What earlier attempts have shown.
@@ -121,14 +169,21 @@ impl Route {
             server: connection.server.clone(),
             proxy: connection.proxy.clone(),
             tls,
-            names: Vec::new(),
+            names: Names::Servers(Vec::new()),
             order: Arc::default(),
         })
     }
 
+    /// SRV records are asked of the platform, and of no servers.
+    pub(crate) fn ask_the_platform(&mut self, resolver: Arc<dyn Resolver>) {
+        self.names = Names::Platform(resolver);
+    }
+
     /// SRV records are asked of these from now on, or of the system's own servers if there are none.
     pub(crate) fn ask_names_of(&mut self, servers: &[IpAddr]) {
-        self.names = servers.to_vec();
+        if let Names::Servers(names) = &mut self.names {
+            *names = servers.to_vec();
+        }
     }
 
     /// Tries the candidates. A certificate that is not to be trusted ends it only if nothing else works.
@@ -223,6 +278,7 @@ impl Route {
             None => open(server).await?,
         };
         tcp.set_nodelay(true).map_err(network)?;
+        let tcp = Tcp(tcp);
         if server.direct_tls {
             let (stream, facts) = self.tls.secure(tcp, domain, true).await?;
             Ok((Wire::new(Stream::Tls(Box::new(stream))), Some(facts)))
@@ -311,46 +367,72 @@ async fn open_first(addresses: Vec<SocketAddr>) -> Result<TcpStream, Vec<LinkFai
     race(addresses, STAGGER, async |address| TcpStream::connect(address).await.map_err(network)).await
 }
 
-async fn candidates(domain: &str, names: &[IpAddr]) -> Result<Vec<Server>, LinkFailure> {
+async fn candidates(domain: &str, names: &Names) -> Result<Vec<Server>, LinkFailure> {
     if domain.parse::<std::net::IpAddr>().is_ok() {
         return Ok(fallback(domain));
     }
-    // A phone has no resolv.conf; without one the domain itself is tried, by the platform's own means.
-    let resolver = if names.is_empty() {
-        let Ok(builder) = Resolver::builder_tokio() else { return Ok(fallback(domain)) };
-        builder.build()
-    } else {
-        let servers = NameServerConfigGroup::from_ips_clear(names, 53, true);
-        let config = ResolverConfig::from_parts(None, Vec::new(), servers);
-        Resolver::builder_with_config(config, TokioConnectionProvider::default()).build()
+    let (direct, starttls) = (format!("_xmpps-client._tcp.{domain}"), format!("_xmpp-client._tcp.{domain}"));
+    let (direct, starttls) = match names {
+        Names::Platform(resolver) => {
+            tokio::join!(ask(Arc::clone(resolver), direct), ask(Arc::clone(resolver), starttls))
+        }
+        Names::Servers(servers) => {
+            // A phone has no resolv.conf; without one the domain itself is tried, by the platform's own means.
+            let Some(resolver) = resolver(servers) else { return Ok(fallback(domain)) };
+            tokio::join!(look_up(&resolver, direct), look_up(&resolver, starttls))
+        }
     };
-    let (direct, starttls) = tokio::join!(
-        look_up(&resolver, format!("_xmpps-client._tcp.{domain}.")),
-        look_up(&resolver, format!("_xmpp-client._tcp.{domain}.")),
-    );
     choose(domain, direct, starttls, &mut rand::rng())
 }
 
+fn resolver(servers: &[IpAddr]) -> Option<TokioResolver> {
+    if servers.is_empty() {
+        return Some(hickory_resolver::Resolver::builder_tokio().ok()?.build());
+    }
+    let servers = NameServerConfigGroup::from_ips_clear(servers, 53, true);
+    let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+    let provider = TokioConnectionProvider::default();
+    Some(hickory_resolver::Resolver::builder_with_config(config, provider).build())
+}
+
 /// The records, or nothing where there are none or nobody answers.
-async fn look_up(resolver: &TokioResolver, name: String) -> Vec<SRV> {
-    match time::timeout(LOOK_UP, resolver.srv_lookup(name)).await {
-        Ok(Ok(found)) => found.iter().cloned().collect(),
+async fn look_up(resolver: &TokioResolver, name: String) -> Vec<Srv> {
+    match time::timeout(LOOK_UP, resolver.srv_lookup(name + ".")).await {
+        Ok(Ok(found)) => found.iter().map(record).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn record(found: &SRV) -> Srv {
+    Srv {
+        priority: found.priority(),
+        weight: found.weight(),
+        port: found.port(),
+        target: found.target().to_ascii(),
+    }
+}
+
+/// Likewise of the platform, whose answer is left to itself when it takes too long.
+async fn ask(resolver: Arc<dyn Resolver>, name: String) -> Vec<Srv> {
+    let asking = tokio::task::spawn_blocking(move || resolver.srv(&name));
+    match time::timeout(LOOK_UP, asking).await {
+        Ok(Ok(Ok(found))) => found,
         _ => Vec::new(),
     }
 }
 
 fn choose(
     domain: &str,
-    direct: Vec<SRV>,
-    starttls: Vec<SRV>,
+    direct: Vec<Srv>,
+    starttls: Vec<Srv>,
     rng: &mut dyn RngCore,
 ) -> Result<Vec<Server>, LinkFailure> {
     // RFC 2782: a target of "." says that there is no such service.
-    let none = |records: &[SRV]| records.iter().any(|srv| srv.target().is_root());
+    let none = |records: &[Srv]| records.iter().any(Srv::is_none);
     let (no_direct, no_starttls) = (none(&direct), none(&starttls));
     let direct = direct.into_iter().map(|srv| (true, srv));
-    let mut found: Vec<(bool, SRV)> = direct.chain(starttls.into_iter().map(|srv| (false, srv))).collect();
-    found.retain(|(_, srv)| !srv.target().is_root());
+    let mut found: Vec<(bool, Srv)> = direct.chain(starttls.into_iter().map(|srv| (false, srv))).collect();
+    found.retain(|(_, srv)| !srv.is_none());
     if !found.is_empty() {
         return Ok(in_order(found, rng));
     }
@@ -363,11 +445,11 @@ fn choose(
 }
 
 /// By priority, within one by weight as RFC 2782 draws it; both services are one set (XEP-0368).
-fn in_order(mut found: Vec<(bool, SRV)>, rng: &mut dyn RngCore) -> Vec<Server> {
+fn in_order(mut found: Vec<(bool, Srv)>, rng: &mut dyn RngCore) -> Vec<Server> {
     let mut servers = Vec::new();
-    while let Some(priority) = found.iter().map(|(_, srv)| srv.priority()).min() {
-        let weight = |srv: &SRV| u32::from(srv.weight()) + 1;
-        let equal = found.iter().enumerate().filter(|(_, (_, srv))| srv.priority() == priority);
+    while let Some(priority) = found.iter().map(|(_, srv)| srv.priority).min() {
+        let weight = |srv: &Srv| u32::from(srv.weight) + 1;
+        let equal = found.iter().enumerate().filter(|(_, (_, srv))| srv.priority == priority);
         let mut draw = rng.random_range(0..equal.clone().map(|(_, (_, srv))| weight(srv)).sum());
         let mut chosen = 0;
         for (at, (_, srv)) in equal {
@@ -378,8 +460,7 @@ fn in_order(mut found: Vec<(bool, SRV)>, rng: &mut dyn RngCore) -> Vec<Server> {
             }
         }
         let (direct_tls, srv) = found.remove(chosen);
-        let host = srv.target().to_ascii().trim_end_matches('.').to_owned();
-        servers.push(Server { host, port: srv.port(), direct_tls });
+        servers.push(Server { host: srv.host().to_owned(), port: srv.port, direct_tls });
     }
     servers
 }
@@ -403,17 +484,16 @@ fn network(error: std::io::Error) -> LinkFailure {
 
 #[cfg(test)]
 mod tests {
-    use hickory_resolver::proto::rr::Name;
     use rand::{SeedableRng, rngs::StdRng};
     use tokio::net::TcpListener;
 
     use super::*;
 
-    fn srv(priority: u16, weight: u16, target: &str) -> SRV {
-        SRV::new(priority, weight, 5222, Name::from_utf8(target).unwrap())
+    fn srv(priority: u16, weight: u16, target: &str) -> Srv {
+        Srv { priority, weight, port: 5222, target: target.to_owned() }
     }
 
-    fn hosts(direct: Vec<SRV>, starttls: Vec<SRV>, rng: &mut StdRng) -> Vec<String> {
+    fn hosts(direct: Vec<Srv>, starttls: Vec<Srv>, rng: &mut StdRng) -> Vec<String> {
         let servers = choose("montague.lit", direct, starttls, rng).unwrap();
         servers.into_iter().map(|server| server.host).collect()
     }

@@ -21,6 +21,8 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
+use super::tcp::Tcp;
+
 const READ: usize = 64 * 1024;
 /// The most that is put into one TLS record, but for a single larger stanza. A record may hold four times that; Prosody reads
 /// 4 KiB of one at a time and may forget the rest, when the session is resumed on another connection meanwhile.
@@ -40,15 +42,15 @@ const STIRRED: usize = 512;
 /// A connection, encrypted or not yet.
 #[derive(Debug)]
 pub(crate) enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Tcp),
+    Tls(Box<TlsStream<Tcp>>),
 }
 
 impl Stream {
     fn tcp(&self) -> &TcpStream {
         match self {
-            Self::Plain(tcp) => tcp,
-            Self::Tls(tls) => tls.get_ref().0,
+            Self::Plain(tcp) => &tcp.0,
+            Self::Tls(tls) => &tls.get_ref().0.0,
         }
     }
 
@@ -294,7 +296,7 @@ mod tests {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut theirs, _) = listener.accept().await.unwrap();
-        let mut wire = Wire::new(Stream::Plain(ours));
+        let mut wire = Wire::new(Stream::Plain(Tcp(ours)));
         wire.queue(b"<presence/>");
         wire.write_now().await;
         assert!(wire.stuck_at().is_none() && !wire.progress(), "what the kernel takes at once shows nothing");
@@ -331,7 +333,7 @@ mod tests {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (_theirs, _) = listener.accept().await.unwrap();
-        let mut wire = Wire::new(Stream::Plain(ours));
+        let mut wire = Wire::new(Stream::Plain(Tcp(ours)));
         let one = vec![b' '; 4 * MAX_QUEUED];
         wire.queue(&one);
         wire.write_now().await;

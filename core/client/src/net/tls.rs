@@ -17,9 +17,10 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
 use sha2::{Digest, Sha256, Sha384, Sha512};
-use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use whimbrel_engine::{LinkFailure, Tls};
+
+use super::tcp::Tcp;
 
 /// RFC 7590 §3.4 and XEP-0368: tells the server that XMPP is meant, on ports shared with HTTPS.
 const ALPN: &[u8] = b"xmpp-client";
@@ -59,10 +60,10 @@ impl Tls13 {
     /// Encrypts a connection and tells what it can be bound to.
     pub(crate) async fn secure(
         &self,
-        tcp: TcpStream,
+        tcp: Tcp,
         domain: &str,
         direct: bool,
-    ) -> Result<(TlsStream<TcpStream>, Tls), LinkFailure> {
+    ) -> Result<(TlsStream<Tcp>, Tls), LinkFailure> {
         let name = ServerName::try_from(domain.to_owned()).map_err(|_| {
             LinkFailure::NotFound(format!("{domain} is not a name that a certificate can have"))
         })?;

@@ -7,6 +7,7 @@ mod hostile;
 mod lists;
 mod lives;
 mod network;
+mod platform;
 mod roles;
 pub(crate) mod server;
 mod wake_up;

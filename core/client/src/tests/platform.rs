@@ -1,0 +1,123 @@
+//! What the platform gives beside a vault: a log, a resolver, and the word that memory is short.
+
+use super::*;
+use crate::{LogLevel, LogSink, Resolver, Srv, log_to};
+
+#[derive(Default)]
+struct Lines(Mutex<Vec<(LogLevel, String)>>);
+
+impl Lines {
+    fn all(&self) -> Vec<(LogLevel, String)> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Waits for a line. Others, of the tests that run beside this one, may come before it.
+    fn wait_for(&self, wanted: impl Fn(LogLevel, &str) -> bool) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while !self.all().iter().any(|(level, text)| wanted(*level, text)) {
+            assert!(std::time::Instant::now() < deadline, "{:?}", self.all());
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl LogSink for Lines {
+    fn log(&self, level: LogLevel, target: &str, text: &str) {
+        assert!(target.starts_with("whimbrel"), "{target}");
+        let mut lines = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        lines.push((level, text.to_owned()));
+        // It is no more than a lost line for anybody else.
+        assert!(lines.len() > 1, "the log is not ready");
+    }
+}
+
+#[tokio::test]
+async fn log_has_addresses_at_debug_only_and_neither_passwords_nor_messages() {
+    let lines = Arc::new(Lines::default());
+    log_to(lines.clone(), LogLevel::Debug).unwrap();
+    let stage = Stage::new();
+    let (_client, account, mut peer) = stage.online().await;
+    account.send(ItemId::new(), &juliet(), "But soft, what light?").await.unwrap();
+    peer.say(&message("It is the east"));
+    lines.wait_for(|level, text| level == LogLevel::Info && text == "online");
+    lines.wait_for(|level, text| level == LogLevel::Debug && text == format!("online account={}", romeo()));
+    drop(peer);
+    lines.wait_for(|level, text| level == LogLevel::Debug && text.starts_with("offline account="));
+    for (level, text) in lines.all() {
+        assert!(level == LogLevel::Debug || !text.contains(".lit"), "{text}");
+        for private in ["secret", "But soft", "the east"] {
+            assert!(!text.contains(private), "{text}");
+        }
+    }
+
+    // Another takes its place, and wants less.
+    let next = Arc::new(Lines::default());
+    log_to(next.clone(), LogLevel::Info).unwrap();
+    let (_client, account, peer) = Stage::new().online().await;
+    next.wait_for(|_, text| text == "online");
+    drop((account, peer));
+    assert!(next.all().iter().all(|(level, _)| *level <= LogLevel::Info));
+}
+
+/// Knows one server, by what it was asked.
+struct Names {
+    port: u16,
+    asked: Mutex<Vec<String>>,
+}
+
+impl Resolver for Names {
+    fn srv(&self, name: &str) -> Result<Vec<Srv>, Error> {
+        self.asked.lock().unwrap().push(name.to_owned());
+        match name.strip_prefix("_xmpps-client._tcp.") {
+            Some(_) => Ok(vec![Srv { priority: 1, weight: 1, port: self.port, target: "127.0.0.1".into() }]),
+            // As if there were none.
+            None => Err(Error::Offline),
+        }
+    }
+}
+
+#[tokio::test]
+async fn servers_are_looked_up_by_the_platform_if_it_wants_to() {
+    let stage = Stage::new();
+    let names = Arc::new(Names { port: stage.server.port(), asked: Mutex::default() });
+    let options = Options { resolver: Some(names.clone()), ..Options::default() };
+    let client = Client::open(stage.dir.path(), stage.keychain.clone(), options).await.unwrap();
+    // Servers for names that the network tells are not asked.
+    let dns = vec![[192, 0, 2, 1].into()];
+    client.network_changed(&crate::Network { dns, ..crate::Network::default() });
+    let connection = crate::Connection { server: None, ..stage.server.connection() };
+    let account = client.add_account(romeo(), connection).await.unwrap();
+    let signing_in = tokio::spawn(async move { account.sign_in("secret").await });
+    tokio::task::yield_now().await;
+    let _peer = stage.server.accept_login();
+    soon(signing_in).await.unwrap().unwrap();
+    let mut asked = names.asked.lock().unwrap().clone();
+    asked.sort();
+    assert_eq!(asked, ["_xmpp-client._tcp.montague.lit", "_xmpps-client._tcp.montague.lit"]);
+}
+
+#[tokio::test]
+async fn what_was_let_go_of_when_memory_was_short_is_read_again() {
+    // What this thread, which is where lists are read, has read from files, in bytes.
+    let so_far = || -> u64 {
+        let counted = fs::read_to_string("/proc/thread-self/io").unwrap();
+        counted.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
+    };
+    let stage = Stage::new();
+    let (client, account) = stage.account().await;
+    account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+    let timeline = account.timeline(&juliet(), 10).unwrap();
+    let read = || {
+        let before = so_far();
+        assert_eq!(texts(&timeline.items().unwrap()), ["But soft"]);
+        so_far() - before
+    };
+    read();
+    // Looking is counted as well, but is less than a page.
+    assert!(read() < 4096);
+    client.low_memory();
+    assert!(read() >= 4096);
+    // And the account goes on.
+    account.send(ItemId::new(), &juliet(), "what light?").await.unwrap();
+    assert_eq!(texts(&timeline.items().unwrap()), ["But soft", "what light?"]);
+}
