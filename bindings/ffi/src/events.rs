@@ -102,7 +102,7 @@ impl Events {
     }
 }
 
-/// Progress is in the status, what changed is in the lists, and raw stanzas are for consoles.
+/// Progress is in the status, what changed is in the lists, raw stanzas are for consoles, and nodes are not in the faces yet.
 fn told(event: whimbrel::Event) -> Option<Event> {
     Some(match event {
         whimbrel::Event::Online { resumed, after_start, .. } => Event::Online { resumed, after_start },
@@ -114,8 +114,10 @@ fn told(event: whimbrel::Event) -> Option<Event> {
         whimbrel::Event::Push(state) => Event::Push { state: state.into() },
         whimbrel::Event::CaughtUp => Event::CaughtUp,
         whimbrel::Event::TooLarge { what, size } => Event::TooLarge { what, size },
-        whimbrel::Event::Changed(_) | whimbrel::Event::Progress { .. } | whimbrel::Event::Raw { .. } => {
-            return None;
-        }
+        whimbrel::Event::Changed(_)
+        | whimbrel::Event::Progress { .. }
+        | whimbrel::Event::Raw { .. }
+        | whimbrel::Event::Published { .. }
+        | whimbrel::Event::Retracted { .. } => return None,
     })
 }

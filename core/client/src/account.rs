@@ -25,14 +25,15 @@ use whimbrel_engine::{
 };
 
 use crate::{
-    Address, ChatState, Draft, Error, Event, ItemId, Message, Mute, Notify, Options, Outgoing, Push,
-    PushState, Role, Status,
+    Address, ChatState, Draft, Error, Event, FullAddress, ItemId, Message, Mute, Notify, Options, Outgoing,
+    Push, PushState, Role, Status,
     bell::{self, Bell},
     client,
     driver::{Driver, Request, Stopped},
     installation,
     lists::{ContactList, ConversationList, Timeline},
     net::connect::{Connection, Route},
+    node::Node,
     shared::Shared,
     vault::KeyVault,
 };
@@ -393,6 +394,26 @@ impl Account {
         self.done(Command::Accept { jid: jid.clone() }).await
     }
 
+    /// A node of our own (XEP-0163). It need not be there yet.
+    pub fn node(&self, name: &str) -> Node {
+        Node::new(self.clone(), None, name)
+    }
+
+    /// A node of another account, or of a publish-subscribe service (XEP-0060).
+    pub fn node_of(&self, owner: &FullAddress, name: &str) -> Node {
+        Node::new(self.clone(), Some(owner.clone()), name)
+    }
+
+    /// From now on tells what contacts and our other devices publish to their nodes of this name (XEP-0163 §4.3), as
+    /// [`Event::Published`] and [`Event::Retracted`]; or no longer. Returns when it is durable.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a name of no or more than 1024 bytes, or the hundred-and-first;
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn follow(&self, node: &str, on: bool) -> Result<(), Error> {
+        self.done(Command::Follow { node: node.to_owned(), on }).await
+    }
+
     /// Sends a stanza as it is: one well-formed `message`, `presence` or `iq`. It is counted, kept and resent like any
     /// other of ours.
     ///
@@ -698,7 +719,7 @@ impl Account {
         self.ask(command).await.map(|_| ())
     }
 
-    async fn ask(&self, command: Command) -> Result<Reply, Error> {
+    pub(crate) async fn ask(&self, command: Command) -> Result<Reply, Error> {
         let failed = matches!(self.life().state, State::Stopped(_));
         if failed {
             self.start().await?;
@@ -913,7 +934,7 @@ fn set_stray_journal_aside(path: &Path) -> std::io::Result<()> {
     if path.exists() { Ok(()) } else { client::set_aside(path, &["-wal", "-shm"]) }
 }
 
-fn unexpected(reply: &Reply) -> Error {
+pub(crate) fn unexpected(reply: &Reply) -> Error {
     Error::Bug { report: format!("an unexpected reply: {reply:?}") }
 }
 

@@ -52,6 +52,7 @@ pub mod internals;
 mod lists;
 mod log;
 mod net;
+mod node;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -60,9 +61,10 @@ mod vault;
 pub use jid::{BareJid as Address, Jid as FullAddress};
 pub use whimbrel_engine::{
     api::{
-        Change, ChangeKind, ChatState, Contact, Conversation, Draft, Error, Event, Gap, GapKind, Item,
-        ItemId, Link, Message, Mute, Network, NetworkId, NetworkKind, Notify, Outgoing, Preview, Push,
-        PushState, Reaction, ReplyTo, SendState, Status, Subscription as PresenceSubscription, Unusable,
+        Affiliation, Change, ChangeKind, ChatState, Contact, Conversation, Draft, Error, Event, Gap, GapKind,
+        Item, ItemId, Link, Message, Mute, Network, NetworkId, NetworkKind, NodeItem, NodeOptions, Notify,
+        Outgoing, Preview, Push, PushState, Reaction, ReplyTo, SendState, Status,
+        Subscription as PresenceSubscription, Unusable,
     },
     splice::{Splice, apply},
 };
@@ -78,5 +80,6 @@ pub use crate::{
     lists::{ContactList, ConversationList, Subscription, Timeline, Update},
     log::{LogLevel, LogSink, log_to},
     net::connect::{Connection, Resolver, Server, Srv},
+    node::{Node, NodePage},
     vault::{FileVault, KeyVault, Scope},
 };

@@ -25,6 +25,7 @@ CREATE TABLE login (
     archive       INTEGER NOT NULL DEFAULT 0, -- the account's archive (XEP-0313): 0 unknown or none, 1 there, 2 keeps everything
     csi           INTEGER NOT NULL DEFAULT 0, -- XEP-0352 is offered; a row, since a resumed stream sends no features
     push          INTEGER,                    -- XEP-0357 is offered; NULL: not known yet
+    nodes         INTEGER,                    -- nodes of our own (XEP-0163): 0 none, 1 there, 2 with conditions; NULL: not known yet
     roster_ver    TEXT                        -- NULL: the server has no versioning or we have no roster yet
 ) STRICT;
 
@@ -190,6 +191,16 @@ CREATE TABLE push (
     said    INTEGER NOT NULL DEFAULT 0,       -- in this session: 0 not yet, 1 said, 2 answered
     refused TEXT,                             -- the condition
     PRIMARY KEY (service, node)
+) STRICT, WITHOUT ROWID;
+
+-- Names of nodes that the app wants to hear of (XEP-0163 §4.3), and nodes that it has subscribed to (XEP-0060 §6.1).
+CREATE TABLE followed (
+    node TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+CREATE TABLE subscribed (
+    owner TEXT NOT NULL,
+    node  TEXT NOT NULL,
+    PRIMARY KEY (owner, node)
 ) STRICT, WITHOUT ROWID;
 
 -- How long an idle link lives on a network, in ms (XEP-0286).

@@ -103,6 +103,8 @@ pub(crate) struct LoginMemory {
     pub(crate) csi: bool,
     /// Whether push notifications are offered, where that is known.
     pub(crate) push: Option<bool>,
+    /// Nodes of our own, where that is known.
+    pub(crate) nodes: Option<Nodes>,
     pub(crate) roster_ver: Option<String>,
 }
 
@@ -113,6 +115,15 @@ pub(crate) enum Archive {
     Unknown,
     There,
     Always,
+}
+
+/// The account's own nodes (XEP-0163).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nodes {
+    None,
+    There,
+    /// What is published under conditions is published under them or not at all.
+    WithConditions,
 }
 
 /// The session on the server.
@@ -227,7 +238,8 @@ pub(crate) struct Online {
 pub(crate) struct Waiting {
     pub(crate) sign_in: Vec<RequestId>,
     pub(crate) sync: Vec<(RequestId, u64)>,
-    pub(crate) older: BTreeMap<String, RequestId>,
+    /// By the id of the question whose answer is theirs.
+    pub(crate) asked: BTreeMap<String, RequestId>,
 }
 
 /// What is nowhere but in memory, as it was before a step: a step that rolls back has not happened here either.
@@ -303,7 +315,7 @@ impl Account {
             return Err(Error::bug("the file holds no account"));
         };
         let login = connection.query_row(
-            "SELECT pins, offer, token, max_stanza, archive, roster_ver, csi, push FROM login",
+            "SELECT pins, offer, token, max_stanza, archive, roster_ver, csi, push, nodes FROM login",
             [],
             |row| {
                 Ok((
@@ -315,6 +327,7 @@ impl Account {
                     row.get::<_, Option<String>>(5)?,
                     row.get::<_, bool>(6)?,
                     row.get::<_, Option<bool>>(7)?,
+                    row.get::<_, Option<i64>>(8)?,
                 ))
             },
         )?;
@@ -364,6 +377,11 @@ impl Account {
                 },
                 csi: login.6,
                 push: login.7,
+                nodes: login.8.map(|nodes| match nodes {
+                    2 => Nodes::WithConditions,
+                    1 => Nodes::There,
+                    _ => Nodes::None,
+                }),
                 roster_ver: login.5,
             },
             session,
@@ -467,7 +485,7 @@ impl Account {
         let waiting = std::mem::take(&mut self.waiting);
         let requests =
             waiting.sign_in.into_iter().chain(waiting.sync.into_iter().map(|(request, _)| request));
-        for request in requests.chain(waiting.older.into_values()) {
+        for request in requests.chain(waiting.asked.into_values()) {
             effects.push(Effect::Reply { request, result: Err(why.clone()) });
         }
         let detail = why.to_string();
@@ -689,7 +707,7 @@ impl Account {
     pub(crate) fn save_login(&self, cx: &Cx<'_>) -> Result<()> {
         let login = &self.login;
         cx.tx.execute(
-            "UPDATE login SET pins = ?1, offer = ?2, token = ?3, max_stanza = ?4, archive = ?5, roster_ver = ?6, csi = ?7, push = ?8",
+            "UPDATE login SET pins = ?1, offer = ?2, token = ?3, max_stanza = ?4, archive = ?5, roster_ver = ?6, csi = ?7, push = ?8, nodes = ?9",
             params![
                 serde_json::to_string(&login.pins)?,
                 login.offer.as_ref().map(serde_json::to_string).transpose()?,
@@ -699,6 +717,7 @@ impl Account {
                 login.roster_ver,
                 login.csi,
                 login.push,
+                login.nodes.map(|nodes| nodes as i64),
             ],
         )?;
         Ok(())

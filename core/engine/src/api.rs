@@ -2,7 +2,7 @@
 //!
 //! The client crate exports these as its own; ffi mirrors them. Each error is one decision of a user interface.
 
-use std::{borrow::Cow, net::IpAddr};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
 use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
@@ -137,6 +137,23 @@ pub enum Command {
         /// The registration.
         push: Option<Push>,
     },
+    /// Ask something of a node. Replied to when it has answered; [`Error::Offline`] where it cannot be asked.
+    Node {
+        /// Whose: another account, or a publish-subscribe service (XEP-0060); `None`: our own account (XEP-0163).
+        owner: Option<Jid>,
+        /// Its name.
+        node: String,
+        /// What.
+        action: NodeAction,
+    },
+    /// Be told what contacts and our other devices publish under this name (XEP-0163 §4.3), or no longer. Replied to when it is
+    /// durable.
+    Follow {
+        /// The name.
+        node: String,
+        /// Whether to be told.
+        on: bool,
+    },
     /// A stanza as it is. Counted, kept and resent like any other of ours.
     Raw {
         /// One well-formed `message`, `presence` or `iq`.
@@ -233,6 +250,121 @@ pub enum Notify {
     OnMention,
     /// Of none.
     Never,
+}
+
+/// What is asked of a node (XEP-0060).
+#[derive(Clone, Debug)]
+pub enum NodeAction {
+    /// Publish an item. Replied to with [`Reply::Published`].
+    Publish {
+        /// Its id, in place of what has it; `None`: the service makes one.
+        id: Option<String>,
+        /// One well-formed element.
+        payload: String,
+        /// What the node must be like. A node that is otherwise is configured first, if it is ours to do.
+        options: NodeOptions,
+    },
+    /// Some of its items. Replied to with [`Reply::Items`].
+    Items {
+        /// How many at most.
+        limit: u32,
+        /// Those behind this item, which a page before ended with.
+        after: Option<String>,
+    },
+    /// One of its items. Replied to with [`Reply::Items`]; without any where there is none of this id.
+    Item {
+        /// Which.
+        id: String,
+    },
+    /// Take an item back.
+    Retract {
+        /// Which.
+        id: String,
+    },
+    /// Take all items back.
+    Purge,
+    /// Make it.
+    Create {
+        /// How.
+        options: NodeOptions,
+    },
+    /// Delete it, with its items.
+    Delete,
+    /// Change how it is.
+    Configure {
+        /// How; what is not named stays.
+        options: NodeOptions,
+    },
+    /// How it is. Replied to with [`Reply::Configuration`].
+    Configuration,
+    /// Be told what happens to it, for as long as it is there.
+    Subscribe,
+    /// Be told no longer.
+    Unsubscribe,
+    /// Who may do what with it; asked by its owner. Replied to with [`Reply::Affiliations`].
+    Affiliations,
+    /// Let somebody do this with it.
+    Affiliate {
+        /// Whom.
+        jid: BareJid,
+        /// What.
+        affiliation: Affiliation,
+    },
+}
+
+/// How a node is or is to be (XEP-0060 §16.4.4): names without `pubsub#`, and values.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeOptions(pub BTreeMap<String, String>);
+
+impl NodeOptions {
+    /// For one's own devices only, and kept (XEP-0223).
+    pub fn private() -> Self {
+        Self::default()
+            .with("access_model", "whitelist")
+            .with("persist_items", "true")
+            .with("max_items", "max")
+            .with("send_last_published_item", "never")
+    }
+
+    /// For everybody, and kept (XEP-0222).
+    pub fn public() -> Self {
+        Self::default().with("access_model", "open").with("persist_items", "true").with("max_items", "max")
+    }
+
+    /// Likewise, but for this.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(name.to_owned(), value.to_owned());
+        self
+    }
+}
+
+/// What somebody may do with a node (XEP-0060 §4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Affiliation {
+    /// Everything.
+    Owner,
+    /// Publish and read.
+    Publisher,
+    /// Publish and not read.
+    PublishOnly,
+    /// Read where not everybody may.
+    Member,
+    /// Nothing special.
+    None,
+    /// Nothing.
+    Outcast,
+}
+
+/// An item of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NodeItem {
+    /// Unique within the node.
+    pub id: String,
+    /// An element with its namespace, where the node's notifications have it.
+    pub payload: Option<String>,
 }
 
 /// What a contact or we are doing in a conversation (XEP-0085).
@@ -352,6 +484,22 @@ pub enum Reply {
         /// Nothing older is on the server.
         complete: bool,
     },
+    /// An item was published.
+    Published {
+        /// Its id.
+        id: String,
+    },
+    /// Items of a node, in its own order.
+    Items {
+        /// They.
+        items: Vec<NodeItem>,
+        /// There are others behind them, so far as the service tells.
+        more: bool,
+    },
+    /// How a node is.
+    Configuration(NodeOptions),
+    /// Who may do what with a node.
+    Affiliations(Vec<(BareJid, Affiliation)>),
     /// What is new since the app was last told.
     News(News),
 }
@@ -802,6 +950,24 @@ pub enum Event {
     },
     /// Nothing is missing any more.
     CaughtUp,
+    /// Items were published to a node that the app follows or has subscribed to.
+    Published {
+        /// Whose node: an account or a service.
+        from: BareJid,
+        /// Its name.
+        node: String,
+        /// They; of very many the first.
+        items: Vec<NodeItem>,
+    },
+    /// Items of such a node were taken back.
+    Retracted {
+        /// Whose node.
+        from: BareJid,
+        /// Its name.
+        node: String,
+        /// They; none: all that there were.
+        ids: Vec<String>,
+    },
     /// The registration for push notifications came further.
     Push(PushState),
     /// The server's answer was larger than can be read: what it was about stays as it was.

@@ -723,8 +723,8 @@ impl Account {
         if query.cut {
             // No edge moves by what can be mixed up. A smaller page may fit between two cuts.
             let id = self.query_as(cx, query.afresh())?;
-            if let Some(request) = self.waiting.older.remove(&query.id) {
-                self.waiting.older.insert(id, request);
+            if let Some(request) = self.waiting.asked.remove(&query.id) {
+                self.waiting.asked.insert(id, request);
             }
             return Ok(());
         }
@@ -1035,7 +1035,7 @@ impl Account {
             cx.room = None;
         }
         cx.touched.all_timelines = true;
-        if let Some(request) = self.waiting.older.remove(&query.id) {
+        if let Some(request) = self.waiting.asked.remove(&query.id) {
             cx.reply(request, Ok(Reply::Older { added: query.added, complete }));
         }
         Ok(())
@@ -1045,7 +1045,7 @@ impl Account {
         if let (Aim::Before { gap }, "item-not-found") = (&query.aim, condition) {
             return self.edge_forgotten(cx, query, *gap);
         }
-        if let Some(request) = self.waiting.older.remove(&query.id) {
+        if let Some(request) = self.waiting.asked.remove(&query.id) {
             cx.reply(request, Err(api::Error::ServerRefused { condition: condition.to_owned(), text: None }));
         }
         match &query.aim {
@@ -1123,7 +1123,7 @@ impl Account {
     /// The server has forgotten the id that an unfetched region ends at: time must do (STREAM 18). Where that fails as well,
     /// what was there is no longer on the server.
     fn edge_forgotten(&mut self, cx: &mut Cx<'_>, query: &Query, gap: i64) -> Result<()> {
-        let request = self.waiting.older.remove(&query.id);
+        let request = self.waiting.asked.remove(&query.id);
         // With an overlap it does not end before what is known behind it.
         let first = cx.tx.execute(
             "UPDATE gap SET by_time = 1, covered_position = NULL WHERE id = ?1 AND by_time = 0",
@@ -1141,7 +1141,7 @@ impl Account {
         }
         let id = self.query_as(cx, Query::new(query.aim.clone(), query.start))?;
         if let Some(request) = request {
-            self.waiting.older.insert(id, request);
+            self.waiting.asked.insert(id, request);
         }
         Ok(())
     }
@@ -1168,7 +1168,7 @@ impl Account {
         let edge = covered.map(|covered| self.place_of(cx, before.as_deref(), covered)).transpose()?;
         let query = Query { edge, ..Query::new(Aim::Before { gap }, start) };
         let id = self.query_as(cx, query)?;
-        self.waiting.older.insert(id, request);
+        self.waiting.asked.insert(id, request);
         Ok(())
     }
 

@@ -73,6 +73,10 @@ impl Account {
                     self.set_push(cx, push.as_ref()).map(|()| Ok(Reply::Done))?
                 }
             }
+            Command::Node { owner, node, action } => {
+                return self.node(cx, request, owner.as_ref(), node, action);
+            }
+            Command::Follow { node, on } => self.follow(cx, node, *on)?,
             Command::Raw { xml } => self.raw(cx, xml)?,
             Command::Sync { timeout } => {
                 self.waiting.sync.push((request, cx.now.mono.saturating_add(*timeout)));
@@ -159,26 +163,17 @@ impl Account {
 
     fn raw(&mut self, cx: &mut Cx<'_>, xml: &str) -> Result<std::result::Result<Reply, Error>> {
         let invalid = |what: String| Ok(Err(Error::InvalidInput { what }));
-        let wrapped = format!("<stream xmlns='{}'>{xml}</stream>", ns::JABBER_CLIENT);
-        let stream: Element = match wrapped.parse() {
-            Ok(stream) => stream,
-            Err(error) => return invalid(format!("not well-formed: {error}")),
+        let stanza = match one_element(xml) {
+            Ok(element) if whimbrel_proto::sm::is_counted(&element) => element,
+            Ok(_) => return invalid("one message, presence or iq is needed".to_owned()),
+            Err(what) => return invalid(what),
         };
-        let mut children = stream.children();
-        match (children.next(), children.next()) {
-            (Some(stanza), None)
-                if whimbrel_proto::sm::is_counted(stanza)
-                    && stream.texts().all(|text| text.trim().is_empty()) =>
-            {
-                if xml.len() as u64 > self.max_stanza() {
-                    return invalid("it is larger than the server takes".to_owned());
-                }
-                let to = stanza.attr("to").unwrap_or_default();
-                self.enqueue(cx, Kind::Note, to, stanza.attr("id"), String::from(stanza).as_bytes())?;
-                Ok(Ok(Reply::Done))
-            }
-            _ => invalid("one message, presence or iq is needed".to_owned()),
+        if xml.len() as u64 > self.max_stanza() {
+            return invalid("it is larger than the server takes".to_owned());
         }
+        let to = stanza.attr("to").unwrap_or_default();
+        self.enqueue(cx, Kind::Note, to, stanza.attr("id"), String::from(&stanza).as_bytes())?;
+        Ok(Ok(Reply::Done))
     }
 
     pub(crate) fn check_sync(&mut self, cx: &mut Cx<'_>) -> Result<()> {
@@ -208,5 +203,16 @@ impl Account {
             }
         }
         Ok(())
+    }
+}
+
+/// Reads what an app has written. It may not end where it stands, or begin something beside it.
+pub(crate) fn one_element(xml: &str) -> std::result::Result<Element, String> {
+    let wrapped = format!("<stream xmlns='{}'>{xml}</stream>", ns::JABBER_CLIENT);
+    let stream: Element = wrapped.parse().map_err(|error| format!("not well-formed: {error}"))?;
+    let mut children = stream.children();
+    match (children.next(), children.next()) {
+        (Some(element), None) if stream.texts().all(|text| text.trim().is_empty()) => Ok(element.clone()),
+        _ => Err("one element is needed".to_owned()),
     }
 }

@@ -5,7 +5,7 @@
 
 use jid::BareJid;
 use minidom::Element;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use whimbrel_proto::{address, deadlines::Deadlines, ns, write::Tag};
 
@@ -17,6 +17,7 @@ use crate::{
     input::{Drained, Now},
     mutants::{self, Mutant},
     outbox::Kind,
+    pubsub::{self, Question},
     roster,
 };
 
@@ -30,6 +31,8 @@ pub(crate) enum Pending {
     /// XEP-0280.
     Carbons,
     Page(Query),
+    /// Something was asked of a node.
+    Node(Question),
     /// A registration for push notifications, or the end of one.
     Push {
         service: String,
@@ -44,7 +47,7 @@ pub(crate) enum Pending {
     Nothing,
 }
 
-/// What we can do (XEP-0030), in the order that XEP-0115 hashes.
+/// What we can do (XEP-0030), beside the nodes that we want to hear of ([`Account::features`]).
 pub(crate) const FEATURES: [&str; 16] = [
     ns::CAPS,
     ns::CHAT_STATES,
@@ -126,10 +129,25 @@ impl Account {
         if mutants::on(Mutant::AskedBeforePresence) {
             self.catch_up(cx)?;
         }
-        let presence = Tag::new("presence").child(roster::caps_tag());
-        self.enqueue(cx, Kind::Presence, "", None, &presence.into_bytes())?;
+        self.announce(cx)?;
         // What the archive has is asked for in the same flight, if there was an archive the last time.
         self.catch_up(cx)
+    }
+
+    /// That we are there, and what we can do.
+    pub(crate) fn announce(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        let presence = Tag::new("presence").child(roster::caps_tag(&self.features(cx.tx)?));
+        self.enqueue(cx, Kind::Presence, "", None, &presence.into_bytes())
+    }
+
+    /// What we can do, in the order that XEP-0115 hashes.
+    fn features(&self, connection: &Connection) -> Result<Vec<String>> {
+        let mut features: Vec<String> = pubsub::followed(connection)?;
+        features.iter_mut().for_each(|node| node.push_str("+notify"));
+        features.extend(FEATURES.map(str::to_owned));
+        features.sort_unstable();
+        features.dedup();
+        Ok(features)
     }
 
     /// What a session must know. Asked when it begins, and again for as long as nobody answers.
@@ -143,7 +161,11 @@ impl Account {
                 let known = self.login.roster_ver.clone().unwrap_or_default();
                 ("get", None, Tag::with_ns("query", ns::ROSTER).attr("ver", known))
             }
-            Pending::Page(_) | Pending::Push { .. } | Pending::Probe { .. } | Pending::Nothing => {
+            Pending::Page(_)
+            | Pending::Node(_)
+            | Pending::Push { .. }
+            | Pending::Probe { .. }
+            | Pending::Nothing => {
                 return Ok(());
             }
         };
@@ -178,9 +200,11 @@ impl Account {
                     Pending::Roster => "roster",
                     Pending::AccountInfo => "account",
                     Pending::ArchivePrefs | Pending::Page(_) => "archive",
-                    Pending::Carbons | Pending::Push { .. } | Pending::Probe { .. } | Pending::Nothing => {
-                        "answer"
-                    }
+                    Pending::Carbons
+                    | Pending::Node(_)
+                    | Pending::Push { .. }
+                    | Pending::Probe { .. }
+                    | Pending::Nothing => "answer",
                 };
                 cx.event(Event::TooLarge { what: what.into(), size: drained.size });
                 self.settle(cx, id, pending, Err("resource-constraint"))
@@ -234,6 +258,7 @@ impl Account {
                 let query = self.queries.get(id).cloned().unwrap_or(stored);
                 self.page_done(cx, &query, answer)
             }
+            (Pending::Node(question), answer) => self.node_answered(cx, id, question, answer),
             (Pending::Push { service, node, on }, answer) => {
                 self.push_answered(cx, (&service, &node, on), answer.err())
             }
@@ -263,6 +288,8 @@ impl Account {
         let has = |feature: &str| {
             query.children().any(|child| child.name() == "feature" && child.attr("var") == Some(feature))
         };
+        self.login.nodes = Some(pubsub::offered(query));
+        self.save_login(cx)?;
         self.push_is_offered(cx, has(ns::PUSH))?;
         if !has(ns::MAM) {
             self.login.archive = Archive::Unknown;
@@ -313,7 +340,7 @@ impl Account {
             }
             let mut query = Tag::with_ns("query", ns::DISCO_INFO).attr_opt("node", node);
             query = query.child(roster::identity_tag());
-            for feature in FEATURES {
+            for feature in self.features(cx.tx)? {
                 query = query.child(Tag::new("feature").attr("var", feature));
             }
             return self.answer_iq(cx, from, id, Some(query));

@@ -22,6 +22,7 @@ mod mutants;
 pub mod mutants;
 mod news;
 mod outbox;
+mod pubsub;
 mod pulse;
 pub mod push;
 pub mod roster;

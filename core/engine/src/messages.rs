@@ -91,6 +91,9 @@ impl Account {
             self.take(cx, &inner, Source::Carbon { at })?;
             return Ok(());
         }
+        if view.event.is_some() {
+            return self.told_of_node(cx, &view);
+        }
         self.take(cx, &view, Source::Live)?;
         Ok(())
     }
@@ -145,6 +148,8 @@ impl Account {
                 return Ok(Stored::Nothing);
             }
             Kind::Groupchat | Kind::Headline => return Ok(Stored::Nothing),
+            // What another device or the archive was told of a node is nothing to say.
+            Kind::Chat | Kind::Normal if view.event.is_some() => return Ok(Stored::Nothing),
             Kind::Chat | Kind::Normal => {}
         }
         if !mine {

@@ -70,7 +70,7 @@ const MAX_STANZA: u64 = 256 * 1024;
 const DOUBT_PAGES: u32 = 40;
 
 impl Kind {
-    fn code(self) -> i64 {
+    pub(crate) fn code(self) -> i64 {
         match self {
             Self::Message(_) => 0,
             Self::Note => 1,
@@ -400,7 +400,7 @@ impl Account {
             [],
         )?;
         cx.tx.execute("UPDATE outbox SET number = NULL WHERE kind = 1", [])?;
-        for (_, request) in std::mem::take(&mut self.waiting.older) {
+        for (_, request) in std::mem::take(&mut self.waiting.asked) {
             cx.reply(request, Err(crate::api::Error::Offline));
         }
         self.queries.clear();

@@ -6,7 +6,7 @@
 
 use jid::Jid;
 use rusqlite::{Connection, OptionalExtension as _, params};
-use whimbrel_proto::{ns, write::Tag};
+use whimbrel_proto::{form, ns, write::Tag};
 
 use crate::{
     account::{Account, Cx},
@@ -186,14 +186,7 @@ fn rows(connection: &Connection, which: &str) -> Result<Vec<Registration>> {
 
 /// XEP-0357 §5.
 fn enable(push: &Push) -> Tag {
-    let field =
-        |var: &str, value: &str| Tag::new("field").attr("var", var).child(Tag::new("value").text(value));
-    let options = push.secret.as_ref().map(|secret| {
-        Tag::with_ns("x", ns::DATA_FORMS)
-            .attr("type", "submit")
-            .child(field("FORM_TYPE", ns::PUBLISH_OPTIONS))
-            .child(field("secret", secret))
-    });
+    let options = push.secret.as_ref().map(|secret| form::submit(ns::PUBLISH_OPTIONS, [("secret", secret)]));
     named("enable", push).child_opt(options)
 }
 

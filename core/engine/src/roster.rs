@@ -11,7 +11,7 @@ use crate::{
     account::{Account, Cx},
     api::{Contact, Subscription},
     error::{Error, Result},
-    iq::{FEATURES, Pending, bare},
+    iq::{Pending, bare},
     outbox::Kind,
 };
 
@@ -261,8 +261,9 @@ pub fn contacts(connection: &Connection) -> Result<Vec<Contact>> {
 }
 
 /// `<c/>` of XEP-0115 §4.
-pub(crate) fn caps_tag() -> Tag {
-    Tag::with_ns("c", ns::CAPS).attr("hash", "sha-1").attr("node", NODE).attr("ver", verification_string())
+pub(crate) fn caps_tag(features: &[String]) -> Tag {
+    let ver = verification_string(features);
+    Tag::with_ns("c", ns::CAPS).attr("hash", "sha-1").attr("node", NODE).attr("ver", ver)
 }
 
 pub(crate) fn identity_tag() -> Tag {
@@ -270,11 +271,9 @@ pub(crate) fn identity_tag() -> Tag {
     Tag::new("identity").attr("category", category).attr("type", kind).attr("name", name)
 }
 
-/// XEP-0115 §5.1.
-fn verification_string() -> String {
+/// XEP-0115 §5.1, of features in their order.
+fn verification_string(features: &[String]) -> String {
     let (category, kind, name) = IDENTITY;
-    let mut features = FEATURES;
-    features.sort_unstable();
     let mut text = format!("{category}/{kind}//{name}<");
     for feature in features {
         text.push_str(feature);

@@ -568,7 +568,7 @@ impl Account {
         for request in std::mem::take(&mut self.waiting.sign_in) {
             cx.reply(request, Err(answer.clone()));
         }
-        for request in std::mem::take(&mut self.waiting.older).into_values() {
+        for request in std::mem::take(&mut self.waiting.asked).into_values() {
             cx.reply(request, Err(api::Error::Offline));
         }
         // The same failure on every attempt is told once.

@@ -51,6 +51,8 @@ pub struct MessageView<'a> {
     pub carbon: Option<Carbon<'a>>,
     /// XEP-0313: a result from an archive.
     pub result: Option<Archived<'a>>,
+    /// XEP-0060: what happened to a node. Such a message is none to anybody.
+    pub event: Option<&'a Element>,
     /// RFC 6120 §8.3: the defined condition, if this is an error.
     pub error: Option<&'a str>,
 }
@@ -150,6 +152,7 @@ impl<'a> MessageView<'a> {
                         view.result = Some(Archived { query: child.attr("queryid"), id, stamp, message });
                     }
                 }
+                "event" if child.has_ns(ns::PUBSUB_EVENT) => view.event = Some(child),
                 "delay" if child.has_ns(ns::DELAY) => {
                     if let Some(stamp) = child.attr("stamp") {
                         view.delay = Some((child.attr("from"), stamp));

@@ -65,6 +65,14 @@ namespaces! {
     CSI = "urn:xmpp:csi:0";
     /// XEP-0357: push notifications.
     PUSH = "urn:xmpp:push:0";
+    /// XEP-0060: publish-subscribe.
+    PUBSUB = "http://jabber.org/protocol/pubsub";
+    /// XEP-0060: what happened to a node.
+    PUBSUB_EVENT = "http://jabber.org/protocol/pubsub#event";
+    /// XEP-0060: what only the owner of a node may do.
+    PUBSUB_OWNER = "http://jabber.org/protocol/pubsub#owner";
+    /// XEP-0060: a node's configuration, as a form.
+    NODE_CONFIG = "http://jabber.org/protocol/pubsub#node_config";
     /// XEP-0060 §7.1.5: what a publisher wants of a node.
     PUBLISH_OPTIONS = "http://jabber.org/protocol/pubsub#publish-options";
     /// XEP-0359: stanza ids.

@@ -71,6 +71,13 @@ impl Tag {
         }
     }
 
+    /// Adds what is well-formed XML already, and says its own namespace.
+    #[must_use]
+    pub fn xml(mut self, xml: &str) -> Self {
+        self.content.push_str(xml);
+        self
+    }
+
     /// The element as text.
     pub fn finish(self) -> String {
         let mut out = String::with_capacity(self.head.len() + self.content.len() + self.name.len() + 4);

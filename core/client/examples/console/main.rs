@@ -19,11 +19,11 @@ use std::{
 };
 
 use clap::Parser;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::{sync::mpsc, task};
 use whimbrel::{
-    Account, Address, Client, Connection, Draft, Error, ItemId, Mute, Network, NetworkId, Options, Outgoing,
-    Push, Role, Server, Timeline,
+    Account, Address, Client, Connection, Draft, Error, ItemId, Mute, Network, NetworkId, NodeOptions,
+    Options, Outgoing, Push, Role, Server, Timeline,
 };
 
 #[derive(Parser)]
@@ -296,6 +296,8 @@ impl Console {
                 self.client.set_foreground(is_on(request));
                 Ok(json!({}))
             }
+            "follow" => done(account.follow(text(request, "node")?, is_on(request)).await),
+            action if NODE_ACTIONS.contains(&action) => node(&account, action, request).await,
             "push" if request["service"].is_null() => done(account.set_push(None).await),
             "push" => {
                 let service = text(request, "service")?;
@@ -374,6 +376,63 @@ fn answer(id: &Value, result: Result<Value, Error>) {
     }
 }
 
+const NODE_ACTIONS: [&str; 13] = [
+    "publish",
+    "items",
+    "item",
+    "retract",
+    "purge",
+    "create_node",
+    "delete_node",
+    "configure",
+    "configuration",
+    "subscribe",
+    "unsubscribe",
+    "affiliations",
+    "affiliate",
+];
+
+/// What is asked of a node.
+async fn node(account: &Account, action: &str, request: &Value) -> Result<Value, Error> {
+    let name = text(request, "node")?;
+    let node = match &request["of"] {
+        Value::Null => account.node(name),
+        _ => account.node_of(&read(request, "of")?, name),
+    };
+    let options = || match &request["options"] {
+        Value::Null => Ok(NodeOptions::default()),
+        Value::String(name) if name == "private" => Ok(NodeOptions::private()),
+        Value::String(name) if name == "public" => Ok(NodeOptions::public()),
+        _ => read(request, "options"),
+    };
+    match action {
+        "publish" => {
+            let (id, xml) = (request["item"].as_str(), text(request, "xml")?);
+            Ok(json!({ "item": node.publish(id, xml, options()?).await? }))
+        }
+        "items" => {
+            let page = node.items(number(request, "limit", 50)?, request["after"].as_str()).await?;
+            Ok(json!({ "items": page.items, "more": page.more }))
+        }
+        "item" => Ok(json!({ "item": node.item(text(request, "item")?).await? })),
+        "retract" => done(node.retract(text(request, "item")?).await),
+        "purge" => done(node.purge().await),
+        "create_node" => done(node.create(options()?).await),
+        "delete_node" => done(node.delete().await),
+        "configure" => done(node.configure(options()?).await),
+        "configuration" => Ok(json!({ "options": node.configuration().await? })),
+        "subscribe" => done(node.subscribe().await),
+        "unsubscribe" => done(node.unsubscribe().await),
+        "affiliations" => {
+            let all = node.affiliations().await?;
+            let all: Map<String, Value> =
+                all.iter().map(|(jid, what)| (jid.to_string(), json!(what))).collect();
+            Ok(json!({ "affiliations": all }))
+        }
+        _ => done(node.affiliate(&address(request, "jid")?, read(request, "affiliation")?).await),
+    }
+}
+
 fn network(request: &Value) -> Result<Network, Error> {
     let read = |field: &str, error: &dyn std::fmt::Display| Error::InvalidInput {
         what: format!("\"{field}\": {error}"),
@@ -398,6 +457,11 @@ fn network(request: &Value) -> Result<Network, Error> {
 fn address(request: &Value, field: &str) -> Result<Address, Error> {
     let given = text(request, field)?;
     given.parse().map_err(|error| Error::InvalidInput { what: format!("\"{field}\": {error}") })
+}
+
+fn read<T: serde::de::DeserializeOwned>(request: &Value, field: &str) -> Result<T, Error> {
+    serde_json::from_value(request[field].clone())
+        .map_err(|error| Error::InvalidInput { what: format!("\"{field}\": {error}") })
 }
 
 fn text<'a>(request: &'a Value, field: &str) -> Result<&'a str, Error> {

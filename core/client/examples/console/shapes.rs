@@ -45,6 +45,12 @@ pub(crate) fn event(event: &Event) -> Value {
         Event::Progress { caught_up, total } => {
             json!({ "event": "progress", "caught_up": caught_up, "total": total })
         }
+        Event::Published { from, node, items } => {
+            json!({ "event": "published", "from": from, "node": node, "items": items })
+        }
+        Event::Retracted { from, node, ids } => {
+            json!({ "event": "retracted", "from": from, "node": node, "items": ids })
+        }
         Event::Push(state) => {
             let mut shape = push(state);
             shape["event"] = "push".into();

@@ -16,6 +16,7 @@ mod login;
 mod messages;
 mod model;
 mod news;
+mod pubsub;
 mod push;
 mod session;
 mod text;
@@ -111,6 +112,8 @@ struct Server {
     /// Where it wants to be asked to resume.
     location: &'static str,
     push: bool,
+    /// What its account's service discovery says of nodes.
+    nodes: &'static str,
 }
 
 #[derive(Clone, Debug)]
@@ -162,6 +165,7 @@ impl World {
                 resumed_from: 0,
                 location: "",
                 push: false,
+                nodes: "",
             },
         }
     }
@@ -503,7 +507,7 @@ impl Server {
                     true => format!("<feature var='{var}'/>"),
                     false => String::new(),
                 };
-                let features = feature(self.mam, ns::MAM) + &feature(self.push, ns::PUSH);
+                let features = feature(self.mam, ns::MAM) + &feature(self.push, ns::PUSH) + self.nodes;
                 format!("<query xmlns='http://jabber.org/protocol/disco#info'>{features}</query>")
             }
             ("query", ns::ROSTER) if iq.attr("type") == Some("get") => {

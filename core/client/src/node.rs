@@ -1,0 +1,171 @@
+//! Nodes (XEP-0060): a place under a name where items are published, of an account or of a service.
+
+use whimbrel_engine::api::{Command, NodeAction, Reply};
+
+use crate::{Account, Address, Affiliation, Error, FullAddress, NodeItem, NodeOptions, account::unexpected};
+
+/// A node of our own account, of somebody else's, or of a publish-subscribe service. Whatever is asked of it needs a connection, and
+/// waits for its answer: [`Error::Offline`], [`Error::TimedOut`], [`Error::ServerRefused`].
+#[derive(Clone, Debug)]
+pub struct Node {
+    account: Account,
+    owner: Option<FullAddress>,
+    name: String,
+}
+
+/// Some items of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodePage {
+    /// In the node's own order.
+    pub items: Vec<NodeItem>,
+    /// There are others behind them, so far as the service tells.
+    pub more: bool,
+}
+
+impl Node {
+    pub(crate) fn new(account: Account, owner: Option<FullAddress>, name: &str) -> Self {
+        Self { account, owner, name: name.to_owned() }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Publishes an element under this id, in place of what has it; without one the service makes it. Returns the id.
+    ///
+    /// With `options` the node is as they say, or nothing is published: it is made so or changed once, and a service that does not
+    /// heed them is not given anything.
+    ///
+    /// # Errors
+    /// As above; [`Error::InvalidInput`] where the payload is not one well-formed element, or larger than the server takes.
+    pub async fn publish(
+        &self,
+        id: Option<&str>,
+        payload: &str,
+        options: NodeOptions,
+    ) -> Result<String, Error> {
+        let (id, payload) = (id.map(str::to_owned), payload.to_owned());
+        match self.ask(NodeAction::Publish { id, payload, options }).await? {
+            Reply::Published { id } => Ok(id),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Up to `limit` items, those behind the item `after`. A service without pages gives all that it has, or the newest.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn items(&self, limit: u32, after: Option<&str>) -> Result<NodePage, Error> {
+        match self.ask(NodeAction::Items { limit, after: after.map(str::to_owned) }).await? {
+            Reply::Items { items, more } => Ok(NodePage { items, more }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The item of this id, if there is one.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn item(&self, id: &str) -> Result<Option<NodeItem>, Error> {
+        match self.ask(NodeAction::Item { id: id.to_owned() }).await? {
+            Reply::Items { items, .. } => Ok(items.into_iter().find(|item| item.id == id)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Takes an item back.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn retract(&self, id: &str) -> Result<(), Error> {
+        self.done(NodeAction::Retract { id: id.to_owned() }).await
+    }
+
+    /// Takes all items back.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn purge(&self) -> Result<(), Error> {
+        self.done(NodeAction::Purge).await
+    }
+
+    /// Makes it.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn create(&self, options: NodeOptions) -> Result<(), Error> {
+        self.done(NodeAction::Create { options }).await
+    }
+
+    /// Deletes it, with its items.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn delete(&self) -> Result<(), Error> {
+        self.done(NodeAction::Delete).await
+    }
+
+    /// Changes how it is; what is not named stays.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn configure(&self, options: NodeOptions) -> Result<(), Error> {
+        self.done(NodeAction::Configure { options }).await
+    }
+
+    /// How it is.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn configuration(&self) -> Result<NodeOptions, Error> {
+        match self.ask(NodeAction::Configuration).await? {
+            Reply::Configuration(options) => Ok(options),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Tells of it from now on, as [`crate::Event::Published`] and [`crate::Event::Retracted`].
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn subscribe(&self) -> Result<(), Error> {
+        self.done(NodeAction::Subscribe).await
+    }
+
+    /// Tells no longer.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn unsubscribe(&self) -> Result<(), Error> {
+        self.done(NodeAction::Unsubscribe).await
+    }
+
+    /// Who may do what with it; asked by its owner.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn affiliations(&self) -> Result<Vec<(Address, Affiliation)>, Error> {
+        match self.ask(NodeAction::Affiliations).await? {
+            Reply::Affiliations(affiliations) => Ok(affiliations),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Lets somebody do this with it.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn affiliate(&self, jid: &Address, affiliation: Affiliation) -> Result<(), Error> {
+        self.done(NodeAction::Affiliate { jid: jid.clone(), affiliation }).await
+    }
+
+    async fn done(&self, action: NodeAction) -> Result<(), Error> {
+        self.ask(action).await.map(|_| ())
+    }
+
+    async fn ask(&self, action: NodeAction) -> Result<Reply, Error> {
+        let (owner, node) = (self.owner.clone(), self.name.clone());
+        self.account.ask(Command::Node { owner, node, action }).await
+    }
+}

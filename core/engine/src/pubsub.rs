@@ -1,0 +1,404 @@
+//! Nodes of an account or a service, whatever they are for (XEP-0060, 0163, 0222, 0223): asked, and heard of.
+//!
+//! Who is believed: an event counts only from the address that owns the node, which is our own account, a contact whose
+//! presence we see, or a service whose node we have subscribed to; and only for nodes that somebody here wants to hear of. Nothing
+//! of an event is kept here, and no event is a message to anybody, however it comes.
+//!
+//! What is published under conditions is published under them or not at all: a service that does not say that it heeds them is
+//! not trusted to (CVE-2018-6591). One that says that the node is otherwise is asked to change it, once.
+
+use jid::{BareJid, Jid};
+use minidom::Element;
+use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
+use whimbrel_proto::{
+    address,
+    message::{Kind, MessageView},
+    ns,
+    pubsub::{self, Change, Told},
+    write::Tag,
+};
+
+use crate::{
+    account::{Account, Cx, Nodes},
+    api::{Affiliation, Error, Event, NodeAction, NodeItem, NodeOptions, Reply, RequestId},
+    commands::one_element,
+    error::Result,
+    iq::Pending,
+    outbox,
+};
+
+/// Items of one event that are looked at.
+const MOST: usize = 500;
+/// Names that an app may follow, and how long one may be, in bytes.
+const MAX_FOLLOWED: i64 = 100;
+const MAX_NAME: usize = 1_024;
+
+/// What was asked of a node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Question {
+    /// Whether its owner heeds conditions. If so, this is to be published.
+    Offered(Publish),
+    /// To publish this; `again`: the node was configured for it.
+    Publish {
+        publish: Publish,
+        again: bool,
+    },
+    /// To be as it must be for this.
+    Configure(Publish),
+    Items,
+    Item,
+    Configuration,
+    Affiliations,
+    Subscribe {
+        owner: String,
+        node: String,
+    },
+    Unsubscribe {
+        owner: String,
+        node: String,
+    },
+    /// The answer says nothing but yes or no.
+    Other,
+}
+
+/// Something to be published.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Publish {
+    pub(crate) owner: Option<String>,
+    pub(crate) node: String,
+    pub(crate) id: Option<String>,
+    pub(crate) payload: String,
+    pub(crate) options: NodeOptions,
+}
+
+impl Account {
+    /// What the app wants of a node. It waits for the answer.
+    pub(crate) fn node(
+        &mut self,
+        cx: &mut Cx<'_>,
+        request: RequestId,
+        owner: Option<&Jid>,
+        node: &str,
+        action: &NodeAction,
+    ) -> Result<()> {
+        if self.online().is_none() {
+            cx.reply(request, Err(Error::Offline));
+            return Ok(());
+        }
+        let owner = owner.map(ToString::to_string);
+        let asked = self.ask_node(cx, owner, node, action)?;
+        self.wait_for(cx, request, asked);
+        Ok(())
+    }
+
+    fn ask_node(
+        &mut self,
+        cx: &mut Cx<'_>,
+        owner: Option<String>,
+        node: &str,
+        action: &NodeAction,
+    ) -> Result<std::result::Result<String, Error>> {
+        let own = self.jid.to_string();
+        let whose = owner.clone().unwrap_or_else(|| own.clone());
+        let about = |name| pubsub::about(name, node);
+        let (kind, question, payload) = match action {
+            NodeAction::Publish { id, payload, options } => {
+                let payload = match one_element(payload) {
+                    Ok(element) => String::from(&element),
+                    Err(what) => return Ok(Err(Error::InvalidInput { what })),
+                };
+                let (node, id) = (node.to_owned(), id.clone());
+                let publish = Publish { owner, node, id, payload, options: options.clone() };
+                return self.publish(cx, publish);
+            }
+            NodeAction::Items { limit, after } => {
+                let after = after.as_deref();
+                ("get", Question::Items, pubsub::page(node, *limit, after))
+            }
+            NodeAction::Item { id } => ("get", Question::Item, pubsub::item(node, id)),
+            NodeAction::Retract { id } => ("set", Question::Other, pubsub::retract(node, id)),
+            NodeAction::Purge => ("set", Question::Other, pubsub::owner(about("purge"))),
+            NodeAction::Create { options } => ("set", Question::Other, pubsub::create(node, &options.0)),
+            NodeAction::Delete => ("set", Question::Other, pubsub::owner(about("delete"))),
+            NodeAction::Configure { options } => {
+                ("set", Question::Other, pubsub::configure(node, &options.0))
+            }
+            NodeAction::Configuration => ("get", Question::Configuration, pubsub::owner(about("configure"))),
+            NodeAction::Subscribe => {
+                let question = Question::Subscribe { owner: whose, node: node.to_owned() };
+                ("set", question, pubsub::pubsub(about("subscribe").attr("jid", own)))
+            }
+            NodeAction::Unsubscribe => {
+                let question = Question::Unsubscribe { owner: whose, node: node.to_owned() };
+                ("set", question, pubsub::pubsub(about("unsubscribe").attr("jid", own)))
+            }
+            NodeAction::Affiliations => ("get", Question::Affiliations, pubsub::owner(about("affiliations"))),
+            NodeAction::Affiliate { jid, affiliation } => {
+                let one = Tag::new("affiliation")
+                    .attr("jid", jid.as_str())
+                    .attr("affiliation", affiliation_name(*affiliation)?);
+                ("set", Question::Other, pubsub::owner(about("affiliations").child(one)))
+            }
+        };
+        self.ask(cx, &Pending::Node(question), kind, owner.as_deref(), payload).map(Ok)
+    }
+
+    /// Publishes, or first asks whether the conditions are heeded. The id of the question, or why it is none.
+    pub(crate) fn publish(
+        &mut self,
+        cx: &mut Cx<'_>,
+        publish: Publish,
+    ) -> Result<std::result::Result<String, Error>> {
+        let node = publish_tag(&publish);
+        if node.finish().len() as u64 + MAX_NAME as u64 > self.max_stanza() {
+            return Ok(Err(Error::InvalidInput { what: "it is larger than the server takes".into() }));
+        }
+        let heeded = match (&publish.owner, self.login.nodes) {
+            _ if publish.options.0.is_empty() => true,
+            (None, Some(nodes)) => nodes == Nodes::WithConditions,
+            (Some(_), _) | (None, None) => {
+                let owner = publish.owner.clone().unwrap_or_else(|| self.jid.to_string());
+                let payload = Tag::with_ns("query", ns::DISCO_INFO);
+                let pending = Pending::Node(Question::Offered(publish));
+                return self.ask(cx, &pending, "get", Some(&owner), payload).map(Ok);
+            }
+        };
+        if heeded { self.publish_now(cx, publish, false).map(Ok) } else { Ok(Err(not_heeded())) }
+    }
+
+    fn publish_now(&mut self, cx: &mut Cx<'_>, publish: Publish, again: bool) -> Result<String> {
+        let (owner, payload) = (publish.owner.clone(), publish_tag(&publish));
+        let pending = Pending::Node(Question::Publish { publish, again });
+        self.ask(cx, &pending, "set", owner.as_deref(), payload)
+    }
+
+    /// An answer about a node, or the condition of its refusal.
+    pub(crate) fn node_answered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: &str,
+        question: Question,
+        answer: std::result::Result<&Element, &str>,
+    ) -> Result<()> {
+        let request = self.waiting.asked.remove(id);
+        let goes_on = match (&question, answer) {
+            (Question::Offered(publish), Ok(element)) => {
+                let offered = element.get_child("query", ns::DISCO_INFO).map(offered);
+                if offered != Some(Nodes::WithConditions) {
+                    Some(Err(not_heeded()))
+                } else {
+                    Some(Ok(self.publish_now(cx, publish.clone(), false)?))
+                }
+            }
+            // XEP-0060 §7.1.5: the node is there and is otherwise.
+            (Question::Publish { publish, again: false }, Err("conflict"))
+                if !publish.options.0.is_empty() =>
+            {
+                let payload = pubsub::configure(&publish.node, &publish.options.0);
+                let pending = Pending::Node(Question::Configure(publish.clone()));
+                Some(Ok(self.ask(cx, &pending, "set", publish.owner.as_deref(), payload)?))
+            }
+            (Question::Configure(publish), Ok(_)) => Some(Ok(self.publish_now(cx, publish.clone(), true)?)),
+            _ => None,
+        };
+        if let Some(asked) = goes_on {
+            if let Some(request) = request {
+                self.wait_for(cx, request, asked);
+            }
+            return Ok(());
+        }
+        let reply = match answer {
+            Ok(element) => Ok(read_answer(cx, &question, element)?),
+            // Nothing of that id: XEP-0060 leaves open whether that is an error.
+            Err("item-not-found") if matches!(question, Question::Item) => {
+                Ok(Reply::Items { items: Vec::new(), more: false })
+            }
+            Err(condition) => Err(refusal(condition)),
+        };
+        if let Some(request) = request {
+            cx.reply(request, reply);
+        }
+        Ok(())
+    }
+
+    fn wait_for(&mut self, cx: &mut Cx<'_>, request: RequestId, asked: std::result::Result<String, Error>) {
+        match asked {
+            Ok(id) => drop(self.waiting.asked.insert(id, request)),
+            Err(error) => cx.reply(request, Err(error)),
+        }
+    }
+
+    /// The app wants to hear of nodes of this name, or no longer. Who publishes has to know (XEP-0115).
+    pub(crate) fn follow(
+        &mut self,
+        cx: &mut Cx<'_>,
+        node: &str,
+        on: bool,
+    ) -> Result<std::result::Result<Reply, Error>> {
+        if node.is_empty() || node.len() > MAX_NAME {
+            return Ok(Err(Error::InvalidInput { what: "this cannot be the name of a node".into() }));
+        }
+        let changed = if on {
+            let count: i64 = cx.tx.query_row("SELECT count(*) FROM followed", [], |row| row.get(0))?;
+            if count >= MAX_FOLLOWED {
+                return Ok(Err(Error::InvalidInput { what: "too many nodes are followed".into() }));
+            }
+            cx.tx.execute("INSERT OR IGNORE INTO followed (node) VALUES (?1)", params![node])?
+        } else {
+            cx.tx.execute("DELETE FROM followed WHERE node = ?1", params![node])?
+        };
+        if changed > 0 && self.session.sm.is_some() {
+            // A session that is resumed has to hear of it, too; a new one is told anyway.
+            cx.tx.execute(
+                "DELETE FROM outbox WHERE kind = ?1 AND number IS NULL",
+                params![outbox::Kind::Presence.code()],
+            )?;
+            self.announce(cx)?;
+        }
+        Ok(Ok(Reply::Done))
+    }
+
+    /// Somebody tells what happened to a node.
+    pub(crate) fn told_of_node(&mut self, cx: &mut Cx<'_>, view: &MessageView<'_>) -> Result<()> {
+        if matches!(view.kind, Kind::Error | Kind::Groupchat) {
+            return Ok(());
+        }
+        let from = match view.from {
+            None => Some(self.jid.clone()),
+            // A device owns no node: what one tells as if it did is made up.
+            Some(from) => address::parse(from).filter(Jid::is_bare).map(Jid::into_bare),
+        };
+        let (Some(from), Some(told)) = (from, view.event.and_then(|event| Told::read(event, MOST))) else {
+            return Ok(());
+        };
+        if told.node.len() > MAX_NAME || !self.wants_to_hear(cx, &from, told.node)? {
+            return Ok(());
+        }
+        let node = told.node.to_owned();
+        match told.change {
+            Change::Items { published, retracted } => {
+                if !published.is_empty() {
+                    let items = published.into_iter().map(item).collect();
+                    cx.event(Event::Published { from: from.clone(), node: node.clone(), items });
+                }
+                if !retracted.is_empty() {
+                    let ids = retracted.into_iter().map(str::to_owned).collect();
+                    cx.event(Event::Retracted { from, node, ids });
+                }
+            }
+            Change::Emptied => cx.event(Event::Retracted { from, node, ids: Vec::new() }),
+        }
+        Ok(())
+    }
+
+    /// Whether this node is its to tell of, and somebody wants to know.
+    fn wants_to_hear(&self, cx: &Cx<'_>, from: &BareJid, node: &str) -> Result<bool> {
+        Ok(cx
+            .tx
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM subscribed WHERE owner = ?1 AND node = ?2)
+                 OR (EXISTS (SELECT 1 FROM followed WHERE node = ?2)
+                     AND (?1 = ?3 OR EXISTS (SELECT 1 FROM contact WHERE jid = ?1 AND subscription & 1 = 1)))",
+            )?
+            .query_row(params![from.as_str(), node, self.jid.as_str()], |row| row.get(0))?)
+    }
+}
+
+/// Names of nodes that are to be told of.
+pub(crate) fn followed(connection: &Connection) -> Result<Vec<String>> {
+    let mut statement = connection.prepare_cached("SELECT node FROM followed")?;
+    let nodes = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    Ok(nodes)
+}
+
+/// What somebody's service discovery says of nodes.
+pub(crate) fn offered(query: &Element) -> Nodes {
+    let is = |child: &Element| child.name() == "identity" && child.attr("category") == Some("pubsub");
+    let heeds = |child: &Element| child.attr("var") == Some(ns::PUBLISH_OPTIONS);
+    if query.children().any(heeds) {
+        Nodes::WithConditions
+    } else if query.children().any(is) {
+        Nodes::There
+    } else {
+        Nodes::None
+    }
+}
+
+fn read_answer(cx: &Cx<'_>, question: &Question, element: &Element) -> Result<Reply> {
+    let pubsub = element.get_child("pubsub", ns::PUBSUB);
+    Ok(match question {
+        Question::Publish { publish, .. } => {
+            let id = pubsub
+                .and_then(|pubsub| pubsub.get_child("publish", ns::PUBSUB))
+                .and_then(|publish| publish.get_child("item", ns::PUBSUB))
+                .and_then(|item| item.attr("id"));
+            Reply::Published { id: id.or(publish.id.as_deref()).unwrap_or_default().to_owned() }
+        }
+        Question::Items | Question::Item => {
+            let items = pubsub.and_then(|pubsub| pubsub.get_child("items", ns::PUBSUB));
+            let items: Vec<NodeItem> = items.into_iter().flat_map(pubsub::items).map(item).collect();
+            Reply::Items { more: pubsub.is_some_and(|pubsub| goes_on(pubsub, &items)), items }
+        }
+        Question::Configuration => Reply::Configuration(NodeOptions(pubsub::configuration(element))),
+        Question::Affiliations => {
+            let all = element
+                .get_child("pubsub", ns::PUBSUB_OWNER)
+                .and_then(|pubsub| pubsub.get_child("affiliations", ns::PUBSUB_OWNER));
+            Reply::Affiliations(all.into_iter().flat_map(Element::children).filter_map(affiliation).collect())
+        }
+        Question::Subscribe { owner, node } => {
+            cx.tx.execute(
+                "INSERT OR IGNORE INTO subscribed (owner, node) VALUES (?1, ?2)",
+                params![owner, node],
+            )?;
+            Reply::Done
+        }
+        Question::Unsubscribe { owner, node } => {
+            cx.tx.execute("DELETE FROM subscribed WHERE owner = ?1 AND node = ?2", params![owner, node])?;
+            Reply::Done
+        }
+        Question::Offered(_) | Question::Configure(_) | Question::Other => Reply::Done,
+    })
+}
+
+/// Whether there are items behind this page (XEP-0059 §2.1), for services that have pages.
+fn goes_on(pubsub: &Element, page: &[NodeItem]) -> bool {
+    let Some(set) = pubsub.get_child("set", ns::RSM) else { return false };
+    let number = |text: &str| text.trim().parse::<usize>().ok();
+    let count = set.get_child("count", ns::RSM).and_then(|count| number(&count.text()));
+    let index =
+        set.get_child("first", ns::RSM).and_then(|first| first.attr("index").and_then(number)).unwrap_or(0);
+    !page.is_empty() && count.is_some_and(|count| index + page.len() < count)
+}
+
+fn item(item: pubsub::Item<'_>) -> NodeItem {
+    NodeItem { id: item.id.to_owned(), payload: item.payload.map(String::from) }
+}
+
+fn affiliation(element: &Element) -> Option<(BareJid, Affiliation)> {
+    let jid = crate::iq::bare(element.attr("jid"))?;
+    let name = serde_json::Value::from(element.attr("affiliation")?);
+    Some((jid, serde_json::from_value(name).ok()?))
+}
+
+fn affiliation_name(affiliation: Affiliation) -> Result<String> {
+    Ok(serde_json::to_value(affiliation)?.as_str().unwrap_or_default().to_owned())
+}
+
+fn publish_tag(publish: &Publish) -> Tag {
+    pubsub::publish(&publish.node, publish.id.as_deref(), &publish.payload, &publish.options.0)
+}
+
+fn not_heeded() -> Error {
+    let text = "the service does not say that it heeds conditions".to_owned();
+    Error::ServerRefused { condition: "feature-not-implemented".into(), text: Some(text) }
+}
+
+/// What a refusal is to an app.
+pub(crate) fn refusal(condition: &str) -> Error {
+    match condition {
+        "remote-server-timeout" => Error::TimedOut,
+        condition => Error::ServerRefused { condition: condition.into(), text: None },
+    }
+}

@@ -1,0 +1,437 @@
+//! Nodes: what is asked of them and what they tell (XEP-0060, 0163).
+
+use super::*;
+use crate::api::{Affiliation, NodeAction, NodeItem, NodeOptions};
+
+const NODE: &str = "urn:x:play";
+const SERVICE: &str = "news.capulet.lit";
+
+impl World {
+    /// Online with a server that has nodes, and heeds conditions.
+    pub(super) fn with_nodes() -> Self {
+        let mut world = Self::new();
+        world.server.nodes = "<identity category='pubsub' type='pep'/><feature var='http://jabber.org/protocol/pubsub#publish-options'/>";
+        world.connect();
+        world.serve();
+        world.acknowledge();
+        world.wrote.clear();
+        world.events.clear();
+        world
+    }
+
+    fn asks(&mut self, action: NodeAction) -> RequestId {
+        self.asks_of(None, action)
+    }
+
+    fn asks_of(&mut self, owner: Option<&str>, action: NodeAction) -> RequestId {
+        let owner = owner.map(|owner| owner.parse().unwrap());
+        self.does(Command::Node { owner, node: NODE.into(), action });
+        RequestId(self.request)
+    }
+
+    /// The server answers the oldest question.
+    pub(super) fn answers(&mut self, content: &str) -> Element {
+        self.acknowledge();
+        let iq = self.next("iq");
+        let (id, from) = (iq.attr("id").unwrap().to_owned(), from(&iq));
+        self.gets(&format!("<iq type='result' id='{id}' {from}>{content}</iq>"));
+        iq
+    }
+
+    /// The server refuses the oldest question.
+    pub(super) fn refuses(&mut self, condition: &str) -> Element {
+        self.acknowledge();
+        let iq = self.next("iq");
+        let (id, from) = (iq.attr("id").unwrap().to_owned(), from(&iq));
+        self.gets(&format!(
+            "<iq type='error' id='{id}' {from}><error type='cancel'><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+        ));
+        iq
+    }
+
+    fn follows(&mut self, node: &str) {
+        assert_eq!(self.does(Command::Follow { node: node.into(), on: true }), Some(Ok(Reply::Done)));
+    }
+
+    /// What the app was told of nodes since it looked.
+    fn told(&mut self) -> Vec<String> {
+        let events = std::mem::take(&mut self.events).into_iter();
+        events
+            .filter_map(|event| match event {
+                Event::Published { from, node, items } => {
+                    let items: Vec<&str> = items.iter().map(|item| item.id.as_str()).collect();
+                    Some(format!("{from} {node} +{}", items.join(",")))
+                }
+                Event::Retracted { from, node, ids } => Some(format!("{from} {node} -{}", ids.join(","))),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+fn from(iq: &Element) -> String {
+    iq.attr("to").map(|to| format!("from='{to}'")).unwrap_or_default()
+}
+
+fn publish(options: NodeOptions) -> NodeAction {
+    NodeAction::Publish { id: Some("i1".into()), payload: "<act xmlns='urn:x:play'/>".into(), options }
+}
+
+/// The payload of a question, and its path of names.
+fn path(iq: &Element) -> String {
+    let mut names = vec![iq.attr("type").unwrap_or_default().to_owned()];
+    let mut at = iq.children().next();
+    while let Some(element) = at {
+        names.push(element.name().to_owned());
+        at = element.children().next();
+    }
+    names.join(" ")
+}
+
+/// The values of a form somewhere inside.
+fn form(element: &Element) -> Vec<(String, String)> {
+    let fields: Vec<_> =
+        whimbrel_proto::form::fields(element).map(|(var, value)| (var.to_owned(), value)).collect();
+    if fields.is_empty() { element.children().flat_map(form).collect() } else { fields }
+}
+
+/// XEP-0115 §5.1 of an answer that has one identity.
+fn hash_of(disco: &Element) -> String {
+    use base64::Engine as _;
+    use sha1::Digest as _;
+    let query = disco.get_child("query", ns::DISCO_INFO).unwrap();
+    let identity = query.children().find(|child| child.name() == "identity").unwrap();
+    let get = |name: &str| identity.attr(name).unwrap_or_default().to_owned();
+    let mut text = format!("{}/{}//{}<", get("category"), get("type"), get("name"));
+    let features = query.children().filter(|child| child.name() == "feature");
+    let mut features: Vec<&str> = features.filter_map(|feature| feature.attr("var")).collect();
+    features.sort_unstable();
+    features.iter().for_each(|feature| text += &format!("{feature}<"));
+    base64::engine::general_purpose::STANDARD.encode(sha1::Sha1::digest(text))
+}
+
+pub(super) fn event(from: &str, node: &str, items: &str) -> String {
+    format!(
+        "<message from='{from}' to='{OWN}/phone.1' type='headline'><event xmlns='http://jabber.org/protocol/pubsub#event'><items node='{node}'>{items}</items></event></message>"
+    )
+}
+
+#[test]
+fn what_is_published_is_replied_to_with_the_server_s_answer() {
+    let mut world = World::with_nodes();
+    let request = world.asks(publish(NodeOptions::default()));
+    assert_eq!(world.answer_to(request), None);
+    let iq = world.answers("");
+    assert_eq!((path(&iq).as_str(), iq.attr("to")), ("set pubsub publish item act", None));
+    assert_eq!(world.answer_to(request), Some(Ok(Reply::Published { id: "i1".into() })));
+    // The service's own id.
+    let request = world.asks(NodeAction::Publish {
+        id: None,
+        payload: "<a xmlns='urn:x'/>".into(),
+        options: NodeOptions::default(),
+    });
+    world.answers("<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:x:play'><item id='theirs'/></publish></pubsub>");
+    assert_eq!(world.answer_to(request), Some(Ok(Reply::Published { id: "theirs".into() })));
+    let request = world.asks(publish(NodeOptions::default()));
+    world.refuses("forbidden");
+    let refused = Error::ServerRefused { condition: "forbidden".into(), text: None };
+    assert_eq!(world.answer_to(request), Some(Err(refused)));
+    // Nobody answers; and what was never asked.
+    let request = world.asks(publish(NodeOptions::default()));
+    world.acknowledge();
+    world.pass(59_000);
+    assert_eq!(world.answer_to(request), None);
+    let id = world.next("iq").attr("id").unwrap().to_owned();
+    world.gets(&format!("<iq type='result' id='{id}' from='{JULIET}'/>"));
+    assert_eq!(world.answer_to(request), None);
+    world.pass(2_000);
+    assert_eq!(world.answer_to(request), Some(Err(Error::TimedOut)));
+    world.cut();
+    let request = world.asks(publish(NodeOptions::default()));
+    assert_eq!(world.answer_to(request), Some(Err(Error::Offline)));
+}
+
+#[test]
+fn payload_is_one_well_formed_element() {
+    let mut world = World::with_nodes();
+    for payload in ["", "text", "<a/><b/>", "<a>", "<a/>text", "<!DOCTYPE a><a/>", "<a/></stream><stream>"] {
+        let action =
+            NodeAction::Publish { id: None, payload: payload.into(), options: NodeOptions::default() };
+        let request = world.asks(action);
+        assert!(matches!(world.answer_to(request), Some(Err(Error::InvalidInput { .. }))), "{payload}");
+    }
+    let payload = format!("<a>{}</a>", "x".repeat(262_144));
+    let request = world.asks(NodeAction::Publish { id: None, payload, options: NodeOptions::default() });
+    assert!(matches!(world.answer_to(request), Some(Err(Error::InvalidInput { .. }))));
+    assert!(world.all("iq").is_empty());
+}
+
+#[test]
+fn node_that_is_otherwise_is_configured_once() {
+    let mut world = World::with_nodes();
+    let request = world.asks(publish(NodeOptions::private()));
+    let iq = world.refuses("conflict");
+    let access = ("pubsub#access_model".to_owned(), "whitelist".to_owned());
+    assert!(form(&iq).contains(&access));
+    let iq = world.answers("");
+    assert_eq!(path(&iq), "set pubsub configure x field value");
+    assert!(form(&iq).contains(&access));
+    assert_eq!(world.answer_to(request), None);
+    assert_eq!(path(&world.refuses("conflict")), "set pubsub publish item act");
+    let refused = Error::ServerRefused { condition: "conflict".into(), text: None };
+    assert_eq!(world.answer_to(request), Some(Err(refused)));
+    assert!(world.all("iq").is_empty());
+    // And with success.
+    let request = world.asks(publish(NodeOptions::private()));
+    world.refuses("conflict");
+    world.answers("");
+    world.answers("");
+    assert_eq!(world.answer_to(request), Some(Ok(Reply::Published { id: "i1".into() })));
+    // Somebody else's node.
+    let request = world.asks(publish(NodeOptions::private()));
+    world.refuses("conflict");
+    world.refuses("forbidden");
+    let refused = Error::ServerRefused { condition: "forbidden".into(), text: None };
+    assert_eq!(world.answer_to(request), Some(Err(refused)));
+    assert!(world.all("iq").is_empty());
+}
+
+#[test]
+fn items_are_read_page_by_page() {
+    let mut world = World::with_nodes();
+    let request = world.asks_of(Some(JULIET), NodeAction::Items { limit: 2, after: None });
+    let page = |index, ids: [&str; 2], count: &str| {
+        let items: String =
+            ids.iter().map(|id| format!("<item id='{id}'><act xmlns='urn:x:play'/></item>")).collect();
+        format!(
+            "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='{NODE}'>{items}</items><set xmlns='http://jabber.org/protocol/rsm'><first index='{index}'>{}</first><last>{}</last>{count}</set></pubsub>",
+            ids[0], ids[1]
+        )
+    };
+    let iq = world.answers(&page(0, ["a", "b"], "<count>4</count>"));
+    assert_eq!(iq.attr("to"), Some(JULIET));
+    let item = |id: &str| NodeItem { id: id.into(), payload: Some("<act xmlns='urn:x:play'/>".to_owned()) };
+    let reply = Reply::Items { items: vec![item("a"), item("b")], more: true };
+    assert_eq!(normal(world.answer_to(request)), Some(Ok(reply)));
+    let request = world.asks_of(Some(JULIET), NodeAction::Items { limit: 2, after: Some("b".into()) });
+    let iq = world.answers(&page(2, ["c", "d"], "<count>4</count>"));
+    let pubsub = iq.children().next().unwrap();
+    let set = pubsub.get_child("set", ns::RSM).unwrap();
+    assert_eq!(set.get_child("after", ns::RSM).unwrap().text(), "b");
+    let reply = Reply::Items { items: vec![item("c"), item("d")], more: false };
+    assert_eq!(normal(world.answer_to(request)), Some(Ok(reply)));
+    let request = world.asks(NodeAction::Item { id: "none".into() });
+    world.refuses("item-not-found");
+    assert_eq!(world.answer_to(request), Some(Ok(Reply::Items { items: Vec::new(), more: false })));
+}
+
+/// Quotes as this file writes them.
+fn normal(reply: Option<Result<Reply, Error>>) -> Option<Result<Reply, Error>> {
+    reply.map(|reply| {
+        reply.map(|reply| match reply {
+            Reply::Items { items, more } => {
+                let quoted =
+                    |payload: String| String::from(&payload.parse::<Element>().unwrap()).replace('"', "'");
+                let items =
+                    items.into_iter().map(|item| NodeItem { id: item.id, payload: item.payload.map(quoted) });
+                Reply::Items { items: items.collect(), more }
+            }
+            other => other,
+        })
+    })
+}
+
+#[test]
+fn node_is_made_changed_and_taken_away() {
+    let mut world = World::with_nodes();
+    let options = NodeOptions::public().with("title", "Plays");
+    for (action, expected) in [
+        (NodeAction::Create { options: options.clone() }, "set pubsub create"),
+        (NodeAction::Configure { options: options.clone() }, "set pubsub configure x field value"),
+        (NodeAction::Retract { id: "i1".into() }, "set pubsub retract item"),
+        (NodeAction::Purge, "set pubsub purge"),
+        (
+            NodeAction::Affiliate { jid: juliet(), affiliation: Affiliation::PublishOnly },
+            "set pubsub affiliations affiliation",
+        ),
+        (NodeAction::Delete, "set pubsub delete"),
+    ] {
+        let request = world.asks(action);
+        assert_eq!(path(&world.answers("")), expected);
+        assert_eq!(world.answer_to(request), Some(Ok(Reply::Done)), "{expected}");
+    }
+    let request = world.asks(NodeAction::Configuration);
+    world.answers("<pubsub xmlns='http://jabber.org/protocol/pubsub#owner'><configure node='urn:x:play'><x xmlns='jabber:x:data' type='form'><field var='FORM_TYPE' type='hidden'><value>http://jabber.org/protocol/pubsub#node_config</value></field><field var='pubsub#title'><value>Plays</value></field></x></configure></pubsub>");
+    let configuration = Reply::Configuration(NodeOptions::default().with("title", "Plays"));
+    assert_eq!(world.answer_to(request), Some(Ok(configuration)));
+    let request = world.asks(NodeAction::Affiliations);
+    world.answers("<pubsub xmlns='http://jabber.org/protocol/pubsub#owner'><affiliations node='urn:x:play'><affiliation jid='juliet@capulet.lit' affiliation='publish-only'/><affiliation jid='@' affiliation='owner'/><affiliation jid='tybalt@capulet.lit' affiliation='king'/></affiliations></pubsub>");
+    assert_eq!(
+        world.answer_to(request),
+        Some(Ok(Reply::Affiliations(vec![(juliet(), Affiliation::PublishOnly)])))
+    );
+}
+
+#[test]
+fn what_contacts_publish_is_told_to_whoever_follows_it() {
+    let mut world = World::with_nodes();
+    let before = world.count("SELECT count(*) FROM message");
+    world.gets(&event(JULIET, NODE, "<item id='1'/>"));
+    assert!(world.told().is_empty());
+    world.follows(NODE);
+    let told = world.next("presence").get_child("c", ns::CAPS).unwrap().attr("ver").unwrap().to_owned();
+    // What is hashed is what is answered.
+    world.gets(&format!("<iq type='get' from='{JULIET}/balcony' id='d'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>"));
+    assert_eq!(hash_of(&world.next("iq")), told);
+    world.gets(&event(JULIET, NODE, "<item id='1'/><item id='2'/><retract id='3'/>"));
+    world.gets(&event(OWN, NODE, "<item id='4'/>"));
+    world.gets(&event(JULIET, "urn:x:other", "<item id='5'/>"));
+    world.gets(&format!("<message from='{JULIET}'><event xmlns='http://jabber.org/protocol/pubsub#event'><purge node='{NODE}'/></event></message>"));
+    assert_eq!(
+        world.told(),
+        [
+            format!("{JULIET} {NODE} +1,2"),
+            format!("{JULIET} {NODE} -3"),
+            format!("{OWN} {NODE} +4"),
+            format!("{JULIET} {NODE} -"),
+        ]
+    );
+    assert_eq!(world.count("SELECT count(*) FROM message"), before);
+    // After a kill and in a new session it is the same; a resumption does not say it again.
+    world.acknowledge();
+    world.kill();
+    world.reconnect(Resume::Accept);
+    assert!(world.all("presence").is_empty());
+    world.away_and_back();
+    let again = world.next("presence");
+    assert_eq!(again.get_child("c", ns::CAPS).unwrap().attr("ver"), Some(told.as_str()));
+    world.gets(&event(JULIET, NODE, "<item id='6'/>"));
+    assert_eq!(world.told().len(), 1);
+    assert_eq!(world.does(Command::Follow { node: NODE.into(), on: false }), Some(Ok(Reply::Done)));
+    assert_ne!(world.next("presence").get_child("c", ns::CAPS).unwrap().attr("ver"), Some(told.as_str()));
+    world.gets(&event(JULIET, NODE, "<item id='7'/>"));
+    assert!(world.told().is_empty());
+}
+
+#[test]
+fn what_is_followed_while_offline_is_said_when_the_session_is_resumed() {
+    let mut world = World::with_nodes();
+    world.cut();
+    world.follows(NODE);
+    world.follows("urn:x:second");
+    world.reconnect(Resume::Accept);
+    assert_eq!(world.all("presence").len(), 1);
+}
+
+#[test]
+fn service_is_believed_about_what_was_subscribed_to() {
+    let mut world = World::with_nodes();
+    world.gets(&event(SERVICE, NODE, "<item id='1'/>"));
+    let request = world.asks_of(Some(SERVICE), NodeAction::Subscribe);
+    world.gets(&event(SERVICE, NODE, "<item id='1'/>"));
+    assert!(world.told().is_empty());
+    let iq = world.answers("");
+    assert_eq!(iq.children().next().unwrap().children().next().unwrap().attr("jid"), Some(OWN));
+    assert_eq!(world.answer_to(request), Some(Ok(Reply::Done)));
+    world.kill();
+    world.reconnect(Resume::Accept);
+    world.gets(&event(SERVICE, NODE, "<item id='2'/>"));
+    world.gets(&event(SERVICE, "urn:x:other", "<item id='3'/>"));
+    world.gets(&event("news.montague.lit", NODE, "<item id='4'/>"));
+    assert_eq!(world.told(), [format!("{SERVICE} {NODE} +2")]);
+    world.asks_of(Some(SERVICE), NodeAction::Unsubscribe);
+    world.answers("");
+    world.gets(&event(SERVICE, NODE, "<item id='5'/>"));
+    assert!(world.told().is_empty());
+}
+
+mod hostile {
+    use super::*;
+
+    #[test]
+    fn forged_pep() {
+        let mut world = World::with_nodes();
+        world.follows(NODE);
+        let rows = |world: &World| {
+            ["message", "conversation", "contact", "pending", "outbox", "subscribed"]
+                .map(|table| world.count(&format!("SELECT count(*) FROM {table}")))
+        };
+        world.acknowledge();
+        let before = rows(&world);
+        let one = "<item id='1' publisher='juliet@capulet.lit'><act xmlns='urn:x:play' from='juliet@capulet.lit'/></item>";
+        // Strangers, devices that own no node, lookalikes, a contact about somebody else's node.
+        for from in [
+            "tybalt@capulet.lit",
+            "capulet.lit",
+            "juliet@capulet.lit/balcony",
+            "romeo@montague.lit/tablet",
+            "juli\u{200b}et@capulet.lit",
+            "montague.lit",
+            "",
+        ] {
+            world.gets(&event(from, NODE, one));
+        }
+        // In a carbon, in the archive, as an error, from a room.
+        let inner = event(JULIET, NODE, one).replacen("<message", "<message xmlns='jabber:client'", 1);
+        world.gets(&carbon(OWN, "received", &inner));
+        world.gets(&carbon(
+            OWN,
+            "received",
+            &inner.replace("headline", "chat").replace("<event", "<body>x</body><event"),
+        ));
+        for kind in ["error", "groupchat"] {
+            world.gets(&event(JULIET, NODE, one).replace("headline", kind));
+        }
+        // Without a node, of nothing that can happen, of a name longer than any.
+        world.gets(&event(JULIET, "", one));
+        world.gets(&event(JULIET, &"x".repeat(2_000), one));
+        world.gets(&event(JULIET, NODE, one).replace("items", "configuration"));
+        assert!(world.told().is_empty());
+        assert_eq!(rows(&world), before);
+        // Ten thousand items: some of them.
+        let many: String = (0..10_000).map(|n| format!("<item id='{n}'/>")).collect();
+        world.gets(&event(JULIET, NODE, &many));
+        assert_eq!(world.told().len(), 1);
+        assert_eq!(rows(&world), before);
+        let archived = vec![Archived { id: "e1".into(), at: START + 1_000, message: inner }];
+        world.server.archive = archived;
+        world.away_and_back();
+        world.serve();
+        assert!(world.told().is_empty());
+        assert_eq!(world.count("SELECT count(*) FROM message"), 0);
+    }
+
+    #[test]
+    fn publish_options_ignored() {
+        // A server that has nodes and knows of no conditions would publish to everybody.
+        let mut world = World::new();
+        world.server.nodes = "<identity category='pubsub' type='pep'/>";
+        world.connect();
+        world.serve();
+        world.wrote.clear();
+        let not_heeded = |reply| matches!(reply, Some(Err(Error::ServerRefused { condition, .. })) if condition == "feature-not-implemented");
+        let request = world.asks(publish(NodeOptions::private()));
+        assert!(not_heeded(world.answer_to(request)));
+        assert!(world.all("iq").is_empty());
+        // Without conditions it may.
+        world.asks(publish(NodeOptions::default()));
+        assert_eq!(path(&world.answers("")), "set pubsub publish item act");
+        // Not known yet, and other services: asked first.
+        let request = world.asks_of(Some(SERVICE), publish(NodeOptions::private()));
+        assert_eq!(
+            path(&world.answers("<query xmlns='http://jabber.org/protocol/disco#info'/>")),
+            "get query"
+        );
+        assert!(not_heeded(world.answer_to(request)));
+        let request = world.asks_of(Some(SERVICE), publish(NodeOptions::private()));
+        world.answers("<query xmlns='http://jabber.org/protocol/disco#info'><feature var='http://jabber.org/protocol/pubsub#publish-options'/></query>");
+        assert_eq!(path(&world.answers("")), "set pubsub publish item act");
+        assert!(matches!(world.answer_to(request), Some(Ok(Reply::Published { .. }))));
+        let mut world = World::new();
+        world.connect();
+        world.wrote.clear();
+        let request = world.asks(publish(NodeOptions::private()));
+        world.serve();
+        assert!(not_heeded(world.answer_to(request)));
+    }
+}
