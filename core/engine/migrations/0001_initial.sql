@@ -93,6 +93,16 @@ CREATE TABLE conversation (
 ) STRICT;
 CREATE INDEX conversation_listed ON conversation (archived, pinned DESC, last_position DESC);
 
+-- How far conversations were read, as our devices tell each other (XEP-0490), by the archive's ids.
+CREATE TABLE displayed (
+    jid     TEXT    PRIMARY KEY,              -- with whom
+    said    TEXT,                             -- what the node says, or is to say once it is told
+    due     INTEGER NOT NULL DEFAULT 0,       -- 1: we have read on, 2: being told in this session
+    awaited TEXT                              -- read on another device, and not here yet
+) STRICT, WITHOUT ROWID;
+CREATE INDEX displayed_due ON displayed (jid) WHERE due = 1;
+CREATE INDEX displayed_awaited ON displayed (awaited) WHERE awaited IS NOT NULL;
+
 -- The archive. `position` is the order that we assign (STREAM 19).
 CREATE TABLE message (
     id           INTEGER PRIMARY KEY,

@@ -84,6 +84,7 @@ pub(crate) struct Account {
     pub(crate) catching_up: CatchingUp,
     /// When the first mute of a conversation is over, ms UTC.
     pub(crate) unmute_at: Option<i64>,
+    pub(crate) reading: Reading,
     /// Reason and detail of the last failure that the app was told of.
     pub(crate) told: Option<(String, String)>,
     pub(crate) after_start: bool,
@@ -200,6 +201,15 @@ impl Default for CatchingUp {
     }
 }
 
+/// Telling our other devices how far we have read. What is to be told is in the file.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reading {
+    /// When to say it, mono ms.
+    pub(crate) due: Option<u64>,
+    /// When it was last said, mono ms.
+    pub(crate) told: Option<u64>,
+}
+
 /// The current connection.
 #[derive(Clone, Debug)]
 pub(crate) enum Link {
@@ -259,6 +269,7 @@ pub(crate) struct Before {
     told: Option<(String, String)>,
     status: Status,
     catching_up: CatchingUp,
+    reading: Reading,
 }
 
 /// What a step works with.
@@ -272,9 +283,18 @@ pub(crate) struct Cx<'a> {
     pub(crate) conversation: Option<(BareJid, i64)>,
     /// The gap that was looked at last: its upper edge, and whether it is dense.
     pub(crate) room: Option<(i64, (Option<i64>, bool))>,
+    /// Whether anything was read elsewhere that is not here, if that was asked.
+    pub(crate) awaits: Option<bool>,
+    /// What of it has come, by the archive's ids.
+    pub(crate) read: Vec<String>,
 }
 
-impl Cx<'_> {
+impl<'a> Cx<'a> {
+    fn new(tx: &'a Transaction<'a>, now: Now, rng: &'a mut dyn RngCore) -> Self {
+        let (out, touched) = (Vec::new(), Touched::default());
+        Self { tx, now, rng, out, touched, conversation: None, room: None, awaits: None, read: Vec::new() }
+    }
+
     pub(crate) fn event(&mut self, event: Event) {
         self.out.push(Effect::Event(Box::new(event)));
     }
@@ -401,6 +421,7 @@ impl Account {
             deadlines: None,
             catching_up: CatchingUp::default(),
             unmute_at: conversation::next_end(connection)?,
+            reading: Reading::default(),
             told: None,
             after_start: true,
             waiting: Waiting::default(),
@@ -427,6 +448,7 @@ impl Account {
             told: self.told.clone(),
             status: self.status.clone(),
             catching_up: self.catching_up.clone(),
+            reading: self.reading,
         }
     }
 
@@ -440,7 +462,7 @@ impl Account {
         (self.back_off, self.refusals) = (before.back_off, before.refusals);
         (self.way, self.retry) = (before.way, before.retry);
         (self.told, self.status) = (before.told, before.status);
-        self.catching_up = before.catching_up;
+        (self.catching_up, self.reading) = (before.catching_up, before.reading);
     }
 
     /// Back to what the database says, after a rollback. The connection stays, a login under way too: the same elements will
@@ -504,8 +526,7 @@ impl Account {
         now: Now,
         rng: &mut dyn RngCore,
     ) -> Result<Vec<Effect>> {
-        let mut cx =
-            Cx { tx, now, rng, out: Vec::new(), touched: Touched::default(), conversation: None, room: None };
+        let mut cx = Cx::new(tx, now, rng);
         self.notice_sleep(now);
         for input in inputs {
             self.handle(&mut cx, input)?;
@@ -522,8 +543,7 @@ impl Account {
         now: Now,
         rng: &mut dyn RngCore,
     ) -> Result<Vec<Effect>> {
-        let mut cx =
-            Cx { tx, now, rng, out: Vec::new(), touched: Touched::default(), conversation: None, room: None };
+        let mut cx = Cx::new(tx, now, rng);
         match input {
             Input::Element { link, element } if self.is_online(*link) && sm::is_counted(element) => {
                 if !mutants::on(Mutant::QuarantineNotCounted) {
@@ -543,6 +563,7 @@ impl Account {
     }
 
     fn finish(&mut self, mut cx: Cx<'_>) -> Result<Vec<Effect>> {
+        self.read_what_came(&mut cx)?;
         self.tick(&mut cx)?;
         self.flush(&mut cx)?;
         self.answer(&mut cx);
@@ -754,7 +775,8 @@ impl Account {
         let online = self.online().is_some();
         let answers = self.deadlines.as_ref().filter(|_| online).and_then(Deadlines::next);
         let again = self.catching_up.again.filter(|_| online);
-        [link, sync, answers, again, self.late, self.unmute_wake()].into_iter().flatten().min()
+        let reading = self.reading.due.filter(|_| online);
+        [link, sync, answers, again, reading, self.late, self.unmute_wake()].into_iter().flatten().min()
     }
 
     fn tick(&mut self, cx: &mut Cx<'_>) -> Result<()> {
@@ -775,6 +797,7 @@ impl Account {
             self.give_up_unanswered(cx)?;
             self.pause_is_over(cx)?;
             self.check_daily(cx)?;
+            self.tell_read(cx)?;
         }
         Ok(())
     }

@@ -748,6 +748,7 @@ impl Account {
             Aim::Newest => {
                 self.newest_done(cx, query, complete)?;
                 cx.event(Event::CaughtUp);
+                self.tell_soon(cx);
                 Ok(())
             }
             Aim::Before { gap } => self.before_done(cx, query, *gap, complete),
@@ -830,6 +831,7 @@ impl Account {
             cx.touched.all_timelines = true;
             if progress(cx.tx)?.is_none() {
                 cx.event(Event::CaughtUp);
+                self.tell_soon(cx);
             }
         } else {
             // It never closes by guess. A page that leads nowhere: empty, the same again, or back to what was read before.

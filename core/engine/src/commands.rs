@@ -47,6 +47,11 @@ impl Account {
             }
             Command::Suspend => {
                 self.told(cx)?;
+                if self.online().is_some() && self.reading.due.is_some() {
+                    // Who knows when there is another time.
+                    self.tell_read_now(cx)?;
+                    self.flush(cx)?;
+                }
                 self.suspend(cx);
                 Ok(Reply::Done)
             }
@@ -115,6 +120,7 @@ impl Account {
         cx.touched.conversations |= none > 0;
         if position > read {
             messages::read_up_to(cx, with, position)?;
+            self.read_on(cx, with.as_str())?;
             if asks & 2 != 0
                 && self.sees_our_presence(cx, with)?
                 && let Some(id) = stanza_id.or(name)

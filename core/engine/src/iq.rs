@@ -131,7 +131,8 @@ impl Account {
         }
         self.announce(cx)?;
         // What the archive has is asked for in the same flight, if there was an archive the last time.
-        self.catch_up(cx)
+        self.catch_up(cx)?;
+        self.reading_begins_anew(cx)
     }
 
     /// That we are there, and what we can do.
@@ -288,8 +289,11 @@ impl Account {
         let has = |feature: &str| {
             query.children().any(|child| child.name() == "feature" && child.attr("var") == Some(feature))
         };
-        self.login.nodes = Some(pubsub::offered(query));
+        let before = self.login.nodes.replace(pubsub::offered(query));
         self.save_login(cx)?;
+        if before != self.login.nodes {
+            self.ask_how_far(cx, 1, None)?;
+        }
         self.push_is_offered(cx, has(ns::PUSH))?;
         if !has(ns::MAM) {
             self.login.archive = Archive::Unknown;

@@ -25,6 +25,7 @@ mod outbox;
 mod pubsub;
 mod pulse;
 pub mod push;
+mod read_position;
 pub mod roster;
 mod send;
 mod session;

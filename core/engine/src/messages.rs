@@ -22,7 +22,7 @@ use crate::{
     error::{Error, Result},
     input::Drained,
     mutants::{self, Mutant},
-    outbox, timeline,
+    outbox, read_position, timeline,
 };
 
 /// Distance between neighbours, so that something can be put between them later.
@@ -357,7 +357,7 @@ impl Account {
                 "INSERT OR IGNORE INTO archived (id, archive, message, place) VALUES (?1, ?2, ?3, ?4)",
             )?
             .execute(params![id, self.jid.as_str(), message, place])?;
-        Ok(())
+        read_position::came(cx, id)
     }
 
     /// A message is new here: list, unread count, event.

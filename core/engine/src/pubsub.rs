@@ -28,6 +28,8 @@ use crate::{
     outbox,
 };
 
+/// Nodes that we want to hear of ourselves.
+const OURS: [&str; 1] = [ns::DISPLAYED];
 /// Items of one event that are looked at.
 const MOST: usize = 500;
 /// Names that an app may follow, and how long one may be, in bytes.
@@ -58,6 +60,10 @@ pub(crate) enum Question {
         owner: String,
         node: String,
     },
+    /// How far conversations were read (XEP-0490).
+    Displayed {
+        page: u32,
+    },
     /// The answer says nothing but yes or no.
     Other,
 }
@@ -70,6 +76,16 @@ pub(crate) struct Publish {
     pub(crate) id: Option<String>,
     pub(crate) payload: String,
     pub(crate) options: NodeOptions,
+    pub(crate) reason: Reason,
+}
+
+/// Why something is published: whom the outcome is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Reason {
+    /// The app wants it, and waits.
+    App,
+    /// We have read on.
+    Read { with: String },
 }
 
 impl Account {
@@ -109,7 +125,8 @@ impl Account {
                     Err(what) => return Ok(Err(Error::InvalidInput { what })),
                 };
                 let (node, id) = (node.to_owned(), id.clone());
-                let publish = Publish { owner, node, id, payload, options: options.clone() };
+                let (options, reason) = (options.clone(), Reason::App);
+                let publish = Publish { owner, node, id, payload, options, reason };
                 return self.publish(cx, publish);
             }
             NodeAction::Items { limit, after } => {
@@ -208,6 +225,19 @@ impl Account {
             }
             return Ok(());
         }
+        if let Question::Offered(publish) | Question::Publish { publish, .. } | Question::Configure(publish) =
+            &question
+            && let Reason::Read { with } = &publish.reason
+        {
+            return self.read_was_told(cx, with, answer.err());
+        }
+        if let Question::Displayed { page } = question {
+            return match answer {
+                Ok(element) => self.told_how_far(cx, page, element),
+                // There is no such node yet, or nobody says.
+                Err(_) => Ok(self.tell_soon(cx)),
+            };
+        }
         let reply = match answer {
             Ok(element) => Ok(read_answer(cx, &question, element)?),
             // Nothing of that id: XEP-0060 leaves open whether that is an error.
@@ -272,7 +302,17 @@ impl Account {
         let (Some(from), Some(told)) = (from, view.event.and_then(|event| Told::read(event, MOST))) else {
             return Ok(());
         };
-        if told.node.len() > MAX_NAME || !self.wants_to_hear(cx, &from, told.node)? {
+        if told.node.len() > MAX_NAME {
+            return Ok(());
+        }
+        if let (true, ns::DISPLAYED, Change::Items { published, .. }) =
+            (from == self.jid, told.node, &told.change)
+        {
+            for item in published {
+                self.displayed_elsewhere(cx, item)?;
+            }
+        }
+        if !self.wants_to_hear(cx, &from, told.node)? {
             return Ok(());
         }
         let node = told.node.to_owned();
@@ -305,11 +345,26 @@ impl Account {
     }
 }
 
-/// Names of nodes that are to be told of.
+/// Names of nodes that are to be told of: what we follow ourselves, and what the app follows.
 pub(crate) fn followed(connection: &Connection) -> Result<Vec<String>> {
     let mut statement = connection.prepare_cached("SELECT node FROM followed")?;
-    let nodes = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let mut nodes: Vec<String> =
+        statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    nodes.extend(OURS.map(str::to_owned));
     Ok(nodes)
+}
+
+/// The items of an answer, and whether there are others behind them (XEP-0059 §2.1), for services that have pages.
+pub(crate) fn read_page(answer: &Element) -> (Vec<pubsub::Item<'_>>, bool) {
+    let Some(pubsub) = answer.get_child("pubsub", ns::PUBSUB) else { return (Vec::new(), false) };
+    let items: Vec<_> = pubsub.get_child("items", ns::PUBSUB).into_iter().flat_map(pubsub::items).collect();
+    let set = pubsub.get_child("set", ns::RSM);
+    let number = |text: &str| text.trim().parse::<usize>().ok();
+    let count = set.and_then(|set| set.get_child("count", ns::RSM)).and_then(|count| number(&count.text()));
+    let first = set.and_then(|set| set.get_child("first", ns::RSM));
+    let index = first.and_then(|first| first.attr("index").and_then(number)).unwrap_or(0);
+    let more = !items.is_empty() && count.is_some_and(|count| index + items.len() < count);
+    (items, more)
 }
 
 /// What somebody's service discovery says of nodes.
@@ -326,19 +381,18 @@ pub(crate) fn offered(query: &Element) -> Nodes {
 }
 
 fn read_answer(cx: &Cx<'_>, question: &Question, element: &Element) -> Result<Reply> {
-    let pubsub = element.get_child("pubsub", ns::PUBSUB);
     Ok(match question {
         Question::Publish { publish, .. } => {
-            let id = pubsub
+            let id = element
+                .get_child("pubsub", ns::PUBSUB)
                 .and_then(|pubsub| pubsub.get_child("publish", ns::PUBSUB))
                 .and_then(|publish| publish.get_child("item", ns::PUBSUB))
                 .and_then(|item| item.attr("id"));
             Reply::Published { id: id.or(publish.id.as_deref()).unwrap_or_default().to_owned() }
         }
         Question::Items | Question::Item => {
-            let items = pubsub.and_then(|pubsub| pubsub.get_child("items", ns::PUBSUB));
-            let items: Vec<NodeItem> = items.into_iter().flat_map(pubsub::items).map(item).collect();
-            Reply::Items { more: pubsub.is_some_and(|pubsub| goes_on(pubsub, &items)), items }
+            let (items, more) = read_page(element);
+            Reply::Items { items: items.into_iter().map(item).collect(), more }
         }
         Question::Configuration => Reply::Configuration(NodeOptions(pubsub::configuration(element))),
         Question::Affiliations => {
@@ -358,18 +412,10 @@ fn read_answer(cx: &Cx<'_>, question: &Question, element: &Element) -> Result<Re
             cx.tx.execute("DELETE FROM subscribed WHERE owner = ?1 AND node = ?2", params![owner, node])?;
             Reply::Done
         }
-        Question::Offered(_) | Question::Configure(_) | Question::Other => Reply::Done,
+        Question::Offered(_) | Question::Configure(_) | Question::Displayed { .. } | Question::Other => {
+            Reply::Done
+        }
     })
-}
-
-/// Whether there are items behind this page (XEP-0059 §2.1), for services that have pages.
-fn goes_on(pubsub: &Element, page: &[NodeItem]) -> bool {
-    let Some(set) = pubsub.get_child("set", ns::RSM) else { return false };
-    let number = |text: &str| text.trim().parse::<usize>().ok();
-    let count = set.get_child("count", ns::RSM).and_then(|count| number(&count.text()));
-    let index =
-        set.get_child("first", ns::RSM).and_then(|first| first.attr("index").and_then(number)).unwrap_or(0);
-    !page.is_empty() && count.is_some_and(|count| index + page.len() < count)
 }
 
 fn item(item: pubsub::Item<'_>) -> NodeItem {

@@ -282,6 +282,7 @@ impl Account {
                 self.queries_were_cut();
                 self.catch_up(cx)?;
                 self.say_push(cx)?;
+                self.tell_soon(cx);
                 (true, None)
             }
             negotiation::Session::Bound { sm, refused } => {

@@ -99,6 +99,8 @@ namespaces! {
     REPLY = "urn:xmpp:reply:0";
     /// XEP-0478: stream limits.
     LIMITS = "urn:xmpp:stream-limits:0";
+    /// XEP-0490: how far a conversation was read.
+    DISPLAYED = "urn:xmpp:mds:displayed:0";
     /// XEP-0484: FAST.
     FAST = "urn:xmpp:fast:0";
     /// XEP-0511: what a link leads to, as RDF.

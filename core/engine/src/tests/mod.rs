@@ -18,6 +18,7 @@ mod model;
 mod news;
 mod pubsub;
 mod push;
+mod read_position;
 mod session;
 mod text;
 
@@ -114,6 +115,8 @@ struct Server {
     push: bool,
     /// What its account's service discovery says of nodes.
     nodes: &'static str,
+    /// The items of its node for read positions.
+    displayed: String,
 }
 
 #[derive(Clone, Debug)]
@@ -166,6 +169,7 @@ impl World {
                 location: "",
                 push: false,
                 nodes: "",
+                displayed: String::new(),
             },
         }
     }
@@ -520,6 +524,12 @@ impl Server {
             }
             ("prefs", ns::MAM) => "<prefs xmlns='urn:xmpp:mam:2' default='always'/>".to_owned(),
             ("query", ns::MAM) => return self.page(id, payload),
+            ("pubsub", ns::PUBSUB) if iq.attr("type") == Some("get") => {
+                let items = &self.displayed;
+                format!(
+                    "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='urn:xmpp:mds:displayed:0'>{items}</items></pubsub>"
+                )
+            }
             _ => String::new(),
         };
         vec![format!("<iq type='result' id='{id}' {from}>{content}</iq>")]

@@ -1,0 +1,236 @@
+//! How far each conversation was read, the same on all of our devices (XEP-0490).
+//!
+//! A node of our own has an item for each contact: the archive's id of the newest message that was read. What we read is a row
+//! until the server has it, whatever happens to the link or the process; while somebody reads on, it is said once every few
+//! seconds. What another device read moves ours forward and never back; an id that is not here yet waits for the archive.
+//!
+//! A new session first asks what the node says: what we read offline may be less than what was read elsewhere meanwhile. It is
+//! said under conditions (whitelist), or not at all: whom we write with is nobody's business.
+
+use minidom::Element;
+use rusqlite::{OptionalExtension, params};
+use whimbrel_proto::{ns, pubsub, write::Tag};
+
+use crate::{
+    account::{Account, Archive, Cx, Nodes},
+    api::NodeOptions,
+    error::Result,
+    iq::{Pending, bare},
+    messages,
+    pubsub::{Publish, Question, Reason},
+};
+
+/// How often it is said how far we have read, in ms.
+const PACE: u64 = 5_000;
+/// Items of a page, and pages that are asked for.
+const PAGE: u32 = 100;
+const PAGES: u32 = 50;
+/// Longest id of an archive, in bytes.
+const MAX_ID: usize = 1_024;
+
+impl Account {
+    /// We have read on here.
+    pub(crate) fn read_on(&mut self, cx: &Cx<'_>, with: &str) -> Result<()> {
+        if matches!(self.login.nodes, Some(Nodes::None | Nodes::There)) {
+            return Ok(());
+        }
+        cx.tx
+            .prepare_cached(
+                "INSERT INTO displayed (jid, due) VALUES (?1, 1) ON CONFLICT (jid) DO UPDATE SET due = 1",
+            )?
+            .execute(params![with])?;
+        self.tell_soon(cx);
+        Ok(())
+    }
+
+    /// At once, or so long after the last time as is polite.
+    pub(crate) fn tell_soon(&mut self, cx: &Cx<'_>) {
+        let earliest = self.reading.told.map_or(0, |told| told + PACE);
+        self.reading.due.get_or_insert(earliest.max(cx.now.mono));
+    }
+
+    /// Says how far we have read, if it is time to.
+    pub(crate) fn tell_read(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        if self.reading.due.is_none_or(|due| cx.now.mono < due) {
+            return Ok(());
+        }
+        self.tell_read_now(cx)
+    }
+
+    pub(crate) fn tell_read_now(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        self.reading.due = None;
+        if self.login.nodes != Some(Nodes::WithConditions) || self.login.archive == Archive::Unknown {
+            return Ok(());
+        }
+        // What was read elsewhere and is not here yet is newer than what was read here, until nothing is missing.
+        let rows: Vec<(String, Option<String>, Option<String>)> = cx
+            .tx
+            .prepare_cached(
+                "SELECT d.jid, d.said, (SELECT (SELECT a.id FROM archived AS a WHERE a.message = m.id AND a.archive = ?1 ORDER BY a.place DESC LIMIT 1)
+                   FROM message AS m WHERE m.conversation = c.id AND m.position <= c.read_position AND m.mine = 0 AND m.hidden = 0
+                   ORDER BY m.position DESC, m.id DESC LIMIT 1)
+                 FROM displayed AS d JOIN conversation AS c ON c.jid = d.jid
+                 WHERE d.due = 1 AND (d.awaited IS NULL OR NOT EXISTS (SELECT 1 FROM gap WHERE kind = 0))
+                 AND NOT EXISTS (SELECT 1 FROM pending WHERE json_type(what, '$.Node.Displayed') IS NOT NULL)",
+            )?
+            .query_map(params![self.jid.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        for (with, said, read) in rows {
+            // The archive has not said yet how it calls this one.
+            let Some(read) = read else { continue };
+            if said.as_deref() == Some(&read) {
+                cx.tx.execute("UPDATE displayed SET due = 0 WHERE jid = ?1", params![with])?;
+                continue;
+            }
+            self.reading.told = Some(cx.now.mono);
+            cx.tx.execute(
+                "UPDATE displayed SET due = 2, said = ?2, awaited = NULL WHERE jid = ?1",
+                params![with, read],
+            )?;
+            let stanza_id =
+                Tag::with_ns("stanza-id", ns::SID).attr("id", &read).attr("by", self.jid.as_str());
+            let publish = Publish {
+                owner: None,
+                node: ns::DISPLAYED.to_owned(),
+                id: Some(with.clone()),
+                payload: Tag::with_ns("displayed", ns::DISPLAYED).child(stanza_id).finish(),
+                options: NodeOptions::private(),
+                reason: Reason::Read { with: with.clone() },
+            };
+            if self.publish(cx, publish)?.is_err() {
+                self.read_was_told(cx, &with, Some("policy-violation"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The server has it, or does not want it.
+    pub(crate) fn read_was_told(
+        &mut self,
+        cx: &mut Cx<'_>,
+        with: &str,
+        condition: Option<&str>,
+    ) -> Result<()> {
+        // What was not answered is said again by the next session, or when somebody reads on; what was refused is not.
+        let (due, said) = match condition {
+            None => (0, true),
+            Some("remote-server-timeout") => (1, false),
+            Some(_) => (0, false),
+        };
+        cx.tx
+            .prepare_cached(
+                "UPDATE displayed SET due = ?2, said = CASE WHEN ?3 THEN said END WHERE jid = ?1 AND due = 2",
+            )?
+            .execute(params![with, due, said])?;
+        Ok(())
+    }
+
+    /// A new session: what was under way may not have arrived, and what the node says has to be asked.
+    pub(crate) fn reading_begins_anew(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        cx.tx.execute("UPDATE displayed SET due = 1 WHERE due = 2", [])?;
+        self.ask_how_far(cx, 1, None)
+    }
+
+    pub(crate) fn ask_how_far(&mut self, cx: &mut Cx<'_>, page: u32, after: Option<&str>) -> Result<()> {
+        if self.login.nodes != Some(Nodes::WithConditions) {
+            return Ok(());
+        }
+        let pending = Pending::Node(Question::Displayed { page });
+        self.ask(cx, &pending, "get", None, pubsub::page(ns::DISPLAYED, PAGE, after)).map(drop)
+    }
+
+    /// What the node says.
+    pub(crate) fn told_how_far(&mut self, cx: &mut Cx<'_>, page: u32, answer: &Element) -> Result<()> {
+        let (items, more) = crate::pubsub::read_page(answer);
+        for item in &items {
+            self.displayed_elsewhere(cx, item)?;
+        }
+        match items.last().filter(|_| more && page < PAGES) {
+            Some(last) => self.ask_how_far(cx, page + 1, Some(last.id)),
+            None => Ok(self.tell_soon(cx)),
+        }
+    }
+
+    /// Another device of ours has read so far, or this one.
+    pub(crate) fn displayed_elsewhere(&mut self, cx: &mut Cx<'_>, item: &pubsub::Item<'_>) -> Result<()> {
+        let own = self.jid.as_str();
+        let stanza_id = item
+            .payload
+            .filter(|payload| payload.is("displayed", ns::DISPLAYED))
+            .and_then(|displayed| displayed.get_child("stanza-id", ns::SID))
+            .filter(|stanza_id| stanza_id.attr("by") == Some(own));
+        let (Some(id), Some(with)) = (stanza_id.and_then(|id| id.attr("id")), bare(Some(item.id))) else {
+            return Ok(());
+        };
+        if id.len() > MAX_ID {
+            return Ok(());
+        }
+        let is_here = match conversation_of(cx, own, id)? {
+            Some((jid, _)) if jid != with.as_str() => return Ok(()),
+            Some((_, position)) => {
+                messages::read_up_to(cx, &with, position)?;
+                true
+            }
+            None => {
+                cx.awaits = Some(true);
+                false
+            }
+        };
+        cx.tx
+            .prepare_cached(
+                "INSERT INTO displayed (jid, said, awaited) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (jid) DO UPDATE SET said = ?2, awaited = ?3",
+            )?
+            .execute(params![with.as_str(), id, (!is_here).then_some(id)])?;
+        Ok(())
+    }
+
+    /// What has come in this step and was read elsewhere before, now that it stands where it belongs.
+    pub(crate) fn read_what_came(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        for id in std::mem::take(&mut cx.read) {
+            let Some((jid, position)) = conversation_of(cx, self.jid.as_str(), &id)? else { continue };
+            let awaited = cx.tx.execute(
+                "UPDATE displayed SET awaited = NULL WHERE awaited = ?1 AND jid = ?2",
+                params![id, jid],
+            )?;
+            if let Some(with) = bare(Some(&jid)).filter(|_| awaited > 0) {
+                messages::read_up_to(cx, &with, position)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The archive knows a message under this id from now on. It may have been read elsewhere.
+pub(crate) fn came(cx: &mut Cx<'_>, id: &str) -> Result<()> {
+    // Asked once a step: a catch-up has thousands of these.
+    let awaits = match cx.awaits {
+        Some(awaits) => awaits,
+        None => cx
+            .tx
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM displayed WHERE awaited IS NOT NULL)")?
+            .query_row([], |row| row.get(0))?,
+    };
+    cx.awaits = Some(awaits);
+    let is_awaited = awaits
+        && cx
+            .tx
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM displayed WHERE awaited = ?1)")?
+            .query_row(params![id], |row| row.get(0))?;
+    if is_awaited {
+        cx.read.push(id.to_owned());
+    }
+    Ok(())
+}
+
+/// With whom the conversation is in which our archive has this id, and where that stands.
+fn conversation_of(cx: &Cx<'_>, archive: &str, id: &str) -> Result<Option<(String, i64)>> {
+    Ok(cx
+        .tx
+        .prepare_cached(
+            "SELECT c.jid, m.position FROM archived AS a JOIN message AS m ON m.id = a.message
+             JOIN conversation AS c ON c.id = m.conversation WHERE a.id = ?1 AND a.archive = ?2",
+        )?
+        .query_row(params![id, archive], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?)
+}

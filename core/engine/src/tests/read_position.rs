@@ -1,0 +1,210 @@
+//! The read position on all devices (XEP-0490).
+
+use super::{pubsub::event, *};
+
+impl World {
+    /// Online with nodes of our own, three messages from Juliet, and the node asked.
+    fn reader() -> Self {
+        let mut world = Self::with_nodes();
+        for n in 1..=3 {
+            world.gets(&live(n));
+        }
+        world
+    }
+
+    fn marks_read(&mut self) {
+        assert_eq!(self.does(Command::MarkRead { with: juliet() }), Some(Ok(Reply::Done)));
+    }
+
+    /// What our devices were told since somebody looked: with whom, up to which id.
+    fn told_devices(&mut self) -> Vec<(Element, String)> {
+        let told = |iq: &Element| {
+            let item =
+                iq.get_child("pubsub", ns::PUBSUB)?.get_child("publish", ns::PUBSUB)?.children().next()?;
+            let id = item.children().next()?.children().next()?;
+            assert_eq!((id.name(), id.attr("by")), ("stanza-id", Some(OWN)));
+            Some(format!("{} {}", item.attr("id")?, id.attr("id")?))
+        };
+        let (publishing, rest): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.wrote).into_iter().partition(|iq| told(iq).is_some());
+        self.wrote = rest;
+        publishing.into_iter().map(|iq| (iq.clone(), told(&iq).unwrap())).collect()
+    }
+
+    fn told_texts(&mut self) -> Vec<String> {
+        self.told_devices().into_iter().map(|(_, text)| text).collect()
+    }
+
+    fn unread(&self) -> i64 {
+        self.count("SELECT coalesce(sum(unread), 0) FROM conversation")
+    }
+}
+
+fn item(with: &str, id: &str) -> String {
+    format!(
+        "<item id='{with}'><displayed xmlns='urn:xmpp:mds:displayed:0'><stanza-id xmlns='urn:xmpp:sid:0' by='{OWN}' id='{id}'/></displayed></item>"
+    )
+}
+
+fn elsewhere(with: &str, id: &str) -> String {
+    event(OWN, ns::DISPLAYED, &item(with, id))
+}
+
+#[test]
+fn what_is_read_is_said_once_and_while_reading_on_every_few_seconds() {
+    let mut world = World::reader();
+    world.marks_read();
+    let told = world.told_devices();
+    assert_eq!(told[0].1, format!("{JULIET} a3"));
+    let form =
+        told[0].0.get_child("pubsub", ns::PUBSUB).unwrap().get_child("publish-options", ns::PUBSUB).unwrap();
+    let fields: Vec<_> = whimbrel_proto::form::fields(form).collect();
+    assert!(fields.contains(&("pubsub#access_model", "whitelist".into())));
+    assert!(fields.contains(&("pubsub#send_last_published_item", "never".into())));
+    world.acknowledge();
+    let id = told[0].0.attr("id").unwrap();
+    world.gets(&format!("<iq type='result' id='{id}'/>"));
+    // The same again is nothing new; what follows is said as one.
+    world.marks_read();
+    for n in 4..=6 {
+        world.pass(500);
+        world.gets(&live(n));
+        world.marks_read();
+    }
+    assert!(world.told_texts().is_empty());
+    world.pass(5_000);
+    assert_eq!(world.told_texts(), [format!("{JULIET} a6")]);
+    world.pass(60_000);
+    assert!(world.told_texts().is_empty());
+}
+
+#[test]
+fn what_was_read_offline_is_said_after_a_kill_once_the_node_was_asked() {
+    let mut world = World::reader();
+    world.cut();
+    world.marks_read();
+    world.kill();
+    world.reconnect(Resume::Accept);
+    assert_eq!(world.told_texts(), [format!("{JULIET} a3")]);
+    // Nobody knows whether it arrived, and another device has read on: the node is asked, and is newer.
+    world.away_and_back();
+    assert!(world.told_texts().is_empty());
+    world.server.archive = archived(1..6);
+    world.server.displayed = item(JULIET, "a5");
+    world.serve();
+    assert!(world.told_texts().is_empty());
+    assert_eq!((world.unread(), world.sees().len()), (0, 5));
+    world.gets(&live(6));
+    world.pass(5_000);
+    assert!(world.told_texts().is_empty());
+    world.marks_read();
+    assert_eq!(world.told_texts(), [format!("{JULIET} a6")]);
+    // Nothing newer is there: what was under way is said again.
+    world.away_and_back();
+    world.serve();
+    world.pass(5_000);
+    assert_eq!(world.told_texts(), [format!("{JULIET} a6")]);
+}
+
+#[test]
+fn what_is_read_elsewhere_is_read_here_and_never_unread() {
+    let mut world = World::reader();
+    assert_eq!(world.unread(), 3);
+    world.gets(&elsewhere(JULIET, "a2"));
+    assert_eq!(world.unread(), 1);
+    world.gets(&elsewhere(JULIET, "a1"));
+    assert_eq!(world.unread(), 1);
+    world.gets(&elsewhere(JULIET, "a3"));
+    assert_eq!(world.unread(), 0);
+    world.pass(10_000);
+    assert!(world.told_texts().is_empty());
+}
+
+#[test]
+fn position_that_is_not_here_yet_waits_for_its_message() {
+    let mut world = World::reader();
+    world.gets(&elsewhere(JULIET, "a5"));
+    assert_eq!(world.unread(), 3);
+    world.kill();
+    world.server.archive = archived(1..8);
+    world.reconnect(Resume::Refuse);
+    world.server.displayed = item(JULIET, "a5");
+    world.serve();
+    // 6 and 7 were read nowhere.
+    assert_eq!((world.unread(), world.sees().len()), (2, 7));
+    // Live, too.
+    world.gets(&elsewhere(JULIET, "a9"));
+    world.gets(&live(8));
+    world.gets(&live(9));
+    assert_eq!(world.unread(), 0);
+    world.gets(&live(10));
+    assert_eq!(world.unread(), 1);
+}
+
+#[test]
+fn news_take_back_what_was_read_elsewhere() {
+    let mut world = World::reader();
+    let Some(Ok(Reply::News(news))) = world.does(Command::News) else { panic!("no news") };
+    assert_eq!((news.notify.len(), news.unread), (3, 3));
+    world.gets(&elsewhere(JULIET, "a2"));
+    let Some(Ok(Reply::News(news))) = world.does(Command::News) else { panic!("no news") };
+    assert_eq!((news.withdraw.len(), news.unread), (2, 1));
+}
+
+#[test]
+fn what_is_to_be_said_is_said_before_hanging_up() {
+    let mut world = World::reader();
+    world.marks_read();
+    world.told_texts();
+    world.acknowledge();
+    world.gets(&live(4));
+    world.marks_read();
+    assert!(world.told_texts().is_empty());
+    world.does(Command::Suspend);
+    assert!(world.hung_up);
+    assert_eq!(world.told_texts(), [format!("{JULIET} a4")]);
+}
+
+#[test]
+fn server_without_conditions_is_not_told_whom_we_read() {
+    let mut world = World::online();
+    world.gets(&live(1));
+    world.marks_read();
+    world.pass(10_000);
+    assert!(world.told_texts().is_empty());
+    assert_eq!(world.unread(), 0);
+}
+
+mod hostile {
+    use super::*;
+
+    #[test]
+    fn forged_read_position_by_a_node() {
+        let mut world = World::reader();
+        let mine = item(JULIET, "a3");
+        for from in [JULIET, "romeo@montague.lit/tablet", "montague.lit", "romeo@capulet.lit", ""] {
+            world.gets(&event(from, ns::DISPLAYED, &mine));
+        }
+        let inner = elsewhere(JULIET, "a3").replacen("<message", "<message xmlns='jabber:client'", 1);
+        world.gets(&carbon(OWN, "received", &inner));
+        // Of another archive, of another conversation, of nobody, of nothing.
+        for item in [
+            mine.replace(OWN, JULIET),
+            item("nurse@capulet.lit", "a3"),
+            item("@", "a3"),
+            item(JULIET, ""),
+            mine.replace(ns::DISPLAYED, "urn:x"),
+            format!("<item id='{JULIET}'/>"),
+            item(JULIET, &"x".repeat(2_000)),
+        ] {
+            world.gets(&event(OWN, ns::DISPLAYED, &item));
+        }
+        assert_eq!(world.unread(), 3);
+        // Ten thousand contacts at once.
+        let many: String = (0..10_000).map(|n| item(&format!("n{n}@capulet.lit"), "a3")).collect();
+        world.gets(&event(OWN, ns::DISPLAYED, &many));
+        assert!(world.count("SELECT count(*) FROM displayed") <= 500);
+        world.gets(&elsewhere(JULIET, "a3"));
+        assert_eq!(world.unread(), 0);
+    }
+}
