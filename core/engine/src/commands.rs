@@ -214,7 +214,12 @@ impl Account {
 
 /// Reads what an app has written. It may not end where it stands, or begin something beside it.
 pub(crate) fn one_element(xml: &str) -> std::result::Result<Element, String> {
-    let wrapped = format!("<stream xmlns='{}'>{xml}</stream>", ns::JABBER_CLIENT);
+    // By a name that it does not know it cannot be closed.
+    let mut name = "stream".to_owned();
+    while xml.contains(&name) {
+        name.push('-');
+    }
+    let wrapped = format!("<{name} xmlns='{}'>{xml}</{name}>", ns::JABBER_CLIENT);
     let stream: Element = wrapped.parse().map_err(|error| format!("not well-formed: {error}"))?;
     let mut children = stream.children();
     match (children.next(), children.next()) {

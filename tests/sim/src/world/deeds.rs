@@ -156,7 +156,7 @@ impl World {
                 _ => None,
             })
             .filter(|message| !message.retracted && !message.text.contains(HATED))
-            .filter(|message| !message.from.resource().is_some_and(|name| name.as_str() == "bot"))
+            .filter(|message| message.from.resource().is_none_or(|name| name.as_str() != "bot"))
             .take(5)
             .map(|message| (message.id.clone(), screen.texts.get(&message.id).cloned().unwrap_or_default()))
             .collect();
