@@ -11,6 +11,7 @@ mod fuzz;
 mod host;
 mod hostile;
 mod mutants;
+mod package;
 mod phones;
 mod servers;
 mod size;
@@ -42,6 +43,8 @@ enum Command {
     Servers(servers::Arguments),
     /// Builds and tests the bindings
     Bindings(bindings::Arguments),
+    /// Packages for apps in Kotlin: a Maven repository in target/packages, and a program that has nothing else
+    Package(package::Arguments),
     /// Measures what a user waits for: catch_up, cold_start, open_conversation, resume; what arrives: broken_link; what it costs
     /// when nothing does: idle_hour
     Bench(bench::Arguments),
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Servers(arguments) => servers::run(&arguments),
         Command::Bindings(arguments) => bindings::run(&arguments),
+        Command::Package(arguments) => package::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Mutants(arguments) => mutants::run(&arguments),
         Command::Phones => phones::run(),
