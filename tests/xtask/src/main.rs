@@ -10,6 +10,7 @@ mod demo;
 mod fuzz;
 mod host;
 mod hostile;
+mod licences;
 mod mutants;
 mod package;
 mod phones;
@@ -60,6 +61,8 @@ enum Command {
     Fuzz(fuzz::Arguments),
     /// The documentation of the workspace, without a warning
     Doc,
+    /// Writes bindings/THIRD_PARTY.md: whose code the library has in it, and under which licences
+    Licences,
     /// Licences and sources of all dependencies; installs cargo-deny if need be, which takes minutes
     Deny,
 }
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Command::Soak(arguments) => soak::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Doc => cargo::doc(),
+        Command::Licences => licences::run(),
         Command::Deny => cargo::deny(),
     };
     match done {
