@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::watch;
+
 use crate::{
     ChatState, ContactList, ConversationList, Events, Outgoing, Push, PushState, Status, Timeline,
     WhimbrelError, counted::Counted, error::address, guard,
@@ -31,11 +33,9 @@ impl Account {
         guard::sync(|| Ok(self.account.status().into()))
     }
 
-    /// Waits until the status is another than this one, and returns it. Nothing in between is promised to be seen. Fails
-    /// with `Closed`.
-    pub async fn status_after(&self, seen: Status) -> Result<Status, WhimbrelError> {
-        let account = self.account.clone();
-        guard::task(async move { Ok(account.status_after(&seen.into()).await?.into()) }).await
+    /// Follows how it is doing.
+    pub fn statuses(&self) -> Result<Arc<Statuses>, WhimbrelError> {
+        guard::sync(|| Ok(Statuses::new(self.account.clone())))
     }
 
     /// Connects with this password, keeps it in the encrypted database, and stays connected from then on. Returns when
@@ -213,5 +213,44 @@ impl Account {
     pub async fn send_raw(&self, xml: String) -> Result<(), WhimbrelError> {
         let account = self.account.clone();
         guard::task(async move { Ok(account.send_raw(&xml).await?) }).await
+    }
+}
+
+/// One listener's view of an account's status. The listener pulls: nothing is kept for one that does not ask.
+#[derive(Debug, uniffi::Object)]
+pub struct Statuses {
+    account: Counted<whimbrel::Account>,
+    ended: watch::Sender<bool>,
+}
+
+impl Statuses {
+    fn new(account: whimbrel::Account) -> Arc<Self> {
+        Arc::new(Self { account: Counted::new(account), ended: watch::Sender::new(false) })
+    }
+}
+
+#[uniffi::export(async_runtime = "tokio")]
+impl Statuses {
+    /// Waits until the status is another than this one, and returns it. Nothing in between is promised to be seen. Fails
+    /// with `Closed`.
+    pub async fn after(&self, seen: Status) -> Result<Status, WhimbrelError> {
+        let (account, seen) = (self.account.clone(), seen.into());
+        let mut ended = self.ended.subscribe();
+        guard::task(async move {
+            tokio::select! {
+                status = account.status_after(&seen) => Ok(status?.into()),
+                _ = ended.wait_for(|ended| *ended) => Err(WhimbrelError::Closed),
+            }
+        })
+        .await
+    }
+
+    /// Nobody listens any more: what waits in `after` fails with `Closed`. Where dropping the future does it (Kotlin) nobody has to
+    /// say so.
+    pub fn end(&self) -> Result<(), WhimbrelError> {
+        guard::sync(|| {
+            self.ended.send_replace(true);
+            Ok(())
+        })
     }
 }

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Account, Connection, KeyVault, Network, Options, WakeUp, WhimbrelError, counted::Counted, error::address,
-    guard, vault::Bridge,
+    Account, Connection, KeyVault, Network, Options, Resolver, WakeUp, WhimbrelError, counted::Counted,
+    error::address, guard, platform::Names, vault::Bridge,
 };
 
 /// All accounts of one data directory.
@@ -19,16 +19,21 @@ impl Client {
     ///
     /// An account that cannot be opened is there all the same, and answers with the reason: `KeyLost`, `Locked`,
     /// `DatabaseUnusable`, and `InUse` where this is an extension and the app is in charge. Fails with `StorageFull` or `DatabaseUnusable` where the directory itself cannot be used.
+    ///
+    /// `resolver` looks up servers in the place of the servers for names that `network_changed` told, or the system's own.
     // For UniFFI a named constructor is a static function; only an unnamed one could not be async.
     #[uniffi::constructor]
     pub async fn open(
         directory: String,
         vault: Arc<dyn KeyVault>,
         options: Options,
+        resolver: Option<Arc<dyn Resolver>>,
     ) -> Result<Arc<Self>, WhimbrelError> {
         guard::task(async move {
             let vault = Arc::new(Bridge(vault));
-            let client = whimbrel::Client::open(directory, vault, options.into()).await?;
+            let mut options = whimbrel::Options::from(options);
+            options.resolver = resolver.map(|resolver| Arc::new(Names(resolver)) as _);
+            let client = whimbrel::Client::open(directory, vault, options).await?;
             Ok(Arc::new(Self { client: Counted::new(client) }))
         })
         .await
@@ -126,6 +131,14 @@ impl Client {
     pub fn set_foreground(&self, foreground: bool) -> Result<(), WhimbrelError> {
         guard::sync(|| {
             self.client.set_foreground(foreground);
+            Ok(())
+        })
+    }
+
+    /// The system wants memory back: what can be had again from the files is let go of.
+    pub fn low_memory(&self) -> Result<(), WhimbrelError> {
+        guard::sync(|| {
+            self.client.low_memory();
             Ok(())
         })
     }

@@ -17,13 +17,14 @@ mod error;
 mod events;
 mod guard;
 mod lists;
+mod platform;
 mod records;
 #[cfg(feature = "test-support")]
 mod test_support;
 mod vault;
 
 pub use crate::{
-    account::Account,
+    account::{Account, Statuses},
     client::Client,
     error::{Unusable, WhimbrelError},
     events::{Event, Events},
@@ -32,6 +33,7 @@ pub use crate::{
         ConversationSubscription, ConversationUpdate, Timeline, TimelineSplice, TimelineSubscription,
         TimelineUpdate,
     },
+    platform::{LogLevel, LogSink, Resolver, Srv, log_to},
     records::{
         Change, ChangeKind, ChatState, Connection, Contact, Conversation, Gap, GapKind, Item, Link, Message,
         Network, NetworkKind, Options, Outgoing, PresenceSubscription, Preview, Push, PushState, Reaction,

@@ -188,7 +188,7 @@ pub(crate) fn has_large_pages(library: &Path) -> Result<()> {
     Ok(())
 }
 
-fn generate(language: &str, library: &Path, out: &Path) -> Result<()> {
+pub(crate) fn generate(language: &str, library: &Path, out: &Path) -> Result<()> {
     // What is no longer generated must not be compiled.
     if out.exists() {
         fs::remove_dir_all(out)?;

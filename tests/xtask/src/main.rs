@@ -10,7 +10,9 @@ mod demo;
 mod fuzz;
 mod host;
 mod hostile;
+mod licences;
 mod mutants;
+mod package;
 mod phones;
 mod servers;
 mod size;
@@ -42,6 +44,8 @@ enum Command {
     Servers(servers::Arguments),
     /// Builds and tests the bindings
     Bindings(bindings::Arguments),
+    /// Packages for apps in Kotlin: a Maven repository in target/packages, and a program that has nothing else
+    Package(package::Arguments),
     /// Measures what a user waits for: catch_up, cold_start, open_conversation, resume; what arrives: broken_link; what it costs
     /// when nothing does: idle_hour
     Bench(bench::Arguments),
@@ -57,6 +61,8 @@ enum Command {
     Fuzz(fuzz::Arguments),
     /// The documentation of the workspace, without a warning
     Doc,
+    /// Writes bindings/THIRD_PARTY.md: whose code the library has in it, and under which licences
+    Licences,
     /// Licences and sources of all dependencies; installs cargo-deny if need be, which takes minutes
     Deny,
 }
@@ -67,6 +73,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Servers(arguments) => servers::run(&arguments),
         Command::Bindings(arguments) => bindings::run(&arguments),
+        Command::Package(arguments) => package::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Mutants(arguments) => mutants::run(&arguments),
         Command::Phones => phones::run(),
@@ -74,6 +81,7 @@ fn main() -> ExitCode {
         Command::Soak(arguments) => soak::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Doc => cargo::doc(),
+        Command::Licences => licences::run(),
         Command::Deny => cargo::deny(),
     };
     match done {

@@ -1,4 +1,5 @@
 import Foundation
+internal import WhimbrelFFI
 
 // How a call crosses the boundary: its errors become ours, and its task's cancellation ends the waiting.
 //
@@ -8,6 +9,17 @@ import Foundation
 /// A call that neither waits nor reads.
 func immediately<Value>(_ call: () throws -> Value) throws -> Value {
     do { return try call() } catch { throw WhimbrelError(thrown: error) }
+}
+
+/// What the library asks of the app, and what the app throws there.
+func told<Value>(by what: String, _ call: () throws -> Value) throws -> Value {
+    do {
+        return try call()
+    } catch let error as WhimbrelError {
+        throw error.generated
+    } catch {
+        throw WhimbrelFFI.WhimbrelError.Bug(report: "the app's \(what) failed: \(error)")
+    }
 }
 
 /// A call that waits. Throws `CancellationError` as soon as the caller's task is cancelled; before that nothing was begun.

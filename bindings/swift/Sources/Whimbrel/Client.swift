@@ -1,7 +1,8 @@
 import Foundation
 internal import WhimbrelFFI
 
-/// All accounts of one data directory. Made once, by ``open(directory:vault:options:)``, and kept for as long as the process lives.
+/// All accounts of one data directory. Made once, by ``open(directory:vault:options:resolver:)``, and kept for as long as the process
+/// lives.
 public final class Client: Sendable {
     private let client: WhimbrelFFI.Client
 
@@ -20,12 +21,23 @@ public final class Client: Sendable {
     /// - Parameters:
     ///   - directory: On iOS in the container of an app group, where an extension opens it as well.
     ///   - vault: Where the keys of the databases are kept.
-    public static func open(directory: URL, vault: any KeyVault, options: Options = Options()) async throws -> Client {
+    ///   - resolver: Looks up servers by the platform's own means. Without one, the servers for names are asked that
+    ///     ``networkChanged(_:)`` told, or the system's own.
+    public static func open(
+        directory: URL, vault: any KeyVault, options: Options = Options(), resolver: (any Resolver)? = nil
+    ) async throws -> Client {
         try await waiting {
             let client = try await WhimbrelFFI.Client.open(
-                directory: directory.path, vault: BridgedVault(vault), options: options.generated)
+                directory: directory.path, vault: BridgedVault(vault), options: options.generated,
+                resolver: resolver.map(BridgedResolver.init))
             return Client(client)
         }
+    }
+
+    /// Hands what the library says for a log to this sink, up to this level, in place of the one before it. There is one for the
+    /// process.
+    public static func log(to sink: any LogSink, upTo level: LogLevel = .info) throws {
+        try immediately { try logTo(sink: BridgedLog(sink), most: level.generated) }
     }
 
     /// All accounts, by address.
@@ -116,6 +128,11 @@ public final class Client: Sendable {
     /// The app is in front of its user, or no longer (XEP-0352).
     public func setForeground(_ foreground: Bool) throws {
         try immediately { try client.setForeground(foreground: foreground) }
+    }
+
+    /// The system wants memory back (`didReceiveMemoryWarning`): what can be had again from the files is let go of.
+    public func lowMemory() throws {
+        try immediately(client.lowMemory)
     }
 
     /// Like ``suspend(within:)``, for good: calls throw ``WhimbrelError/closed``, and so does what follows a list.

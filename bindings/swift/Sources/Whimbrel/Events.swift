@@ -86,25 +86,42 @@ public struct Statuses: AsyncSequence, Sendable {
 
     /// Begins to follow.
     public func makeAsyncIterator() -> AsyncIterator {
-        AsyncIterator(account: account)
+        AsyncIterator(account: account, listener: Result { Listener(try immediately(account.statuses)) })
     }
 
     /// One loop.
     public struct AsyncIterator: AsyncIteratorProtocol {
         let account: WhimbrelFFI.Account
+        let listener: Result<Listener, any Error>
         private var seen: WhimbrelFFI.Status?
 
-        init(account: WhimbrelFFI.Account) {
+        init(account: WhimbrelFFI.Account, listener: Result<Listener, any Error>) {
             self.account = account
+            self.listener = listener
         }
 
         /// The status, if it is another than the last one, or else the next.
         public mutating func next() async throws -> Status? {
+            let statuses = try listener.get().statuses
             let status = try await waiting { [account, seen] in
-                if let seen { try await account.statusAfter(seen: seen) } else { try account.status() }
+                if let seen { try await statuses.after(seen: seen) } else { try account.status() }
             }
             seen = status
             return Status(status)
+        }
+    }
+
+    /// A cancelled loop leaves a call behind, which waits: it ends when the loop lets go of this.
+    final class Listener: Sendable {
+        let statuses: WhimbrelFFI.Statuses
+
+        init(_ statuses: WhimbrelFFI.Statuses) {
+            self.statuses = statuses
+        }
+
+        deinit {
+            // It fails only by a panic, and nobody is left to be told.
+            try? statuses.end()
         }
     }
 }

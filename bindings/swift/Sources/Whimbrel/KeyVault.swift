@@ -68,7 +68,7 @@ final class BridgedVault: WhimbrelFFI.KeyVault {
     }
 
     func load(name: String) throws -> Data? {
-        try told { try vault.load(name) }
+        try told(by: "key vault") { try vault.load(name) }
     }
 
     func store(name: String, bytes: Data, scope: WhimbrelFFI.Scope) throws {
@@ -77,20 +77,10 @@ final class BridgedVault: WhimbrelFFI.KeyVault {
             case .thisDeviceOnly: .thisDeviceOnly
             case .withBackups: .withBackups
             }
-        try told { try vault.store(bytes, as: name, scope: scope) }
+        try told(by: "key vault") { try vault.store(bytes, as: name, scope: scope) }
     }
 
     func delete(name: String) throws {
-        try told { try vault.delete(name) }
-    }
-
-    private func told<Value>(_ call: () throws -> Value) throws -> Value {
-        do {
-            return try call()
-        } catch let error as WhimbrelError {
-            throw error.generated
-        } catch {
-            throw WhimbrelFFI.WhimbrelError.Bug(report: "the app's key vault failed: \(error)")
-        }
+        try told(by: "key vault") { try vault.delete(name) }
     }
 }

@@ -47,6 +47,39 @@ extension OverARealServer {
         }
     }
 
+    @Test("a log is told what happens, and neither passwords nor messages", .timeLimit(.minutes(1)))
+    func log() async throws {
+        try await World.play { world in
+            let log = Lines()
+            try Client.log(to: log, upTo: .debug)
+            let (_, alice) = try await world.signedIn("alice")
+            try await alice.send("But soft, what light?", to: "bob@a.test")
+            try await until { log.all.contains { $0.level == .info && $0.text.hasPrefix("online") } }
+            try await until { log.all.contains { $0.level == .debug && $0.text.contains(alice.address) } }
+            #expect(log.all.allSatisfy { $0.target.hasPrefix("whimbrel") })
+            #expect(!log.all.contains { $0.level != .debug && $0.text.contains("a.test") })
+            #expect(!log.all.contains { $0.text.contains("secret") || $0.text.contains("But soft") })
+            // Another takes its place.
+            let next = Lines()
+            try Client.log(to: next, upTo: .info)
+            try await alice.disconnect()
+            try await until { next.all.contains { $0.text.hasPrefix("offline") } }
+            #expect(!next.all.contains { $0.level == .debug })
+        }
+    }
+
+    @Test("servers are looked up by the app, if it wants to", .timeLimit(.minutes(1)))
+    func resolver() async throws {
+        try await World.play { world in
+            let address = try await world.account("alice")
+            let names = Names(port: try port("PORT"))
+            let client = try await world.client("alice", resolver: names)
+            let alice = try await client.addAccount(address, connection: Connection(certificates: certificates()))
+            try await alice.signIn(password: "secret")
+            #expect(names.asked == ["_xmpp-client._tcp.a.test", "_xmpps-client._tcp.a.test"])
+        }
+    }
+
     @Test("what the platform says, push and raw stanzas", .timeLimit(.minutes(1)))
     func platform() async throws {
         try await World.play { world in
@@ -55,6 +88,7 @@ extension OverARealServer {
             try client.networkChanged(Network(id: "home", kind: .wifi, dns: ["127.0.0.1"]))
             #expect { try client.networkChanged(Network(kind: .cellular, dns: ["no address"])) } throws: { isInvalid($0) }
             try client.woke()
+            try client.lowMemory()
             try client.setForeground(false)
             try client.setForeground(true)
 
@@ -81,4 +115,34 @@ extension OverARealServer {
 
 private func isInvalid(_ error: any Error) -> Bool {
     if case .invalidInput = error as? WhimbrelError { true } else { false }
+}
+
+private final class Lines: LogSink, @unchecked Sendable {
+    private let lock = NSLock()
+    private var lines: [(text: String, level: LogLevel, target: String)] = []
+
+    var all: [(text: String, level: LogLevel, target: String)] { lock.withLock { lines } }
+
+    func log(_ text: String, level: LogLevel, target: String) {
+        lock.withLock { lines.append((text, level, target)) }
+    }
+}
+
+/// Knows one server, and throws where it is asked for another service.
+private final class Names: Resolver, @unchecked Sendable {
+    private let lock = NSLock()
+    private let port: UInt16
+    private var names: Set<String> = []
+
+    init(port: UInt16) {
+        self.port = port
+    }
+
+    var asked: Set<String> { lock.withLock { names } }
+
+    func serviceRecords(of name: String) throws -> [ServiceRecord] {
+        _ = lock.withLock { names.insert(name) }
+        guard name.hasPrefix("_xmpp-client.") else { throw CocoaError(.featureUnsupported) }
+        return [ServiceRecord(priority: 1, weight: 1, port: port, target: "127.0.0.1")]
+    }
 }

@@ -50,9 +50,12 @@ final class World: @unchecked Sendable {
     }
 
     /// A client on the directory of this name.
-    func client(_ device: String, vault: (any KeyVault)? = nil, options: Options = Options()) async throws -> Client {
+    func client(
+        _ device: String, vault: (any KeyVault)? = nil, options: Options = Options(), resolver: (any Resolver)? = nil
+    ) async throws -> Client {
         let vault = try vault ?? FileVault(directory: path(device).appendingPathComponent("keys"))
-        let client = try await Client.open(directory: path(device), vault: vault, options: options)
+        let client = try await Client.open(
+            directory: path(device), vault: vault, options: options, resolver: resolver)
         lock.withLock { clients.append(client) }
         return client
     }

@@ -128,10 +128,11 @@ private class Statuses(private val account: FfiAccount) : StateFlow<Status> {
 
     override suspend fun collect(collector: FlowCollector<Status>): Nothing {
         var seen = answered { account.status() }
+        val statuses = answered { account.statuses() }
         while (true) {
             collector.emit(seen.toFace())
             seen = try {
-                call { account.statusAfter(seen) }
+                call { statuses.after(seen) }
             } catch (_: WhimbrelException.Closed) {
                 awaitCancellation()
             }

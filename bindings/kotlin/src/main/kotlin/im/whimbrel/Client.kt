@@ -25,10 +25,26 @@ public class Client private constructor(private val client: FfiClient) {
          *
          * @param directory one that no other app reads and that no backup takes along without the vault
          * @param vault keeps the keys of the databases
+         * @param resolver looks up servers by the platform's own means; `null`: the servers for names are asked that
+         *   [networkChanged] told, or the system's own
          */
-        public suspend fun open(directory: String, vault: KeyVault, options: Options = Options()): Client =
+        public suspend fun open(
+            directory: String,
+            vault: KeyVault,
+            options: Options = Options(),
+            resolver: Resolver? = null,
+        ): Client =
             // The first call loads the native library.
-            withContext(Dispatchers.IO) { Client(call { FfiClient.open(directory, vault.toFfi(), options.toFfi()) }) }
+            withContext(Dispatchers.IO) {
+                Client(call { FfiClient.open(directory, vault.toFfi(), options.toFfi(), resolver?.toFfi()) })
+            }
+
+        /**
+         * Hands what the library says for a log to this sink, up to this level, in place of the one before it. There is one for the
+         * process. Loads the native library, as the first [open] does.
+         */
+        public suspend fun logTo(sink: LogSink, most: LogLevel = LogLevel.INFO): Unit =
+            withContext(Dispatchers.IO) { answered { im.whimbrel.ffi.logTo(sink.toFfi(), most.toFfi()) } }
     }
 
     /** All accounts, by address. */
@@ -101,6 +117,9 @@ public class Client private constructor(private val client: FfiClient) {
 
     /** The app is in front of its user, or no longer (XEP-0352). It is until told otherwise. */
     public fun setForeground(foreground: Boolean): Unit = answered { client.setForeground(foreground) }
+
+    /** The system wants memory back (`onTrimMemory`): what can be had again from the files is let go of. */
+    public fun lowMemory(): Unit = answered { client.lowMemory() }
 
     /** Like [suspend], for good: calls and flows answer [WhimbrelException.Closed]. */
     public suspend fun close(): Unit = call { client.shutDown() }

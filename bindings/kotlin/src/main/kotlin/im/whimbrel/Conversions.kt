@@ -9,6 +9,7 @@ import im.whimbrel.ffi.Event as FfiEvent
 import im.whimbrel.ffi.Gap as FfiGap
 import im.whimbrel.ffi.GapKind as FfiGapKind
 import im.whimbrel.ffi.Item as FfiItem
+import im.whimbrel.ffi.LogLevel as FfiLogLevel
 import im.whimbrel.ffi.Message as FfiMessage
 import im.whimbrel.ffi.Network as FfiNetwork
 import im.whimbrel.ffi.NetworkKind as FfiNetworkKind
@@ -19,6 +20,7 @@ import im.whimbrel.ffi.PushState as FfiPushState
 import im.whimbrel.ffi.Scope as FfiScope
 import im.whimbrel.ffi.SendState as FfiSendState
 import im.whimbrel.ffi.Server as FfiServer
+import im.whimbrel.ffi.Srv as FfiSrv
 import im.whimbrel.ffi.Status as FfiStatus
 import im.whimbrel.ffi.Style as FfiStyle
 import im.whimbrel.ffi.Unusable as FfiUnusable
@@ -38,6 +40,16 @@ internal inline fun <T> answered(work: () -> T): T = try {
 /** For calls that wait or read: what they bring is unpacked away from the caller's thread. */
 internal suspend inline fun <T> call(crossinline work: suspend () -> T): T =
     withContext(Dispatchers.Default) { answered { work() } }
+
+/** For what the library asks of the app. */
+internal inline fun <T> told(what: String, work: () -> T): T = try {
+    work()
+} catch (ours: WhimbrelException) {
+    throw ours.toFfi()
+} catch (theirs: Throwable) {
+    // Errors as well, such as that of a `TODO()`: behind this there is only native code, which would go on with nothing.
+    throw FfiException.Bug("the app's $what failed: $theirs")
+}
 
 internal fun Int.toCount(): UInt {
     if (this < 0) throw WhimbrelException.InvalidInput("$this is less than nothing")
@@ -104,6 +116,27 @@ internal fun FfiScope.toFace(): KeyVault.Scope = when (this) {
 internal fun KeyVault.Scope.toFfi(): FfiScope = when (this) {
     KeyVault.Scope.THIS_DEVICE_ONLY -> FfiScope.THIS_DEVICE_ONLY
     KeyVault.Scope.WITH_BACKUPS -> FfiScope.WITH_BACKUPS
+}
+
+internal fun FfiLogLevel.toFace(): LogLevel = when (this) {
+    FfiLogLevel.ERROR -> LogLevel.ERROR
+    FfiLogLevel.WARN -> LogLevel.WARN
+    FfiLogLevel.INFO -> LogLevel.INFO
+    FfiLogLevel.DEBUG -> LogLevel.DEBUG
+}
+
+internal fun LogLevel.toFfi(): FfiLogLevel = when (this) {
+    LogLevel.ERROR -> FfiLogLevel.ERROR
+    LogLevel.WARN -> FfiLogLevel.WARN
+    LogLevel.INFO -> FfiLogLevel.INFO
+    LogLevel.DEBUG -> FfiLogLevel.DEBUG
+}
+
+internal fun Srv.toFfi(): FfiSrv = FfiSrv(short(priority), short(weight), short(port), target)
+
+private fun short(number: Int): UShort {
+    if (number !in 0..0xffff) throw WhimbrelException.InvalidInput("$number has more than 16 bits")
+    return number.toUShort()
 }
 
 internal fun Options.toFfi(): FfiOptions = FfiOptions(software, extension)

@@ -49,18 +49,14 @@ public class FileVault(directory: String) : KeyVault {
 internal fun KeyVault.toFfi(): FfiKeyVault = if (this is FileVault) files else Bridge(this)
 
 private class Bridge(private val vault: KeyVault) : FfiKeyVault {
-    override fun load(name: String): ByteArray? = told { vault.load(name) }
+    override fun load(name: String): ByteArray? = told(WHAT) { vault.load(name) }
 
-    override fun store(name: String, bytes: ByteArray, scope: FfiScope) = told { vault.store(name, bytes, scope.toFace()) }
+    override fun store(name: String, bytes: ByteArray, scope: FfiScope) =
+        told(WHAT) { vault.store(name, bytes, scope.toFace()) }
 
-    override fun delete(name: String) = told { vault.delete(name) }
+    override fun delete(name: String) = told(WHAT) { vault.delete(name) }
 
-    private inline fun <T> told(work: () -> T): T = try {
-        work()
-    } catch (ours: WhimbrelException) {
-        throw ours.toFfi()
-    } catch (theirs: Throwable) {
-        // Errors as well, such as that of a `TODO()`: behind this there is only native code, which would go on with nothing.
-        throw im.whimbrel.ffi.WhimbrelException.Bug("the app's key vault failed: $theirs")
+    private companion object {
+        const val WHAT = "key vault"
     }
 }

@@ -1,7 +1,12 @@
 package im.whimbrel
 
 import im.whimbrel.WhimbrelException.Bug
+import java.util.concurrent.ConcurrentHashMap
+import java.util.concurrent.CopyOnWriteArrayList
+import kotlin.time.Duration.Companion.milliseconds
+import kotlinx.coroutines.delay
 import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertFalse
 import org.junit.jupiter.api.Assertions.assertNotEquals
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
@@ -35,6 +40,51 @@ class FaceTest : Scenario() {
             assertTrue(bug is Bug && thrown.toString() in bug.report, "$bug")
         }
         assertEquals(WhimbrelException.Locked(), openedWith(WhimbrelException.Locked()))
+    }
+
+    @Test
+    fun `a log is told what happens, and neither passwords nor messages`() = play {
+        data class Line(val level: LogLevel, val target: String, val text: String)
+        val lines = CopyOnWriteArrayList<Line>()
+        Client.logTo(LogSink { level, target, text ->
+            lines += Line(level, target, text)
+            // A line that is lost is all that comes of it.
+            error("the log is full")
+        }, most = LogLevel.DEBUG)
+        val alice = online("alice")
+        alice.account.send("But soft, what light?", "bob@a.test")
+        while (lines.none { it.level == LogLevel.INFO && it.text.startsWith("online") }) delay(10.milliseconds)
+        while (lines.none { it.level == LogLevel.DEBUG && alice.address in it.text }) delay(10.milliseconds)
+        assertTrue(lines.all { it.target.startsWith("whimbrel") })
+        assertEquals(listOf<Line>(), lines.filter { it.level != LogLevel.DEBUG && "a.test" in it.text })
+        assertEquals(listOf<Line>(), lines.filter { PASSWORD in it.text || "But soft" in it.text })
+        // Another takes its place.
+        val next = CopyOnWriteArrayList<LogLevel>()
+        Client.logTo(LogSink { level, _, _ -> next += level })
+        alice.account.disconnect()
+        while (LogLevel.INFO !in next) delay(10.milliseconds)
+        assertFalse(LogLevel.DEBUG in next)
+    }
+
+    @Test
+    fun `servers are looked up by the app, if it wants to`() = play {
+        val asked = ConcurrentHashMap.newKeySet<String>()
+        val client = Client.open("$directory/alice", FileVault("$directory/alice/keys"), resolver = Resolver { name ->
+            asked += name
+            check(name.startsWith("_xmpp-client."))
+            listOf(Srv(1, 1, property("port").toInt(), "127.0.0.1"))
+        })
+        try {
+            val alice = client.addAccount(person("alice"), Connection(certificates = direct().certificates))
+            alice.signIn(PASSWORD)
+            assertEquals(setOf("_xmpp-client._tcp.a.test", "_xmpps-client._tcp.a.test"), asked)
+            // What was let go of is read again.
+            alice.send("But soft, what light?", "bob@a.test")
+            client.lowMemory()
+            assertEquals(listOf("But soft, what light?"), alice.texts("bob@a.test", 1))
+        } finally {
+            client.close()
+        }
     }
 
     @Test
