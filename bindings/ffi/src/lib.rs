@@ -42,6 +42,9 @@ pub use crate::{
     vault::{KeyVault, Scope, file_vault},
 };
 #[cfg(feature = "test-support")]
-pub use test_support::{held_objects, panic_async, panic_sync};
+pub use test_support::{
+    Commit, held_objects, keep_update, last_commit, panic_async, panic_sync, repeat_updates,
+    whimbrel_kept_update,
+};
 
 uniffi::setup_scaffolding!();

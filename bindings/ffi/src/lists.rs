@@ -55,6 +55,8 @@ macro_rules! followed {
             pub async fn next(&self, after: u64) -> Result<$update, WhimbrelError> {
                 let subscription = self.subscription.clone();
                 let mut ended = self.ended.subscribe();
+                #[cfg(feature = "test-support")]
+                let after = crate::test_support::again(after);
                 guard::task(async move {
                     let whimbrel::Update { seq, splices } = tokio::select! {
                         update = subscription.next(after) => update?,

@@ -6,6 +6,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
+    path::PathBuf,
     process::{Child as Process, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
         Arc,
@@ -15,6 +16,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use clap::Args;
+use interop::{Release, Root};
 use serde_json::Value;
 
 use crate::Result;
@@ -110,6 +113,39 @@ impl Drop for Child {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// The programs in Swift.
+#[derive(Args)]
+pub(crate) struct Swift {
+    /// Where `cargo xtask bench` has built them, in a directory that the Debian tree sees
+    #[arg(long = "swift", hide = true)]
+    dir: PathBuf,
+}
+
+impl Swift {
+    /// For data that they see, too.
+    pub(crate) fn data_dir(&self, bench: &str) -> Result<PathBuf> {
+        let dir = self.dir.join("bench-data").join(bench);
+        fs::create_dir_all(&dir)?;
+        Ok(dir)
+    }
+
+    /// One of them, in the tree. To enter that takes longer than some of what is measured: the time begins when the process
+    /// becomes the program.
+    pub(crate) fn start(&self, program: &str, arguments: &[&str]) -> Result<Child> {
+        let root = Root::ensure(Release::Trixie, &|line| eprintln!("{line}"))?;
+        let path = self.dir.join("bench/release").join(program).display().to_string();
+        let variables = [("LD_LIBRARY_PATH", self.dir.join("lib").display().to_string())];
+        let script = r#"echo '{"entered":true}' && read -r && exec "$@""#;
+        let enter = ["bash", "-c", script, "bash", &path];
+        let mut child =
+            Child::spawn(root.command(&self.dir, &variables, &[&enter[..], arguments].concat())?, program)?;
+        child.hear("entered")?;
+        child.started = Instant::now();
+        child.say("")?;
+        Ok(child)
     }
 }
 

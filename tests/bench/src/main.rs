@@ -1,5 +1,5 @@
 //! Benchmarks, named by what a user does: `broken_link`, `catch_up`, `cold_start`, `idle_hour`, `open_conversation`, `resume`,
-//! `wake_up`.
+//! `wake_up`; and `ffi`, by what it crosses.
 //!
 //! Called by `cargo xtask bench NAME [--json]`, which builds this with the profile that a phone gets. What is measured runs
 //! in a child process of its own (this same program, called with `child`), so that memory and processor time are its own;
@@ -15,6 +15,7 @@ mod catch_up;
 mod children;
 mod clocks;
 mod cold_start;
+mod ffi;
 mod figures;
 mod idle_hour;
 mod namespace;
@@ -55,6 +56,8 @@ enum What {
     /// From the start of the process to missed messages on the screen, beside other clients
     #[command(name = "cold_start")]
     ColdStart(cold_start::Arguments),
+    /// One change of a timeline from the commit to who listens, in Rust, Kotlin and Swift
+    Ffi(ffi::Arguments),
     /// What a phone pays for staying reachable, beside a client that pings every minute
     #[command(name = "idle_hour")]
     IdleHour(idle_hour::Arguments),
@@ -103,6 +106,7 @@ fn main() -> ExitCode {
         What::BrokenLink(arguments) => broken_link::run(arguments, &mut report),
         What::CatchUp(arguments) => catch_up::run(arguments, &mut report),
         What::ColdStart(arguments) => cold_start::run(arguments, &mut report),
+        What::Ffi(arguments) => ffi::run(arguments, &mut report),
         What::IdleHour(arguments) => idle_hour::run(arguments, &mut report),
         What::OpenConversation(arguments) => open_conversation::run(arguments, &mut report),
         What::Resume(arguments) => resume::run(arguments, &mut report),

@@ -11,7 +11,9 @@ use std::{
 
 use clap::{Args, Subcommand};
 use tracing::{Metadata, Subscriber, span};
-use whimbrel::{Account, Address, Client, Connection, Event, FileVault, Item, Options, Role, Server, Status};
+use whimbrel::{
+    Account, Address, Client, Connection, Event, FileVault, Item, ItemId, Options, Role, Server, Status,
+};
 
 use crate::{Result, archive, children, clocks};
 
@@ -60,6 +62,11 @@ enum Does {
     Stay,
     /// Waits for a word, then opens conversations, each named by a line
     Open,
+    /// Without a server: sends so many messages, twice, and tells how long each took from its commit to who listens
+    Listen {
+        #[arg(long)]
+        samples: usize,
+    },
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -84,6 +91,7 @@ async fn live(arguments: &Arguments) -> Result<()> {
             account.sync(PATIENCE).await?;
             account
         }
+        Does::Listen { .. } => client.add_account(jid, Connection::default()).await?,
         _ => client.account(&jid).ok_or("the phone was not signed in")?,
     };
     match &arguments.does {
@@ -93,6 +101,7 @@ async fn live(arguments: &Arguments) -> Result<()> {
         Does::WakeUp => wake_up(&client, &account).await?,
         Does::Stay => stay(&account).await?,
         Does::Open => open(&account)?,
+        Does::Listen { samples } => listen(&account, *samples).await?,
     }
     client.suspend(PATIENCE).await;
     Ok(())
@@ -236,12 +245,53 @@ fn open(account: &Account) -> Result<()> {
     Ok(())
 }
 
+/// What `ffi` measures, without a boundary.
+async fn listen(account: &Account, samples: usize) -> Result<()> {
+    let commits = Arc::new(Commits::default());
+    tracing::subscriber::set_global_default(CommitTimes(Arc::clone(&commits)))?;
+    let juliet: Address = "juliet@capulet.lit".parse()?;
+    let updates = account.timeline(&juliet, 50)?.subscribe();
+    let mut seq = updates.next(0).await?.seq;
+    let mut micros = Vec::new();
+    for _ in 0..2 * samples {
+        // As in the other languages, where the listener is a task of its own.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let (before, _) = commits.so_far();
+        let sent = account.send(ItemId::new(), &juliet, "But soft, what light through yonder window breaks?");
+        let arrived = async { updates.next(seq).await.map(|update| (update.seq, Instant::now())) };
+        let (sent, arrived) = tokio::join!(sent, arrived);
+        let (next, at) = arrived?;
+        sent?;
+        seq = next;
+        let (count, _) = commits.so_far();
+        let committed = commits.last().filter(|_| count == before + 1).ok_or("another commit")?;
+        micros.push((at - committed).as_secs_f64() * 1e6);
+    }
+    children::say(&serde_json::json!({ "events": micros[samples..] }));
+
+    let newest = account.timeline(&juliet, 1)?.subscribe();
+    newest.next(0).await?;
+    let (count, size) = (20, 500);
+    let mut micros = Vec::new();
+    for _ in 0..2 * count {
+        let began = Instant::now();
+        for _ in 0..size {
+            // The first update again and again, as if it had been lost.
+            newest.next(0).await?;
+        }
+        micros.push(began.elapsed().as_secs_f64() * 1e6 / f64::from(size));
+    }
+    children::say(&serde_json::json!({ "updates": micros[count..] }));
+    Ok(())
+}
+
 /// The engine's commits, counted by their spans.
 #[derive(Default)]
 struct Commits {
     count: AtomicU64,
     nanos: AtomicU64,
     began: std::sync::Mutex<Option<Instant>>,
+    ended: std::sync::Mutex<Option<Instant>>,
 }
 
 impl Commits {
@@ -252,6 +302,10 @@ impl Commits {
 
     fn so_far(&self) -> (u64, f64) {
         (self.count.load(Ordering::Relaxed), self.nanos.load(Ordering::Relaxed) as f64 / 1e3)
+    }
+
+    fn last(&self) -> Option<Instant> {
+        *self.ended.lock().ok()?
     }
 }
 
@@ -274,11 +328,13 @@ impl Subscriber for CommitTimes {
     }
 
     fn exit(&self, _: &span::Id) {
-        if let Ok(began) = self.0.began.lock()
+        let now = Instant::now();
+        if let (Ok(began), Ok(mut ended)) = (self.0.began.lock(), self.0.ended.lock())
             && let Some(began) = *began
         {
+            *ended = Some(now);
             self.0.count.fetch_add(1, Ordering::Relaxed);
-            self.0.nanos.fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
+            self.0.nanos.fetch_add((now - began).as_nanos() as u64, Ordering::Relaxed);
         }
     }
 

@@ -1,10 +1,12 @@
 //! `cargo xtask bench NAME [--json]`: builds the benchmarks as a phone gets the library, and runs one.
+//!
+//! Two of them start programs in Kotlin and Swift as well, which are built here over the library of the same profile.
 
 use std::ffi::OsString;
 
 use clap::Args;
 
-use crate::{Result, cargo};
+use crate::{Result, bindings, cargo, host};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -17,20 +19,34 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let is = |name: &str| arguments.arguments.iter().any(|argument| argument == name);
     // What breaks is no faster for being smaller.
-    let is_broken_link = arguments.arguments.first().is_some_and(|name| name == "broken_link");
-    let profile = if arguments.quick || is_broken_link { "release" } else { "phone" };
-    if is_broken_link {
+    let profile = if arguments.quick || is("broken_link") { "release" } else { "phone" };
+    if is("broken_link") {
         cargo::console(true)?;
     }
-    let shared = ["--quiet", "--profile", profile, "-p", "bench", "--features", "peers"];
+    // Symbols are never loaded; the library's are read, and what is built once need not be built twice.
+    let cargo = |command: &str| {
+        let mut cargo = cargo::command(&[command, "--quiet", "--profile", profile]);
+        cargo.env(format!("CARGO_PROFILE_{}_STRIP", profile.to_uppercase()), "false");
+        cargo
+    };
+    let shared = ["-p", "bench", "--features", "peers"];
     // Peers are programs of their own beside the benchmark, which `run` alone would not build.
-    cargo::run(cargo::command(&["build"]).args(shared).arg("--bins"))?;
-    if arguments.arguments.iter().any(|argument| argument == "idle_hour") {
-        let console = ["--quiet", "--profile", profile, "-p", "whimbrel", "--example", "console"];
-        cargo::run(cargo::command(&["build"]).args(console))?;
+    cargo::run(cargo("build").args(shared).arg("--bins"))?;
+    if is("idle_hour") {
+        cargo::run(cargo("build").args(["-p", "whimbrel", "--example", "console"]))?;
     }
-    cargo::run(
-        cargo::command(&["run"]).args(shared).args(["--bin", "bench", "--"]).args(&arguments.arguments),
-    )
+    let mut programs: Vec<OsString> = Vec::new();
+    if is("ffi") || is("wake_up") {
+        host::need(&host::BUILD, "150 MB, half a minute")?;
+        let library = bindings::library(profile, &bindings::TESTED)?;
+        programs.extend(["--swift".into(), bindings::swift_programs(&library)?.into()]);
+        if is("ffi") {
+            programs.extend(["--class-path".into(), bindings::kotlin_programs(&library)?]);
+            programs.extend(["--library".into(), library.into()]);
+        }
+    }
+    let run = ["--bin", "bench", "--"];
+    cargo::run(cargo("run").args(shared).args(run).args(&arguments.arguments).args(programs))
 }

@@ -7,9 +7,12 @@
 
 use std::{
     collections::BTreeSet,
-    env::consts::{DLL_PREFIX, DLL_SUFFIX},
+    env::{
+        self,
+        consts::{DLL_PREFIX, DLL_SUFFIX},
+    },
     ffi::OsString,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     process::Command,
     time::Instant,
@@ -63,9 +66,9 @@ fn told(name: &str, test: impl FnOnce() -> Result<Outcome>) -> Result<()> {
 /// Generates the Kotlin, and runs its JUnit tests.
 pub(crate) fn kotlin() -> Result<Outcome> {
     host::need(&host::KOTLIN, "300 MB, a minute")?;
-    let package = cargo::workspace().join("bindings/kotlin");
+    let package = kotlin_package();
     same_scenarios(&package.join("src/test/kotlin/im/whimbrel/scenarios"), "kt", "fun `", "`")?;
-    let library = library()?;
+    let library = library("debug", &TESTED)?;
     generate("kotlin", &library, &package.join("generated"))?;
 
     let stage = Stage::open()?;
@@ -81,6 +84,27 @@ pub(crate) fn kotlin() -> Result<Outcome> {
     Ok(Passed)
 }
 
+fn kotlin_package() -> PathBuf {
+    cargo::workspace().join("bindings/kotlin")
+}
+
+/// Compiles what benchmarks start in Kotlin, over this library, and gives back the class path.
+pub(crate) fn kotlin_programs(library: &Path) -> Result<OsString> {
+    host::need(&host::KOTLIN, "300 MB, a minute")?;
+    let package = kotlin_package();
+    generate("kotlin", library, &package.join("generated"))?;
+    let mut maven = leashed("mvn");
+    maven.current_dir(&package).args(["-B", "-ntp", "-q", "test-compile"]);
+    // Each module's own, below its directory. Standard output is for figures.
+    maven.args(["dependency:build-classpath", "-Dmdep.outputFile=target/classpath"]).stdout(io::stderr());
+    cargo::run(&mut maven)?;
+    let target = package.join("jvm/target");
+    let needed = fs::read_to_string(target.join("classpath"))?;
+    let classes =
+        [target.join("test-classes"), target.join("classes")].into_iter().chain(env::split_paths(&needed));
+    Ok(env::join_paths(classes)?)
+}
+
 fn property(name: &str, value: impl Into<OsString>) -> OsString {
     let mut property = OsString::from(format!("-Dwhimbrel.{name}="));
     property.push(value.into());
@@ -92,11 +116,54 @@ pub(crate) fn swift(root: &Root) -> Result<Outcome> {
     if *root == Root::Host {
         return Ok(Skipped("Swift is tested in a Debian tree, and this is the host".into()));
     }
+    let tests = cargo::workspace().join("bindings/swift/Tests/WhimbrelTests/Scenarios");
+    same_scenarios(&tests, "swift", "@Test(\"", "\"")?;
+    let dir = swift_package(&library("debug", &TESTED)?)?;
+
+    let stage = Stage::open()?;
+    let ca = dir.join("ca.crt");
+    fs::copy(stage.server().ca(), &ca)?;
+    let mut variables = vec![
+        ("LD_LIBRARY_PATH", dir.join("lib").display().to_string()),
+        ("RUST_BACKTRACE", "0".to_owned()),
+        ("WHIMBREL_CA", ca.display().to_string()),
+    ];
+    let ports = stage.ports().map(|(name, port)| (format!("WHIMBREL_{}", name.to_uppercase()), port));
+    variables.extend(ports.iter().map(|(name, port)| (name.as_str(), port.to_string())));
+    // There are no XCTests, and "Executed 0 tests" as the last line would say that nothing ran.
+    let mut test = root.command(&dir, &variables, &["swift", "test", "--disable-xctest"])?;
+    cargo::run(test.args(linked(&dir, "")))?;
+    // Nobody runs them here, and they must not rot.
+    swift_benches(root, &dir, "debug")?;
+    Ok(Passed)
+}
+
+/// Compiles what benchmarks start in Swift, over this library, and gives back the directory that it is all in.
+pub(crate) fn swift_programs(library: &Path) -> Result<PathBuf> {
+    let root = Root::ensure(Release::Trixie, &host::say)?;
+    let dir = swift_package(library)?;
+    swift_benches(&root, &dir, "release")?;
+    Ok(dir)
+}
+
+fn swift_benches(root: &Root, dir: &Path, configuration: &str) -> Result<()> {
+    let mut build = root.command(dir, &[], &["swift", "build", "-c", configuration])?;
+    // What is mirrored holds nothing else, and so not what is built.
+    build.arg("--scratch-path").arg(dir.join("bench"));
+    cargo::run(build.args(linked(dir, "Tests/Bench")).stdout(io::stderr()))
+}
+
+/// For Swift's own build: where a package is, and where the library.
+fn linked(dir: &Path, package: &str) -> [OsString; 4] {
+    let search = format!("-L{}", dir.join("lib").display());
+    ["--package-path".into(), dir.join(package).into(), "-Xlinker".into(), search.into()]
+}
+
+/// Generates the Swift, and puts the package where the Debian tree sees it, with the library in `lib`.
+fn swift_package(library: &Path) -> Result<PathBuf> {
     let package = cargo::workspace().join("bindings/swift");
-    same_scenarios(&package.join("Tests/WhimbrelTests/Scenarios"), "swift", "@Test(\"", "\"")?;
-    let library = library()?;
     let (c, swift) = (package.join("Sources/CWhimbrel"), package.join("Sources/WhimbrelFFI"));
-    generate("swift", &library, &swift)?;
+    generate("swift", library, &swift)?;
     fs::create_dir_all(&c)?;
     // SwiftPM wants the header in a target of its own, beside a module map of exactly this name.
     fs::rename(swift.join("CWhimbrel.h"), c.join("CWhimbrel.h"))?;
@@ -111,23 +178,8 @@ pub(crate) fn swift(root: &Root) -> Result<Outcome> {
     }
     let beside = dir.join("lib");
     fs::create_dir_all(&beside)?;
-    fs::copy(&library, beside.join(library.file_name().unwrap_or_default()))?;
-
-    let stage = Stage::open()?;
-    let ca = dir.join("ca.crt");
-    fs::copy(stage.server().ca(), &ca)?;
-    let mut variables = vec![
-        ("LD_LIBRARY_PATH", beside.display().to_string()),
-        ("RUST_BACKTRACE", "0".to_owned()),
-        ("WHIMBREL_CA", ca.display().to_string()),
-    ];
-    let ports = stage.ports().map(|(name, port)| (format!("WHIMBREL_{}", name.to_uppercase()), port));
-    variables.extend(ports.iter().map(|(name, port)| (name.as_str(), port.to_string())));
-    let (at, search) = (dir.display().to_string(), format!("-L{}", beside.display()));
-    // There are no XCTests, and "Executed 0 tests" as the last line would say that nothing ran.
-    let test = ["swift", "test", "--disable-xctest", "--package-path", &at, "-Xlinker", &search];
-    cargo::run(&mut root.command(&dir, &variables, &test)?)?;
-    Ok(Passed)
+    fs::copy(library, beside.join(library.file_name().unwrap_or_default()))?;
+    Ok(dir)
 }
 
 /// Both suites play the same scenarios, each by its name: in Kotlin a function, in Swift what `@Test` calls it.
@@ -158,16 +210,25 @@ fn same_scenarios(tests: &Path, ending: &str, before: &str, behind: &str) -> Res
     Err(format!("{} and bindings/scenarios.txt differ: {}", tests.display(), differences.join(", ")).into())
 }
 
-/// Builds the library, and gives back where it is.
-fn library() -> Result<PathBuf> {
-    cargo::run(&mut cargo::command(&["build", "-p", "whimbrel-ffi", "--features", "test-support"]))?;
-    let library = cargo::target().join(format!("debug/{DLL_PREFIX}whimbrel_ffi{DLL_SUFFIX}"));
+/// For cargo: with what tests and benchmarks call besides.
+pub(crate) const TESTED: [&str; 2] = ["--features", "test-support"];
+
+/// Builds the library with all of its symbols, which `generate` and `size` read, and gives back where it is.
+pub(crate) fn library(profile: &str, features: &[&str]) -> Result<PathBuf> {
+    let mut build = cargo::command(&["build", "-p", "whimbrel-ffi"]);
+    if profile != "debug" {
+        build
+            .args(["--profile", profile])
+            .env(format!("CARGO_PROFILE_{}_STRIP", profile.to_uppercase()), "false");
+    }
+    cargo::run(build.args(features))?;
+    let library = cargo::target().join(format!("{profile}/{DLL_PREFIX}whimbrel_ffi{DLL_SUFFIX}"));
     has_large_pages(&library)?;
     Ok(library)
 }
 
 /// Whether it can be loaded where pages are of 16 KiB, as on newer devices with Android: read back from the ELF file.
-pub(crate) fn has_large_pages(library: &Path) -> Result<()> {
+fn has_large_pages(library: &Path) -> Result<()> {
     let bytes = fs::read(library)?;
     let number = |at: usize, size: usize| -> Result<u64> {
         let field = bytes.get(at..at + size).ok_or("a library that is cut off")?;

@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    env::consts::{ARCH, DLL_PREFIX, DLL_SUFFIX},
+    env::consts::ARCH,
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -46,7 +46,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut sizes = serde_json::Map::new();
     let mut parts = BTreeMap::new();
     for (name, features, what) in VARIANTS {
-        let library = build(features)?;
+        let library = bindings::library("phone", features)?;
         if parts.is_empty() {
             parts = made_of(&library)?;
         }
@@ -91,15 +91,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         fs::write(kept, format!("{:#}\n", Value::Object(sizes)))?;
     }
     Ok(())
-}
-
-/// With all of its symbols.
-fn build(features: &[&str]) -> Result<PathBuf> {
-    let mut build = cargo::command(&["build", "--profile", "phone", "-p", "whimbrel-ffi"]);
-    cargo::run(build.args(features).env("CARGO_PROFILE_PHONE_STRIP", "false"))?;
-    let library = cargo::target().join(format!("phone/{DLL_PREFIX}whimbrel_ffi{DLL_SUFFIX}"));
-    bindings::has_large_pages(&library)?;
-    Ok(library)
 }
 
 fn stripped(library: &Path) -> Result<PathBuf> {
