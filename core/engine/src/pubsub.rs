@@ -235,7 +235,10 @@ impl Account {
             return match answer {
                 Ok(element) => self.told_how_far(cx, page, element),
                 // There is no such node yet, or nobody says.
-                Err(_) => Ok(self.tell_soon(cx)),
+                Err(_) => {
+                    self.tell_soon(cx);
+                    Ok(())
+                }
             };
         }
         let reply = match answer {

@@ -147,7 +147,10 @@ impl Account {
         }
         match items.last().filter(|_| more && page < PAGES) {
             Some(last) => self.ask_how_far(cx, page + 1, Some(last.id)),
-            None => Ok(self.tell_soon(cx)),
+            None => {
+                self.tell_soon(cx);
+                Ok(())
+            }
         }
     }
 

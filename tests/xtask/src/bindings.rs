@@ -228,7 +228,7 @@ pub(crate) fn library(profile: &str, features: &[&str]) -> Result<PathBuf> {
 }
 
 /// Whether it can be loaded where pages are of 16 KiB, as on newer devices with Android: read back from the ELF file.
-fn has_large_pages(library: &Path) -> Result<()> {
+pub(crate) fn has_large_pages(library: &Path) -> Result<()> {
     let bytes = fs::read(library)?;
     let number = |at: usize, size: usize| -> Result<u64> {
         let field = bytes.get(at..at + size).ok_or("a library that is cut off")?;
