@@ -27,6 +27,7 @@ use crate::{
     keep_alive::{self, KeepAlive},
     mutants::{self, Mutant},
     pulse::Pulse,
+    search::Indexing,
     session::Way,
 };
 
@@ -84,6 +85,7 @@ pub(crate) struct Account {
     pub(crate) catching_up: CatchingUp,
     /// When the first mute of a conversation is over, ms UTC.
     pub(crate) unmute_at: Option<i64>,
+    pub(crate) indexing: Indexing,
     /// Reason and detail of the last failure that the app was told of.
     pub(crate) told: Option<(String, String)>,
     pub(crate) after_start: bool,
@@ -383,6 +385,7 @@ impl Account {
             deadlines: None,
             catching_up: CatchingUp::default(),
             unmute_at: conversation::next_end(connection)?,
+            indexing: Indexing::default(),
             told: None,
             after_start: true,
             waiting: Waiting::default(),
@@ -489,6 +492,11 @@ impl Account {
         let mut cx =
             Cx { tx, now, rng, out: Vec::new(), touched: Touched::default(), conversation: None, room: None };
         self.notice_sleep(now);
+        if self.indexing.at.is_some()
+            && inputs.iter().all(|input| matches!(input, Input::Tick | Input::Progress { .. }))
+        {
+            self.index(&cx)?;
+        }
         for input in inputs {
             self.handle(&mut cx, input)?;
         }
@@ -516,6 +524,7 @@ impl Account {
             Input::TooMuch { link, drained } if self.is_online(*link) && drained.is_counted() => {
                 self.count_handled();
             }
+            Input::Tick => self.indexing.given_up = true,
             Input::Command { request, .. } => {
                 cx.reply(*request, Err(api::Error::Bug { report: why.to_owned() }))
             }
@@ -531,6 +540,7 @@ impl Account {
         self.note_traffic(&cx);
         self.check_sync(&mut cx)?;
         self.save(&mut cx)?;
+        self.plan_indexing(&cx)?;
         if !cx.touched.is_empty() {
             cx.out.push(Effect::Update(std::mem::take(&mut cx.touched)));
         }
@@ -735,7 +745,10 @@ impl Account {
         let online = self.online().is_some();
         let answers = self.deadlines.as_ref().filter(|_| online).and_then(Deadlines::next);
         let again = self.catching_up.again.filter(|_| online);
-        [link, sync, answers, again, self.late, self.unmute_wake()].into_iter().flatten().min()
+        [link, sync, answers, again, self.late, self.unmute_wake(), self.indexing.at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn tick(&mut self, cx: &mut Cx<'_>) -> Result<()> {

@@ -8,6 +8,7 @@ mod amendments;
 mod archive;
 mod conversation;
 mod copies;
+mod deletions;
 mod failures;
 mod hostile;
 mod keep_alive;
@@ -17,6 +18,7 @@ mod messages;
 mod model;
 mod news;
 mod push;
+mod search;
 mod session;
 mod text;
 
