@@ -492,10 +492,8 @@ impl Account {
         let mut cx =
             Cx { tx, now, rng, out: Vec::new(), touched: Touched::default(), conversation: None, room: None };
         self.notice_sleep(now);
-        if self.indexing.at.is_some()
-            && inputs.iter().all(|input| matches!(input, Input::Tick | Input::Progress { .. }))
-        {
-            self.index(&cx)?;
+        if inputs.iter().all(|input| matches!(input, Input::Tick | Input::Progress { .. })) {
+            self.follow_with_index(&cx)?;
         }
         for input in inputs {
             self.handle(&mut cx, input)?;
@@ -524,7 +522,6 @@ impl Account {
             Input::TooMuch { link, drained } if self.is_online(*link) && drained.is_counted() => {
                 self.count_handled();
             }
-            Input::Tick => self.indexing.given_up = true,
             Input::Command { request, .. } => {
                 cx.reply(*request, Err(api::Error::Bug { report: why.to_owned() }))
             }

@@ -28,6 +28,8 @@ use crate::{
 const BATCH: i64 = 500;
 /// So many new ones are worth a commit.
 const WORTH: i64 = 100;
+/// How long nothing is indexed after that has failed, in ms: what is new is looked through.
+const AGAIN: u64 = 600_000;
 /// Hits of a page, at most.
 const PAGE: u32 = 500;
 /// Words and phrases of a search, and places that are highlighted in one text, at most.
@@ -391,8 +393,8 @@ impl FoundBy {
 pub(crate) struct Indexing {
     /// When a batch is due, mono ms.
     pub(crate) at: Option<u64>,
-    /// It cannot be written, for a mistake of ours: until the process begins anew, what is new is looked through.
-    pub(crate) given_up: bool,
+    /// When it could not be written, mono ms.
+    pub(crate) failed: Option<u64>,
 }
 
 /// The text that is shown of a message is another, or nothing of it is shown any more. The index follows later.
@@ -424,7 +426,7 @@ impl Account {
     pub(crate) fn plan_indexing(&mut self, cx: &Cx<'_>) -> Result<()> {
         let is_fetching = self.online().is_some() && !self.queries.is_empty();
         let due = !is_fetching
-            && !self.indexing.given_up
+            && self.indexing.failed.is_none_or(|failed| cx.now.mono >= failed + AGAIN)
             && cx
                 .tx
                 .prepare_cached(
@@ -436,8 +438,19 @@ impl Account {
         Ok(())
     }
 
-    /// Indexes a batch.
-    pub(crate) fn index(&self, cx: &Cx<'_>) -> Result<()> {
+    /// Indexes a batch, if one is due.
+    pub(crate) fn follow_with_index(&mut self, cx: &Cx<'_>) -> Result<()> {
+        if self.indexing.at.take().is_none() {
+            return Ok(());
+        }
+        // A failure rolls back all but this: the step that is tried again does without.
+        self.indexing.failed = Some(cx.now.mono);
+        self.index(cx)?;
+        self.indexing.failed = None;
+        Ok(())
+    }
+
+    fn index(&self, cx: &Cx<'_>) -> Result<()> {
         let mut batch =
             rows(cx, "m.id IN (SELECT message FROM unindexed WHERE no_room = 0 LIMIT ?1)", BATCH)?;
         let left = BATCH - batch.len() as i64;

@@ -42,7 +42,7 @@ enum Command {
     Servers(servers::Arguments),
     /// Builds and tests the bindings
     Bindings(bindings::Arguments),
-    /// Measures what a user waits for: catch_up, cold_start, open_conversation, resume; what arrives: broken_link; what it costs
+    /// Measures what a user waits for: catch_up, cold_start, conversations, open_conversation, resume, search; what arrives: broken_link; what it costs
     /// when nothing does: idle_hour
     Bench(bench::Arguments),
     /// Makes the engine's deliberate mistakes one by one, and looks whether the simulated world notices

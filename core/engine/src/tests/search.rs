@@ -40,7 +40,7 @@ fn says_to_us(who: &str, text: &str, attributes: &str) -> String {
 
 impl World {
     /// Everything that is worth it is in the index.
-    fn index(&mut self) {
+    pub(super) fn index(&mut self) {
         self.turn(vec![Input::Tick]);
         while self.engine.as_ref().unwrap().next_wake() == Some(self.now.mono) {
             self.pass(1);
@@ -351,4 +351,27 @@ fn window_around_a_message_pages_both_ways_and_follows_once_it_reaches_the_newes
     assert_eq!((items(timeline::Span { start, end }), end), (numbers(4..21), None));
     assert_eq!(timeline::around(&file, &juliet(), &ItemId("4711".into()), 5).unwrap(), None);
     assert_eq!(timeline::around(&file, &NURSE.parse().unwrap(), &hit.message.id, 5).unwrap(), None);
+}
+
+#[test]
+fn index_that_cannot_be_written_stops_nothing_and_is_tried_again_later() {
+    let mut world = World::online();
+    let connection = world.engine.as_ref().unwrap().connection();
+    connection
+        .execute_batch(
+            "CREATE TRIGGER refuses BEFORE INSERT ON indexed BEGIN SELECT RAISE(ABORT, 'refused'); END",
+        )
+        .unwrap();
+    let messages: Vec<String> = (1..150).map(live).collect();
+    world.gets_all(&messages.iter().map(String::as_str).collect::<Vec<_>>());
+    world.pass(60_000);
+    assert_eq!(world.count("SELECT count(*) FROM quarantine"), 0);
+    world.gets(&live(150));
+    assert_eq!(world.sees().len(), 150, "it is still online");
+    assert_eq!(finds(&world, &looks_for("149")), ["149"]);
+    world.engine.as_ref().unwrap().connection().execute_batch("DROP TRIGGER refuses").unwrap();
+    world.pass(600_000);
+    world.gets(&live(151));
+    world.pass(1);
+    assert_eq!(world.count("SELECT count(*) FROM indexed"), 151);
 }
