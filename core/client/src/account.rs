@@ -21,12 +21,13 @@ use whimbrel_engine::{
     api::{Command, Network, News, Reply, Setting},
     lease::Claim,
     push,
+    search::{self, Cursor, Found, Search},
     store::{self, Installation, Secret},
 };
 
 use crate::{
-    Address, ChatState, Draft, Error, Event, FullAddress, ItemId, Message, Mute, Notify, Options, Outgoing,
-    Push, PushState, Role, Status,
+    Address, ChatState, Delete, Draft, Error, Event, FullAddress, ItemId, Message, Mute, Notify, Options,
+    Outgoing, Push, PushState, Role, Status,
     bell::{self, Bell},
     client,
     driver::{Driver, Request, Stopped},
@@ -306,6 +307,15 @@ impl Account {
         self.done(Command::MarkRead { with: with.clone() }).await
     }
 
+    /// Deletes a message, a conversation or all before some time, on this device and no other. Whatever brings it again, it does not
+    /// come back. What was not sent yet is not sent.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where there is no such message; [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn delete(&self, what: Delete) -> Result<(), Error> {
+        self.done(Command::Delete(what)).await
+    }
+
     /// Keeps what was begun and not sent in a conversation, over kills, too; `None`, or an empty draft: nothing. Sending its text ends
     /// it. It stays on this device. Each call writes to the disk: not for every key.
     ///
@@ -455,6 +465,23 @@ impl Account {
     /// Where the file cannot be read.
     pub fn timeline(&self, with: &Address, limit: u32) -> Result<Timeline, Error> {
         Timeline::open(self.clone(), Arc::clone(&self.inner.shared), with.clone(), limit)
+    }
+
+    /// Some `limit` messages around one of them, such as a hit of a search: half of the others are older. It pages both ways.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where the conversation has no such message, or where the file cannot be read.
+    pub fn timeline_at(&self, with: &Address, item: &ItemId, limit: u32) -> Result<Timeline, Error> {
+        Timeline::open_at(self.clone(), Arc::clone(&self.inner.shared), with.clone(), item, limit)
+    }
+
+    /// Looks for messages, the newest first, up to `limit` of them, 1 to 500; `before`: behind these. What has just come is found,
+    /// too.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn search(&self, search: &Search, before: Option<Cursor>, limit: u32) -> Result<Found, Error> {
+        self.inner.shared.read(|connection| search::search(connection, search, before, limit))
     }
 
     /// All conversations: the pinned ones first, the archived ones last, among each the newest first.

@@ -5,6 +5,7 @@
 //! made here and given to the vault *before* the file is created.
 
 use std::{
+    cmp::{Ordering, Reverse},
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
@@ -17,7 +18,7 @@ use sha2::{Digest, Sha256};
 use whimbrel_engine::store::Secret;
 
 use crate::{
-    Address, Error, Network,
+    Address, Cursor, Error, Hit, Network, Search,
     account::{Account, Home, WakeUp},
     net::connect::{Connection, Resolver, Route},
     vault::{KeyVault, Scope, write_whole},
@@ -32,6 +33,15 @@ pub enum Role {
     /// An extension of it, such as iOS' for notifications: it takes an account only if the app has suspended it, is gone, or
     /// says nothing for a second because the system has stopped it.
     Extension,
+}
+
+/// A message that was found in one of all accounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundIn {
+    /// Whose it is.
+    pub account: Address,
+    /// It.
+    pub hit: Hit,
 }
 
 /// What the app decides about all of its accounts.
@@ -134,6 +144,26 @@ impl Client {
     /// One of the accounts.
     pub fn account(&self, jid: &Address) -> Option<Account> {
         self.accounts_mut().get(jid).cloned()
+    }
+
+    /// Looks for messages in all accounts, the newest first, up to `limit` of them, 1 to 500. `before` is where the page before this
+    /// one ended; fewer than `limit` are the last. An account that cannot be read has no hits.
+    pub fn search(&self, search: &Search, before: Option<&FoundIn>, limit: u32) -> Vec<FoundIn> {
+        let mut all = Vec::new();
+        for account in self.accounts() {
+            let before = before.map(|last| match account.jid().cmp(&last.account) {
+                Ordering::Equal => last.hit.cursor,
+                // Those of one moment are in the order of their accounts.
+                Ordering::Less => Cursor { row: i64::MIN, ..last.hit.cursor },
+                Ordering::Greater => Cursor { row: i64::MAX, ..last.hit.cursor },
+            });
+            let found = account.search(search, before, limit).unwrap_or_default();
+            let account = account.jid();
+            all.extend(found.hits.into_iter().map(|hit| FoundIn { account: account.clone(), hit }));
+        }
+        all.sort_by_key(|found| Reverse(found.hit.cursor.at));
+        all.truncate(limit.clamp(1, 500) as usize);
+        all
     }
 
     /// Adds an account, or changes how an existing one connects. It does not connect yet: see [`Account::sign_in`].

@@ -49,6 +49,7 @@ mod installation;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
+mod lines;
 mod lists;
 mod log;
 mod net;
@@ -61,11 +62,12 @@ mod vault;
 pub use jid::{BareJid as Address, Jid as FullAddress};
 pub use whimbrel_engine::{
     api::{
-        Affiliation, Change, ChangeKind, ChatState, Contact, Conversation, Draft, Error, Event, Gap, GapKind,
-        Item, ItemId, Link, Message, Mute, Network, NetworkId, NetworkKind, NodeItem, NodeOptions, Notify,
-        Outgoing, Preview, Push, PushState, Reaction, ReplyTo, SendState, Status,
+        Affiliation, Change, ChangeKind, ChatState, Contact, Conversation, Delete, Draft, Error, Event, Gap,
+        GapKind, Item, ItemId, Link, Message, Mute, Network, NetworkId, NetworkKind, NodeItem, NodeOptions,
+        Notify, Outgoing, Preview, Push, PushState, Reaction, ReplyTo, SendState, Status,
         Subscription as PresenceSubscription, Unusable,
     },
+    search::{Cursor, Found, Hit, Search},
     splice::{Splice, apply},
 };
 
@@ -76,7 +78,7 @@ pub use whimbrel_proto::{
 
 pub use crate::{
     account::{Account, Events, Older, WakeUp},
-    client::{Client, Options, Role},
+    client::{Client, FoundIn, Options, Role},
     lists::{ContactList, ConversationList, Subscription, Timeline, Update},
     log::{LogLevel, LogSink, log_to},
     net::connect::{Connection, Resolver, Server, Srv},

@@ -16,11 +16,11 @@ use std::sync::{
 use whimbrel_engine::{
     roster,
     splice::{Splice, diff},
-    timeline::{self, Start},
+    timeline::{self, Span},
 };
 
 use crate::{
-    Account, Address, Contact, Conversation, Error, Item,
+    Account, Address, Contact, Conversation, Error, Item, ItemId,
     shared::{Shared, Stale, Topic},
 };
 
@@ -164,7 +164,7 @@ impl<T> Folded<T> {
     }
 }
 
-/// A window of a conversation that reaches from some message to the newest.
+/// A window of a conversation. It reaches from some message to the newest, or, where it was opened at a message, to another.
 #[derive(Clone, Debug)]
 pub struct Timeline {
     account: Account,
@@ -176,14 +176,14 @@ pub struct Timeline {
 /// What all clones and subscriptions of a timeline share.
 #[derive(Debug)]
 struct Window {
-    start: Mutex<Start>,
+    span: Mutex<Span>,
     /// Offset of the local time from UTC, in ms.
     offset: AtomicI64,
 }
 
 impl Window {
-    fn start(&self) -> std::sync::MutexGuard<'_, Start> {
-        self.start.lock().unwrap_or_else(PoisonError::into_inner)
+    fn span(&self) -> std::sync::MutexGuard<'_, Span> {
+        self.span.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -195,8 +195,23 @@ impl Timeline {
         limit: u32,
     ) -> Result<Self, Error> {
         let start = shared.read(|connection| timeline::start(connection, &with, limit))?;
-        let window = Arc::new(Window { start: Mutex::new(start), offset: AtomicI64::new(0) });
-        Ok(Self { account, shared, with, window })
+        Ok(Self::of(account, shared, with, start.into()))
+    }
+
+    pub(crate) fn open_at(
+        account: Account,
+        shared: Arc<Shared>,
+        with: Address,
+        item: &ItemId,
+        limit: u32,
+    ) -> Result<Self, Error> {
+        let span = shared.read(|connection| timeline::around(connection, &with, item, limit))?;
+        Ok(Self::of(account, shared, with, span.ok_or(Error::NotFound)?))
+    }
+
+    fn of(account: Account, shared: Arc<Shared>, with: Address, span: Span) -> Self {
+        let window = Arc::new(Window { span: Mutex::new(span), offset: AtomicI64::new(0) });
+        Self { account, shared, with, window }
     }
 
     /// Whom it is with.
@@ -215,8 +230,8 @@ impl Timeline {
     /// # Errors
     /// Where the file cannot be read.
     pub fn items(&self) -> Result<Vec<Item>, Error> {
-        let (start, offset) = (*self.window.start(), self.window.offset.load(Ordering::Relaxed));
-        self.shared.read(|connection| timeline::window(connection, &self.with, start, offset))
+        let (span, offset) = (*self.window.span(), self.window.offset.load(Ordering::Relaxed));
+        self.shared.read(|connection| timeline::window(connection, &self.with, span, offset))
     }
 
     /// Follows what is shown.
@@ -224,8 +239,8 @@ impl Timeline {
         let (with, window) = (self.with.clone(), Arc::clone(&self.window));
         let topic = Topic::Timeline(with.clone());
         let query = move |connection: &rusqlite::Connection, from: i64, below: Option<&Item>| {
-            let (start, offset) = (*window.start(), window.offset.load(Ordering::Relaxed));
-            timeline::window_from(connection, &with, start, offset, from, below)
+            let (span, offset) = (*window.span(), window.offset.load(Ordering::Relaxed));
+            timeline::window_from(connection, &with, span, offset, from, below)
         };
         Subscription::new(Arc::clone(&self.shared), topic, Box::new(query))
     }
@@ -237,7 +252,7 @@ impl Timeline {
     /// [`Error::Offline`] where the file has no more and the archive cannot be asked, [`Error::ServerRefused`].
     pub async fn older(&self, limit: u32) -> Result<bool, Error> {
         let limit = limit.max(1);
-        let before = *self.window.start();
+        let before = self.window.span().start;
         let here =
             self.shared.read(|connection| timeline::count_before(connection, &self.with, before, limit))?;
         let mut more = true;
@@ -253,12 +268,32 @@ impl Timeline {
             self.shared.read(|connection| timeline::earlier(connection, &self.with, before, limit))?;
         {
             // Somebody else may have reached further meanwhile.
-            let mut reached = self.window.start();
-            *reached = start.min(*reached);
+            let mut reached = self.window.span();
+            reached.start = start.min(reached.start);
         }
         self.shared.window_moved(&self.with);
         let left = self.shared.read(|connection| timeline::count_before(connection, &self.with, start, 1))?;
         Ok(more || left > 0)
+    }
+
+    /// Shows up to `limit` newer messages, where it does not reach to the newest, as it was opened at a message. Returns whether
+    /// there are more; once there are none it shows whatever comes.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn newer(&self, limit: u32) -> Result<bool, Error> {
+        let Some(before) = self.window.span().end else { return Ok(false) };
+        let later =
+            |connection: &rusqlite::Connection| timeline::later(connection, &self.with, before, limit.max(1));
+        let end = self.shared.read(later)?;
+        let end = {
+            // Somebody else may have reached further meanwhile.
+            let mut reached = self.window.span();
+            reached.end = reached.end.zip(end).map(|(one, other)| one.max(other));
+            reached.end
+        };
+        self.shared.window_moved(&self.with);
+        Ok(end.is_some())
     }
 }
 
@@ -278,13 +313,14 @@ impl ConversationList {
     /// # Errors
     /// Where the file cannot be read.
     pub fn items(&self) -> Result<Vec<Conversation>, Error> {
-        self.shared.read(timeline::conversations)
+        self.shared.read(|connection| self.shared.lines.read(connection))
     }
 
     /// Follows what is shown.
     pub fn subscribe(&self) -> Subscription<Conversation> {
-        let query = |connection: &rusqlite::Connection, _, _: Option<&_>| {
-            Ok(whole(timeline::conversations(connection)?))
+        let shared = Arc::clone(&self.shared);
+        let query = move |connection: &rusqlite::Connection, _, _: Option<&_>| {
+            Ok(whole(shared.lines.read(connection)?))
         };
         Subscription::new(Arc::clone(&self.shared), Topic::Conversations, Box::new(query))
     }

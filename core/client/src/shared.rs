@@ -16,7 +16,7 @@ use whimbrel_engine::{
     store::{self, Secret},
 };
 
-use crate::{Address, account::Events};
+use crate::{Address, account::Events, lines::Lines};
 
 /// Events that a slow listener may fall behind.
 const EVENTS: usize = 16_384;
@@ -60,6 +60,7 @@ pub(crate) struct Shared {
     pub(crate) status: watch::Sender<Status>,
     /// Who follows a list.
     stales: Mutex<Vec<Weak<Stale>>>,
+    pub(crate) lines: Lines,
     /// Wakes them.
     pub(crate) changes: watch::Sender<()>,
 }
@@ -92,6 +93,7 @@ impl Shared {
             listeners: Mutex::default(),
             status: watch::Sender::new(offline),
             stales: Mutex::default(),
+            lines: Lines::default(),
             changes: watch::Sender::new(()),
         }
     }
@@ -170,14 +172,17 @@ impl Shared {
     }
 
     fn everything_changed(&self) {
+        self.lines.all_changed();
         self.changed(|_| Some(i64::MIN));
     }
 
     pub(crate) fn touched(&self, touched: &Touched) {
+        self.lines.touched(touched);
+        let lines = touched.conversations || !touched.timelines.is_empty();
         self.changed(|topic| match topic {
             Topic::Timeline(_) if touched.all_timelines => Some(i64::MIN),
             Topic::Timeline(with) => touched.timelines.get(with).copied(),
-            Topic::Conversations => touched.conversations.then_some(i64::MIN),
+            Topic::Conversations => lines.then_some(i64::MIN),
             Topic::Contacts => touched.contacts.then_some(i64::MIN),
         });
     }

@@ -10,6 +10,7 @@ CREATE TABLE account (
     connection    TEXT    NOT NULL DEFAULT '{}', -- host, proxy, certificates: JSON, the client's own
     user_agent_id TEXT    NOT NULL,           -- UUIDv4 of the installation (XEP-0388)
     told          INTEGER NOT NULL DEFAULT 0, -- the newest row of `message` that the app knows of
+    indexed       INTEGER NOT NULL DEFAULT 0, -- up to which row of `message` the index of words is
     openings      INTEGER NOT NULL DEFAULT 0, -- how often the file was opened to be written: behind what the vault knows, it is a copy
     created_at    INTEGER NOT NULL
 ) STRICT;
@@ -83,6 +84,7 @@ CREATE TABLE conversation (
     read_position INTEGER NOT NULL DEFAULT -9223372036854775808,
     told_read     INTEGER NOT NULL DEFAULT -9223372036854775808, -- what was read when the app was last told
     unread        INTEGER NOT NULL DEFAULT 0,
+    cleared       INTEGER,                    -- what an archive brings below it was deleted before it was here
     chat_state    TEXT,                       -- the peer's (XEP-0085)
     takes_states  INTEGER NOT NULL DEFAULT 0, -- the peer knows chat states: 0 unknown, 1 yes, 2 no (XEP-0085 §5.1)
     draft         TEXT,                       -- what was begun and not sent: JSON
@@ -105,11 +107,11 @@ CREATE INDEX displayed_awaited ON displayed (awaited) WHERE awaited IS NOT NULL;
 
 -- The archive. `position` is the order that we assign (STREAM 19).
 CREATE TABLE message (
-    id           INTEGER PRIMARY KEY,
+    id           INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order of arrival: what the app was told of and what is indexed is below
     conversation INTEGER NOT NULL REFERENCES conversation (id),
     position     INTEGER NOT NULL,
     mine         INTEGER NOT NULL,
-    kind         INTEGER NOT NULL,            -- 0 text, 1 placeholder for what could not be built, 2 correction, 3 retraction, 4 reactions
+    kind         INTEGER NOT NULL,            -- 0 text, 1 placeholder for what could not be built, 2 correction, 3 retraction, 4 reactions, 5 deleted here: a digest is its body
     sender       TEXT    NOT NULL,            -- full address where known
     body         TEXT    NOT NULL,            -- of reactions: a JSON array
     extra        TEXT,                        -- what it carries beside its text: JSON (proto's Content)
@@ -139,6 +141,21 @@ CREATE INDEX message_stanza_id ON message (stanza_id, conversation, mine) WHERE 
 -- What a marker may still move: without it each marker would read a conversation to its beginning.
 CREATE INDEX message_undisplayed ON message (conversation, position) WHERE mine = 1 AND state IN (2, 3);
 CREATE UNIQUE INDEX message_local ON message (local_id) WHERE local_id IS NOT NULL;
+
+-- Which word stands in which message: no text is kept a second time. What a word is, is decided before it comes here, so FTS5
+-- splits at spaces only. A row's number is its place in `indexed`.
+CREATE VIRTUAL TABLE word USING fts5 (
+    text, content = '', contentless_delete = 1, prefix = '2 3', tokenize = "ascii tokenchars '#'"
+);
+CREATE TABLE indexed (
+    place   INTEGER PRIMARY KEY,              -- in the order of `message.at`, so that the newest are found first
+    message INTEGER NOT NULL UNIQUE REFERENCES message (id)
+) STRICT;
+-- Messages that have changed since they were indexed: looked through one by one until the index has followed.
+CREATE TABLE unindexed (
+    message INTEGER PRIMARY KEY REFERENCES message (id),
+    no_room INTEGER NOT NULL DEFAULT 0        -- 1: too many came at that time to be indexed
+) STRICT;
 
 -- Which archive knows a message under which id. A resend may have two: it stands where the first has its place.
 CREATE TABLE archived (

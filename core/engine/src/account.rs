@@ -27,6 +27,7 @@ use crate::{
     keep_alive::{self, KeepAlive},
     mutants::{self, Mutant},
     pulse::Pulse,
+    search::Indexing,
     session::Way,
 };
 
@@ -85,6 +86,7 @@ pub(crate) struct Account {
     /// When the first mute of a conversation is over, ms UTC.
     pub(crate) unmute_at: Option<i64>,
     pub(crate) reading: Reading,
+    pub(crate) indexing: Indexing,
     /// Reason and detail of the last failure that the app was told of.
     pub(crate) told: Option<(String, String)>,
     pub(crate) after_start: bool,
@@ -290,7 +292,7 @@ pub(crate) struct Cx<'a> {
 }
 
 impl<'a> Cx<'a> {
-    fn new(tx: &'a Transaction<'a>, now: Now, rng: &'a mut dyn RngCore) -> Self {
+    pub(crate) fn new(tx: &'a Transaction<'a>, now: Now, rng: &'a mut dyn RngCore) -> Self {
         let (out, touched) = (Vec::new(), Touched::default());
         Self { tx, now, rng, out, touched, conversation: None, room: None, awaits: None, read: Vec::new() }
     }
@@ -422,6 +424,7 @@ impl Account {
             catching_up: CatchingUp::default(),
             unmute_at: conversation::next_end(connection)?,
             reading: Reading::default(),
+            indexing: Indexing::default(),
             told: None,
             after_start: true,
             waiting: Waiting::default(),
@@ -528,6 +531,9 @@ impl Account {
     ) -> Result<Vec<Effect>> {
         let mut cx = Cx::new(tx, now, rng);
         self.notice_sleep(now);
+        if inputs.iter().all(|input| matches!(input, Input::Tick | Input::Progress { .. })) {
+            self.follow_with_index(&cx)?;
+        }
         for input in inputs {
             self.handle(&mut cx, input)?;
         }
@@ -570,6 +576,7 @@ impl Account {
         self.note_traffic(&cx);
         self.check_sync(&mut cx)?;
         self.save(&mut cx)?;
+        self.plan_indexing(&cx)?;
         if !cx.touched.is_empty() {
             cx.out.push(Effect::Update(std::mem::take(&mut cx.touched)));
         }
@@ -776,7 +783,10 @@ impl Account {
         let answers = self.deadlines.as_ref().filter(|_| online).and_then(Deadlines::next);
         let again = self.catching_up.again.filter(|_| online);
         let reading = self.reading.due.filter(|_| online);
-        [link, sync, answers, again, reading, self.late, self.unmute_wake()].into_iter().flatten().min()
+        [link, sync, answers, again, reading, self.late, self.unmute_wake(), self.indexing.at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn tick(&mut self, cx: &mut Cx<'_>) -> Result<()> {

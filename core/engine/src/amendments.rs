@@ -23,7 +23,7 @@ use crate::{
     api::{Change, ChangeKind, Event, ItemId, Message, Reaction, ReplyTo, SendState},
     error::{Error, Result},
     messages::{self, NAMESAKES},
-    timeline,
+    search, timeline,
 };
 
 /// A correction of a correction of a correction: so deep.
@@ -151,9 +151,9 @@ fn named(tx: &Connection, reference: Reference<'_>) -> Result<Option<Named>> {
     let Reference { conversation, kind, mine, position, target } = reference;
     let mut statement = tx.prepare_cached(
         "SELECT id, kind, mine, position, target FROM (SELECT * FROM message WHERE name = ?1 AND conversation = ?2 ORDER BY id DESC LIMIT ?3)
-         WHERE kind <= 2 UNION ALL
+         WHERE kind IN (0, 1, 2, 5) UNION ALL
          SELECT id, kind, mine, position, target FROM (SELECT * FROM message WHERE stanza_id = ?1 AND conversation = ?2 ORDER BY id DESC LIMIT ?3)
-         WHERE kind <= 2",
+         WHERE kind IN (0, 1, 2, 5)",
     )?;
     let mut rows = statement.query(params![target, conversation, NAMESAKES])?;
     let mut best: Option<Named> = None;
@@ -216,6 +216,7 @@ pub(crate) fn gather(
             cx.tx
                 .prepare_cached("UPDATE message SET root = ?2, hidden = max(hidden, ?3) WHERE id = ?1")?
                 .execute(params![id, root, kind.amends()])?;
+            search::changed(cx, id)?;
             messages::touch(cx, peer, position);
             if kind == Kind::Correction {
                 if !hidden {
@@ -256,6 +257,7 @@ pub(crate) fn amended(cx: &mut Cx<'_>, root: i64) -> Result<()> {
 
 /// What a message shows is not what it showed.
 pub(crate) fn changed(cx: &mut Cx<'_>, message: i64) -> Result<()> {
+    search::changed(cx, message)?;
     if let Some((message, position)) = timeline::message(cx.tx, message)? {
         messages::touch(cx, &message.with, position);
         cx.event(Event::Changed(message));
@@ -398,7 +400,9 @@ fn change(connection: &Connection, root: i64) -> Result<Option<Change>> {
 /// How the app calls a row that is shown.
 pub(crate) fn item(connection: &Connection, message: i64) -> Result<Option<ItemId>> {
     Ok(connection
-        .prepare_cached("SELECT coalesce(local_id, CAST(id AS TEXT)) FROM message WHERE id = ?1")?
+        .prepare_cached(
+            "SELECT coalesce(local_id, CAST(id AS TEXT)) FROM message WHERE id = ?1 AND kind <> 5",
+        )?
         .query_row(params![message], |row| row.get(0).map(ItemId))
         .optional()?)
 }

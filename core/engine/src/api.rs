@@ -88,6 +88,8 @@ pub enum Command {
         /// Which.
         message: ItemId,
     },
+    /// Delete messages on this device, and on no other.
+    Delete(Delete),
     /// Everything in this conversation was seen.
     MarkRead {
         /// The contact.
@@ -203,6 +205,26 @@ impl From<String> for Outgoing {
     fn from(text: String) -> Self {
         Self { text, ..Self::default() }
     }
+}
+
+/// What is deleted on this device. Whatever brings it again, it does not come back; what was not sent yet is not sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delete {
+    /// A message.
+    Message {
+        /// Which.
+        id: ItemId,
+    },
+    /// All that was said with a contact so far.
+    Conversation {
+        /// The contact.
+        with: BareJid,
+    },
+    /// Everything, in all conversations, that reached the server or us before some time.
+    Before {
+        /// ms UTC.
+        at: i64,
+    },
 }
 
 /// What a user decides about a conversation.

@@ -62,6 +62,7 @@ impl Account {
             Command::React { id, message, reactions } => self.react(cx, id, message, reactions)?,
             Command::Retry { message } => self.retry(cx, message)?,
             Command::Cancel { message } => self.cancel(cx, message)?,
+            Command::Delete(what) => self.delete(cx, what)?,
             Command::MarkRead { with } => self.mark_read(cx, with)?,
             Command::Set { with, setting } => self.set(cx, with, setting)?,
             Command::SetChatState { with, state } => self.send_chat_state(cx, with, *state)?,
@@ -117,7 +118,9 @@ impl Account {
             "UPDATE conversation SET unread = 0 WHERE jid = ?1 AND unread > 0",
             params![with.as_str()],
         )?;
-        cx.touched.conversations |= none > 0;
+        if none > 0 {
+            messages::touch_line(cx, with);
+        }
         if position > read {
             messages::read_up_to(cx, with, position)?;
             self.read_on(cx, with.as_str())?;

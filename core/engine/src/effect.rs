@@ -74,11 +74,11 @@ pub enum Effect {
 /// Which views a batch has changed. Whoever shows one of them asks the database again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Touched {
-    /// Conversations whose timeline changed, and from which position on: what stands below it is as it was.
+    /// Conversations whose timeline or line in the list changed, and from which position on: what stands below it is as it was.
     pub timelines: BTreeMap<BareJid, i64>,
     /// All timelines changed: a gap was opened or closed.
     pub all_timelines: bool,
-    /// The conversation list changed.
+    /// More of the conversation list changed than the lines of those.
     pub conversations: bool,
     /// The roster or somebody's presence changed.
     pub contacts: bool,

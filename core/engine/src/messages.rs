@@ -19,6 +19,7 @@ use crate::{
     account::{Account, Archive, Cx},
     amendments::{self, Kind as Row, Reference, Said},
     api::{self, ChatState, Event, ItemId, SendState},
+    deletions,
     error::{Error, Result},
     input::Drained,
     mutants::{self, Mutant},
@@ -272,6 +273,14 @@ impl Account {
             }
         };
         let written_at = view.delay.and_then(|(_, text)| stamp::parse(text)).filter(|written| *written < at);
+        if let Source::Archive { id, .. } = source
+            && deletions::is_cleared(cx, conversation, position)?
+        {
+            let message =
+                deletions::insert(cx, conversation, position, mine, peer, at, name, (said.kind, body))?;
+            self.join_archive(cx, message, id, position)?;
+            return Ok(Stored::New(message));
+        }
         let asks = i64::from(view.wants_receipt) | i64::from(view.markable) << 1;
         let stanza_id = view.id.filter(|id| Some(*id) != name);
         let root = match said.target {
@@ -419,7 +428,9 @@ impl Account {
                     "UPDATE conversation SET chat_state = ?2 WHERE jid = ?1 AND chat_state IS NOT ?2",
                 )?
                 .execute(params![peer.as_str(), state])?;
-            cx.touched.conversations |= changed > 0;
+            if changed > 0 {
+                touch_line(cx, peer);
+            }
         }
         Ok(())
     }
@@ -595,10 +606,9 @@ fn known_by_name(
     let mut rows = statement.query(params![name, conversation, mine, NAMESAKES])?;
     while let Some(row) = rows.next()? {
         let id: i64 = row.get(0)?;
-        let has_origin: bool = row.get(1)?;
+        let (has_origin, is): (bool, i64) = (row.get(1)?, row.get(4)?);
         let same_text = mutants::on(Mutant::ReusedIdSwallowed)
-            || row.get_ref(2)?.as_str().is_ok_and(|text| text == body)
-                && row.get::<_, i64>(4)? == kind.code();
+            || row.get_ref(2)?.as_str().is_ok_and(|kept| deletions::is_text((is, kept), (kind, body)));
         let local = row.get_ref(3)? != rusqlite::types::ValueRef::Null;
         let same = if mine && (local || (is_origin && has_origin)) {
             true
@@ -699,7 +709,7 @@ pub(crate) fn read_up_to(cx: &mut Cx<'_>, peer: &BareJid, position: i64) -> Resu
                 "max(0,",
             ))?
             .execute(params![peer.as_str()])?;
-        cx.touched.conversations = true;
+        touch_line(cx, peer);
     }
     Ok(())
 }
@@ -812,7 +822,7 @@ pub(crate) fn unlisted(
 }
 
 /// Which message of a conversation is the newest.
-fn relist(cx: &Cx<'_>, conversation: i64) -> Result<()> {
+pub(crate) fn relist(cx: &Cx<'_>, conversation: i64) -> Result<()> {
     cx.tx
         .prepare_cached(
             "WITH newest AS (SELECT id, position FROM message WHERE conversation = ?1 AND hidden = 0 ORDER BY position DESC, id DESC LIMIT 1)
@@ -828,7 +838,11 @@ pub(crate) fn touch(cx: &mut Cx<'_>, peer: &BareJid, position: i64) {
         Some(lowest) => *lowest = position.min(*lowest),
         None => drop(cx.touched.timelines.insert(peer.clone(), position)),
     }
-    cx.touched.conversations = true;
+}
+
+/// A conversation's line in the list changed, and nothing of its timeline.
+pub(crate) fn touch_line(cx: &mut Cx<'_>, peer: &BareJid) {
+    touch(cx, peer, i64::MAX);
 }
 
 fn cut(body: &str) -> &str {

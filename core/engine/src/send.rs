@@ -22,7 +22,7 @@ use crate::{
     error::Result,
     messages,
     mutants::{self, Mutant},
-    outbox, timeline,
+    outbox, search, timeline,
 };
 
 /// Longest text, in bytes. The server's limit counts besides.
@@ -172,6 +172,7 @@ impl Account {
         for kind in [Kind::Correction, Kind::Reactions] {
             if let Some(row) = waiting(cx, meant.row, kind)? {
                 cx.tx.execute("DELETE FROM outbox WHERE message = ?1", params![row])?;
+                search::removed(cx, row)?;
                 cx.tx.execute("DELETE FROM message WHERE id = ?1", params![row])?;
             }
         }
@@ -364,7 +365,7 @@ fn meant_row(cx: &Cx<'_>, row: i64) -> Result<Option<Meant>> {
         .tx
         .prepare_cached(
             "SELECT m.conversation, c.jid, m.mine, m.kind, m.state, m.hidden, m.name, m.stanza_id, m.body, m.extra, m.target
-             FROM message AS m JOIN conversation AS c ON c.id = m.conversation WHERE m.id = ?1",
+             FROM message AS m JOIN conversation AS c ON c.id = m.conversation WHERE m.id = ?1 AND m.kind <> 5",
         )?
         .query_row(params![row], |found| {
             let with: String = found.get(1)?;
@@ -423,6 +424,7 @@ fn forget(cx: &mut Cx<'_>, meant: &Meant) -> Result<()> {
             .query_map(params![meant.row], |row| row.get(0))?
             .collect::<rusqlite::Result<Vec<i64>>>()?;
         for row in about {
+            search::removed(cx, row)?;
             cx.tx.execute("DELETE FROM message WHERE id = ?1", params![row])?;
         }
         cx.tx.execute("UPDATE message SET root = NULL WHERE root = ?1", params![meant.row])?;
@@ -431,6 +433,7 @@ fn forget(cx: &mut Cx<'_>, meant: &Meant) -> Result<()> {
             "UPDATE message SET hidden = 1, root = CASE WHEN kind >= 2 THEN NULL ELSE root END WHERE id = ?1",
             params![meant.row],
         )?;
+        search::changed(cx, meant.row)?;
     }
     match root.filter(|_| meant.kind.amends()) {
         Some(root) => amendments::changed(cx, root),

@@ -23,6 +23,19 @@ pub fn diff<T: Clone + PartialEq>(old: &[T], new: &[T]) -> Vec<Splice<T>> {
     if old.is_empty() && new.is_empty() {
         return Vec::new();
     }
+    if let (true, [first, .., last]) = (old.len() == new.len(), new) {
+        // One that moved, as a conversation does when something is said in it.
+        if old[..old.len() - 1] == new[1..] {
+            let (from, to) = ((head + old.len() - 1) as u32, head as u32);
+            let gone = Splice { at: from, removed: 1, items: Vec::new() };
+            return vec![gone, Splice { at: to, removed: 0, items: vec![first.clone()] }];
+        }
+        if old[1..] == new[..new.len() - 1] {
+            let (from, to) = (head as u32, (head + old.len() - 1) as u32);
+            let gone = Splice { at: from, removed: 1, items: Vec::new() };
+            return vec![gone, Splice { at: to, removed: 0, items: vec![last.clone()] }];
+        }
+    }
     if old.len() == new.len() {
         // States that changed here and there: runs of changed items, each in its place.
         let mut splices: Vec<Splice<T>> = Vec::new();
@@ -73,6 +86,18 @@ mod tests {
             }
             let splices = diff(&list, &new);
             assert_eq!(splices.is_empty(), list == new);
+            apply(&mut list, &splices);
+            assert_eq!(list, new);
+        }
+    }
+
+    #[test]
+    fn what_moves_is_two_small_splices() {
+        for (old, new, from, to) in [([1, 2, 3, 4], [9, 1, 2, 3], 3, 0), ([1, 2, 3, 4], [2, 3, 4, 9], 0, 3)] {
+            let splices = diff(&old, &new);
+            let gone = Splice { at: from, removed: 1, items: vec![] };
+            assert_eq!(splices, [gone, Splice { at: to, removed: 0, items: vec![9] }]);
+            let mut list = old.to_vec();
             apply(&mut list, &splices);
             assert_eq!(list, new);
         }

@@ -3,6 +3,8 @@
 //! Read by connections of their own. An update is the difference between two of these reads (see `splice`), so that a
 //! folded list always equals a fresh query.
 
+use std::cmp::Reverse;
+
 use jid::{BareJid, Jid};
 use rusqlite::{Connection, OptionalExtension, Row, params, types::ValueRef};
 
@@ -19,13 +21,32 @@ const COLUMNS: &str = "m.id, m.local_id, c.jid, m.sender, m.mine, m.body, m.kind
 const GROUP: i64 = 300_000;
 const DAY: i64 = 86_400_000;
 
-/// Where a window begins: everything from there to the newest is shown.
+/// Where a window begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Start(i64);
 
+/// What of a conversation a window shows: everything from its start to the newest, or to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Where it begins.
+    pub start: Start,
+    /// Where it ends; `None`: with the newest, whatever comes.
+    pub end: Option<End>,
+}
+
+/// Where a window ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct End(i64);
+
+impl From<Start> for Span {
+    fn from(start: Start) -> Self {
+        Self { start, end: None }
+    }
+}
+
 /// One message by its row, and where it stands.
 pub(crate) fn message(connection: &Connection, id: i64) -> Result<Option<(Message, i64)>> {
-    Ok(messages(connection, "m.id = ?1", id)?.pop())
+    Ok(messages(connection, "m.id = ?1 AND m.hidden = 0", id)?.pop())
 }
 
 /// Messages of any conversation, each with where it stands.
@@ -72,6 +93,49 @@ pub fn earlier(connection: &Connection, with: &BareJid, from: Start, limit: u32)
     Ok(Start(position.unwrap_or(i64::MIN)))
 }
 
+/// A window of this many messages around one of them; `None`: it is not there. Half of the others are older.
+///
+/// # Errors
+/// Where the world failed.
+pub fn around(connection: &Connection, with: &BareJid, item: &ItemId, limit: u32) -> Result<Option<Span>> {
+    let row = amendments::row(connection, item)?;
+    let position = connection
+        .prepare_cached(
+            "SELECT position FROM message WHERE id = ?2 AND conversation = (SELECT id FROM conversation WHERE jid = ?1) AND hidden = 0",
+        )?
+        .query_row(params![with.as_str(), row], |row| row.get(0))
+        .optional()?;
+    let Some(position) = position else { return Ok(None) };
+    let older = limit.saturating_sub(1) / 2;
+    let start = if older == 0 { Start(position) } else { earlier(connection, with, Start(position), older)? };
+    let end = later(connection, with, End(position), limit.saturating_sub(1) - older)?;
+    Ok(Some(Span { start, end }))
+}
+
+/// Where a window ends that shows this many messages more; `None`: with the newest, as there are no more.
+///
+/// # Errors
+/// Where the world failed.
+pub fn later(connection: &Connection, with: &BareJid, from: End, limit: u32) -> Result<Option<End>> {
+    let above = |position: i64, skip: u32| {
+        connection
+            .prepare_cached(
+                "SELECT position FROM message WHERE conversation = (SELECT id FROM conversation WHERE jid = ?1) AND position > ?2
+                 AND hidden = 0 ORDER BY position, id LIMIT 1 OFFSET ?3",
+            )?
+            .query_row(params![with.as_str(), position, skip], |row| row.get::<_, i64>(0))
+            .optional()
+    };
+    let end = match limit {
+        0 => Some(from.0),
+        _ => above(from.0, limit - 1)?,
+    };
+    match end {
+        Some(end) => Ok(above(end, 0)?.map(|_| End(end))),
+        None => Ok(None),
+    }
+}
+
 /// How many messages there are before a start, counted up to a limit.
 ///
 /// # Errors
@@ -85,12 +149,17 @@ pub fn count_before(connection: &Connection, with: &BareJid, from: Start, limit:
         .query_row(params![with.as_str(), from.0, limit], |row| row.get(0))?)
 }
 
-/// Everything from a start to the newest, oldest first, with the holes in between. `offset` is the local time's, in ms.
+/// Everything that a window shows, oldest first, with the holes in between. `offset` is the local time's, in ms.
 ///
 /// # Errors
 /// Where the world failed.
-pub fn window(connection: &Connection, with: &BareJid, from: Start, offset: i64) -> Result<Vec<Item>> {
-    let items = window_from(connection, with, from, offset, i64::MIN, None)?;
+pub fn window(
+    connection: &Connection,
+    with: &BareJid,
+    span: impl Into<Span>,
+    offset: i64,
+) -> Result<Vec<Item>> {
+    let items = window_from(connection, with, span, offset, i64::MIN, None)?;
     Ok(items.into_iter().map(|(_, item)| item).collect())
 }
 
@@ -102,19 +171,21 @@ pub fn window(connection: &Connection, with: &BareJid, from: Start, offset: i64)
 pub fn window_from(
     connection: &Connection,
     with: &BareJid,
-    start: Start,
+    span: impl Into<Span>,
     offset: i64,
     position: i64,
     below: Option<&Item>,
 ) -> Result<Vec<(i64, Item)>> {
-    let from = Start(start.0.max(position));
+    let Span { start, end } = span.into();
+    let (from, end) = (Start(start.0.max(position)), end.unwrap_or(End(i64::MAX)));
     let sql = format!(
         "SELECT {COLUMNS} FROM message AS m JOIN conversation AS c ON c.id = m.conversation
-         WHERE m.conversation = (SELECT id FROM conversation WHERE jid = ?1) AND m.position >= ?2 AND m.hidden = 0 ORDER BY m.position, m.id"
+         WHERE m.conversation = (SELECT id FROM conversation WHERE jid = ?1) AND m.position BETWEEN ?2 AND ?3 AND m.hidden = 0
+         ORDER BY m.position, m.id"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![with.as_str(), from.0])?;
-    let mut gaps = gaps(connection, from)?.into_iter().peekable();
+    let mut rows = statement.query(params![with.as_str(), from.0, end.0])?;
+    let mut gaps = gaps(connection, from, end)?.into_iter().peekable();
     let mut items = Vec::new();
     let mut previous = match below {
         Some(Item::Message(message)) => Some((message.mine, message.at)),
@@ -138,12 +209,12 @@ pub fn window_from(
     Ok(items)
 }
 
-/// The holes above a start, with the position that each stands before.
-fn gaps(connection: &Connection, from: Start) -> Result<Vec<(i64, Gap)>> {
+/// The holes between two positions, with the position that each stands before.
+fn gaps(connection: &Connection, from: Start, end: End) -> Result<Vec<(i64, Gap)>> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, kind, high_position FROM gap WHERE high_position >= ?1 ORDER BY high_position",
+        "SELECT id, kind, high_position FROM gap WHERE high_position BETWEEN ?1 AND ?2 ORDER BY high_position",
     )?;
-    let rows = statement.query_map(params![from.0], |row| {
+    let rows = statement.query_map(params![from.0, end.0], |row| {
         let kind = match row.get::<_, i64>(1)? {
             0 => GapKind::Missing,
             1 => GapKind::Unfetched,
@@ -159,16 +230,34 @@ fn gaps(connection: &Connection, from: Start) -> Result<Vec<(i64, Gap)>> {
 /// # Errors
 /// Where the world failed.
 pub fn conversations(connection: &Connection) -> Result<Vec<Conversation>> {
+    Ok(lines(connection, None)?.into_iter().map(|(_, line)| line).collect())
+}
+
+/// Where a conversation stands among all: smaller ones first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    archived: bool,
+    pinned: Reverse<bool>,
+    newest: Reverse<i64>,
+    id: i64,
+}
+
+/// The lines of all conversations, in their order, or of one, if it is shown.
+///
+/// # Errors
+/// Where the world failed.
+pub fn lines(connection: &Connection, only: Option<&BareJid>) -> Result<Vec<(Rank, Conversation)>> {
+    let one = if only.is_some() { "AND c.jid = ?1" } else { "" };
     let sql = format!(
         "SELECT {COLUMNS}, c.unread, c.chat_state, (SELECT name FROM contact WHERE jid = c.jid),
-           c.draft, c.pinned, c.muted_until, c.archived, c.notify
+           c.draft, c.pinned, c.muted_until, c.archived, c.notify, c.last_position, c.id
          FROM conversation AS c LEFT JOIN message AS m ON m.id = c.last_message
-         WHERE c.last_message IS NOT NULL OR c.draft IS NOT NULL OR c.pinned = 1
+         WHERE (c.last_message IS NOT NULL OR c.draft IS NOT NULL OR c.pinned = 1) {one}
          ORDER BY c.archived, c.pinned DESC, c.last_position DESC, c.id"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query([])?;
-    let mut conversations = Vec::new();
+    let mut rows = statement.query(rusqlite::params_from_iter(only.map(|with| with.as_str())))?;
+    let mut lines = Vec::new();
     while let Some(row) = rows.next()? {
         let with = with(row)?;
         // One that was only begun has none yet.
@@ -176,7 +265,9 @@ pub fn conversations(connection: &Connection) -> Result<Vec<Conversation>> {
         let last = if is_empty { None } else { Some(read(connection, row, with.clone())?.0) };
         let name: Option<String> = row.get(18)?;
         let (draft, pinned, muted, archived, notify) = conversation::read(row, 19)?;
-        conversations.push(Conversation {
+        let rank =
+            Rank { archived, pinned: Reverse(pinned), newest: Reverse(row.get(24)?), id: row.get(25)? };
+        let line = Conversation {
             name: name.unwrap_or_else(|| {
                 with.node().map_or_else(|| with.to_string(), |node| node.as_str().to_owned())
             }),
@@ -189,9 +280,10 @@ pub fn conversations(connection: &Connection) -> Result<Vec<Conversation>> {
             archived,
             notify,
             with,
-        });
+        };
+        lines.push((rank, line));
     }
-    Ok(conversations)
+    Ok(lines)
 }
 
 fn with(row: &Row<'_>) -> Result<BareJid> {

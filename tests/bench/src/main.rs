@@ -1,5 +1,5 @@
-//! Benchmarks, named by what a user does: `broken_link`, `catch_up`, `cold_start`, `idle_hour`, `open_conversation`, `resume`,
-//! `wake_up`; and `ffi`, by what it crosses.
+//! Benchmarks, named by what a user does: `broken_link`, `catch_up`, `cold_start`, `conversations`, `idle_hour`,
+//! `open_conversation`, `resume`, `search`, `wake_up`; and `ffi`, by what it crosses.
 //!
 //! Called by `cargo xtask bench NAME [--json]`, which builds this with the profile that a phone gets. What is measured runs
 //! in a child process of its own (this same program, called with `child`), so that memory and processor time are its own;
@@ -15,6 +15,7 @@ mod catch_up;
 mod children;
 mod clocks;
 mod cold_start;
+mod conversations;
 mod ffi;
 mod figures;
 mod idle_hour;
@@ -24,6 +25,7 @@ mod peers;
 mod phone;
 mod replay;
 mod resume;
+mod search;
 mod wake_up;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -58,6 +60,9 @@ enum What {
     ColdStart(cold_start::Arguments),
     /// One change of a timeline from the commit to who listens, in Rust, Kotlin and Swift
     Ffi(ffi::Arguments),
+    /// The list of a thousand conversations: its first splice, and a message to the splice that shows it
+    #[command(name = "conversations")]
+    Conversations(conversations::Arguments),
     /// What a phone pays for staying reachable, beside a client that pings every minute
     #[command(name = "idle_hour")]
     IdleHour(idle_hour::Arguments),
@@ -67,6 +72,9 @@ enum What {
     /// Back online after a cut
     #[command(name = "resume")]
     Resume(resume::Arguments),
+    /// The first hits in an archive of a million messages, and what the index of words costs
+    #[command(name = "search")]
+    Search(search::Arguments),
     /// A process that a push has started, until it is suspended again
     #[command(name = "wake_up")]
     WakeUp(wake_up::Arguments),
@@ -107,9 +115,11 @@ fn main() -> ExitCode {
         What::CatchUp(arguments) => catch_up::run(arguments, &mut report),
         What::ColdStart(arguments) => cold_start::run(arguments, &mut report),
         What::Ffi(arguments) => ffi::run(arguments, &mut report),
+        What::Conversations(arguments) => conversations::run(arguments, &mut report),
         What::IdleHour(arguments) => idle_hour::run(arguments, &mut report),
         What::OpenConversation(arguments) => open_conversation::run(arguments, &mut report),
         What::Resume(arguments) => resume::run(arguments, &mut report),
+        What::Search(arguments) => search::run(arguments, &mut report),
         What::WakeUp(arguments) => wake_up::run(arguments, &mut report),
         What::Serve(arguments) => catch_up::serve(arguments),
         What::Replay => catch_up::replayed(&mut report),

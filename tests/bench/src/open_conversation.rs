@@ -20,6 +20,7 @@ use rustix::fs::{Advice, fadvise};
 use uuid::Uuid;
 use whimbrel::{Client, FileVault, Options};
 use whimbrel_engine::{
+    Config, Engine, Input, Now,
     store::{self, Secret},
     timeline,
 };
@@ -30,8 +31,8 @@ use crate::{
     figures::{Report, percentile},
 };
 
-const ACCOUNT: &str = "alice@a.test";
-const CONVERSATIONS: u64 = 300;
+pub(crate) const ACCOUNT: &str = "alice@a.test";
+pub(crate) const CONVERSATIONS: u64 = 300;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -49,7 +50,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, report: &mut Report) -> Result<()> {
     report.begin("open_conversation");
     let phone = crate::data_dir("open_conversation")?.join(format!("phone-{}", arguments.messages));
-    let file = ensure(&phone, arguments.messages)?;
+    let file = ensure(&phone, arguments.messages, CONVERSATIONS, &archive::text)?;
     check_plans(&phone, &file)?;
 
     let mut rng = StdRng::seed_from_u64(1_000_000);
@@ -103,12 +104,22 @@ fn forget(file: &Path) -> Result<()> {
     Ok(fadvise(&file, 0, None, Advice::DontNeed)?)
 }
 
-fn contact(number: u64) -> String {
+/// When a message came, ms UTC.
+pub(crate) fn at(number: u64) -> i64 {
+    1_700_000_000_000 + number as i64 * 60_000
+}
+
+pub(crate) fn contact(number: u64) -> String {
     format!("contact{number}@b.test")
 }
 
 /// A phone with an archive of this size; made anew where the schema is another. Gives back its file.
-fn ensure(phone: &Path, messages: u64) -> Result<PathBuf> {
+pub(crate) fn ensure(
+    phone: &Path,
+    messages: u64,
+    conversations: u64,
+    text: &dyn Fn(u64) -> String,
+) -> Result<PathBuf> {
     let (made, schema) = (phone.join("made-for"), schema()?);
     if fs::read_to_string(&made).is_ok_and(|made| made == schema) {
         let file = database(phone)?;
@@ -128,11 +139,10 @@ fn ensure(phone: &Path, messages: u64) -> Result<PathBuf> {
         Result::Ok(())
     })?;
     let file = database(phone)?;
-    eprintln!("open_conversation: writing {messages} messages into {}", file.display());
+    eprintln!("writing {messages} messages into {}", file.display());
     let mut connection = store::open(&file, &secret(phone)?)?;
-    fill(&mut connection, messages)?;
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    drop(connection);
+    fill(&mut connection, messages, conversations, text)?;
+    index(connection)?;
     fs::write(made, schema)?;
     Ok(file)
 }
@@ -144,11 +154,11 @@ fn find(dir: &Path, fits: impl Fn(&str) -> bool) -> Result<PathBuf> {
     Ok(found.ok_or_else(|| format!("nothing is in {}", dir.display()))?.path())
 }
 
-fn database(phone: &Path) -> Result<PathBuf> {
+pub(crate) fn database(phone: &Path) -> Result<PathBuf> {
     Ok(find(&phone.join("accounts"), |_| true)?.join("account.db"))
 }
 
-fn secret(phone: &Path) -> Result<Secret> {
+pub(crate) fn secret(phone: &Path) -> Result<Secret> {
     let bytes = fs::read(find(phone, |name| name.starts_with("database-"))?)?;
     Ok(Secret(<[u8; 48]>::try_from(bytes).map_err(|_| "a secret of another length")?))
 }
@@ -167,7 +177,23 @@ fn schema() -> Result<String> {
     Ok(rows.collect::<rusqlite::Result<Vec<_>>>()?.join(";\n"))
 }
 
-fn fill(connection: &mut Connection, messages: u64) -> Result<()> {
+/// Has all of it indexed, as when the account has nothing else to do, and closes the file.
+pub(crate) fn index(connection: Connection) -> Result<()> {
+    let mut engine = Engine::load(connection, Config::default())?;
+    let (now, mut rng) = (Now { mono: 0, wall: at(0) }, StdRng::seed_from_u64(0));
+    engine.turn(vec![Input::Tick], now, &mut rng);
+    while engine.next_wake() == Some(now.mono) {
+        engine.turn(vec![Input::Tick], now, &mut rng);
+    }
+    Ok(engine.close()?)
+}
+
+fn fill(
+    connection: &mut Connection,
+    messages: u64,
+    conversations: u64,
+    text: &dyn Fn(u64) -> String,
+) -> Result<()> {
     connection.execute_batch(
         "PRAGMA synchronous = OFF; PRAGMA cache_size = -400000; PRAGMA wal_autocheckpoint = 100000",
     )?;
@@ -182,7 +208,7 @@ fn fill(connection: &mut Connection, messages: u64) -> Result<()> {
     }
     {
         let mut conversation = tx.prepare("INSERT INTO conversation (id, jid) VALUES (?1, ?2)")?;
-        for number in 0..CONVERSATIONS {
+        for number in 0..conversations {
             conversation.execute(params![number as i64 + 1, contact(number)])?;
         }
         let mut message = tx.prepare(
@@ -195,22 +221,23 @@ fn fill(connection: &mut Connection, messages: u64) -> Result<()> {
         let (mut with, mut left) = (0, 0);
         for number in 0..messages {
             // A few messages to and fro, then somebody else; some people far more often than others.
-            if left == 0 {
-                with = (rng.random::<f64>().powi(3) * CONVERSATIONS as f64) as u64;
+            if number < conversations {
+                (with, left) = (number, 1);
+            } else if left == 0 {
+                with = (rng.random::<f64>().powi(3) * conversations as f64) as u64;
                 left = rng.random_range(1..12);
             }
             left -= 1;
             let mine = rng.random_bool(0.4);
             let sender = if mine { format!("{ACCOUNT}/phone") } else { format!("{}/phone", contact(with)) };
-            let at = 1_700_000_000_000 + number as i64 * 60_000;
             let name = Uuid::from_u128(rng.random()).to_string();
             message.execute(params![
                 with as i64 + 1,
                 number as i64 * 65_536,
                 mine,
                 sender,
-                archive::text(number),
-                at,
+                text(number),
+                at(number),
                 name,
                 if mine { 2 } else { 0 },
             ])?;
@@ -228,7 +255,8 @@ fn fill(connection: &mut Connection, messages: u64) -> Result<()> {
     tx.execute_batch(
         "UPDATE conversation SET (last_message, last_position) =
          (SELECT id, position FROM message WHERE conversation = conversation.id ORDER BY position DESC LIMIT 1);
-         DELETE FROM conversation WHERE last_message IS NULL;",
+         DELETE FROM conversation WHERE last_message IS NULL;
+         UPDATE conversation SET unread = id % 7;",
     )?;
     Ok(tx.commit()?)
 }

@@ -12,7 +12,8 @@ use std::{
 use clap::{Args, Subcommand};
 use tracing::{Metadata, Subscriber, span};
 use whimbrel::{
-    Account, Address, Client, Connection, Event, FileVault, Item, ItemId, Options, Role, Server, Status,
+    Account, Address, Client, Connection, Event, FileVault, Item, ItemId, Options, Role, Search, Server,
+    Status,
 };
 
 use crate::{Result, archive, children, clocks};
@@ -67,6 +68,13 @@ enum Does {
         #[arg(long)]
         samples: usize,
     },
+    /// Waits for a word, then shows the list of conversations, again and again, and messages in it
+    List {
+        #[arg(long)]
+        samples: usize,
+    },
+    /// Looks for what each line says
+    Search,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -102,6 +110,8 @@ async fn live(arguments: &Arguments) -> Result<()> {
         Does::Stay => stay(&account).await?,
         Does::Open => open(&account)?,
         Does::Listen { samples } => listen(&account, *samples).await?,
+        Does::List { samples } => list(&account, *samples).await?,
+        Does::Search => search(&account)?,
     }
     client.suspend(PATIENCE).await;
     Ok(())
@@ -282,6 +292,71 @@ async fn listen(account: &Account, samples: usize) -> Result<()> {
         micros.push(began.elapsed().as_secs_f64() * 1e6 / f64::from(size));
     }
     children::say(&serde_json::json!({ "updates": micros[count..] }));
+    Ok(())
+}
+
+/// How long the list took to show for the first time, then for each listener that came later, and each message to be in it, without
+/// its commit.
+async fn list(account: &Account, samples: usize) -> Result<()> {
+    let commits = Arc::new(Commits::default());
+    tracing::subscriber::set_global_default(CommitTimes(Arc::clone(&commits)))?;
+    children::say(&serde_json::json!({ "ready": true }));
+    children::wait_for_word()?;
+    let ms = |began: Instant| began.elapsed().as_secs_f64() * 1e3;
+    let (mut first, mut again, mut shown) = (Vec::new(), Vec::new(), Vec::new());
+    let followed = account.conversations().subscribe();
+    let began = Instant::now();
+    let update = followed.next(0).await?;
+    first.push(ms(began));
+    let (mut list, mut seq) = (Vec::new(), update.seq);
+    whimbrel::apply(&mut list, &update.splices);
+    for _ in 0..samples {
+        let began = Instant::now();
+        account.conversations().subscribe().next(0).await?;
+        again.push(ms(began));
+    }
+    for number in 0..samples {
+        // Somebody far below most often, as nobody has written to them for long.
+        let with: Address = list[(number * 7_919) % list.len()].with.clone();
+        let text = format!("message {number}");
+        commits.reset();
+        let began = Instant::now();
+        let (sent, update) =
+            tokio::join!(account.send(ItemId::new(), &with, text.as_str()), followed.next(seq));
+        let took = ms(began);
+        sent?;
+        let update = update?;
+        seq = update.seq;
+        whimbrel::apply(&mut list, &update.splices);
+        match &list[0].last {
+            Some(last) if last.text == text => shown.push(took - commits.so_far().1 / 1e3),
+            _ => return Err(format!("{text} is not in the first line").into()),
+        }
+    }
+    let lines = list.len();
+    children::say(&serde_json::json!({
+        "listed": { "first": first, "again": again, "shown": shown, "lines": lines }
+    }));
+    children::wait_for_word()
+}
+
+/// For each line, looks for the first page of it and tells how long that took.
+fn search(account: &Account) -> Result<()> {
+    children::say(&serde_json::json!({ "ready": true }));
+    for line in std::io::stdin().lines() {
+        let wanted: serde_json::Value = serde_json::from_str(&line?)?;
+        let wanted = Search {
+            text: wanted["text"].as_str().unwrap_or_default().to_owned(),
+            with: wanted["with"].as_str().map(str::parse).transpose()?,
+            ..Search::default()
+        };
+        let began = Instant::now();
+        let found = account.search(&wanted, None, 20)?;
+        let took = began.elapsed();
+        children::say(
+            &serde_json::json!({ "found": { "ms": took.as_secs_f64() * 1e3, "hits": found.hits.len() } }),
+        );
+    }
     Ok(())
 }
 

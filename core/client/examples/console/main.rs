@@ -22,8 +22,8 @@ use clap::Parser;
 use serde_json::{Map, Value, json};
 use tokio::{sync::mpsc, task};
 use whimbrel::{
-    Account, Address, Client, Connection, Draft, Error, ItemId, Mute, Network, NetworkId, NodeOptions,
-    Options, Outgoing, Push, Role, Server, Timeline,
+    Account, Address, Client, Connection, Cursor, Delete, Draft, Error, ItemId, Mute, Network, NetworkId,
+    NodeOptions, Options, Outgoing, Push, Role, Search, Server, Timeline,
 };
 
 #[derive(Parser)]
@@ -178,7 +178,8 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
 struct Console {
     client: Client,
     account: RefCell<Account>,
-    timelines: RefCell<BTreeMap<Address, Timeline>>,
+    /// Each with whoever shows its updates.
+    timelines: RefCell<BTreeMap<Address, (Timeline, task::AbortHandle)>>,
 }
 
 impl Console {
@@ -237,17 +238,41 @@ impl Console {
             }
             "retry" => done(account.retry(&item(request)?).await),
             "cancel" => done(account.cancel(&item(request)?).await),
-            "timeline" => self.timeline(&address(request, "with")?, number(request, "limit", 50)?),
+            "timeline" => {
+                let at = request["at"].as_str().map(|id| ItemId(id.to_owned()));
+                self.timeline(&address(request, "with")?, at.as_ref(), number(request, "limit", 50)?)
+            }
             "older" => {
                 let (with, limit) = (address(request, "with")?, number(request, "limit", 50)?);
                 let opened = self.timelines.borrow().get(&with).cloned();
                 match opened {
-                    Some(timeline) => Ok(json!({ "more": timeline.older(limit).await? })),
+                    Some((timeline, _)) => Ok(json!({ "more": timeline.older(limit).await? })),
                     None => {
                         let older = account.fetch_older(&with, limit).await?;
                         Ok(json!({ "added": older.added, "more": !older.complete }))
                     }
                 }
+            }
+            "newer" => {
+                let (with, limit) = (address(request, "with")?, number(request, "limit", 50)?);
+                let opened = self.timelines.borrow().get(&with).cloned();
+                let (timeline, _) = opened.ok_or(Error::NotFound)?;
+                Ok(json!({ "more": timeline.newer(limit)? }))
+            }
+            "search" => {
+                let limit = number(request, "limit", 20)?;
+                if request["all_accounts"].as_bool().unwrap_or(false) {
+                    let found = self.client.search(&search(request)?, None, limit);
+                    let hits: Vec<Value> = found.iter().map(shapes::found_in).collect();
+                    return Ok(json!({ "hits": hits }));
+                }
+                let before = match &request["before"] {
+                    Value::Null => None,
+                    before => Some(cursor(before)?),
+                };
+                let found = account.search(&search(request)?, before, limit)?;
+                let hits: Vec<Value> = found.hits.iter().map(shapes::hit).collect();
+                Ok(json!({ "hits": hits, "next": found.next.map(|next| json!([next.at, next.row])) }))
             }
             "conversations" => {
                 let all = account.conversations().items()?;
@@ -257,6 +282,18 @@ impl Console {
             "add" => done(account.add_contact(&address(request, "jid")?, request["name"].as_str()).await),
             "remove" => done(account.remove_contact(&address(request, "jid")?).await),
             "accept" => done(account.accept_contact(&address(request, "jid")?).await),
+            "delete" => {
+                let what = match (&request["before"], request["message"].as_str()) {
+                    (Value::Null, None) => Delete::Conversation { with: address(request, "with")? },
+                    (Value::Null, Some(id)) => Delete::Message { id: ItemId(id.to_owned()) },
+                    (before, _) => Delete::Before {
+                        at: before.as_i64().ok_or_else(|| Error::InvalidInput {
+                            what: "\"before\" is not a number".into(),
+                        })?,
+                    },
+                };
+                done(account.delete(what).await)
+            }
             "mark_read" => done(account.mark_read(&address(request, "with")?).await),
             "draft" => {
                 let draft = request["text"].as_str().map(|text| Draft {
@@ -322,20 +359,27 @@ impl Console {
         }
     }
 
-    /// Shows a conversation, and follows it from then on.
-    fn timeline(&self, with: &Address, limit: u32) -> Result<Value, Error> {
-        let timeline = self.account.borrow().timeline(with, limit)?;
+    /// Shows a conversation, and follows it from then on; at a message, in place of what was followed before.
+    fn timeline(&self, with: &Address, at: Option<&ItemId>, limit: u32) -> Result<Value, Error> {
+        let timeline = match at {
+            Some(item) => self.account.borrow().timeline_at(with, item, limit)?,
+            None => self.account.borrow().timeline(with, limit)?,
+        };
         let items: Vec<Value> = timeline.items()?.iter().map(shapes::item).collect();
-        if !self.timelines.borrow().contains_key(with) {
-            self.timelines.borrow_mut().insert(with.clone(), timeline.clone());
-            task::spawn_local(async move {
-                let updates = timeline.subscribe();
+        if at.is_some() || !self.timelines.borrow().contains_key(with) {
+            let shown = timeline.clone();
+            let follower = task::spawn_local(async move {
+                let updates = shown.subscribe();
                 let mut seq = 0;
                 while let Ok(update) = updates.next(seq).await {
                     seq = update.seq;
-                    print(&shapes::update(timeline.with(), &update));
+                    print(&shapes::update(shown.with(), &update));
                 }
             });
+            let followed = (timeline, follower.abort_handle());
+            if let Some((_, before)) = self.timelines.borrow_mut().insert(with.clone(), followed) {
+                before.abort();
+            }
         }
         Ok(json!({ "items": items }))
     }
@@ -452,6 +496,28 @@ fn network(request: &Value) -> Result<Network, Error> {
         metered: request["metered"].as_bool().unwrap_or(false),
         dns: dns?,
     })
+}
+
+fn search(request: &Value) -> Result<Search, Error> {
+    let optional = |field: &str| match &request[field] {
+        Value::Null => Ok(None),
+        _ => address(request, field).map(Some),
+    };
+    Ok(Search {
+        text: request["text"].as_str().unwrap_or_default().to_owned(),
+        with: optional("with")?,
+        from: optional("from")?,
+        since: request["since"].as_i64(),
+        until: request["until"].as_i64(),
+        has_link: request["has_link"].as_bool().unwrap_or(false),
+    })
+}
+
+fn cursor(before: &Value) -> Result<Cursor, Error> {
+    match (before[0].as_i64(), before[1].as_i64()) {
+        (Some(at), Some(row)) => Ok(Cursor { at, row }),
+        _ => Err(Error::InvalidInput { what: "\"before\" is not what \"next\" was".into() }),
+    }
 }
 
 fn address(request: &Value, field: &str) -> Result<Address, Error> {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use whimbrel::{
-    Address, Conversation, Error, Event, GapKind, Item, Message, Mute, PushState, Reaction, SendState,
-    Splice, Status, Update,
+    Address, Conversation, Error, Event, FoundIn, GapKind, Hit, Item, Message, Mute, PushState, Reaction,
+    SendState, Splice, Status, Update,
     text::{Location, Span, Style},
 };
 
@@ -73,6 +73,18 @@ pub(crate) fn push(state: &PushState) -> Value {
             json!({ "push": "left_behind", "service": left.service, "node": left.node })
         }
     }
+}
+
+pub(crate) fn hit(hit: &Hit) -> Value {
+    let mut shape = message(&hit.message);
+    shape["matches"] = hit.matches.iter().map(|range| json!([range.start, range.end])).collect();
+    shape
+}
+
+pub(crate) fn found_in(found: &FoundIn) -> Value {
+    let mut shape = hit(&found.hit);
+    shape["account"] = found.account.to_string().into();
+    shape
 }
 
 pub(crate) fn status(status: &Status) -> Value {

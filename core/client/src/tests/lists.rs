@@ -1,7 +1,9 @@
 //! Folding updates gives what a query gives, whatever happens between two of them.
 
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+
 use super::*;
-use crate::{Subscription, Timeline, apply};
+use crate::{Address, Connection, Delete, Draft, Search, Subscription, Timeline, apply};
 
 /// A listener as an app has one: its list, and the last update that it applied.
 struct Listener {
@@ -171,4 +173,104 @@ async fn older_messages_at_the_edges() {
     assert_eq!(timeline.older(5).await, Err(Error::Offline));
     soon(client.suspend(PATIENCE)).await;
     assert_eq!(timeline.older(5).await, Err(Error::Suspended));
+}
+
+#[tokio::test]
+async fn conversation_list_is_what_a_fresh_query_gives_whatever_changes() {
+    let stage = Stage::new();
+    let (client, account) = stage.account().await;
+    let list = account.conversations();
+    let updates = list.subscribe();
+    let (mut folded, mut seq) = (Vec::new(), 0);
+    let mut rng = StdRng::seed_from_u64(1597);
+    for round in 0..80 {
+        let with: Address = format!("contact{}@capulet.lit", rng.random_range(0..8)).parse().unwrap();
+        match rng.random_range(0..8) {
+            0..4 => drop(account.send(ItemId::new(), &with, "But soft").await.unwrap()),
+            4 => account.set_pinned(&with, rng.random()).await.unwrap(),
+            5 => account.set_archived(&with, rng.random()).await.unwrap(),
+            6 => account.delete(Delete::Conversation { with: with.clone() }).await.unwrap(),
+            _ => {
+                let draft = Draft { text: format!("draft {round}"), reply_to: None };
+                account.set_draft(&with, rng.random_bool(0.5).then_some(draft)).await.unwrap();
+            }
+        }
+        let now = list.items().unwrap();
+        if folded != now {
+            let update = soon(updates.next(seq)).await.unwrap();
+            seq = update.seq;
+            apply(&mut folded, &update.splices);
+            assert_eq!(folded, now, "round {round}");
+        }
+        if round % 10 == 0 {
+            // All of it is read anew then.
+            soon(client.suspend(PATIENCE)).await;
+            soon(client.resume()).await.unwrap();
+            assert_eq!(list.items().unwrap(), now, "round {round}");
+        }
+    }
+    assert!(folded.len() > 2);
+}
+
+#[tokio::test]
+async fn timeline_at_a_message_follows_what_comes_once_it_reaches_the_newest() {
+    let stage = Stage::new();
+    let (_client, account) = stage.account().await;
+    for number in 0..20 {
+        say(&account, &format!("number {number}")).await;
+    }
+    let wanted = Search { text: "\"number 5\"".into(), ..Search::default() };
+    let hit = account.search(&wanted, None, 20).unwrap().hits.remove(0);
+    let timeline = account.timeline_at(&juliet(), &hit.message.id, 5).unwrap();
+    let mut listener = Listener::new(&timeline);
+    let shown = |listener: &Listener| -> Vec<String> {
+        let text = |item: &Item| match item {
+            Item::Message(message) => message.text.replace("number ", ""),
+            Item::Gap(_) => "--".into(),
+        };
+        listener.list.iter().map(text).collect()
+    };
+    listener.pull().await;
+    assert_eq!(shown(&listener), ["3", "4", "5", "6", "7"]);
+    // What comes is not shown: it is far below what is.
+    say(&account, "number 20").await;
+    assert!(timeline.newer(2).unwrap());
+    listener.pull().await;
+    assert_eq!(shown(&listener).last().unwrap(), "9");
+    assert!(!timeline.newer(50).unwrap());
+    listener.pull().await;
+    say(&account, "number 21").await;
+    listener.pull().await;
+    assert_eq!(shown(&listener), (3..22).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert_eq!(listener.list, timeline.items().unwrap());
+    assert!(matches!(account.timeline_at(&juliet(), &ItemId::new(), 5), Err(Error::NotFound)));
+}
+
+#[tokio::test]
+async fn hits_of_all_accounts_are_merged_newest_first_and_paged_without_a_hole() {
+    let stage = Stage::new();
+    let (client, account) = stage.account().await;
+    let other =
+        client.add_account("tybalt@capulet.lit".parse().unwrap(), Connection::default()).await.unwrap();
+    for number in 0..25 {
+        let (account, text) = (if number % 3 == 0 { &other } else { &account }, format!("number {number}"));
+        account.send(ItemId::new(), &juliet(), text).await.unwrap();
+    }
+    let wanted = Search { text: "number".into(), ..Search::default() };
+    let (mut all, mut before) = (Vec::new(), None);
+    loop {
+        let page = client.search(&wanted, before.as_ref(), 4);
+        all.extend(page.iter().map(|found| found.hit.message.text.clone()));
+        match page.last() {
+            Some(last) => before = Some(last.clone()),
+            None => break,
+        }
+    }
+    let mut sorted: Vec<String> = (0..25).map(|number| format!("number {number}")).collect();
+    assert_eq!(all.len(), 25);
+    all.sort();
+    sorted.sort();
+    assert_eq!(all, sorted);
+    let at: Vec<i64> = client.search(&wanted, None, 50).iter().map(|found| found.hit.cursor.at).collect();
+    assert!(at.is_sorted_by(|newer, older| newer >= older));
 }

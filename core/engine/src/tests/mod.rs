@@ -8,6 +8,7 @@ mod amendments;
 mod archive;
 mod conversation;
 mod copies;
+mod deletions;
 mod failures;
 mod hostile;
 mod keep_alive;
@@ -19,6 +20,7 @@ mod news;
 mod pubsub;
 mod push;
 mod read_position;
+mod search;
 mod session;
 mod text;
 

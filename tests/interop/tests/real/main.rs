@@ -12,6 +12,7 @@ mod hostile;
 mod one_round_trip;
 mod push;
 mod resume;
+mod search;
 mod servers;
 mod support;
 mod two_processes;

@@ -1,6 +1,7 @@
 //! Sizes and shapes.
 
 use super::*;
+use crate::search::{Search, search};
 
 impl World {
     /// The server writes this, and each attribute that is `LONG` is.
@@ -399,6 +400,23 @@ fn sql_in_everything() {
         world.wrote.clear();
     }
     assert_eq!(world.sees().iter().filter(|text| *text != "--").count(), hostile.len() * 2);
+    // Whatever is looked for is looked for as it stands, and finds what was written; where it has no word, nothing.
+    for indexed in [false, true] {
+        if indexed {
+            let others: Vec<String> =
+                (0..100).map(|n| from_juliet("", &format!("<body>{n}</body>"))).collect();
+            world.gets_all(&others.iter().map(String::as_str).collect::<Vec<_>>());
+            world.index();
+            assert!(world.count("SELECT count(*) FROM indexed") > 100);
+        }
+        for text in hostile {
+            let wanted = Search { text: text.into(), ..Search::default() };
+            let found = search(&world.file(), &wanted, None, 50).unwrap().hits;
+            let expected = if text.contains(char::is_alphanumeric) { 2 } else { 0 };
+            assert_eq!(found.len(), expected, "{text}");
+            assert!(found.iter().all(|hit| hit.message.text == text), "{text}");
+        }
+    }
     assert_eq!(world.count(schema), tables);
     assert_eq!(world.count("SELECT count(*) FROM contact WHERE jid = 'juliet@capulet.lit'"), 1);
 }

@@ -1,0 +1,142 @@
+//! Deleting here, and nowhere else: a message, a conversation, everything before some time.
+//!
+//! A row stays where a message was, with its names, its archive's ids and its place, and nothing of what was written: what an
+//! archive, a carbon or a resend brings again is known by it, and the order that other messages have by it stays as it was.
+//! Edges of gaps and what is covered are ids, which stay, too. Of the text a digest is left: a contact that gives two messages
+//! one id has written two, and only the deleted one stays away.
+//!
+//! What was before the first sign-in and is fetched later is not shown either in a conversation that was deleted.
+
+use std::collections::BTreeMap;
+
+use jid::BareJid;
+use rusqlite::params;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    account::{Account, Cx},
+    amendments::{self, Kind},
+    api::{Delete, Error, Reply},
+    error::{Error as Bug, Result},
+    messages, search,
+};
+
+/// The `kind` of a row that is left of a message. It is hidden.
+pub(crate) const DELETED: i64 = 5;
+
+impl Account {
+    pub(crate) fn delete(&self, cx: &mut Cx<'_>, what: &Delete) -> Result<std::result::Result<Reply, Error>> {
+        let find = |which: &str, parameter: i64| -> Result<Vec<i64>> {
+            let sql = format!("SELECT id FROM message WHERE {which} AND kind <> {DELETED}");
+            let mut statement = cx.tx.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![parameter], |row| row.get(0))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        };
+        let messages = match what {
+            Delete::Message { id } => {
+                let mut rows = match amendments::row(cx.tx, id)? {
+                    Some(message) => find("id = ?1 AND hidden = 0", message)?,
+                    None => Vec::new(),
+                };
+                let Some(&message) = rows.first() else { return Ok(Err(Error::NotFound)) };
+                // With all that was said about it.
+                rows.extend(find("root = ?1 AND kind >= 2", message)?);
+                rows
+            }
+            Delete::Conversation { with } => {
+                let conversation = messages::conversation(cx, with)?;
+                cx.tx.execute(
+                    "UPDATE conversation SET chat_state = NULL, draft = NULL, pinned = 0,
+                     cleared = coalesce((SELECT max(high_position) FROM gap WHERE kind = 1), cleared) WHERE id = ?1",
+                    params![conversation],
+                )?;
+                find("conversation = ?1", conversation)?
+            }
+            Delete::Before { at } => find("at < ?1", *at)?,
+        };
+        self.delete_rows(cx, &messages)?;
+        Ok(Ok(Reply::Done))
+    }
+
+    fn delete_rows(&self, cx: &mut Cx<'_>, messages: &[i64]) -> Result<()> {
+        let mut conversations = BTreeMap::new();
+        for message in messages {
+            let (conversation, position, kind, body): (i64, i64, i64, String) = cx
+                .tx
+                .prepare_cached("SELECT conversation, position, kind, body FROM message WHERE id = ?1")?
+                .query_row(params![message], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                })?;
+            let lowest = conversations.entry(conversation).or_insert(position);
+            *lowest = position.min(*lowest);
+            cx.tx
+                .prepare_cached(
+                    "UPDATE conversation SET unread = max(0, unread - 1)
+                     WHERE id = ?2 AND EXISTS (SELECT 1 FROM message WHERE id = ?1 AND mine = 0 AND hidden = 0 AND position > read_position)",
+                )?
+                .execute(params![message, conversation])?;
+            cx.tx
+                .prepare_cached(&format!(
+                    "UPDATE message SET kind = {DELETED}, hidden = 1, body = ?2, extra = NULL, target = NULL, root = NULL, amended = 0,
+                     written_at = NULL, reason = NULL, asks = 0,
+                     sender = CASE mine WHEN 1 THEN ?3 ELSE (SELECT jid FROM conversation AS c WHERE c.id = conversation) END WHERE id = ?1"
+                ))?
+                .execute(params![message, digest(kind, &body), self.jid.as_str()])?;
+            // What was never sent is not sent; what may have been is gone already.
+            cx.tx
+                .prepare_cached("DELETE FROM outbox WHERE message = ?1 AND first_sent IS NULL")?
+                .execute(params![message])?;
+            search::changed(cx, *message)?;
+        }
+        for (conversation, lowest) in conversations {
+            messages::relist(cx, conversation)?;
+            let peer: String = cx
+                .tx
+                .prepare_cached("SELECT jid FROM conversation WHERE id = ?1")?
+                .query_row(params![conversation], |row| row.get(0))?;
+            let peer = BareJid::new(&peer).map_err(|_| Bug::bug("a conversation's address"))?;
+            messages::touch(cx, &peer, lowest);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a message that an archive brings belongs to what was deleted before it was ever here.
+pub(crate) fn is_cleared(cx: &Cx<'_>, conversation: i64, position: i64) -> Result<bool> {
+    Ok(cx
+        .tx
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM conversation WHERE id = ?1 AND cleared > ?2)")?
+        .query_row(params![conversation, position], |row| row.get(0))?)
+}
+
+/// What is left of it, then.
+#[allow(clippy::too_many_arguments, reason = "a row has many columns")]
+pub(crate) fn insert(
+    cx: &Cx<'_>,
+    conversation: i64,
+    position: i64,
+    mine: bool,
+    from: &BareJid,
+    at: i64,
+    name: Option<&str>,
+    (kind, body): (Kind, &str),
+) -> Result<i64> {
+    cx.tx
+        .prepare_cached(&format!(
+            "INSERT INTO message (conversation, position, mine, kind, hidden, sender, body, at, name)
+             VALUES (?1, ?2, ?3, {DELETED}, 1, ?4, ?5, ?6, ?7)"
+        ))?
+        .execute(params![conversation, position, mine, from.as_str(), digest(kind.code(), body), at, name])?;
+    Ok(cx.tx.last_insert_rowid())
+}
+
+/// What is left of a text.
+pub(crate) fn digest(kind: i64, body: &str) -> String {
+    let digest = Sha256::digest(format!("{kind} {body}"));
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether a row of this kind and body says this, or said it.
+pub(crate) fn is_text((is, kept): (i64, &str), (kind, body): (Kind, &str)) -> bool {
+    if is == DELETED { kept == digest(kind.code(), body) } else { is == kind.code() && kept == body }
+}

@@ -1,0 +1,168 @@
+//! What was deleted here does not come back, and nothing else goes.
+
+use super::*;
+use crate::{
+    api::Delete,
+    search::{Search, search},
+};
+
+const NURSE: &str = "nurse@capulet.lit";
+
+impl World {
+    fn deletes(&mut self, what: Delete) {
+        assert_eq!(self.does(Command::Delete(what)), Some(Ok(Reply::Done)));
+    }
+
+    fn deletes_text(&mut self, text: &str) {
+        let id = self.items().into_iter().find(|(_, shown)| shown == text).expect("it is shown").0;
+        self.deletes(Delete::Message { id });
+    }
+
+    fn items(&self) -> Vec<(ItemId, String)> {
+        let file = self.file();
+        let start = timeline::start(&file, &juliet(), 1_000).unwrap();
+        let items = timeline::window(&file, &juliet(), start, 0).unwrap().into_iter();
+        items
+            .filter_map(|item| match item {
+                Item::Message(message) => Some((message.id, message.text)),
+                Item::Gap(_) => None,
+            })
+            .collect()
+    }
+
+    fn finds(&self, text: &str) -> usize {
+        let wanted = Search { text: text.into(), ..Search::default() };
+        search(&self.file(), &wanted, None, 50).unwrap().hits.len()
+    }
+
+    /// Whom conversations are with, what they show, and how many were not read.
+    fn list(&self) -> Vec<(String, String, u64)> {
+        let all = timeline::conversations(&self.file()).unwrap().into_iter();
+        all.map(|one| (one.with.to_string(), one.last.unwrap().text, one.unread)).collect()
+    }
+}
+
+#[test]
+fn deleted_message_is_gone_everywhere_and_nothing_brings_it_back() {
+    let mut world = World::online();
+    world.server.archive = archived(1..4);
+    world.gets_all(&[&live(1), &live(2), &live(3)]);
+    world.deletes_text("3");
+    world.deletes_text("2");
+    assert_eq!(world.list(), [(JULIET.into(), "1".into(), 1)]);
+    assert_eq!((world.finds("1"), world.finds("2")), (1, 0));
+    match world.does(Command::News) {
+        Some(Ok(Reply::News(news))) => assert_eq!((news.notify.len(), news.unread), (1, 1)),
+        other => panic!("{other:?}"),
+    }
+    world.kill();
+    // The archive has forgotten what was newest: all of it is read again, by time.
+    world.server.archive.remove(2);
+    world.connect();
+    world.serve();
+    world.gets(&live(2));
+    world.gets(&carbon(OWN, "received", &live(3)));
+    assert_eq!(world.items().len(), 1, "{:?}", world.sees());
+    world.gets(&live(4));
+    assert_eq!(world.list(), [(JULIET.into(), "4".into(), 2)]);
+    let nothing_left =
+        "SELECT count(*) FROM message WHERE kind = 5 AND (body IN ('2', '3') OR sender LIKE '%/%')";
+    assert_eq!(world.count(nothing_left), 0);
+}
+
+#[test]
+fn message_that_was_deleted_twice_or_never_was_is_not_found() {
+    let mut world = World::online();
+    world.gets(&live(1));
+    let (id, _) = world.items().remove(0);
+    let delete = Delete::Message { id };
+    world.deletes(delete.clone());
+    assert_eq!(world.does(Command::Delete(delete)), Some(Err(Error::NotFound)));
+}
+
+#[test]
+fn contact_that_gives_two_messages_one_id_has_only_the_deleted_one_gone() {
+    let mut world = World::online();
+    let kept = |text: &str| {
+        from_juliet(
+            "id='again'",
+            &format!(
+                "<body>{text}</body><delay xmlns='urn:xmpp:delay' from='montague.lit' stamp='{}'/>",
+                stamp::format(START)
+            ),
+        )
+    };
+    world.gets(&from_juliet("id='again'", "<body>one</body>"));
+    world.deletes_text("one");
+    world.gets(&kept("one"));
+    assert_eq!(world.sees(), [""; 0]);
+    world.gets(&kept("two"));
+    assert_eq!(world.sees(), ["two"]);
+}
+
+#[test]
+fn what_was_deleted_before_it_was_sent_is_not_sent_and_what_was_under_way_is() {
+    let mut world = World::online();
+    world.says("under way");
+    world.deletes_text("under way");
+    assert_eq!(world.count("SELECT count(*) FROM outbox"), 1);
+    world.cut();
+    world.says("never");
+    world.deletes_text("never");
+    world.says("later");
+    world.reconnect(Resume::Refuse);
+    world.serve();
+    let sent: Vec<String> = world.all("message").iter().filter_map(body).collect();
+    assert!(sent.contains(&"later".to_owned()) && !sent.contains(&"never".to_owned()), "{sent:?}");
+    world.acknowledge();
+    assert_eq!(world.sees(), ["> later"]);
+}
+
+#[test]
+fn deleted_conversation_stays_deleted_when_the_archive_before_it_is_read_and_goes_on_with_what_comes() {
+    let mut world = World::new();
+    world.server.archive = archived(0..120);
+    world.connect();
+    world.serve();
+    world.acknowledge();
+    world.gets(&says_hello(NURSE));
+    assert_eq!(world.items().len(), 50);
+    world.deletes(Delete::Conversation { with: juliet() });
+    assert_eq!(world.list(), [(NURSE.into(), "hello".into(), 1)]);
+    for _ in 0..3 {
+        world.does(Command::Older { with: juliet(), limit: 50 });
+        world.serve();
+    }
+    assert_eq!(world.count("SELECT count(*) FROM gap"), 0, "all of it was read");
+    assert_eq!(world.items(), []);
+    world.gets(&live(500));
+    assert_eq!(world.list()[0], (JULIET.into(), "500".into(), 1));
+    world.does(Command::MarkRead { with: juliet() });
+    assert_eq!(world.list()[0].2, 0);
+}
+
+#[test]
+fn everything_before_a_time_goes_in_all_conversations_and_the_index_follows() {
+    let mut world = World::online();
+    for number in 0..150 {
+        world.gets(&live(number));
+        world.gets(&says_hello(NURSE));
+    }
+    world.pass(1);
+    let indexed = world.count("SELECT count(*) FROM indexed");
+    assert!(indexed > 200, "{indexed}");
+    world.pass(10_000);
+    let now = world.now.wall;
+    world.gets(&live(500));
+    world.deletes(Delete::Before { at: now });
+    assert_eq!(world.list(), [(JULIET.into(), "500".into(), 1)]);
+    assert_eq!((world.finds("hello"), world.finds("500")), (0, 1));
+    world.pass(1);
+    assert_eq!(world.count("SELECT count(*) FROM indexed"), 1, "what is left, which goes along");
+    assert_eq!(world.count("SELECT count(*) FROM unindexed"), 0);
+    assert_eq!((world.finds("hello"), world.finds("500")), (0, 1));
+}
+
+fn says_hello(who: &str) -> String {
+    format!("<message type='chat' from='{who}/balcony' to='{OWN}'><body>hello</body></message>")
+}
