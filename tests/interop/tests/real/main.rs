@@ -13,6 +13,7 @@ mod push;
 mod resume;
 mod servers;
 mod support;
+mod text;
 mod two_processes;
 
 mod device {
