@@ -106,6 +106,16 @@ fn foreign_message_is_shown_with_its_styles_over_prosody_13() {
 }
 
 #[test]
+fn foreign_message_is_shown_with_its_styles_over_ejabberd() {
+    foreign_message_is_shown_with_its_styles_over(Kind::Ejabberd);
+}
+
+#[test]
 fn decisions_about_a_conversation_are_kept_over_prosody_13() {
     decisions_about_a_conversation_are_kept_over(Kind::Prosody13);
+}
+
+#[test]
+fn decisions_about_a_conversation_are_kept_over_ejabberd() {
+    decisions_about_a_conversation_are_kept_over(Kind::Ejabberd);
 }
