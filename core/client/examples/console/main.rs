@@ -281,7 +281,7 @@ impl Console {
             }
             "roster" => Ok(json!({ "contacts": account.contacts().items()? })),
             "add" => done(account.add_contact(&address(request, "jid")?, request["name"].as_str()).await),
-            "edit" => {
+            "edit_contact" => {
                 let (name, groups) = (request["name"].as_str(), read(request, "groups")?);
                 done(account.edit_contact(&address(request, "jid")?, name, groups).await)
             }
