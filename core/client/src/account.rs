@@ -19,15 +19,16 @@ use uuid::Uuid;
 use whimbrel_engine::{
     Config, Engine,
     api::{Command, Network, News, Reply, Setting},
+    blocking,
     lease::Claim,
-    push,
+    person, push,
     search::{self, Cursor, Found, Search},
     store::{self, Installation, Secret},
 };
 
 use crate::{
     Address, ChatState, Delete, Draft, Error, Event, FullAddress, ItemId, Message, Mute, Notify, Options,
-    Outgoing, Push, PushState, Role, Status,
+    Outgoing, Picture, Push, PushState, Report, Role, Status,
     bell::{self, Bell},
     client,
     driver::{Driver, Request, Stopped},
@@ -388,6 +389,71 @@ impl Account {
         self.done(Command::AddContact { jid: jid.clone(), name: name.map(str::to_owned) }).await
     }
 
+    /// Changes how a contact is called and grouped (RFC 6121 §2.4).
+    ///
+    /// # Errors
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn edit_contact(
+        &self,
+        jid: &Address,
+        name: Option<&str>,
+        groups: Vec<String>,
+    ) -> Result<(), Error> {
+        let name = name.map(str::to_owned);
+        self.done(Command::EditContact { jid: jid.clone(), name, groups }).await
+    }
+
+    /// The picture of this hash, which a contact, a conversation or our own account has, if it is here.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn avatar(&self, hash: &str) -> Result<Option<Picture>, Error> {
+        self.inner.shared.read(|connection| person::avatar(connection, hash))
+    }
+
+    /// Shows this picture of ourselves, or none (XEP-0084). Returns when it is durable.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] where it is none, or larger than a MiB or than the server takes;
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn set_avatar(&self, picture: Option<Picture>) -> Result<(), Error> {
+        self.done(Command::SetAvatar { picture }).await
+    }
+
+    /// Tells contacts what we are called (XEP-0172). Returns when it is durable.
+    ///
+    /// # Errors
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn set_nickname(&self, name: &str) -> Result<(), Error> {
+        self.done(Command::SetNickname { name: name.to_owned() }).await
+    }
+
+    /// Hears no more of an account, one of its devices, or a whole server, and tells the server why, if that is given (XEP-0191,
+    /// 0377). Returns when it is durable: the server is told as soon as there is a connection. One that does not know how to
+    /// block refuses; then the address is off the list again.
+    ///
+    /// # Errors
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn block(&self, jid: &FullAddress, report: Option<Report>) -> Result<(), Error> {
+        self.done(Command::Block { jid: jid.clone(), report }).await
+    }
+
+    /// Hears of them again.
+    ///
+    /// # Errors
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn unblock(&self, jid: &FullAddress) -> Result<(), Error> {
+        self.done(Command::Unblock { jid: jid.clone() }).await
+    }
+
+    /// Of whom we do not hear.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn blocked(&self) -> Result<Vec<FullAddress>, Error> {
+        self.inner.shared.read(blocking::blocked)
+    }
+
     /// Removes a contact (RFC 6121 §2.5). The messages stay.
     ///
     /// # Errors
@@ -396,7 +462,7 @@ impl Account {
         self.done(Command::RemoveContact { jid: jid.clone() }).await
     }
 
-    /// Lets a contact see our presence (RFC 6121 §3.1.4).
+    /// Lets a contact see our presence (RFC 6121 §3.1.4), also one that has not asked yet, where the server can remember that (§3.4).
     ///
     /// # Errors
     /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].

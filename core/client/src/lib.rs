@@ -64,8 +64,8 @@ pub use whimbrel_engine::{
     api::{
         Affiliation, Change, ChangeKind, ChatState, Contact, Conversation, Delete, Draft, Error, Event, Gap,
         GapKind, Item, ItemId, Link, Message, Mute, Network, NetworkId, NetworkKind, NodeItem, NodeOptions,
-        Notify, Outgoing, Preview, Push, PushState, Reaction, ReplyTo, SendState, Status,
-        Subscription as PresenceSubscription, Unusable,
+        Notify, Outgoing, Picture, Presence, Preview, Push, PushState, Reaction, ReplyTo, Report,
+        ReportReason, SendState, Show, Status, Subscription as PresenceSubscription, Unusable,
     },
     search::{Cursor, Found, Hit, Search},
     splice::{Splice, apply},

@@ -199,6 +199,7 @@ CREATE TABLE contact (
     name         TEXT,
     subscription INTEGER NOT NULL,            -- 0 none 1 to 2 from 3 both
     asked        INTEGER NOT NULL DEFAULT 0,  -- our request is pending
+    approved     INTEGER NOT NULL DEFAULT 0,  -- the server accepts their request without asking us (RFC 6121 §3.4)
     groups       TEXT    NOT NULL DEFAULT '[]'
 ) STRICT, WITHOUT ROWID;
 
@@ -206,6 +207,28 @@ CREATE TABLE contact (
 CREATE TABLE subscription_request (
     jid TEXT    PRIMARY KEY,
     at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What people show of themselves, we too.
+CREATE TABLE person (
+    jid     TEXT    PRIMARY KEY,
+    nick    TEXT,                             -- XEP-0172
+    avatar  TEXT,                             -- the hash of their picture
+    by_node INTEGER NOT NULL DEFAULT 0        -- 1: their node says so (XEP-0084), which counts more than a presence (XEP-0153)
+) STRICT, WITHOUT ROWID;
+
+-- Pictures by their SHA-1.
+CREATE TABLE avatar (
+    hash    TEXT    PRIMARY KEY,
+    kind    TEXT    NOT NULL,                 -- media type
+    bytes   BLOB    NOT NULL,
+    used_at INTEGER NOT NULL                  -- when it was named last: the oldest go first
+) STRICT;
+CREATE INDEX avatar_used ON avatar (used_at);
+
+-- Whom we do not want to hear of (XEP-0191): accounts, devices, whole servers.
+CREATE TABLE blocked (
+    jid TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 
 -- Registrations for push notifications (XEP-0357): the one that is wanted, and old ones until the server has forgotten them.
@@ -242,7 +265,11 @@ CREATE TABLE network (
 -- Which devices of contacts are there in this session; emptied by a fresh bind.
 CREATE TABLE presence (
     jid      TEXT    PRIMARY KEY,             -- full address
-    bare     TEXT    NOT NULL
+    bare     TEXT    NOT NULL,
+    show     INTEGER NOT NULL,                -- 0 chat, 1 available, 2 away, 3 away for long, 4 not to be disturbed
+    priority INTEGER NOT NULL,
+    text     TEXT,
+    idle_at  INTEGER                          -- since when nobody looks (XEP-0319)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX presence_bare ON presence (bare);
 

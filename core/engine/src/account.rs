@@ -169,7 +169,7 @@ pub(crate) struct Unchecked {
 pub(crate) struct CatchingUp {
     /// When a page that failed is asked for again, mono ms.
     pub(crate) again: Option<u64>,
-    /// How often the next page is halved, since links are lost in the middle of pages. Kept from link to link.
+    /// How often the next page is halved, since links or sessions are lost in the middle of pages. Kept from link to link.
     pub(crate) smaller: u32,
     /// Whether what failed was a page of a check.
     pub(crate) check_again: bool,

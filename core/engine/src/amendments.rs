@@ -23,6 +23,7 @@ use crate::{
     api::{Change, ChangeKind, Event, ItemId, Message, Reaction, ReplyTo, SendState},
     error::{Error, Result},
     messages::{self, NAMESAKES},
+    mutants::{self, Mutant},
     search, timeline,
 };
 
@@ -188,6 +189,9 @@ pub(crate) fn gather(
     names: [Option<&str>; 2],
 ) -> Result<bool> {
     let mut any = false;
+    if mutants::on(Mutant::EarlierAmendmentMissed) {
+        return Ok(any);
+    }
     for name in names.into_iter().flatten() {
         let waiting = cx
             .tx
@@ -347,9 +351,12 @@ fn last(
     mine: bool,
 ) -> Result<Option<(String, Option<String>)>> {
     Ok(connection
-        .prepare_cached(
+        .prepare_cached(&mutants::sql(
+            Mutant::FirstCorrectionWins,
             "SELECT body, extra FROM message WHERE root = ?1 AND kind = ?2 AND mine = ?3 AND state <> 5 ORDER BY position DESC, id DESC LIMIT 1",
-        )?
+            "position DESC, id DESC",
+            "position, id",
+        ))?
         .query_row(params![root, kind.code(), mine], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?)
 }

@@ -123,15 +123,46 @@ pub enum Command {
         /// How to call them.
         name: Option<String>,
     },
+    /// Change how a contact is called and grouped, and nothing else (RFC 6121 §2.4).
+    EditContact {
+        /// Whom.
+        jid: BareJid,
+        /// How to call them.
+        name: Option<String>,
+        /// In which groups to show them.
+        groups: Vec<String>,
+    },
     /// Remove a contact (RFC 6121 §2.5).
     RemoveContact {
         /// Whom.
         jid: BareJid,
     },
-    /// Let a contact see our presence (RFC 6121 §3.1.4).
+    /// Let a contact see our presence (RFC 6121 §3.1.4), also one that has not asked yet (§3.4).
     Accept {
         /// Whom.
         jid: BareJid,
+    },
+    /// Show this picture of ourselves (XEP-0084), or none. Replied to when it is durable.
+    SetAvatar {
+        /// The picture.
+        picture: Option<Picture>,
+    },
+    /// Tell contacts what we are called (XEP-0172). Replied to when it is durable.
+    SetNickname {
+        /// Empty: nothing.
+        name: String,
+    },
+    /// Hear of them no more (XEP-0191). Replied to when it is durable.
+    Block {
+        /// An account, one of its devices, or a whole server.
+        jid: Jid,
+        /// What the server is to know besides.
+        report: Option<Report>,
+    },
+    /// Hear of them again.
+    Unblock {
+        /// As it was blocked.
+        jid: Jid,
     },
     /// Have this app server told when something comes while we are away (XEP-0357), and no other; `None`: nobody. Replied to
     /// when it is durable; how far it is, is told by [`Event::Push`].
@@ -876,14 +907,18 @@ pub enum GapKind {
 pub struct Conversation {
     /// Whom it is with.
     pub with: BareJid,
-    /// The contact's name, or else the local part of the address.
+    /// The contact's name, or else what they call themselves, or else the local part of the address.
     pub name: String,
+    /// Their picture's hash (XEP-0084), once the picture is here.
+    pub avatar: Option<String>,
     /// The newest message; none where it was only begun.
     pub last: Option<Message>,
     /// How many were not read.
     pub unread: u64,
     /// What the contact is doing.
     pub chat_state: Option<ChatState>,
+    /// We do not hear of them (XEP-0191).
+    pub blocked: bool,
     /// What was begun and not sent.
     pub draft: Option<Draft>,
     /// It stands above those that are not.
@@ -909,8 +944,77 @@ pub struct Contact {
     pub asked: bool,
     /// They ask to see our presence.
     pub asks: bool,
+    /// We let them see our presence once they ask (RFC 6121 §3.4).
+    pub approved: bool,
+    /// In which groups they are shown.
+    pub groups: Vec<String>,
+    /// We do not hear of them (XEP-0191).
+    pub blocked: bool,
     /// Any of their devices is online.
     pub available: bool,
+    /// How they are there, if they are.
+    pub presence: Option<Presence>,
+    /// What they call themselves (XEP-0172).
+    pub nickname: Option<String>,
+    /// Their picture's hash (XEP-0084), once the picture is here.
+    pub avatar: Option<String>,
+}
+
+/// A picture, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// Its media type, as whoever shows it says. What can be decoded is for the decoder to say.
+    pub kind: String,
+    /// Its file.
+    pub bytes: Vec<u8>,
+}
+
+/// How somebody is there, all of their devices taken together (RFC 6121 §4.7.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Presence {
+    /// How much they are there: as the device says that is to get messages.
+    pub show: Show,
+    /// What they say of it.
+    pub text: Option<String>,
+    /// Since when nobody has looked at any of their devices (XEP-0319), ms UTC; `None`: somebody looks, or nobody says.
+    pub idle_since: Option<i64>,
+}
+
+/// How much somebody is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Show {
+    /// Wants to talk.
+    Chat,
+    /// There.
+    Available,
+    /// Away for a moment.
+    Away,
+    /// Away for longer.
+    ExtendedAway,
+    /// Not to be disturbed.
+    DoNotDisturb,
+}
+
+/// What the server is to know of somebody who is blocked (XEP-0377).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// What it is about.
+    pub reason: ReportReason,
+    /// For a person.
+    pub text: Option<String>,
+    /// Messages that show it; the server finds them in our archive.
+    pub messages: Vec<ItemId>,
+}
+
+/// What a report is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportReason {
+    /// What nobody wants to read.
+    Spam,
+    /// What hurts.
+    Abuse,
 }
 
 /// Who sees whose presence (RFC 6121 §2.1.2.5).

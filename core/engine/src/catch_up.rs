@@ -25,7 +25,7 @@ use whimbrel_proto::{
 };
 
 use crate::{
-    account::{Account, Archive, Cx, Link, Unchecked},
+    account::{Account, Archive, CatchingUp, Cx, Link, Unchecked},
     api::{self, Event, Reply},
     effect::Effect,
     error::{Error, Result},
@@ -41,7 +41,7 @@ const ROOM: i64 = 1 << 44;
 pub(crate) const HIGHEST: i64 = 1 << 62;
 /// Messages to ask for at once, at most.
 const PAGE: i64 = 500;
-/// How often a page is halved because links are lost in the middle of it.
+/// How often a page is halved because links or sessions are lost in the middle of it.
 const HALVINGS: u32 = 3;
 /// Overlap when an id is forgotten and time must do, in ms.
 const OVERLAP: i64 = 3_600_000;
@@ -220,6 +220,13 @@ pub(crate) fn progress(tx: &Connection) -> Result<Option<(u64, Option<u64>)>> {
             Ok((done as u64, total.filter(|total| *total >= done).map(|total| total as u64)))
         })
         .optional()?)
+}
+
+impl CatchingUp {
+    /// The next page is half as large.
+    fn halve(&mut self) {
+        self.smaller = (self.smaller + 1).min(HALVINGS);
+    }
 }
 
 impl Account {
@@ -700,6 +707,14 @@ impl Account {
         }
     }
 
+    /// The session is over. Pages may have been what ended it: a server keeps only so much that was not acknowledged, and answers two
+    /// of them before it reads what we say of the first. They are asked for again, and are smaller.
+    pub(crate) fn queries_were_lost(&mut self) {
+        if !std::mem::take(&mut self.queries).is_empty() {
+            self.catching_up.halve();
+        }
+    }
+
     /// A page is over: the edge moves, in the transaction that holds what was still in its batch.
     pub(crate) fn page_done(
         &mut self,
@@ -718,9 +733,8 @@ impl Account {
             Ok(iq) => iq.get_child("fin", ns::MAM),
             Err(condition) => return self.page_failed(cx, query, condition),
         };
-        let smaller = &mut self.catching_up.smaller;
-        *smaller = if query.cut { (*smaller + 1).min(HALVINGS) } else { smaller.saturating_sub(1) };
         if query.cut {
+            self.catching_up.halve();
             // No edge moves by what can be mixed up. A smaller page may fit between two cuts.
             let id = self.query_as(cx, query.afresh())?;
             if let Some(request) = self.waiting.asked.remove(&query.id) {
@@ -728,6 +742,7 @@ impl Account {
             }
             return Ok(());
         }
+        self.catching_up.smaller = self.catching_up.smaller.saturating_sub(1);
         // What is still changing (XEP-0313 §4.2.3, `stable`) is not complete, whatever it says.
         let stable = !fin.is_some_and(|fin| matches!(fin.attr("stable"), Some("false" | "0")));
         let complete = stable && fin.is_some_and(|fin| matches!(fin.attr("complete"), Some("true" | "1")));

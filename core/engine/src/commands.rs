@@ -70,6 +70,15 @@ impl Account {
             Command::AddContact { jid, name } => {
                 self.add_contact(cx, jid, name.as_deref()).map(|()| Ok(Reply::Done))?
             }
+            Command::EditContact { jid, name, groups } => {
+                self.edit_contact(cx, jid, name.as_deref(), groups).map(|()| Ok(Reply::Done))?
+            }
+            Command::SetAvatar { picture } => self.set_avatar(cx, picture.as_ref())?,
+            Command::SetNickname { name } => self.set_nickname(cx, name)?,
+            Command::Block { jid, report } => {
+                self.block(cx, jid, report.as_ref()).map(|()| Ok(Reply::Done))?
+            }
+            Command::Unblock { jid } => self.unblock(cx, jid).map(|()| Ok(Reply::Done))?,
             Command::RemoveContact { jid } => self.remove_contact(cx, jid).map(|()| Ok(Reply::Done))?,
             Command::Accept { jid } => self.accept(cx, jid).map(|()| Ok(Reply::Done))?,
             Command::SetPush { push } => {

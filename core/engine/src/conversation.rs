@@ -13,7 +13,7 @@ use whimbrel_proto::text::Style;
 use crate::{
     account::{Account, Cx},
     api::{Draft, Error, Message, Mute, Notify, Reply, Setting},
-    error::{self, Result},
+    error::Result,
     messages,
     send::MAX_TEXT,
 };
@@ -110,7 +110,7 @@ pub(crate) fn sent(cx: &mut Cx<'_>, with: &BareJid, text: &str) -> Result<()> {
         .prepare_cached("SELECT draft FROM conversation WHERE id = ?1 AND draft IS NOT NULL")?
         .query_row(params![conversation], |row| row.get(0))
         .optional()?;
-    match draft.as_deref().map(serde_json::from_str::<Draft>).transpose()? {
+    match read_draft(draft.as_deref()) {
         Some(draft) if draft.text.trim() == text.trim() => change(cx, conversation, "draft", &None::<String>),
         _ => Ok(()),
     }
@@ -120,9 +120,8 @@ pub(crate) fn sent(cx: &mut Cx<'_>, with: &BareJid, text: &str) -> Result<()> {
 pub(crate) fn read(
     row: &Row<'_>,
     at: usize,
-) -> std::result::Result<(Option<Draft>, bool, Option<Mute>, bool, Notify), error::Error> {
-    let draft: Option<String> = row.get(at)?;
-    let draft = draft.as_deref().map(serde_json::from_str).transpose()?;
+) -> rusqlite::Result<(Option<Draft>, bool, Option<Mute>, bool, Notify)> {
+    let draft = read_draft(row.get::<_, Option<String>>(at)?.as_deref());
     let mute = row.get::<_, Option<i64>>(at + 2)?;
     let mute = mute.map(|until| if until == FOR_EVER { Mute::ForEver } else { Mute::Until(until) });
     let notify = match row.get::<_, i64>(at + 4)? {
@@ -131,6 +130,11 @@ pub(crate) fn read(
         _ => Notify::Always,
     };
     Ok((draft, row.get(at + 1)?, mute, row.get(at + 3)?, notify))
+}
+
+fn read_draft(kept: Option<&str>) -> Option<Draft> {
+    // A damaged file may say anything.
+    serde_json::from_str(kept?).ok()
 }
 
 fn change(cx: &mut Cx<'_>, conversation: i64, column: &'static str, value: &dyn ToSql) -> Result<()> {

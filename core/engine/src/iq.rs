@@ -28,11 +28,22 @@ pub(crate) enum Pending {
     Roster,
     AccountInfo,
     ArchivePrefs,
+    /// Whom we do not want to hear of.
+    Blocklist,
+    /// Somebody was put there, or taken from there.
+    Block {
+        jid: String,
+        on: bool,
+    },
     /// XEP-0280.
     Carbons,
     Page(Query),
     /// Something was asked of a node.
     Node(Question),
+    /// A vCard that is to have this picture.
+    Portrait {
+        hash: String,
+    },
     /// A registration for push notifications, or the end of one.
     Push {
         service: String,
@@ -129,6 +140,7 @@ impl Account {
         if mutants::on(Mutant::AskedBeforePresence) {
             self.catch_up(cx)?;
         }
+        self.ask_again(cx, &Pending::Blocklist)?;
         self.announce(cx)?;
         // What the archive has is asked for in the same flight, if there was an archive the last time.
         self.catch_up(cx)?;
@@ -157,13 +169,16 @@ impl Account {
         let (kind, to, payload) = match what {
             Pending::AccountInfo => ("get", Some(own.as_str()), Tag::with_ns("query", ns::DISCO_INFO)),
             Pending::ArchivePrefs => ("get", None, Tag::with_ns("prefs", ns::MAM)),
+            Pending::Blocklist => ("get", None, Tag::with_ns("blocklist", ns::BLOCKING)),
             Pending::Carbons => ("set", None, Tag::with_ns("enable", ns::CARBONS)),
             Pending::Roster => {
                 let known = self.login.roster_ver.clone().unwrap_or_default();
                 ("get", None, Tag::with_ns("query", ns::ROSTER).attr("ver", known))
             }
             Pending::Page(_)
+            | Pending::Block { .. }
             | Pending::Node(_)
+            | Pending::Portrait { .. }
             | Pending::Push { .. }
             | Pending::Probe { .. }
             | Pending::Nothing => {
@@ -202,7 +217,10 @@ impl Account {
                     Pending::AccountInfo => "account",
                     Pending::ArchivePrefs | Pending::Page(_) => "archive",
                     Pending::Carbons
+                    | Pending::Block { .. }
+                    | Pending::Blocklist
                     | Pending::Node(_)
+                    | Pending::Portrait { .. }
                     | Pending::Push { .. }
                     | Pending::Probe { .. }
                     | Pending::Nothing => "answer",
@@ -259,6 +277,9 @@ impl Account {
                 let query = self.queries.get(id).cloned().unwrap_or(stored);
                 self.page_done(cx, &query, answer)
             }
+            (Pending::Blocklist, Ok(element)) => self.blocklist(cx, element),
+            (Pending::Block { jid, on }, answer) => self.block_answered(cx, &jid, on, answer.err()),
+            (Pending::Portrait { hash }, Ok(element)) => self.portrait_came(cx, &hash, element),
             (Pending::Node(question), answer) => self.node_answered(cx, id, question, answer),
             (Pending::Push { service, node, on }, answer) => {
                 self.push_answered(cx, (&service, &node, on), answer.err())
@@ -322,12 +343,19 @@ impl Account {
         let Some(payload) = element.children().next() else {
             return self.refuse(cx, from, id, "modify", "bad-request");
         };
-        if payload.is("query", ns::ROSTER) && !is_get {
-            // CVE-2015-8688: only our own account pushes our roster.
+        let is_list = payload.is("query", ns::ROSTER);
+        if (is_list || payload.has_ns(ns::BLOCKING) && matches!(payload.name(), "block" | "unblock"))
+            && !is_get
+        {
+            // CVE-2015-8688: only our own account pushes our roster, or whom we do not want to hear of.
             if !self.is_own_account(from) {
                 return self.refuse(cx, from, id, "cancel", "service-unavailable");
             }
-            self.roster_push(cx, payload)?;
+            if is_list {
+                self.roster_push(cx, payload)?
+            } else {
+                self.blocklist_push(cx, payload)?
+            }
             return self.answer_iq(cx, from, id, None);
         }
         // Any answer but the one that the server gives for a device that is not there would tell a stranger that it is.

@@ -6,6 +6,7 @@
 mod account;
 mod amendments;
 pub mod api;
+pub mod blocking;
 mod catch_up;
 mod commands;
 mod conversation;
@@ -23,6 +24,7 @@ mod mutants;
 pub mod mutants;
 mod news;
 mod outbox;
+pub mod person;
 mod pubsub;
 mod pulse;
 pub mod push;

@@ -116,6 +116,10 @@ mutants! {
         FailureNotCorrected: "A failure of our own making stays although the archive has the message.",
         ReadGoesBack: "A read mark from another device moves ours back.",
     }
+    "amendments" {
+        EarlierAmendmentMissed: "What came before the message that it is about is never found.",
+        FirstCorrectionWins: "Of several corrections the first is shown.",
+    }
     "commands" {
         SendNotDeduplicated: "A send that the app repeats for want of an answer is a second message.",
         SendNotQueued: "What is sent while there is no link is shown, and never leaves.",

@@ -8,6 +8,7 @@ use rusqlite::{Row, params};
 use crate::{
     account::{Account, Cx},
     api::{ItemId, News},
+    blocking::is_blocked,
     error::Result,
     timeline,
 };
@@ -18,12 +19,12 @@ const MOST: i64 = 200;
 impl Account {
     pub(crate) fn news(&mut self, cx: &mut Cx<'_>) -> Result<News> {
         self.unmute(cx)?;
-        let newest = timeline::messages(
-            cx.tx,
+        let which = format!(
             "m.id > (SELECT told FROM account) AND m.mine = 0 AND m.hidden = 0 AND m.position > c.read_position AND c.unread > 0
-             AND c.muted_until IS NULL AND c.notify < 2 ORDER BY m.position DESC, m.id DESC LIMIT ?1",
-            MOST,
-        )?;
+             AND c.muted_until IS NULL AND c.notify < 2 AND NOT {} ORDER BY m.position DESC, m.id DESC LIMIT ?1",
+            is_blocked("c.jid"),
+        );
+        let newest = timeline::messages(cx.tx, &which, MOST)?;
         let mut notify: Vec<_> = newest.into_iter().rev().map(|(message, _)| message).collect();
         // What was taken back before anybody saw it is no news.
         notify.retain(|message| !message.retracted);

@@ -403,7 +403,7 @@ impl Account {
         for (_, request) in std::mem::take(&mut self.waiting.asked) {
             cx.reply(request, Err(crate::api::Error::Offline));
         }
-        self.queries.clear();
+        self.queries_were_lost();
         sent_again(cx)?;
         let mut statement = cx.tx.prepare_cached(
             "SELECT seq, bytes, queued_at FROM outbox WHERE kind = 0 AND first_sent IS NOT NULL",

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Nodes that we want to hear of ourselves.
-const OURS: [&str; 1] = [ns::DISPLAYED];
+const OURS: [&str; 3] = [ns::AVATAR_METADATA, ns::DISPLAYED, ns::NICK];
 /// Items of one event that are looked at.
 const MOST: usize = 500;
 /// Names that an app may follow, and how long one may be, in bytes.
@@ -64,6 +64,11 @@ pub(crate) enum Question {
     Displayed {
         page: u32,
     },
+    /// A picture that has this hash (XEP-0084).
+    Avatar {
+        hash: String,
+        kind: String,
+    },
     /// The answer says nothing but yes or no.
     Other,
 }
@@ -86,6 +91,8 @@ pub(crate) enum Reason {
     App,
     /// We have read on.
     Read { with: String },
+    /// We show it of ourselves. It is said even if it takes another session.
+    Shown,
 }
 
 impl Account {
@@ -186,8 +193,12 @@ impl Account {
 
     fn publish_now(&mut self, cx: &mut Cx<'_>, publish: Publish, again: bool) -> Result<String> {
         let (owner, payload) = (publish.owner.clone(), publish_tag(&publish));
+        let kind = match publish.reason {
+            Reason::Shown => outbox::Kind::Note,
+            Reason::App | Reason::Read { .. } => outbox::Kind::Iq,
+        };
         let pending = Pending::Node(Question::Publish { publish, again });
-        self.ask(cx, &pending, "set", owner.as_deref(), payload)
+        self.ask_as(cx, kind, &pending, "set", owner.as_deref(), payload)
     }
 
     /// An answer about a node, or the condition of its refusal.
@@ -230,6 +241,9 @@ impl Account {
             && let Reason::Read { with } = &publish.reason
         {
             return self.read_was_told(cx, with, answer.err());
+        }
+        if let Question::Avatar { hash, kind } = &question {
+            return answer.map_or(Ok(()), |element| self.avatar_came(cx, hash, kind, element));
         }
         if let Question::Displayed { page } = question {
             return match answer {
@@ -308,11 +322,19 @@ impl Account {
         if told.node.len() > MAX_NAME {
             return Ok(());
         }
-        if let (true, ns::DISPLAYED, Change::Items { published, .. }) =
-            (from == self.jid, told.node, &told.change)
-        {
-            for item in published {
-                self.displayed_elsewhere(cx, item)?;
+        if let Change::Items { published, .. } = &told.change {
+            let is_own = from == self.jid;
+            match told.node {
+                ns::DISPLAYED if is_own => {
+                    for item in published {
+                        self.displayed_elsewhere(cx, item)?;
+                    }
+                }
+                ns::AVATAR_METADATA if is_own || is_seen(cx, &from)? => {
+                    self.names_avatar(cx, &from, published)?;
+                }
+                ns::NICK if is_own || is_seen(cx, &from)? => self.names_itself(cx, &from, published)?,
+                _ => {}
             }
         }
         if !self.wants_to_hear(cx, &from, told.node)? {
@@ -341,11 +363,20 @@ impl Account {
             .tx
             .prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM subscribed WHERE owner = ?1 AND node = ?2)
-                 OR (EXISTS (SELECT 1 FROM followed WHERE node = ?2)
-                     AND (?1 = ?3 OR EXISTS (SELECT 1 FROM contact WHERE jid = ?1 AND subscription & 1 = 1)))",
+                 OR (?3 AND EXISTS (SELECT 1 FROM followed WHERE node = ?2))",
             )?
-            .query_row(params![from.as_str(), node, self.jid.as_str()], |row| row.get(0))?)
+            .query_row(params![from.as_str(), node, *from == self.jid || is_seen(cx, from)?], |row| {
+                row.get(0)
+            })?)
     }
+}
+
+/// Whether it is a contact whose presence we see, who may tell us of their own nodes.
+fn is_seen(cx: &Cx<'_>, jid: &BareJid) -> Result<bool> {
+    Ok(cx
+        .tx
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM contact WHERE jid = ?1 AND subscription & 1 = 1)")?
+        .query_row(params![jid.as_str()], |row| row.get(0))?)
 }
 
 /// Names of nodes that are to be told of: what we follow ourselves, and what the app follows.
@@ -415,9 +446,11 @@ fn read_answer(cx: &Cx<'_>, question: &Question, element: &Element) -> Result<Re
             cx.tx.execute("DELETE FROM subscribed WHERE owner = ?1 AND node = ?2", params![owner, node])?;
             Reply::Done
         }
-        Question::Offered(_) | Question::Configure(_) | Question::Displayed { .. } | Question::Other => {
-            Reply::Done
-        }
+        Question::Offered(_)
+        | Question::Configure(_)
+        | Question::Avatar { .. }
+        | Question::Displayed { .. }
+        | Question::Other => Reply::Done,
     })
 }
 

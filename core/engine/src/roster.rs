@@ -5,14 +5,16 @@ use jid::{BareJid, Jid};
 use minidom::Element;
 use rusqlite::{Connection, OptionalExtension, params};
 use sha1::{Digest, Sha1};
-use whimbrel_proto::{address, ns, write::Tag};
+use whimbrel_proto::{address, ns, stamp, write::Tag};
 
 use crate::{
     account::{Account, Cx},
-    api::{Contact, Subscription},
+    api::{Contact, Presence, Show, Subscription},
+    blocking::is_blocked,
     error::{Error, Result},
     iq::{Pending, bare},
     outbox::Kind,
+    person,
 };
 
 const NODE: &str = "https://whimbrel.im";
@@ -22,6 +24,8 @@ const MAX: usize = 100_000;
 /// Devices of one contact, and unanswered requests, that are kept.
 const MAX_DEVICES: i64 = 64;
 const MAX_REQUESTS: i64 = 1_000;
+/// Longest text that is kept of a presence, in bytes.
+const MAX_STATUS: usize = 4_096;
 /// Longest address (RFC 7622 §3.1), in bytes.
 const MAX_ADDRESS: usize = 3_071;
 
@@ -68,7 +72,7 @@ impl Account {
             return Ok(());
         }
         match element.attr("type") {
-            None => self.is_there(cx, &from, device),
+            None => self.is_there(cx, &from, device, element),
             // An error says that nobody can be reached there (RFC 6121 §4.6.4: treat it as gone).
             Some("unavailable" | "error") => self.is_gone(cx, &from, device),
             Some("subscribe" | "unsubscribe") => self.subscription_changed(cx, from.into_bare(), element),
@@ -77,16 +81,34 @@ impl Account {
     }
 
     /// Only who is in the roster is kept, and of each only so many devices: presence can be sent by anybody.
-    fn is_there(&mut self, cx: &mut Cx<'_>, from: &Jid, device: &str) -> Result<()> {
+    fn is_there(&mut self, cx: &mut Cx<'_>, from: &Jid, device: &str, element: &Element) -> Result<()> {
         let bare = from.to_bare();
-        let added = cx
+        let said = |name| element.get_child(name, ns::JABBER_CLIENT).map(Element::text);
+        let show = match said("show").as_deref().map(str::trim) {
+            Some("chat") => 0,
+            Some("away") => 2,
+            Some("xa") => 3,
+            Some("dnd") => 4,
+            _ => 1,
+        };
+        let priority = said("priority").and_then(|text| text.trim().parse::<i8>().ok()).unwrap_or(0);
+        let text = said("status").filter(|text| !text.is_empty() && text.len() <= MAX_STATUS);
+        let idle = element.get_child("idle", ns::IDLE).and_then(|idle| idle.attr("since"));
+        let idle = idle.and_then(stamp::parse).map(|since| since.min(cx.now.wall));
+        let changed = cx
             .tx
             .prepare_cached(
-                "INSERT OR IGNORE INTO presence (jid, bare) SELECT ?1, ?2
-                 WHERE EXISTS (SELECT 1 FROM contact WHERE jid = ?2) AND (SELECT count(*) FROM presence WHERE bare = ?2) < ?3",
+                "INSERT INTO presence (jid, bare, show, priority, text, idle_at) SELECT ?1, ?2, ?4, ?5, ?6, ?7
+                 WHERE EXISTS (SELECT 1 FROM contact WHERE jid = ?2)
+                 AND ((SELECT count(*) FROM presence WHERE bare = ?2) < ?3 OR EXISTS (SELECT 1 FROM presence WHERE jid = ?1))
+                 ON CONFLICT (jid) DO UPDATE SET show = ?4, priority = ?5, text = ?6, idle_at = ?7
+                 WHERE (show, priority, text, idle_at) IS NOT (?4, ?5, ?6, ?7)",
             )?
-            .execute(params![key(from, device), bare.as_str(), MAX_DEVICES])?;
-        cx.touched.contacts |= added > 0;
+            .execute(params![key(from, device), bare.as_str(), MAX_DEVICES, show, priority, text, idle])?;
+        cx.touched.contacts |= changed > 0;
+        if changed > 0 {
+            self.shows_avatar(cx, &bare, element)?;
+        }
         Ok(())
     }
 
@@ -140,9 +162,26 @@ impl Account {
     }
 
     pub(crate) fn add_contact(&mut self, cx: &mut Cx<'_>, jid: &BareJid, name: Option<&str>) -> Result<()> {
-        let item = Tag::new("item").attr("jid", jid.as_str()).attr_opt("name", name);
-        self.set_item(cx, item)?;
+        let groups: Option<String> = cx
+            .tx
+            .query_row("SELECT groups FROM contact WHERE jid = ?1", params![jid.as_str()], |row| row.get(0))
+            .optional()?;
+        // An item is set as a whole (RFC 6121 §2.4): what is not said is gone.
+        let groups: Vec<String> = groups.map_or(Ok(Vec::new()), |groups| serde_json::from_str(&groups))?;
+        self.edit_contact(cx, jid, name, &groups)?;
         self.answer_subscription(cx, jid, "subscribe")
+    }
+
+    pub(crate) fn edit_contact(
+        &mut self,
+        cx: &mut Cx<'_>,
+        jid: &BareJid,
+        name: Option<&str>,
+        groups: &[String],
+    ) -> Result<()> {
+        let item = Tag::new("item").attr("jid", jid.as_str()).attr_opt("name", name);
+        let item = groups.iter().fold(item, |item, group| item.child(Tag::new("group").text(group)));
+        self.set_item(cx, item)
     }
 
     pub(crate) fn remove_contact(&mut self, cx: &mut Cx<'_>, jid: &BareJid) -> Result<()> {
@@ -202,13 +241,14 @@ fn store(cx: &Cx<'_>, item: &Element) -> Result<i64> {
     let groups: Vec<String> =
         item.children().filter(|child| child.name() == "group").map(Element::text).collect();
     cx.tx
-        .prepare_cached("INSERT OR REPLACE INTO contact (jid, name, subscription, asked, groups) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .prepare_cached("INSERT OR REPLACE INTO contact (jid, name, subscription, asked, groups, approved) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
         .execute(params![
             jid.as_str(),
             item.attr("name").filter(|name| !name.is_empty()),
             subscription,
             item.attr("ask") == Some("subscribe"),
             serde_json::to_string(&groups)?,
+            matches!(item.attr("approved"), Some("true" | "1")),
         ])?;
     if subscription >= 2 {
         cx.tx
@@ -223,41 +263,52 @@ fn store(cx: &Cx<'_>, item: &Element) -> Result<i64> {
 /// # Errors
 /// Where the world failed.
 pub fn contacts(connection: &Connection) -> Result<Vec<Contact>> {
-    let mut statement = connection.prepare_cached(
+    let sql = format!(
         "SELECT c.jid, c.name, c.subscription, c.asked, EXISTS (SELECT 1 FROM subscription_request AS r WHERE r.jid = c.jid),
-                EXISTS (SELECT 1 FROM presence AS p WHERE p.bare = c.jid)
-         FROM contact AS c
+                p.show, c.approved, c.groups, {},
+                p.text, (SELECT CASE WHEN count(*) = count(idle_at) THEN max(idle_at) END FROM presence WHERE bare = c.jid), s.nick, {}
+         FROM contact AS c LEFT JOIN person AS s ON s.jid = c.jid
+         LEFT JOIN presence AS p ON p.jid = (SELECT jid FROM presence WHERE bare = c.jid ORDER BY priority DESC, show, jid LIMIT 1)
          UNION ALL
-         SELECT r.jid, NULL, 0, 0, 1, 0 FROM subscription_request AS r WHERE r.jid NOT IN (SELECT jid FROM contact)
+         SELECT r.jid, NULL, 0, 0, 1, NULL, 0, '[]', {}, NULL, NULL, NULL, NULL FROM subscription_request AS r WHERE r.jid NOT IN (SELECT jid FROM contact)
          ORDER BY 1",
-    )?;
-    let rows = statement.query_map([], |row| {
-        Ok((
-            row.get::<_, String>(0)?,
-            row.get(1)?,
-            row.get::<_, i64>(2)?,
-            row.get(3)?,
-            row.get(4)?,
-            row.get(5)?,
-        ))
-    })?;
-    rows.map(|row| {
-        let (jid, name, subscription, asked, asks, available) = row?;
-        Ok(Contact {
-            jid: BareJid::new(&jid).map_err(|_| Error::bug("a contact's address"))?,
-            name,
-            subscription: match subscription {
+        is_blocked("c.jid"),
+        person::AVATAR,
+        is_blocked("r.jid"),
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([])?;
+    let mut contacts = Vec::new();
+    while let Some(row) = rows.next()? {
+        let show = row.get::<_, Option<i64>>(5)?.map(|show| match show {
+            0 => Show::Chat,
+            2 => Show::Away,
+            3 => Show::ExtendedAway,
+            4 => Show::DoNotDisturb,
+            _ => Show::Available,
+        });
+        let (text, idle_since) = (row.get(9)?, row.get(10)?);
+        contacts.push(Contact {
+            jid: BareJid::new(&row.get::<_, String>(0)?).map_err(|_| Error::bug("a contact's address"))?,
+            name: row.get(1)?,
+            subscription: match row.get(2)? {
                 3 => Subscription::Both,
                 2 => Subscription::From,
                 1 => Subscription::To,
                 _ => Subscription::None,
             },
-            asked,
-            asks,
-            available,
-        })
-    })
-    .collect()
+            asked: row.get(3)?,
+            asks: row.get(4)?,
+            available: show.is_some(),
+            presence: show.map(|show| Presence { show, text, idle_since }),
+            nickname: row.get(11)?,
+            avatar: row.get(12)?,
+            approved: row.get(6)?,
+            groups: serde_json::from_str(&row.get::<_, String>(7)?)?,
+            blocked: row.get(8)?,
+        });
+    }
+    Ok(contacts)
 }
 
 /// `<c/>` of XEP-0115 §4.

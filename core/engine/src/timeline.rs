@@ -11,9 +11,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params, types::ValueRef};
 use crate::{
     amendments,
     api::{Conversation, Gap, GapKind, Item, ItemId, Message, SendState},
+    blocking::is_blocked,
     conversation,
     error::{Error, Result},
     messages::chat_state,
+    person,
 };
 
 const COLUMNS: &str = "m.id, m.local_id, c.jid, m.sender, m.mine, m.body, m.kind, m.at, m.written_at, m.state, m.reason, m.position, m.extra, m.target IS NOT NULL, m.root, m.amended";
@@ -249,11 +251,13 @@ pub struct Rank {
 pub fn lines(connection: &Connection, only: Option<&BareJid>) -> Result<Vec<(Rank, Conversation)>> {
     let one = if only.is_some() { "AND c.jid = ?1" } else { "" };
     let sql = format!(
-        "SELECT {COLUMNS}, c.unread, c.chat_state, (SELECT name FROM contact WHERE jid = c.jid),
-           c.draft, c.pinned, c.muted_until, c.archived, c.notify, c.last_position, c.id
-         FROM conversation AS c LEFT JOIN message AS m ON m.id = c.last_message
+        "SELECT {COLUMNS}, c.unread, c.chat_state, coalesce((SELECT name FROM contact WHERE jid = c.jid), s.nick),
+           c.draft, c.pinned, c.muted_until, c.archived, c.notify, c.last_position, c.id, {}, {}
+         FROM conversation AS c LEFT JOIN message AS m ON m.id = c.last_message LEFT JOIN person AS s ON s.jid = c.jid
          WHERE (c.last_message IS NOT NULL OR c.draft IS NOT NULL OR c.pinned = 1) {one}
-         ORDER BY c.archived, c.pinned DESC, c.last_position DESC, c.id"
+         ORDER BY c.archived, c.pinned DESC, c.last_position DESC, c.id",
+        is_blocked("c.jid"),
+        person::AVATAR,
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(rusqlite::params_from_iter(only.map(|with| with.as_str())))?;
@@ -274,6 +278,8 @@ pub fn lines(connection: &Connection, only: Option<&BareJid>) -> Result<Vec<(Ran
             unread: row.get::<_, i64>(16)?.max(0) as u64,
             chat_state: row.get::<_, Option<String>>(17)?.as_deref().and_then(chat_state),
             last,
+            blocked: row.get(26)?,
+            avatar: row.get(27)?,
             draft,
             pinned,
             muted,

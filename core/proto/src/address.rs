@@ -8,7 +8,7 @@ use jid::Jid;
 
 /// Reads an address; `None` is nobody's.
 pub fn parse(text: &str) -> Option<Jid> {
-    if text.chars().any(vanishes) {
+    if text.chars().any(is_invisible) {
         return None;
     }
     // jid 0.12.3 looks at the domain without its last dot and keeps the text with it, so that the parts are cut at wrong places.
@@ -34,7 +34,7 @@ pub fn sender(text: &str) -> Option<Jid> {
 }
 
 /// RFC 3454 table B.1, "commonly mapped to nothing", and the controls of writing direction, which are shown as nothing.
-fn vanishes(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     matches!(
         c,
         '\u{ad}'

@@ -35,12 +35,22 @@ namespaces! {
     RSM = "http://jabber.org/protocol/rsm";
     /// XEP-0066: data that lies elsewhere.
     OOB = "jabber:x:oob";
+    /// XEP-0084: a picture.
+    AVATAR_DATA = "urn:xmpp:avatar:data";
+    /// XEP-0084: which picture.
+    AVATAR_METADATA = "urn:xmpp:avatar:metadata";
     /// XEP-0085: chat states.
     CHAT_STATES = "http://jabber.org/protocol/chatstates";
     /// XEP-0092: software version.
     VERSION = "jabber:iq:version";
     /// XEP-0115: entity capabilities.
     CAPS = "http://jabber.org/protocol/caps";
+    /// XEP-0191: blocking.
+    BLOCKING = "urn:xmpp:blocking";
+    /// XEP-0153: which picture a vCard has.
+    VCARD_UPDATE = "vcard-temp:x:update";
+    /// XEP-0172: what somebody is called.
+    NICK = "http://jabber.org/protocol/nick";
     /// XEP-0184: delivery receipts.
     RECEIPTS = "urn:xmpp:receipts";
     /// XEP-0198: stream management.
@@ -57,6 +67,8 @@ namespaces! {
     CORRECT = "urn:xmpp:message-correct:0";
     /// XEP-0313: message archive.
     MAM = "urn:xmpp:mam:2";
+    /// XEP-0319: since when nobody looks.
+    IDLE = "urn:xmpp:idle:1";
     /// XEP-0333: chat markers.
     CHAT_MARKERS = "urn:xmpp:chat-markers:0";
     /// XEP-0334: message processing hints.
@@ -65,6 +77,8 @@ namespaces! {
     CSI = "urn:xmpp:csi:0";
     /// XEP-0357: push notifications.
     PUSH = "urn:xmpp:push:0";
+    /// XEP-0054: vCards of old.
+    VCARD = "vcard-temp";
     /// XEP-0060: publish-subscribe.
     PUBSUB = "http://jabber.org/protocol/pubsub";
     /// XEP-0060: what happened to a node.
@@ -81,6 +95,8 @@ namespaces! {
     REFERENCE = "urn:xmpp:reference:0";
     /// XEP-0382: spoilers.
     SPOILER = "urn:xmpp:spoiler:0";
+    /// XEP-0377: reporting.
+    REPORTING = "urn:xmpp:reporting:1";
     /// XEP-0386: Bind 2.
     BIND2 = "urn:xmpp:bind:0";
     /// XEP-0388: SASL2.

@@ -54,6 +54,7 @@ found! {
     resend_archived_twice_stands_where_it_was_first,
     result_behind_the_end_of_its_page_comes_again,
     second_copy_in_a_gap_moves_nothing,
+    session_that_ended_over_two_pages_is_asked_for_smaller_ones,
     what_a_check_finds_mixed_up_is_put_in_order_across_pages,
     what_came_live_stays_below_a_gap_that_begins_with_the_archive,
     what_follows_a_forgotten_beginning_stands_above_what_was_known,

@@ -18,12 +18,13 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use clap::Parser;
 use serde_json::{Map, Value, json};
 use tokio::{sync::mpsc, task};
 use whimbrel::{
     Account, Address, Client, Connection, Cursor, Delete, Draft, Error, ItemId, Mute, Network, NetworkId,
-    NodeOptions, Options, Outgoing, Push, Role, Search, Server, Timeline,
+    NodeOptions, Options, Outgoing, Picture, Push, Report, Role, Search, Server, Timeline,
 };
 
 #[derive(Parser)]
@@ -280,6 +281,36 @@ impl Console {
             }
             "roster" => Ok(json!({ "contacts": account.contacts().items()? })),
             "add" => done(account.add_contact(&address(request, "jid")?, request["name"].as_str()).await),
+            "edit" => {
+                let (name, groups) = (request["name"].as_str(), read(request, "groups")?);
+                done(account.edit_contact(&address(request, "jid")?, name, groups).await)
+            }
+            "block" => {
+                let report = match request["reason"] {
+                    Value::Null => None,
+                    _ => Some(Report {
+                        reason: read(request, "reason")?,
+                        text: request["text"].as_str().map(str::to_owned),
+                        messages: read::<Option<Vec<ItemId>>>(request, "messages")?.unwrap_or_default(),
+                    }),
+                };
+                done(account.block(&read(request, "jid")?, report).await)
+            }
+            "avatar" => {
+                let picture = account.avatar(text(request, "hash")?)?.ok_or(Error::NotFound)?;
+                Ok(json!({ "type": picture.kind, "data": BASE64.encode(picture.bytes) }))
+            }
+            "set_avatar" if request["data"].is_null() => done(account.set_avatar(None).await),
+            "set_avatar" => {
+                let bytes = BASE64
+                    .decode(text(request, "data")?)
+                    .map_err(|error| Error::InvalidInput { what: format!("\"data\": {error}") })?;
+                let picture = Picture { kind: text(request, "type")?.to_owned(), bytes };
+                done(account.set_avatar(Some(picture)).await)
+            }
+            "nickname" => done(account.set_nickname(text(request, "name")?).await),
+            "unblock" => done(account.unblock(&read(request, "jid")?).await),
+            "blocked" => Ok(json!({ "blocked": account.blocked()? })),
             "remove" => done(account.remove_contact(&address(request, "jid")?).await),
             "accept" => done(account.accept_contact(&address(request, "jid")?).await),
             "delete" => {

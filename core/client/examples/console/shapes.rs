@@ -132,6 +132,8 @@ pub(crate) fn conversation(conversation: &Conversation) -> Value {
         "name": conversation.name,
         "unread": conversation.unread,
         "chat_state": conversation.chat_state,
+        "blocked": conversation.blocked,
+        "avatar": conversation.avatar,
         "last": conversation.last.as_ref().map(message),
         "pinned": conversation.pinned,
         "archived": conversation.archived,

@@ -6,6 +6,7 @@
 
 mod amendments;
 mod archive;
+mod blocking;
 mod conversation;
 mod copies;
 mod deletions;
@@ -17,6 +18,7 @@ mod login;
 mod messages;
 mod model;
 mod news;
+mod person;
 mod pubsub;
 mod push;
 mod read_position;

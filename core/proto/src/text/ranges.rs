@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
+use jid::Jid;
+
 use super::{MOST, Span, Style, extends};
 use crate::{content::Mention, uri::Uri};
-use jid::Jid;
 
 /// The mentions that hold. What overlaps an earlier one, is empty, out of the text or names nobody is dropped.
 pub(super) fn mentions(text: &str, mentions: &[Mention]) -> Vec<Span> {
@@ -62,6 +63,9 @@ fn in_bytes(text: &str, points: Vec<usize>) -> Vec<Option<usize>> {
 
 /// The ranges of spans in UTF-16 code units, as Kotlin's and Swift's `NSRange` count, in the order of the spans.
 pub fn utf16(text: &str, spans: &[Span]) -> Vec<Range<usize>> {
+    if spans.is_empty() {
+        return Vec::new();
+    }
     let points = spans.iter().flat_map(|span| [span.range.start, span.range.end]).collect();
     let offsets = text.char_indices().scan(0, |units, (at, c)| {
         let here = (at, *units);

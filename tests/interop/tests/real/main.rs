@@ -15,6 +15,7 @@ mod resume;
 mod search;
 mod servers;
 mod support;
+mod text;
 mod two_processes;
 
 mod device {

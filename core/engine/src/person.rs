@@ -1,0 +1,288 @@
+//! What people show of themselves: a picture and a name (XEP-0084, 0153, 0172), contacts' and our own.
+//!
+//! Pictures are rows of the account's file, and not files beside it: they are encrypted as everything is, copied and deleted with
+//! it, and what is too much is let go in the transaction that brings something else, those first that nobody has named for the
+//! longest time. A picture is fetched when its hash is named by whoever it belongs to, and kept if that is its hash.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use jid::BareJid;
+use minidom::Element;
+use rusqlite::{Connection, OptionalExtension, params};
+use sha1::{Digest, Sha1};
+use whimbrel_proto::{address, ns, pubsub, write::Tag};
+
+use crate::{
+    account::{Account, Cx},
+    api::{Error as Refusal, NodeOptions, Picture, Reply},
+    error::Result,
+    iq::Pending,
+    pubsub::{Publish, Question, Reason},
+};
+
+/// Longest picture, and what all of them may take, in bytes.
+const MAX: usize = 1 << 20;
+const MAX_ALL: i64 = 32 << 20;
+/// Pictures that are fetched at a time: a contact may name as many as it likes.
+const MAX_FETCHED: i64 = 20;
+/// Longest name, in characters.
+const MAX_NAME: usize = 100;
+
+/// The picture that `person AS s` has, once it is here: then there is something to be shown, and a list has changed.
+pub(crate) const AVATAR: &str = "(SELECT hash FROM avatar WHERE hash = s.avatar)";
+
+impl Account {
+    /// Somebody's node says which picture is theirs (XEP-0084 §3.2).
+    pub(crate) fn names_avatar(
+        &mut self,
+        cx: &mut Cx<'_>,
+        from: &BareJid,
+        items: &[pubsub::Item<'_>],
+    ) -> Result<()> {
+        let metadata = items.last().and_then(|item| item.payload);
+        let Some(metadata) = metadata.filter(|payload| payload.is("metadata", ns::AVATAR_METADATA)) else {
+            return Ok(());
+        };
+        // What lies on somebody's web server would tell them where we are.
+        let infos = || metadata.children().filter(|info| info.name() == "info" && info.attr("url").is_none());
+        let info = infos().find(|info| info.attr("type") == Some("image/png")).or_else(|| infos().next());
+        let is_too_large = |info: &Element| {
+            info.attr("bytes").and_then(|bytes| bytes.parse().ok()).is_some_and(|bytes: usize| bytes > MAX)
+        };
+        match info {
+            None if metadata.children().next().is_none() => self.has_avatar(cx, from, None, true),
+            Some(info) if !is_too_large(info) => match info.attr("id").and_then(hash) {
+                Some(hash) => {
+                    self.has_avatar(cx, from, Some(&hash), true)?;
+                    let kind = info.attr("type").unwrap_or_default().to_owned();
+                    if self.is_to_be_fetched(cx, &hash)? {
+                        let payload = pubsub::item(ns::AVATAR_DATA, &hash);
+                        let pending = Pending::Node(Question::Avatar { hash, kind });
+                        self.ask(cx, &pending, "get", Some(from.as_str()), payload)?;
+                    }
+                    Ok(())
+                }
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// A contact's presence says it (XEP-0153 §3.1): of software that knows no nodes.
+    pub(crate) fn shows_avatar(&mut self, cx: &mut Cx<'_>, from: &BareJid, presence: &Element) -> Result<()> {
+        let photo = presence
+            .get_child("x", ns::VCARD_UPDATE)
+            .and_then(|update| update.get_child("photo", ns::VCARD_UPDATE));
+        let Some(photo) = photo.map(Element::text) else { return Ok(()) };
+        let by_node: Option<bool> = cx
+            .tx
+            .prepare_cached("SELECT by_node FROM person WHERE jid = ?1")?
+            .query_row(params![from.as_str()], |row| row.get(0))
+            .optional()?;
+        if by_node == Some(true) {
+            return Ok(());
+        }
+        if photo.is_empty() {
+            return self.has_avatar(cx, from, None, false);
+        }
+        let Some(hash) = hash(&photo) else { return Ok(()) };
+        self.has_avatar(cx, from, Some(&hash), false)?;
+        if self.is_to_be_fetched(cx, &hash)? {
+            let pending = Pending::Portrait { hash };
+            self.ask(cx, &pending, "get", Some(from.as_str()), Tag::with_ns("vCard", ns::VCARD))?;
+        }
+        Ok(())
+    }
+
+    fn has_avatar(&self, cx: &mut Cx<'_>, jid: &BareJid, hash: Option<&str>, by_node: bool) -> Result<()> {
+        let changed = cx
+            .tx
+            .prepare_cached(
+                "INSERT INTO person (jid, avatar, by_node) VALUES (?1, ?2, ?3) ON CONFLICT (jid) DO UPDATE
+                 SET avatar = ?2, by_node = ?3 WHERE avatar IS NOT ?2 OR by_node <> ?3",
+            )?
+            .execute(params![jid.as_str(), hash, by_node])?;
+        if changed > 0 {
+            (cx.touched.contacts, cx.touched.conversations) = (true, true);
+        }
+        Ok(())
+    }
+
+    /// Whether this picture is neither here nor on its way.
+    fn is_to_be_fetched(&self, cx: &Cx<'_>, hash: &str) -> Result<bool> {
+        let here = cx
+            .tx
+            .prepare_cached("UPDATE avatar SET used_at = ?2 WHERE hash = ?1")?
+            .execute(params![hash, cx.now.wall])?;
+        if here > 0 {
+            return Ok(false);
+        }
+        let on_their_way =
+            "coalesce(json_extract(what, '$.Node.Avatar.hash'), json_extract(what, '$.Portrait.hash'))";
+        let sql = format!(
+            "SELECT count(*), coalesce(sum({on_their_way} = ?1), 0) FROM pending WHERE {on_their_way} IS NOT NULL"
+        );
+        let (all, this): (i64, i64) =
+            cx.tx.prepare_cached(&sql)?.query_row(params![hash], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(this == 0 && all < MAX_FETCHED)
+    }
+
+    /// An item of somebody's node of pictures.
+    pub(crate) fn avatar_came(
+        &mut self,
+        cx: &mut Cx<'_>,
+        hash: &str,
+        kind: &str,
+        answer: &Element,
+    ) -> Result<()> {
+        let (items, _) = crate::pubsub::read_page(answer);
+        let data = items.first().and_then(|item| item.payload);
+        match data.filter(|data| data.is("data", ns::AVATAR_DATA)) {
+            Some(data) => keep(cx, hash, kind, &data.text()),
+            None => Ok(()),
+        }
+    }
+
+    /// Somebody's vCard (XEP-0054).
+    pub(crate) fn portrait_came(&mut self, cx: &mut Cx<'_>, hash: &str, answer: &Element) -> Result<()> {
+        let photo =
+            answer.get_child("vCard", ns::VCARD).and_then(|vcard| vcard.get_child("PHOTO", ns::VCARD));
+        let part = |name| photo.and_then(|photo| photo.get_child(name, ns::VCARD)).map(Element::text);
+        match part("BINVAL") {
+            Some(data) => keep(cx, hash, &part("TYPE").unwrap_or_default(), &data),
+            None => Ok(()),
+        }
+    }
+
+    /// Somebody says what they are called (XEP-0172).
+    pub(crate) fn names_itself(
+        &mut self,
+        cx: &mut Cx<'_>,
+        from: &BareJid,
+        items: &[pubsub::Item<'_>],
+    ) -> Result<()> {
+        let nick = items.last().and_then(|item| item.payload).filter(|payload| payload.is("nick", ns::NICK));
+        let Some(nick) = nick else { return Ok(()) };
+        let nick = presentable(&nick.text());
+        let changed = cx
+            .tx
+            .prepare_cached(
+                "INSERT INTO person (jid, nick) VALUES (?1, ?2)
+                 ON CONFLICT (jid) DO UPDATE SET nick = ?2 WHERE nick IS NOT ?2",
+            )?
+            .execute(params![from.as_str(), nick])?;
+        if changed > 0 {
+            (cx.touched.contacts, cx.touched.conversations) = (true, true);
+        }
+        Ok(())
+    }
+
+    /// Our own picture. Both items go out in this order, so that nobody is told of one that is not there.
+    pub(crate) fn set_avatar(
+        &mut self,
+        cx: &mut Cx<'_>,
+        picture: Option<&Picture>,
+    ) -> Result<std::result::Result<Reply, Refusal>> {
+        let metadata = Tag::with_ns("metadata", ns::AVATAR_METADATA);
+        let mut id = None;
+        let metadata = match picture {
+            None => metadata,
+            Some(Picture { bytes, kind }) => {
+                if bytes.is_empty() || bytes.len() > MAX || !kind.starts_with("image/") {
+                    let what = "a picture of at most 1 MiB and its type are needed".into();
+                    return Ok(Err(Refusal::InvalidInput { what }));
+                }
+                let hash = sha1(bytes);
+                let data = Tag::with_ns("data", ns::AVATAR_DATA).text(BASE64.encode(bytes));
+                if let Err(error) = self.show(cx, ns::AVATAR_DATA, Some(hash.clone()), data)? {
+                    return Ok(Err(error));
+                }
+                keep_bytes(cx, &hash, kind, bytes)?;
+                let info = Tag::new("info")
+                    .attr("id", &hash)
+                    .attr("bytes", bytes.len().to_string())
+                    .attr("type", kind);
+                id = Some(hash);
+                metadata.child(info)
+            }
+        };
+        let own = self.jid.clone();
+        self.has_avatar(cx, &own, id.as_deref(), true)?;
+        Ok(self.show(cx, ns::AVATAR_METADATA, id, metadata)?.map(|_| Reply::Done))
+    }
+
+    /// What we are called.
+    pub(crate) fn set_nickname(
+        &mut self,
+        cx: &mut Cx<'_>,
+        name: &str,
+    ) -> Result<std::result::Result<Reply, Refusal>> {
+        let nick = Tag::with_ns("nick", ns::NICK).text(name);
+        Ok(self.show(cx, ns::NICK, None, nick)?.map(|_| Reply::Done))
+    }
+
+    fn show(
+        &mut self,
+        cx: &mut Cx<'_>,
+        node: &str,
+        id: Option<String>,
+        payload: Tag,
+    ) -> Result<std::result::Result<String, Refusal>> {
+        let (node, payload) = (node.to_owned(), payload.finish());
+        let options = NodeOptions::default();
+        self.publish(cx, Publish { owner: None, node, id, payload, options, reason: Reason::Shown })
+    }
+}
+
+fn keep(cx: &mut Cx<'_>, hash: &str, kind: &str, data: &str) -> Result<()> {
+    let data: String = data.split_ascii_whitespace().collect();
+    match BASE64.decode(data) {
+        Ok(bytes) if !bytes.is_empty() && bytes.len() <= MAX && sha1(&bytes) == hash => {
+            keep_bytes(cx, hash, kind, &bytes)
+        }
+        // Another picture than was promised is none.
+        _ => Ok(()),
+    }
+}
+
+fn keep_bytes(cx: &mut Cx<'_>, hash: &str, kind: &str, bytes: &[u8]) -> Result<()> {
+    let kind = if kind.starts_with("image/") && kind.len() < MAX_NAME { kind } else { "image/png" };
+    cx.tx.execute(
+        "INSERT OR REPLACE INTO avatar (hash, kind, bytes, used_at) VALUES (?1, ?2, ?3, ?4)",
+        params![hash, kind, bytes, cx.now.wall],
+    )?;
+    cx.tx.execute(
+        "DELETE FROM avatar WHERE hash IN (SELECT hash FROM
+           (SELECT hash, sum(length(bytes)) OVER (ORDER BY used_at DESC, hash = ?1 DESC, hash) AS size FROM avatar) WHERE size > ?2)",
+        params![hash, MAX_ALL],
+    )?;
+    (cx.touched.contacts, cx.touched.conversations) = (true, true);
+    Ok(())
+}
+
+/// A picture by its hash, if it is here.
+///
+/// # Errors
+/// Where the world failed.
+pub fn avatar(connection: &Connection, hash: &str) -> Result<Option<Picture>> {
+    Ok(connection
+        .prepare_cached("SELECT kind, bytes FROM avatar WHERE hash = ?1")?
+        .query_row(params![hash], |row| Ok(Picture { kind: row.get(0)?, bytes: row.get(1)? }))
+        .optional()?)
+}
+
+/// SHA-1 as it is written, of whatever claims to be one.
+fn hash(text: &str) -> Option<String> {
+    let text = text.trim();
+    (text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| text.to_ascii_lowercase())
+}
+
+fn sha1(bytes: &[u8]) -> String {
+    Sha1::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A name that stays on its line and hides nothing, if something is left of it.
+fn presentable(name: &str) -> Option<String> {
+    let name: String =
+        name.chars().filter(|c| !c.is_control() && !address::is_invisible(*c)).take(MAX_NAME).collect();
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}

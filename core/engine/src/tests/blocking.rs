@@ -1,0 +1,145 @@
+//! Blocking and reporting (XEP-0191, 0377), groups and names of contacts.
+
+use super::*;
+use crate::{
+    api::{Contact, Report, ReportReason},
+    blocking, roster,
+};
+
+const NURSE: &str = "nurse@capulet.lit";
+
+impl World {
+    fn blocks(&mut self, jid: &str, report: Option<Report>) {
+        let reply = self.does(Command::Block { jid: jid.parse().unwrap(), report });
+        assert_eq!(reply, Some(Ok(Reply::Done)));
+    }
+
+    fn blocked(&self) -> Vec<String> {
+        blocking::blocked(&self.file()).unwrap().iter().map(ToString::to_string).collect()
+    }
+
+    fn pushes(&mut self, from: &str, content: &str) -> Element {
+        self.gets(&format!("<iq type='set' id='p' {from}>{content}</iq>"));
+        self.next("iq")
+    }
+
+    fn contact(&self, jid: &str) -> Contact {
+        roster::contacts(&self.file())
+            .unwrap()
+            .into_iter()
+            .find(|contact| contact.jid.as_str() == jid)
+            .unwrap()
+    }
+}
+
+fn block(name: &str, jids: &[&str]) -> String {
+    let items: String = jids.iter().map(|jid| format!("<item jid='{jid}'/>")).collect();
+    format!("<{name} xmlns='urn:xmpp:blocking'>{items}</{name}>")
+}
+
+#[test]
+fn list_is_asked_for_and_follows_what_changes() {
+    let mut world = World::new();
+    world.connect();
+    let asked = world.wrote.iter().find(|iq| iq.children().any(|child| child.name() == "blocklist")).unwrap();
+    let id = asked.attr("id").unwrap().to_owned();
+    world.gets(&format!(
+        "<iq type='result' id='{id}'>{}</iq>",
+        block("blocklist", &[NURSE, "tybalt.lit", "@"])
+    ));
+    assert_eq!(world.blocked(), [NURSE, "tybalt.lit"]);
+    world.all("iq");
+    assert_eq!(world.pushes("", &block("block", &["paris@verona.lit"])).attr("type"), Some("result"));
+    world.pushes(&format!("from='{OWN}'"), &block("unblock", &[NURSE]));
+    assert_eq!(world.blocked(), ["paris@verona.lit", "tybalt.lit"]);
+    world.pushes("", &block("unblock", &[]));
+    assert!(world.blocked().is_empty());
+}
+
+#[test]
+fn who_is_blocked_offline_is_blocked_once_there_is_a_session() {
+    let mut world = World::online();
+    world.gets(&live(1));
+    world.cut();
+    world.blocks(JULIET, None);
+    assert_eq!(world.blocked(), [JULIET]);
+    assert!(world.contact(JULIET).blocked);
+    assert!(timeline::conversations(&world.file()).unwrap()[0].blocked);
+    // Nobody is woken for what she wrote before.
+    let Some(Ok(Reply::News(news))) = world.does(Command::News) else { panic!("no news") };
+    assert!(news.notify.is_empty());
+    world.kill();
+    world.reconnect(Resume::Refuse);
+    let said = |iq: &&Element| iq.children().any(|child| child.is("block", "urn:xmpp:blocking"));
+    let id = world.wrote.iter().find(said).unwrap().attr("id").unwrap().to_owned();
+    // It goes before the question for the list, which would not have her otherwise.
+    let place =
+        |name: &str| world.wrote.iter().position(|iq| iq.children().any(|child| child.name() == name));
+    assert!(place("block") < place("blocklist"));
+    world.gets(&format!("<iq type='error' id='{id}'><error type='cancel'><feature-not-implemented xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"));
+    assert!(world.blocked().is_empty());
+    assert!(!world.contact(JULIET).blocked);
+}
+
+#[test]
+fn report_says_why_and_names_messages_as_the_archive_does() {
+    let mut world = World::online();
+    world.gets(&live(1));
+    let number = world.count("SELECT id FROM message");
+    let messages = vec![ItemId(number.to_string()), ItemId("7777".into()), ItemId("no".into())];
+    world.blocks(JULIET, Some(Report { reason: ReportReason::Spam, text: Some("a < b".into()), messages }));
+    let iq = world.next("iq");
+    let item = iq.get_child("block", "urn:xmpp:blocking").unwrap().children().next().unwrap();
+    let report = item.get_child("report", "urn:xmpp:reporting:1").unwrap();
+    assert_eq!(report.attr("reason"), Some("urn:xmpp:reporting:spam"));
+    let named: Vec<_> = report.children().filter_map(|child| child.attr("id")).collect();
+    assert_eq!(named, ["a1"]);
+    assert_eq!(report.get_child("text", "urn:xmpp:reporting:1").unwrap().text(), "a < b");
+}
+
+#[test]
+fn contact_keeps_its_groups_when_asked_again_and_has_others_when_edited() {
+    let mut world = World::online();
+    world.pushes("", &format!("<query xmlns='jabber:iq:roster' ver='2'><item jid='{JULIET}' name='J' subscription='both' approved='true'><group>Friends</group></item></query>"));
+    let contact = world.contact(JULIET);
+    assert_eq!((contact.groups, contact.approved), (vec!["Friends".to_owned()], true));
+    let groups = |iq: &Element| {
+        let item = iq.get_child("query", ns::ROSTER).unwrap().children().next().unwrap();
+        let groups: Vec<String> = item.children().map(Element::text).collect();
+        (item.attr("name").map(str::to_owned), groups)
+    };
+    world.does(Command::AddContact { jid: juliet(), name: Some("Julia".into()) });
+    assert_eq!(groups(&world.next("iq")), (Some("Julia".into()), vec!["Friends".to_owned()]));
+    let edited = vec!["Family".to_owned(), "Verona & more".to_owned()];
+    world.does(Command::EditContact { jid: juliet(), name: None, groups: edited.clone() });
+    assert_eq!(groups(&world.next("iq")), (None, edited));
+}
+
+mod hostile {
+    use super::*;
+
+    #[test]
+    fn forged_blocklist_push() {
+        let mut world = World::online();
+        world.pushes("", &block("block", &[NURSE]));
+        for from in [
+            JULIET,
+            "juliet@capulet.lit/balcony",
+            "montague.lit",
+            "romeo@montague.lit/tablet",
+            "romeo@capulet.lit",
+        ] {
+            for name in ["block", "unblock"] {
+                let answer = world.pushes(&format!("from='{from}'"), &block(name, &[JULIET, NURSE]));
+                assert_eq!(answer.attr("type"), Some("error"));
+                world.acknowledge();
+            }
+            let answer = world.pushes(&format!("from='{from}'"), &block("unblock", &[]));
+            assert_eq!(answer.attr("type"), Some("error"));
+        }
+        assert_eq!(world.blocked(), [NURSE]);
+        // Somebody of whom nothing can be made is not everybody.
+        world.pushes("", &block("unblock", &["@"]));
+        assert_eq!(world.blocked(), [NURSE]);
+    }
+}

@@ -1,0 +1,223 @@
+//! Pictures, names, and how somebody is there (XEP-0084, 0153, 0172, 0319).
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use sha1::{Digest as _, Sha1};
+
+use super::{
+    pubsub::{event, path},
+    *,
+};
+use crate::{
+    api::{Contact, Picture, Presence, Show},
+    person, roster,
+};
+
+fn sha1(bytes: &[u8]) -> String {
+    Sha1::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn metadata(from: &str, hash: &str) -> String {
+    let info = format!("<info id='{hash}' bytes='5' type='image/png'/>");
+    event(
+        from,
+        ns::AVATAR_METADATA,
+        &format!("<item id='{hash}'><metadata xmlns='urn:xmpp:avatar:metadata'>{info}</metadata></item>"),
+    )
+}
+
+fn data(hash: &str, bytes: &[u8]) -> String {
+    let data = BASE64.encode(bytes);
+    format!(
+        "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='urn:xmpp:avatar:data'><item id='{hash}'><data xmlns='urn:xmpp:avatar:data'>{data}</data></item></items></pubsub>"
+    )
+}
+
+fn there(device: &str, content: &str) -> String {
+    format!("<presence from='{JULIET}/{device}'>{content}</presence>")
+}
+
+impl World {
+    fn juliet(&self) -> Contact {
+        roster::contacts(&self.file()).unwrap().into_iter().find(|contact| contact.jid == juliet()).unwrap()
+    }
+
+    fn picture(&self, hash: &str) -> Option<Picture> {
+        person::avatar(&self.file(), hash).unwrap()
+    }
+}
+
+#[test]
+fn picture_is_fetched_when_it_is_named_and_kept_by_its_hash() {
+    let mut world = World::with_nodes();
+    let hash = sha1(b"photo");
+    world.gets(&metadata(JULIET, &hash));
+    world.gets(&metadata(JULIET, &hash));
+    // Nothing is to be shown yet.
+    assert_eq!((world.juliet().avatar, world.picture(&hash)), (None, None));
+    let iq = world.answers(&data(&hash, b"photo"));
+    assert_eq!((path(&iq).as_str(), iq.attr("to")), ("get pubsub items item", Some(JULIET)));
+    let picture = Picture { kind: "image/png".into(), bytes: b"photo".to_vec() };
+    assert_eq!((world.juliet().avatar.as_ref(), world.picture(&hash)), (Some(&hash), Some(picture)));
+    // It is here: nobody is asked again, also not for somebody else who has the same.
+    world.gets(&metadata(JULIET, &hash));
+    world.gets(&metadata(OWN, &hash));
+    assert!(world.all("iq").is_empty());
+    world.gets(&event(
+        JULIET,
+        ns::AVATAR_METADATA,
+        "<item id='x'><metadata xmlns='urn:xmpp:avatar:metadata'/></item>",
+    ));
+    assert_eq!(world.juliet().avatar, None);
+}
+
+#[test]
+fn picture_of_a_vcard_counts_where_there_is_no_node() {
+    let mut world = World::with_nodes();
+    let (old, new) = (sha1(b"old"), sha1(b"new"));
+    let photo = |hash: &str| format!("<x xmlns='vcard-temp:x:update'><photo>{hash}</photo></x>");
+    world.gets(&there("balcony", &photo(&old)));
+    let vcard = format!(
+        "<vCard xmlns='vcard-temp'><PHOTO><TYPE>image/jpeg</TYPE><BINVAL>{}\n</BINVAL></PHOTO></vCard>",
+        BASE64.encode("old")
+    );
+    assert_eq!(path(&world.answers(&vcard)), "get vCard");
+    assert_eq!(world.picture(&old).unwrap().kind, "image/jpeg");
+    assert_eq!(world.juliet().avatar, Some(old.clone()));
+    world.gets(&metadata(JULIET, &new));
+    world.answers(&data(&new, b"new"));
+    world.gets(&there("balcony", &format!("<show>away</show>{}", photo(&old))));
+    assert_eq!(world.juliet().avatar, Some(new));
+    assert!(world.all("iq").is_empty());
+}
+
+#[test]
+fn own_picture_and_name_are_shown_once_there_is_a_session() {
+    let mut world = World::with_nodes();
+    world.cut();
+    let picture = Picture { kind: "image/png".into(), bytes: b"mine".to_vec() };
+    assert_eq!(world.does(Command::SetAvatar { picture: Some(picture.clone()) }), Some(Ok(Reply::Done)));
+    assert_eq!(world.does(Command::SetNickname { name: "Montague".into() }), Some(Ok(Reply::Done)));
+    world.kill();
+    world.reconnect(Resume::Refuse);
+    let published: Vec<Element> =
+        world.all("iq").into_iter().filter(|iq| path(iq).starts_with("set pubsub publish")).collect();
+    let paths: Vec<String> = published.iter().map(path).collect();
+    assert_eq!(
+        paths,
+        [
+            "set pubsub publish item data",
+            "set pubsub publish item metadata info",
+            "set pubsub publish item nick"
+        ]
+    );
+    assert_eq!(world.picture(&sha1(b"mine")), Some(picture.clone()));
+    for bad in [
+        Picture { bytes: Vec::new(), ..picture.clone() },
+        Picture { kind: "text/html".into(), ..picture.clone() },
+        Picture { bytes: vec![0; 300_000], ..picture },
+    ] {
+        assert!(matches!(
+            world.does(Command::SetAvatar { picture: Some(bad) }),
+            Some(Err(Error::InvalidInput { .. }))
+        ));
+    }
+}
+
+#[test]
+fn name_that_somebody_has_is_shown_where_the_user_gave_none() {
+    let mut world = World::with_nodes();
+    world.gets(&live(1));
+    let nick = |name: &str| {
+        event(
+            JULIET,
+            ns::NICK,
+            &format!("<item id='1'><nick xmlns='http://jabber.org/protocol/nick'>{name}</nick></item>"),
+        )
+    };
+    let shown = |world: &World| timeline::conversations(&world.file()).unwrap()[0].name.clone();
+    assert_eq!(shown(&world), "juliet");
+    world.gets(&nick(" Ju\u{202e}lia\n "));
+    assert_eq!((shown(&world), world.juliet().nickname), ("Julia".into(), Some("Julia".into())));
+    world.gets(&format!("<iq type='set' id='p'><query xmlns='jabber:iq:roster'><item jid='{JULIET}' name='Mine' subscription='both'/></query></iq>"));
+    assert_eq!(shown(&world), "Mine");
+    world.gets(&nick("\u{200b}"));
+    assert_eq!(world.juliet().nickname, None);
+}
+
+#[test]
+fn devices_of_a_contact_are_one_presence() {
+    let mut world = World::online();
+    let seen = |world: &World| world.juliet().presence;
+    let with = |show, text: Option<&str>, idle_since| {
+        Some(Presence { show, text: text.map(str::to_owned), idle_since })
+    };
+    assert_eq!((seen(&world), world.juliet().available), (None, false));
+    world.gets(&there(
+        "phone",
+        "<show>xa</show><status>asleep</status><idle xmlns='urn:xmpp:idle:1' since='2026-11-01T10:00:00Z'/>",
+    ));
+    let idle = stamp::parse("2026-11-01T10:00:00Z");
+    assert_eq!(seen(&world), with(Show::ExtendedAway, Some("asleep"), idle));
+    // Of the same priority, the one that is there more; and somebody looks at it.
+    world.gets(&there("desk", "<status>here</status>"));
+    assert_eq!(seen(&world), with(Show::Available, Some("here"), None));
+    world.gets(&there("phone", "<show>dnd</show><priority>5</priority>"));
+    assert_eq!(seen(&world), with(Show::DoNotDisturb, None, None));
+    world.gets(&there("phone", "<show>busy</show><priority>1000</priority>"));
+    assert_eq!(seen(&world).unwrap().show, Show::Available);
+    world.gets(&format!("<presence type='unavailable' from='{JULIET}'/>"));
+    assert_eq!(seen(&world), None);
+}
+
+mod hostile {
+    use super::*;
+
+    #[test]
+    fn avatar_bomb() {
+        let mut world = World::with_nodes();
+        let hash = sha1(b"photo");
+        // Another picture than was promised, none, one that cannot be read.
+        for content in [
+            data(&hash, b"other"),
+            data(&hash, b""),
+            data(&hash, b"x").replace("</data>", "%</data>"),
+            String::new(),
+        ] {
+            world.gets(&metadata(JULIET, &hash));
+            world.answers(&content);
+            assert_eq!(world.picture(&hash), None);
+        }
+        // Too large, of somebody else, no hash, lying elsewhere: nobody is asked.
+        for xml in [
+            metadata(JULIET, &hash).replace("bytes='5'", "bytes='2000000'"),
+            metadata("tybalt@capulet.lit", &hash),
+            metadata("juliet@capulet.lit/balcony", &hash),
+            metadata(JULIET, "../../etc/passwd"),
+            metadata(JULIET, &hash).replace("<info", "<info url='http://capulet.lit/x'"),
+        ] {
+            world.gets(&xml);
+        }
+        assert!(world.all("iq").is_empty());
+        // As many as she likes: some at a time.
+        for n in 0..200 {
+            world.gets(&metadata(JULIET, &sha1(format!("{n}").as_bytes())));
+        }
+        assert!(world.count("SELECT count(*) FROM pending") <= 21);
+        assert_eq!(world.count("SELECT count(*) FROM avatar"), 0);
+    }
+
+    #[test]
+    fn avatar_bomb_of_many_pictures_drives_out_the_oldest_and_ends() {
+        let mut world = World::with_nodes();
+        let bytes = |n: u8| vec![n; 1 << 20];
+        for n in 0..34 {
+            let hash = sha1(&bytes(n));
+            world.pass(1_000);
+            world.gets(&metadata(JULIET, &hash));
+            world.answers(&data(&hash, &bytes(n)));
+        }
+        assert_eq!(world.count("SELECT count(*) FROM avatar"), 32);
+        assert_eq!(world.picture(&sha1(&bytes(1))), None);
+        assert!(world.picture(&sha1(&bytes(33))).is_some());
+    }
+}

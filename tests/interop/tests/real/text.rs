@@ -1,0 +1,121 @@
+//! What a message of a foreign client looks like, and what a user decides about a conversation: over kills.
+
+use interop::{Console, Kind};
+use serde_json::{Value, json};
+
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id, peer::Peer};
+
+/// The line of a conversation in the list.
+fn line(console: &Console, with: &str) -> Option<Value> {
+    let list = console.request("conversations", json!({}), PATIENCE).unwrap();
+    let lines = list["conversations"].as_array().cloned().unwrap_or_default();
+    lines.into_iter().find(|line| line["with"] == with)
+}
+
+fn foreign_message_is_shown_with_its_styles_over(kind: Kind) {
+    let Some(stage) = Stage::on(kind) else { return };
+    let phone = stage.phone(ROMEO.0, ROMEO.1);
+    let romeo = Console::start(&phone).unwrap();
+    romeo.wait_online(PATIENCE).unwrap();
+    let mut juliet = Peer::sign_in(&stage.server, JULIET, "nest");
+    let (to, text) = (ROMEO.0, "\u{1f339} Romeo, *see* https://b.test/tomb!");
+    juliet.say(&format!(
+        "<message type='chat' to='{to}' id='m1'><body>{text}</body>\
+         <reference xmlns='urn:xmpp:reference:0' type='mention' begin='2' end='7' uri='xmpp:{to}'/></message>"
+    ));
+    romeo.wait_message(text, PATIENCE).unwrap();
+    juliet.say(&format!(
+        "<message type='chat' to='{to}' id='m2'><body>*no*</body><unstyled xmlns='urn:xmpp:styling:0'/></message>"
+    ));
+    romeo.wait_message("*no*", PATIENCE).unwrap();
+    // From the file, as it comes after a kill.
+    romeo.kill();
+    let romeo = Console::start(&phone).unwrap();
+    let items = romeo.timeline(JULIET.0, 10, PATIENCE).unwrap();
+    let spans = items[0]["spans"].as_array().cloned().unwrap_or_default();
+    let shown: Vec<_> = spans
+        .iter()
+        .map(|span| {
+            let at = |field: &str| span[field].as_u64().unwrap() as usize;
+            (&text[at("start")..at("end")], span["style"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("Romeo", "mention"),
+            ("*see*", "strong"),
+            ("*", "directive"),
+            ("*", "directive"),
+            ("https://b.test/tomb", "link")
+        ]
+    );
+    assert_eq!((&spans[0]["whom"], &spans[4]["url"]), (&json!(to), &json!("https://b.test/tomb")));
+    assert_eq!((&items[1]["text"], &items[1]["spans"]), (&json!("*no*"), &Value::Null));
+    romeo.quit(PATIENCE).unwrap();
+}
+
+fn decisions_about_a_conversation_are_kept_over(kind: Kind) {
+    let Some(stage) = Stage::on(kind) else { return };
+    let phone = stage.phone(ROMEO.0, ROMEO.1);
+    let romeo = Console::start(&phone).unwrap();
+    romeo.wait_online(PATIENCE).unwrap();
+    let mut juliet = Peer::sign_in(&stage.server, JULIET, "nest");
+    let says = |text: &str| {
+        format!("<message type='chat' to='{}' id='{text}'><body>{text}</body></message>", ROMEO.0)
+    };
+    juliet.say(&says("one"));
+    romeo.wait_message("one", PATIENCE).unwrap();
+    let decide = |what: &str, fields: Value| {
+        let mut fields = fields;
+        fields["with"] = JULIET.0.into();
+        romeo.request(what, fields, PATIENCE).unwrap();
+    };
+    decide("draft", json!({ "text": "two", "reply_to": "1" }));
+    decide("pin", json!({}));
+    decide("mute", json!({}));
+    decide("archive", json!({}));
+    decide("notify", json!({ "of": "on_mention" }));
+    romeo.kill();
+
+    let romeo = Console::start(&phone).unwrap();
+    romeo.wait_online(PATIENCE).unwrap();
+    let kept = line(&romeo, JULIET.0).unwrap();
+    assert_eq!(kept["draft"], json!({ "text": "two", "reply_to": "1" }));
+    assert_eq!((&kept["pinned"], &kept["muted"]), (&json!(true), &json!(true)));
+    assert_eq!((&kept["archived"], &kept["notify"]), (&json!(true), &json!("on_mention")));
+    // Muted it stays archived; then a message brings it back. What is sent is no draft any more.
+    juliet.say(&says("three"));
+    romeo.wait_message("three", PATIENCE).unwrap();
+    assert_eq!(line(&romeo, JULIET.0).unwrap()["archived"], true);
+    romeo.request("mute", json!({ "with": JULIET.0, "on": false }), PATIENCE).unwrap();
+    juliet.say(&says("four"));
+    romeo.wait_message("four", PATIENCE).unwrap();
+    romeo.send_message(JULIET.0, &id("two"), "two", PATIENCE).unwrap();
+    let back = line(&romeo, JULIET.0).unwrap();
+    assert_eq!(
+        (&back["archived"], &back["muted"], &back["draft"]),
+        (&json!(false), &Value::Null, &Value::Null)
+    );
+    romeo.quit(PATIENCE).unwrap();
+}
+
+#[test]
+fn foreign_message_is_shown_with_its_styles_over_prosody_13() {
+    foreign_message_is_shown_with_its_styles_over(Kind::Prosody13);
+}
+
+#[test]
+fn foreign_message_is_shown_with_its_styles_over_ejabberd() {
+    foreign_message_is_shown_with_its_styles_over(Kind::Ejabberd);
+}
+
+#[test]
+fn decisions_about_a_conversation_are_kept_over_prosody_13() {
+    decisions_about_a_conversation_are_kept_over(Kind::Prosody13);
+}
+
+#[test]
+fn decisions_about_a_conversation_are_kept_over_ejabberd() {
+    decisions_about_a_conversation_are_kept_over(Kind::Ejabberd);
+}
