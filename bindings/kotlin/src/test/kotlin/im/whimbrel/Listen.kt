@@ -39,7 +39,7 @@ fun main(arguments: Array<String>) = runBlocking {
     repeatUpdates(false)
     client.close()
 
-    val generated = FfiClient.open(directory, vault.files, FfiOptions("Bench", false))
+    val generated = FfiClient.open(directory, vault.files, FfiOptions("Bench", false), resolver = null)
     keepUpdate(checkNotNull(generated.account(ROMEO)).timeline(JULIET, 1u).subscribe().next(0uL))
     generated.shutDown()
     val payload = ByteArray(4096)
