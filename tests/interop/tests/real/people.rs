@@ -1,0 +1,95 @@
+//! People over real servers: who is called and grouped how, what they show of themselves, and whom one does not want to hear of.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use interop::{Console, Kind};
+use serde_json::{Value, json};
+
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, befriend, id};
+
+/// The smallest PNG there is, in base64.
+const PICTURE: &str =
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+
+/// Waits until the contact is like this, and gives it back.
+fn contact(console: &Console, jid: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let roster = console.request("roster", json!({}), PATIENCE).unwrap();
+        let contacts = roster["contacts"].as_array().cloned().unwrap_or_default();
+        if let Some(contact) = contacts.iter().find(|contact| contact["jid"] == jid && is_so(contact)) {
+            return contact.clone();
+        }
+        assert!(Instant::now() < deadline, "{roster}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn people_show_themselves_and_are_blocked_over(kind: Kind) {
+    let Some(stage) = Stage::on(kind) else { return };
+    let romeo = Console::start(&stage.phone(ROMEO.0, ROMEO.1)).unwrap();
+    let juliet = Console::start(&stage.phone(JULIET.0, JULIET.1)).unwrap();
+    for console in [&romeo, &juliet] {
+        console.wait_online(PATIENCE).unwrap();
+    }
+    befriend(&romeo, &juliet);
+
+    let groups = json!(["Friends", "Verona & more"]);
+    // A server may tell them in any order.
+    let is_in = |contact: &Value| {
+        let mut given = contact["groups"].as_array().cloned().unwrap_or_default();
+        given.sort_by_key(|group| group.as_str().map(str::to_owned));
+        json!(given) == groups
+    };
+    romeo
+        .request("edit_contact", json!({ "jid": JULIET.0, "name": "Julia", "groups": groups }), PATIENCE)
+        .unwrap();
+    contact(&romeo, JULIET.0, |contact| contact["name"] == "Julia" && is_in(contact));
+    romeo.request("add", json!({ "jid": JULIET.0, "name": "Juliet" }), PATIENCE).unwrap();
+    contact(&romeo, JULIET.0, |contact| contact["name"] == "Juliet" && is_in(contact));
+
+    juliet.request("set_avatar", json!({ "type": "image/png", "data": PICTURE }), PATIENCE).unwrap();
+    juliet.request("nickname", json!({ "name": "Capulet's daughter" }), PATIENCE).unwrap();
+    let shown =
+        |contact: &Value| contact["nickname"] == "Capulet's daughter" && contact["avatar"].is_string();
+    let hash = contact(&romeo, JULIET.0, shown)["avatar"].clone();
+    let deadline = Instant::now() + PATIENCE;
+    let picture = loop {
+        match romeo.request("avatar", json!({ "hash": hash }), PATIENCE) {
+            Ok(picture) => break picture,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(picture["data"], PICTURE);
+    assert_eq!(contact(&romeo, JULIET.0, |_| true)["presence"]["show"], "available");
+
+    // He wants to hear no more of her; then he does.
+    let says = |text: &str| juliet.send_message(ROMEO.0, &id(text), text, PATIENCE).unwrap();
+    let block = json!({ "jid": JULIET.0, "reason": "spam", "text": "adieu" });
+    romeo.request("block", block, PATIENCE).unwrap();
+    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    assert_eq!(romeo.request("blocked", json!({}), PATIENCE).unwrap()["blocked"], json!([JULIET.0]));
+    assert_eq!(contact(&romeo, JULIET.0, |_| true)["blocked"], true);
+    // Whether she is told is up to his server.
+    says("nobody hears this");
+    juliet.wait_state(&id("nobody hears this"), "sent", PATIENCE).unwrap();
+    // A new session has the list from the server.
+    romeo.request("disconnect", json!({}), PATIENCE).unwrap();
+    romeo.request("connect", json!({}), PATIENCE).unwrap();
+    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    assert_eq!(romeo.request("blocked", json!({}), PATIENCE).unwrap()["blocked"], json!([JULIET.0]));
+    romeo.request("unblock", json!({ "jid": JULIET.0 }), PATIENCE).unwrap();
+    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    says("this he hears");
+    romeo.wait_message("this he hears", PATIENCE).unwrap();
+    assert!(romeo.take_events().iter().all(|event| event.str("text") != "nobody hears this"));
+}
+
+#[test]
+fn people_show_themselves_and_are_blocked_over_prosody_13() {
+    people_show_themselves_and_are_blocked_over(Kind::Prosody13);
+}
