@@ -456,6 +456,9 @@ impl Account {
             {
                 self.check_for_dropped(cx)
             }
+            // The first since the archive was empty. Later it may have forgotten its beginning, and nothing would tell what follows
+            // that from what stands before all that is known.
+            None => self.check_for_dropped(cx),
             _ => Ok(()),
         }
     }

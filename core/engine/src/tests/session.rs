@@ -577,6 +577,7 @@ fn session_is_resumed_where_the_server_wants_it_and_else_as_ever() {
 #[test]
 fn resumption_on_a_link_that_dies_at_once_is_tried_once_more() {
     let mut world = World::online();
+    world.gets(&live(0));
     world.says("one");
     for sessions in [1, 1, 2] {
         world.cut();
