@@ -1,7 +1,7 @@
 """slixmpp as one of the devices of an account: it speaks the console's lines (tests/console.md), as far as the devices need them.
 
 It writes with slixmpp's own plugins: carbons (XEP-0280), archive (0313), corrections (0308), reactions (0444), retractions (0424),
-answers (0461). slixmpp keeps no messages, so what it thinks of them is made here, in the most literal way: all that the archive
+answers (0461), what was read (0490). slixmpp keeps no messages, so what it thinks of them is made here, in the most literal way: all that the archive
 has, in the archive's order. `view` also says what it was told and the archive does not have.
 
 Here a message is called by its id (XEP-0359) everywhere: `message`, `reply_to`.
@@ -14,13 +14,12 @@ import sys
 import threading
 
 import slixmpp
+from slixmpp.exceptions import IqError
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import StanzaPath
 
-REPLY = "urn:xmpp:reply:0"
-
 parser = argparse.ArgumentParser()
-for option in ("data", "account", "server", "ca"):
+for option in ("data", "account", "server", "ca", "peer"):
     parser.add_argument("--" + option)
 parser.add_argument("--direct-tls", action="store_true")
 arguments = parser.parse_args()
@@ -38,13 +37,14 @@ class Refused(Exception):
 class Said:
     """A stanza of the conversation, as it came."""
 
-    def __init__(self, message, account):
+    def __init__(self, message, account, archived_as=None):
         def part(name):
             return message.get_plugin(name, check=True)
 
         self.mine = message["from"].bare in ("", account)
         origin = part("origin_id")
         self.id = origin["id"] if origin else message["id"]
+        self.archived_as = archived_as or (message["stanza_id"]["id"] if part("stanza_id") else None)
         self.text = message["body"]
         self.corrects = part("replace") and message["replace"]["id"]
         self.retracts = part("retract") and message["retract"]["id"]
@@ -53,7 +53,8 @@ class Said:
         self.answers = part("reply") and message["reply"]["id"]
         if self.answers:
             self.text = message["reply"].strip_fallback_content()
-        self.says_something = bool(self.retracts or self.reacts_to or self.text)
+        self.amends = bool(self.retracts or self.reacts_to or self.corrects)
+        self.says_something = self.amends or bool(self.text)
 
 
 def fold(stanzas):
@@ -91,19 +92,27 @@ class Device(slixmpp.ClientXMPP):
         self.ca_certs = arguments.ca
         self.enable_direct_tls = True
         self.enable_starttls = False
-        for number in ("0280", "0308", "0313", "0359", "0424", "0428", "0444", "0461", "0334"):
+        for number in ("0280", "0308", "0313", "0359", "0424", "0428", "0444", "0461", "0334", "0490"):
             self.register_plugin("xep_" + number)
         self.told = []  # live, in the order in which it came
         self.archive = []
         self.last = None
+        self.read = set()  # the archive's ids that a device of ours has said it has read up to
         self.add_event_handler("session_start", self.on_bound)
         self.register_handler(Callback("everything", StanzaPath("message"), self.on_message))
+        self.add_event_handler("message_displayed_synchronization_publish", self.on_read)
         self.add_event_handler("disconnected", lambda _: tell(event="offline", reason="network"))
 
     async def on_bound(self, _):
         await self.plugin["xep_0280"].enable()
         self.send_presence()
         tell(event="online", resumed=False, after_start=True)
+
+    def on_read(self, message):
+        self.note_read(message["pubsub_event"]["items"])
+
+    def note_read(self, items):
+        self.read.update(item["displayed"]["stanza_id"]["id"] for item in items if item["id"] == arguments.peer)
 
     def on_message(self, message):
         own = message["from"].bare in ("", self.boundjid.bare)
@@ -168,6 +177,23 @@ class Device(slixmpp.ClientXMPP):
         message.enable("store")
         self.say(request, message, "change")
 
+    async def mark_read(self, request):
+        theirs = [said for said in self.told if not said.mine and not said.amends and said.archived_as]
+        if theirs:
+            await self.plugin["xep_0490"].flag_chat(request["with"], theirs[-1].archived_as)
+            self.read.add(theirs[-1].archived_as)
+
+    def unread(self):
+        """How many of theirs the archive has behind the last that was read."""
+        behind, seen = 0, set()
+        for said in self.archive:
+            if not said.mine and not said.amends and said.id not in seen:
+                behind += 1
+                seen.add(said.id)
+            if said.archived_as in self.read:
+                behind = 0
+        return behind
+
     async def view(self, request):
         while True:
             rsm = {"max": 50, **({"after": self.last} if self.last else {})}
@@ -175,18 +201,29 @@ class Device(slixmpp.ClientXMPP):
             results = page["mam"]["results"]
             for result in results:
                 self.last = result["mam_result"]["id"]
-                said = Said(result["mam_result"]["forwarded"]["stanza"], self.boundjid.bare)
+                said = Said(result["mam_result"]["forwarded"]["stanza"], self.boundjid.bare, self.last)
                 if said.says_something:
                     self.archive.append(said)
             if not results or page["mam_fin"]["complete"] in ("true", True):
                 break
+        try:
+            said_read = await self.plugin["xep_0490"].catch_up()
+            self.note_read(said_read["pubsub"]["items"])
+        except IqError as error:
+            if error.condition != "item-not-found":
+                raise
         archived = {(said.mine, said.id) for said in self.archive}
-        strays = [said.id for said in self.told if (said.mine, said.id) not in archived]
-        return {"messages": list(fold(self.archive).values()), "strays": strays}
+        # Some servers take what was retracted out of the archive.
+        gone = {message["id"] for message in fold(self.told).values() if message["retracted"]}
+        strays = [said.id for said in self.told if (said.mine, said.id) not in archived and said.id not in gone]
+        return {"messages": list(fold(self.archive).values()), "strays": strays, "unread": self.unread()}
 
     async def on_asked(self, line):
         request = json.loads(line)
-        deeds = {"send": self.send_text, "edit": self.edit, "react": self.react, "retract": self.retract, "view": self.view}
+        deeds = {
+            "send": self.send_text, "edit": self.edit, "react": self.react, "retract": self.retract,
+            "mark_read": self.mark_read, "view": self.view,
+        }
         try:
             answer = await deeds[request["do"]](request)
             tell(reply=request["id"], ok=True, **(answer or {}))

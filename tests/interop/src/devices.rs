@@ -122,8 +122,10 @@ impl<'a> Play<'a> {
     fn new(server: &'a Server, dir: &'a Path, python: &Path, seed: u64) -> Result<Play<'a>> {
         let script = dir.join("slixmpp_device.py");
         fs::write(&script, SLIXMPP).map_err(Error::io("writing slixmpp's script"))?;
-        let slixmpp =
-            program(&dir.join("slixmpp.sh"), &format!("'{}' '{}'", python.display(), script.display()))?;
+        let slixmpp = program(
+            &dir.join("slixmpp.sh"),
+            &format!("'{}' '{}' --peer {}", python.display(), script.display(), BOB.0),
+        )?;
         let mut devices = Vec::new();
         for (at, who) in Who::ALL.into_iter().enumerate() {
             let (account, password) = if who.side() == Side::Alice { ALICE } else { BOB };
@@ -249,7 +251,6 @@ impl<'a> Play<'a> {
                 fields["reactions"] = json!(reactions);
                 ("react", fields)
             }),
-            Deed::MarkRead if who == Who::Slixmpp => None,
             Deed::MarkRead => Some(("mark_read", json!({ "with": device.peer() }))),
         })
     }
@@ -393,16 +394,22 @@ impl<'a> Play<'a> {
 
     fn views(&self) -> Result<BTreeMap<&'static str, View>> {
         let view = |device: &Device| {
-            Ok((
-                device.who.name(),
-                if device.who == Who::Slixmpp {
-                    View::of_archive(&device.request("view", json!({ "with": device.peer() }))?)
-                } else {
-                    View::of_items(&device.items()?, device.who.side())
-                },
-            ))
+            let view = if device.who == Who::Slixmpp {
+                View::of_archive(&device.request("view", json!({ "with": device.peer() }))?)
+            } else {
+                View { unread: device.unread()?, ..View::of_items(&device.items()?, device.who.side()) }
+            };
+            Ok((device.who.name(), self.as_archived(view)))
         };
         self.devices.iter().map(view).collect()
+    }
+
+    /// ejabberd takes what is retracted out of its archive: not everybody has seen it.
+    fn as_archived(&self, view: View) -> View {
+        match self.server.kind() {
+            Kind::Ejabberd => View { retracted: [0, 0], unread: None, ..view },
+            _ => view,
+        }
     }
 
     fn judge(&self, views: &BTreeMap<&'static str, View>) -> Vec<String> {
@@ -445,11 +452,7 @@ impl<'a> Play<'a> {
         let more = json!({ "with": device.peer(), "limit": 500 });
         while device.request("older", more.clone())?["more"] == true && Instant::now() < deadline {}
         let mut views = self.views()?;
-        let mut new = View::of_items(&device.items()?, Side::Alice);
-        if self.server.kind() == Kind::Ejabberd {
-            // It takes what is retracted out of its archive.
-            new.retracted = views[Who::Slixmpp.name()].retracted;
-        }
+        let new = self.as_archived(View::of_items(&device.items()?, Side::Alice));
         views.insert("new", new);
         let wrong = self.judge(&views);
         if wrong.is_empty() {
@@ -487,6 +490,19 @@ impl Device {
 
     fn items(&self) -> Result<Vec<Value>> {
         self.console()?.timeline(self.peer(), 100_000, ANSWER)
+    }
+
+    /// What Alice's devices are to agree about.
+    fn unread(&self) -> Result<Option<u64>> {
+        if self.who.side() == Side::Bob {
+            return Ok(None);
+        }
+        let reply = self.request("conversations", json!({}))?;
+        let conversations = reply["conversations"].as_array().into_iter().flatten();
+        let mut with_peer = conversations.filter(|conversation| conversation["with"] == self.peer());
+        Ok(Some(
+            with_peer.next().and_then(|conversation| conversation["unread"].as_u64()).unwrap_or_default(),
+        ))
     }
 
     /// Accepts the other one if asked.

@@ -26,6 +26,8 @@ pub(crate) struct View {
     pub(crate) lines: BTreeMap<Number, Line>,
     /// What was retracted, of each side.
     pub(crate) retracted: [usize; 2],
+    /// How many of Bob's Alice has not read, if that is known.
+    pub(crate) unread: Option<u64>,
     /// What must not be in any view at rest.
     pub(crate) wrong: Vec<String>,
 }
@@ -74,7 +76,7 @@ impl View {
 
     /// Of slixmpp, which is Alice's.
     pub(crate) fn of_archive(reply: &Value) -> View {
-        let mut view = View::default();
+        let mut view = View { unread: reply["unread"].as_u64(), ..View::default() };
         let messages = || reply["messages"].as_array().into_iter().flatten();
         let numbers: BTreeMap<&str, Number> = messages()
             .filter(|message| message["retracted"] == false)
@@ -138,6 +140,11 @@ pub(crate) fn differences((one, first): (&str, &View), (another, second): (&str,
             "retracted by Alice and Bob: {one} {:?}, {another} {:?}",
             first.retracted, second.retracted
         ));
+    }
+    if let (Some(here), Some(there)) = (first.unread, second.unread)
+        && here != there
+    {
+        differences.push(format!("unread: {one} {here}, {another} {there}"));
     }
     differences
 }
