@@ -578,7 +578,9 @@ impl Account {
         self.save(&mut cx)?;
         self.plan_indexing(&cx)?;
         if !cx.touched.is_empty() {
-            cx.out.push(Effect::Update(std::mem::take(&mut cx.touched)));
+            // Before any reply: whoever is answered finds what they asked for.
+            let touched = std::mem::take(&mut cx.touched);
+            cx.out.insert(0, Effect::Update(touched));
         }
         let status = self.compute_status(&cx)?;
         if status != self.status {

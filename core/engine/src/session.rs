@@ -371,7 +371,9 @@ impl Account {
             self.session.dirty = true;
         }
         let away = cx.now.wall.abs_diff(online.heard_before);
-        if replayed >= LONG_REPLAY || away >= LONG_ABSENCE {
+        // Later the archive may have forgotten its beginning, and only an id tells that from what was never there.
+        let from_the_beginning = self.session.unchecked.as_ref().is_some_and(|from| from.after.is_none());
+        if replayed >= LONG_REPLAY || away >= LONG_ABSENCE || from_the_beginning {
             self.check_for_dropped(cx)?;
         }
         Ok(())

@@ -176,10 +176,8 @@ fn clients(with_peers: bool) -> Result<Vec<Client>> {
         let python = peers::python_with_slixmpp()?;
         let dir = crate::data_dir("broken_link")?;
         std::fs::write(dir.join("slixmpp_talks.py"), SLIXMPP)?;
-        peers::program(
-            &dir.join("slixmpp_talks"),
-            &format!("{} {}", python.display(), dir.join("slixmpp_talks.py").display()),
-        )
+        let command = format!("{} {}", python.display(), dir.join("slixmpp_talks.py").display());
+        Ok(interop::program(&dir.join("slixmpp_talks"), &command)?)
     };
     for (name, program) in
         [("slixmpp", slixmpp()), ("tokio_xmpp", peers::tokio_xmpp("bench-tokio-xmpp-talks"))]

@@ -252,6 +252,8 @@ fn fill(
     for (_, sql) in &indexes {
         tx.execute_batch(sql)?;
     }
+    // What comes stands above all that is there.
+    tx.execute("UPDATE session SET next_position = ?1", params![messages as i64 * 65_536])?;
     tx.execute_batch(
         "UPDATE conversation SET (last_message, last_position) =
          (SELECT id, position FROM message WHERE conversation = conversation.id ORDER BY position DESC LIMIT 1);

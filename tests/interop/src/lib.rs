@@ -8,6 +8,7 @@
 //! - [`Server`]: Prosody 13, Prosody 0.12 or ejabberd, in a directory and on ports of its own.
 //! - [`Link`]: the wire between a phone and the server, which can be cut, stalled, slowed and counted.
 //! - [`Console`]: one phone: the console example, as a process that can be killed.
+//! - [`devices_agree`]: three devices of one account, one of them somebody else's, and what they must agree about.
 //! - [`Talker`], [`Plan`], [`converse`]: a long conversation between two phones that much happens to, and its [`Outcome`].
 //!
 //! Whatever is started here ends with the [`Server`] or [`Console`] that holds it, and at the latest with the process that
@@ -15,11 +16,13 @@
 
 mod console;
 mod conversation;
+mod devices;
 mod error;
 pub mod flights;
 mod link;
 mod ports;
 mod process;
+mod python;
 mod root;
 mod scratch;
 mod server;
@@ -29,9 +32,11 @@ mod trouble;
 
 pub use console::{Console, Event, Phone, console_binary};
 pub use conversation::{End, Outcome, Script, converse};
+pub use devices::{Agreed, devices_agree};
 pub use error::Error;
 pub use link::{Break, Connection, InFlight, Link, Rate, Then, Way};
 pub use process::{leashed, run_to_end, spawn};
+pub use python::{program, python_with_slixmpp};
 pub use root::{Release, Root, cache_dir, found, host_prosody, remove_all};
 pub use scratch::Scratch;
 pub use server::{Kind, Options, Server};

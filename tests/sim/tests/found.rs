@@ -20,6 +20,7 @@ found! {
     carbon_that_overtook_an_offline_message_is_no_older_copy,
     carbons_and_archive_are_asked_for_again,
     carbons_that_were_mixed_up_are_put_in_order,
+    check_from_the_archives_beginning_does_not_wait_until_that_is_forgotten,
     check_goes_on_by_time_when_its_id_is_forgotten,
     check_of_what_the_archive_forgot_is_left_to_the_catch_up,
     check_that_failed_is_asked_again_behind_a_resumption,

@@ -27,6 +27,9 @@ pub(crate) const SIZE: [Need; 3] =
 /// For the Kotlin bindings.
 pub(crate) const KOTLIN: [Need; 2] = [("javac", "default-jdk-headless"), ("mvn", "maven")];
 
+/// For slixmpp, which pip installs.
+pub(crate) const PYTHON: [Need; 1] = [("python3", "python3 python3-venv")];
+
 /// Installs what is missing of `needs`; `cost` is for the sentence about it.
 pub(crate) fn need(needs: &[Need], cost: &str) -> Result<()> {
     let missing: Vec<&Need> = needs.iter().filter(|(program, _)| !found(program)).collect();

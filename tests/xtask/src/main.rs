@@ -7,6 +7,7 @@ mod bench;
 mod bindings;
 mod cargo;
 mod demo;
+mod devices;
 mod fuzz;
 mod host;
 mod hostile;
@@ -55,7 +56,7 @@ enum Command {
     Phones,
     /// What the library weighs, what of, and how much it has grown
     Size(size::Arguments),
-    /// Simulated worlds that try to break the engine, as many as there is time for
+    /// Simulated worlds that try to break the engine, as many as there is time for; or devices of one account over real servers
     Soak(soak::Arguments),
     /// Searches for inputs that break something, with libFuzzer
     Fuzz(fuzz::Arguments),

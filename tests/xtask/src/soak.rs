@@ -10,7 +10,7 @@ use std::{
 
 use clap::Args;
 
-use crate::{Result, cargo, host};
+use crate::{Result, cargo, devices, host};
 
 /// The seeds that `cargo xtask test` always runs: from 1 to this.
 const FIXED: u64 = 600;
@@ -27,10 +27,16 @@ pub(crate) struct Arguments {
     /// The first seed; a fresh one if not said
     #[arg(long)]
     seed: Option<u64>,
+    /// Three devices of one account over real servers instead: two of ours, and slixmpp
+    #[arg(long)]
+    devices: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     host::need(&host::BUILD, "150 MB, half a minute")?;
+    if arguments.devices {
+        return devices::soak(arguments.minutes, arguments.seed.unwrap_or_else(fresh));
+    }
     let (seed, minutes) = (arguments.seed.unwrap_or_else(fresh), arguments.minutes.to_string());
     cargo::run(&mut sim(&["--profile", "sim"], &["--seed", &seed.to_string(), "--minutes", &minutes]))
 }
@@ -56,6 +62,6 @@ fn sim(profile: &[&str], arguments: &[&str]) -> Command {
 }
 
 /// Seeds behind this one were not run before, nor are they by whoever starts a minute later.
-fn fresh() -> u64 {
+pub(crate) fn fresh() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -281,7 +281,7 @@ impl Console {
             }
             "roster" => Ok(json!({ "contacts": account.contacts().items()? })),
             "add" => done(account.add_contact(&address(request, "jid")?, request["name"].as_str()).await),
-            "edit" => {
+            "edit_contact" => {
                 let (name, groups) = (request["name"].as_str(), read(request, "groups")?);
                 done(account.edit_contact(&address(request, "jid")?, name, groups).await)
             }
@@ -455,7 +455,7 @@ const NODE_ACTIONS: [&str; 13] = [
     "publish",
     "items",
     "item",
-    "retract",
+    "retract_item",
     "purge",
     "create_node",
     "delete_node",
@@ -490,7 +490,7 @@ async fn node(account: &Account, action: &str, request: &Value) -> Result<Value,
             Ok(json!({ "items": page.items, "more": page.more }))
         }
         "item" => Ok(json!({ "item": node.item(text(request, "item")?).await? })),
-        "retract" => done(node.retract(text(request, "item")?).await),
+        "retract_item" => done(node.retract(text(request, "item")?).await),
         "purge" => done(node.purge().await),
         "create_node" => done(node.create(options()?).await),
         "delete_node" => done(node.delete().await),
