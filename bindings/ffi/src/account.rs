@@ -5,8 +5,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use crate::{
-    ChatState, ContactList, ConversationList, Events, Outgoing, Push, PushState, Status, Timeline,
-    WhimbrelError, counted::Counted, error::address, guard,
+    ChatState, ContactList, ConversationList, Cursor, Delete, Draft, Events, Found, Mute, Notify, Outgoing,
+    Picture, Push, PushState, Report, Search, Status, Timeline, WhimbrelError,
+    counted::Counted,
+    error::{address, full_address},
+    guard,
 };
 
 /// One account. Every object of the same address is the same account.
@@ -60,20 +63,12 @@ impl Account {
         guard::task(async move { Ok(account.disconnect().await?) }).await
     }
 
-    /// Sends a text and returns its id when it is durable: how far it comes is the state of its item.
+    /// Sends a message and returns its id when it is durable: how far it comes is the state of its item.
     ///
     /// The id is a UUID made by the caller; the same id again is the same message, so a call that was cancelled or killed can
-    /// be repeated. Fails with `InvalidInput` where the id is no UUID or the text is empty or too long, `StorageFull`,
-    /// `DatabaseUnusable`.
-    pub async fn send(&self, id: String, to: String, text: String) -> Result<String, WhimbrelError> {
-        let account = self.account.clone();
-        guard::task(async move { Ok(account.send(whimbrel::ItemId(id), &address(&to)?, &text).await?.0) })
-            .await
-    }
-
-    /// The same for what has more to it than a text. Fails with `NotFound`, too, where what it answers is not in this
-    /// conversation.
-    pub async fn send_with(&self, id: String, to: String, what: Outgoing) -> Result<String, WhimbrelError> {
+    /// be repeated. Fails with `InvalidInput` where the id is no UUID, the text is empty or too long or what it answers cannot be
+    /// answered, `NotFound` where that is not in this conversation, `StorageFull`, `DatabaseUnusable`.
+    pub async fn send(&self, id: String, to: String, what: Outgoing) -> Result<String, WhimbrelError> {
         let account = self.account.clone();
         guard::task(async move { Ok(account.send(whimbrel::ItemId(id), &address(&to)?, what).await?.0) })
             .await
@@ -132,13 +127,41 @@ impl Account {
         guard::task(async move { Ok(account.cancel(&whimbrel::ItemId(message)).await?) }).await
     }
 
-    /// A conversation's newest `limit` messages, and all that come.
-    pub async fn timeline(&self, with: String, limit: u32) -> Result<Arc<Timeline>, WhimbrelError> {
+    /// A conversation's newest `limit` messages, and all that come; or as many around one of them, such as a hit of a search: half
+    /// of the others are older. Fails with `NotFound` where the conversation has no such message.
+    pub async fn timeline(
+        &self,
+        with: String,
+        limit: u32,
+        at: Option<String>,
+    ) -> Result<Arc<Timeline>, WhimbrelError> {
         let account = self.account.clone();
-        guard::task(async move { Ok(Timeline::new(account.timeline(&address(&with)?, limit)?)) }).await
+        guard::task(async move {
+            let with = address(&with)?;
+            Ok(Timeline::new(match at {
+                Some(item) => account.timeline_at(&with, &whimbrel::ItemId(item), limit)?,
+                None => account.timeline(&with, limit)?,
+            }))
+        })
+        .await
     }
 
-    /// All conversations, the newest first.
+    /// Looks for messages, the newest first, up to `limit` of them, 1 to 500; with a cursor: behind these. What has just come is
+    /// found, too.
+    pub async fn search(
+        &self,
+        search: Search,
+        before: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Found, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(
+            async move { Ok(account.search(&search.try_into()?, before.map(Into::into), limit)?.into()) },
+        )
+        .await
+    }
+
+    /// All conversations: the pinned ones first, the archived ones last, among each the newest first.
     pub fn conversations(&self) -> Result<Arc<ConversationList>, WhimbrelError> {
         guard::sync(|| Ok(ConversationList::new(self.account.conversations())))
     }
@@ -159,6 +182,46 @@ impl Account {
         guard::task(async move { Ok(account.mark_read(&address(&with)?).await?) }).await
     }
 
+    /// Deletes a message, a conversation or all before some time, on this device and no other. Whatever brings it again, it does
+    /// not come back. What was not sent yet is not sent. Fails with `NotFound` where there is no such message.
+    pub async fn delete(&self, what: Delete) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.delete(what.try_into()?).await?) }).await
+    }
+
+    /// Keeps what was begun and not sent in a conversation, over kills, too; nothing, or an empty draft: no longer. Sending its
+    /// text ends it. It stays on this device. Each call writes to the disk: not for every key.
+    pub async fn set_draft(&self, with: String, draft: Option<Draft>) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.set_draft(&address(&with)?, draft.map(Into::into)).await?) })
+            .await
+    }
+
+    /// Whether a conversation stands above those that are not pinned.
+    pub async fn set_pinned(&self, with: String, pinned: bool) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.set_pinned(&address(&with)?, pinned).await?) }).await
+    }
+
+    /// Until when nothing in a conversation is notified of; nothing: from now on again.
+    pub async fn set_muted(&self, with: String, muted: Option<Mute>) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.set_muted(&address(&with)?, muted.map(Into::into)).await?) })
+            .await
+    }
+
+    /// Whether a conversation stands apart, behind all others. A message brings it back, unless it is muted.
+    pub async fn set_archived(&self, with: String, archived: bool) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.set_archived(&address(&with)?, archived).await?) }).await
+    }
+
+    /// Of what in a conversation to be notified (XEP-0492), while it is not muted.
+    pub async fn set_notify(&self, with: String, notify: Notify) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.set_notify(&address(&with)?, notify.into()).await?) }).await
+    }
+
     /// Tells a contact that we are typing, or no longer (XEP-0085). Not kept, not repeated. Fails with `Offline`.
     pub async fn set_chat_state(&self, with: String, state: ChatState) -> Result<(), WhimbrelError> {
         let account = self.account.clone();
@@ -171,13 +234,65 @@ impl Account {
         guard::task(async move { Ok(account.add_contact(&address(&jid)?, name.as_deref()).await?) }).await
     }
 
+    /// Changes how a contact is called and grouped, and nothing else (RFC 6121 §2.4).
+    pub async fn edit_contact(
+        &self,
+        jid: String,
+        name: Option<String>,
+        groups: Vec<String>,
+    ) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.edit_contact(&address(&jid)?, name.as_deref(), groups).await?) })
+            .await
+    }
+
+    /// Hears no more of an account, one of its devices, or a whole server, and tells the server why, if that is given (XEP-0191,
+    /// 0377). Returns when it is durable: the server is told as soon as there is a connection. One that does not know how to
+    /// block refuses; then the address is off the list again.
+    pub async fn block(&self, jid: String, report: Option<Report>) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.block(&full_address(&jid)?, report.map(Into::into)).await?) })
+            .await
+    }
+
+    /// Hears of them again.
+    pub async fn unblock(&self, jid: String) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.unblock(&full_address(&jid)?).await?) }).await
+    }
+
+    /// The addresses of whom we do not hear.
+    pub async fn blocked(&self) -> Result<Vec<String>, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.blocked()?.iter().map(ToString::to_string).collect()) }).await
+    }
+
+    /// The picture of this hash, which a contact or a conversation has, if it is here.
+    pub async fn avatar(&self, hash: String) -> Result<Option<Picture>, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.avatar(&hash)?.map(Into::into)) }).await
+    }
+
+    /// Shows this picture of ourselves, or none (XEP-0084). Returns when it is durable. Fails with `InvalidInput` where it is none,
+    /// or larger than a MiB or than the server takes.
+    pub async fn set_avatar(&self, picture: Option<Picture>) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.set_avatar(picture.map(Into::into)).await?) }).await
+    }
+
+    /// Tells contacts what we are called (XEP-0172); empty: nothing. Returns when it is durable.
+    pub async fn set_nickname(&self, name: String) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.set_nickname(&name).await?) }).await
+    }
+
     /// Removes a contact (RFC 6121 §2.5). The messages stay.
     pub async fn remove_contact(&self, jid: String) -> Result<(), WhimbrelError> {
         let account = self.account.clone();
         guard::task(async move { Ok(account.remove_contact(&address(&jid)?).await?) }).await
     }
 
-    /// Lets a contact see our presence (RFC 6121 §3.1.4).
+    /// Lets a contact see our presence (RFC 6121 §3.1.4), also one that has not asked yet, where the server can remember that (§3.4).
     pub async fn accept_contact(&self, jid: String) -> Result<(), WhimbrelError> {
         let account = self.account.clone();
         guard::task(async move { Ok(account.accept_contact(&address(&jid)?).await?) }).await

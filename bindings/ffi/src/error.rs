@@ -165,6 +165,11 @@ pub(crate) fn address(text: &str) -> Result<whimbrel::Address, WhimbrelError> {
     text.parse().map_err(|error| WhimbrelError::InvalidInput { what: format!("not an address: {error}") })
 }
 
+/// The same where it may be a device's.
+pub(crate) fn full_address(text: &str) -> Result<whimbrel::FullAddress, WhimbrelError> {
+    text.parse().map_err(|error| WhimbrelError::InvalidInput { what: format!("not an address: {error}") })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

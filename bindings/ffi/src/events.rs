@@ -28,6 +28,11 @@ pub enum Event {
         /// Which.
         message: Message,
     },
+    /// A message was corrected, retracted or reacted to: so it is shown now.
+    Changed {
+        /// It.
+        message: Message,
+    },
     /// A message of ours came further.
     State {
         /// Which.
@@ -102,20 +107,20 @@ impl Events {
     }
 }
 
-/// Progress is in the status, what changed is in the lists, raw stanzas are for consoles, and nodes are not in the faces yet.
+/// Progress is in the status, raw stanzas are for consoles, and nodes are not in the faces yet.
 fn told(event: whimbrel::Event) -> Option<Event> {
     Some(match event {
         whimbrel::Event::Online { resumed, after_start, .. } => Event::Online { resumed, after_start },
         whimbrel::Event::Offline { detail, .. } => Event::Offline { detail },
         whimbrel::Event::Message(message) => Event::NewMessage { message: message.into() },
+        whimbrel::Event::Changed(message) => Event::Changed { message: message.into() },
         whimbrel::Event::State { id, with, state } => {
             Event::State { id: id.0, with: with.to_string(), state: state.into() }
         }
         whimbrel::Event::Push(state) => Event::Push { state: state.into() },
         whimbrel::Event::CaughtUp => Event::CaughtUp,
         whimbrel::Event::TooLarge { what, size } => Event::TooLarge { what, size },
-        whimbrel::Event::Changed(_)
-        | whimbrel::Event::Progress { .. }
+        whimbrel::Event::Progress { .. }
         | whimbrel::Event::Raw { .. }
         | whimbrel::Event::Published { .. }
         | whimbrel::Event::Retracted { .. } => return None,

@@ -35,9 +35,10 @@ pub use crate::{
     },
     platform::{LogLevel, LogSink, Resolver, Srv, log_to},
     records::{
-        Change, ChangeKind, ChatState, Connection, Contact, Conversation, Gap, GapKind, Item, Link, Message,
-        Network, NetworkKind, Options, Outgoing, PresenceSubscription, Preview, Push, PushState, Reaction,
-        ReplyTo, SendState, Server, Status, WakeUp,
+        Change, ChangeKind, ChatState, Connection, Contact, Conversation, Cursor, Delete, Draft, Found, Gap,
+        GapKind, Hit, Item, Link, Message, Mute, Network, NetworkKind, Notify, Options, Outgoing, Picture,
+        Presence, PresenceSubscription, Preview, Push, PushState, Reaction, ReplyTo, Report, ReportReason,
+        Search, SendState, Server, Show, Status, TextRange, WakeUp,
     },
     vault::{KeyVault, Scope, file_vault},
 };

@@ -86,7 +86,7 @@ followed!(Item, TimelineUpdate, TimelineSplice, TimelineSubscription);
 followed!(Conversation, ConversationUpdate, ConversationSplice, ConversationSubscription);
 followed!(Contact, ContactUpdate, ContactSplice, ContactSubscription);
 
-/// A window of a conversation that reaches from some message to the newest.
+/// A window of a conversation. It reaches from some message to the newest, or, where it was opened at a message, to another.
 #[derive(Debug, uniffi::Object)]
 pub struct Timeline {
     timeline: Counted<whimbrel::Timeline>,
@@ -126,9 +126,16 @@ impl Timeline {
         let timeline = self.timeline.clone();
         guard::task(async move { Ok(timeline.older(limit).await?) }).await
     }
+
+    /// Shows up to `limit` newer messages, where it does not reach to the newest, as it was opened at a message. Returns whether
+    /// there are more; once there are none it shows whatever comes.
+    pub async fn newer(&self, limit: u32) -> Result<bool, WhimbrelError> {
+        let timeline = self.timeline.clone();
+        guard::task(async move { Ok(timeline.newer(limit)?) }).await
+    }
 }
 
-/// All conversations of an account, the newest first.
+/// All conversations of an account: the pinned ones first, the archived ones last, among each the newest first.
 #[derive(Debug, uniffi::Object)]
 pub struct ConversationList {
     list: Counted<whimbrel::ConversationList>,

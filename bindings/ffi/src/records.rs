@@ -1,6 +1,6 @@
 //! Values that cross the boundary, and how they become the core's and back.
 
-use crate::WhimbrelError;
+use crate::{WhimbrelError, error::address};
 
 /// What the app decides about all of its accounts.
 #[derive(Clone, Debug, uniffi::Record)]
@@ -239,6 +239,79 @@ pub struct Outgoing {
     pub not_after: Option<i64>,
 }
 
+/// What to look for. All that is given has to be so.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Search {
+    /// Words, in any order, each of which may go on from two letters on; what stands in double quotes has to stand so.
+    pub text: String,
+    /// In the conversation with this address.
+    pub with: Option<String>,
+    /// Written by this account's own user, if it is the account's address, or by a contact.
+    pub from: Option<String>,
+    /// Not before this, ms UTC.
+    pub since: Option<i64>,
+    /// Before this, ms UTC.
+    pub until: Option<i64>,
+    /// There is a link in it.
+    pub has_link: bool,
+}
+
+/// A page of hits.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Found {
+    /// The newest first.
+    pub hits: Vec<Hit>,
+    /// Where to go on; nothing: that was all.
+    pub next: Option<Cursor>,
+}
+
+/// A message that was found.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Hit {
+    /// It.
+    pub message: Message,
+    /// What in its text to highlight, in order.
+    pub matches: Vec<TextRange>,
+}
+
+/// A part of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct TextRange {
+    /// Where it begins, in UTF-16 code units.
+    pub start: u32,
+    /// Where it has ended, in UTF-16 code units.
+    pub end: u32,
+}
+
+/// Where a page of hits has ended. Nobody looks into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Cursor {
+    /// When the last hit reached the server or us, ms UTC.
+    pub at: i64,
+    /// Its row.
+    pub row: i64,
+}
+
+/// What to delete.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Delete {
+    /// A message.
+    Message {
+        /// Which.
+        id: String,
+    },
+    /// All that was said with a contact so far.
+    Conversation {
+        /// The contact's address.
+        with: String,
+    },
+    /// Everything, in all conversations, that reached the server or us before some time.
+    Before {
+        /// ms UTC.
+        at: i64,
+    },
+}
+
 /// A part of a text that is more than plain.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct Span {
@@ -322,14 +395,60 @@ pub enum GapKind {
 pub struct Conversation {
     /// The address of whom it is with.
     pub with: String,
-    /// The contact's name, or else the local part of the address.
+    /// The contact's name, or else what they call themselves, or else the local part of the address.
     pub name: String,
-    /// The newest message.
+    /// Their picture's hash, once the picture is here: see `avatar`.
+    pub avatar: Option<String>,
+    /// We do not hear of them (XEP-0191).
+    pub blocked: bool,
+    /// The newest message; none where it was only begun.
     pub last: Option<Message>,
     /// How many were not read.
     pub unread: u64,
     /// What the contact is doing.
     pub chat_state: Option<ChatState>,
+    /// What was begun and not sent.
+    pub draft: Option<Draft>,
+    /// It stands above those that are not.
+    pub pinned: bool,
+    /// Until when nothing in it is notified of.
+    pub muted: Option<Mute>,
+    /// It stands apart, behind all others.
+    pub archived: bool,
+    /// Of what in it to be notified, while it is not muted.
+    pub notify: Notify,
+}
+
+/// What was begun and not sent.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Draft {
+    /// The text so far.
+    pub text: String,
+    /// Which message it answers.
+    pub reply_to: Option<String>,
+}
+
+/// Until when a conversation is muted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Mute {
+    /// Until this time.
+    Until {
+        /// ms UTC.
+        at: i64,
+    },
+    /// Until it is said otherwise.
+    ForEver,
+}
+
+/// Of what in a conversation to be notified (XEP-0492).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Notify {
+    /// Of every message.
+    Always,
+    /// Of those that mention us (XEP-0372).
+    OnMention,
+    /// Of none.
+    Never,
 }
 
 /// What a contact or we are doing in a conversation (XEP-0085).
@@ -360,8 +479,75 @@ pub struct Contact {
     pub asked: bool,
     /// They ask to see our presence.
     pub asks: bool,
+    /// We let them see our presence once they ask (RFC 6121 §3.4).
+    pub approved: bool,
+    /// In which groups they are shown.
+    pub groups: Vec<String>,
+    /// We do not hear of them (XEP-0191).
+    pub blocked: bool,
     /// Any of their devices is online.
     pub available: bool,
+    /// How they are there, if they are.
+    pub presence: Option<Presence>,
+    /// What they call themselves (XEP-0172).
+    pub nickname: Option<String>,
+    /// Their picture's hash (XEP-0084), once the picture is here: see `avatar`.
+    pub avatar: Option<String>,
+}
+
+/// How somebody is there, all of their devices taken together (RFC 6121 §4.7.2).
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Presence {
+    /// How much they are there: as the device says that is to get messages.
+    pub show: Show,
+    /// What they say of it.
+    pub text: Option<String>,
+    /// Since when nobody has looked at any of their devices (XEP-0319), ms UTC; nothing: somebody looks, or nobody says.
+    pub idle_since: Option<i64>,
+}
+
+/// How much somebody is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Show {
+    /// Wants to talk.
+    Chat,
+    /// There.
+    Available,
+    /// Away for a moment.
+    Away,
+    /// Away for longer.
+    ExtendedAway,
+    /// Not to be disturbed.
+    DoNotDisturb,
+}
+
+/// A picture, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Picture {
+    /// Its media type, as whoever shows it says. What can be decoded is for the decoder to say.
+    pub kind: String,
+    /// Its file.
+    pub bytes: Vec<u8>,
+}
+
+/// What the server is to know of somebody who is blocked (XEP-0377).
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Report {
+    /// What it is about.
+    pub reason: ReportReason,
+    /// For a person.
+    pub text: Option<String>,
+    /// Messages that show it; the server finds them in our archive.
+    pub messages: Vec<String>,
+}
+
+/// What a report is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum ReportReason {
+    /// What nobody wants to read.
+    Spam,
+    /// What hurts.
+    Abuse,
 }
 
 /// Who sees whose presence (RFC 6121 §2.1.2.5).
@@ -625,6 +811,59 @@ impl From<Outgoing> for whimbrel::Outgoing {
     }
 }
 
+impl TryFrom<Search> for whimbrel::Search {
+    type Error = WhimbrelError;
+
+    fn try_from(search: Search) -> Result<Self, WhimbrelError> {
+        let Search { text, with, from, since, until, has_link } = search;
+        let [with, from] = [with, from].map(|whom| whom.as_deref().map(address).transpose());
+        Ok(Self { text, with: with?, from: from?, since, until, has_link })
+    }
+}
+
+impl From<whimbrel::Found> for Found {
+    fn from(whimbrel::Found { hits, next }: whimbrel::Found) -> Self {
+        Self { hits: hits.into_iter().map(Into::into).collect(), next: next.map(Into::into) }
+    }
+}
+
+impl From<whimbrel::Hit> for Hit {
+    fn from(whimbrel::Hit { message, matches, .. }: whimbrel::Hit) -> Self {
+        let span = |range| whimbrel::text::Span { range, style: whimbrel::text::Style::Strong };
+        let matches: Vec<_> = matches.into_iter().map(span).collect();
+        let range =
+            |range: std::ops::Range<usize>| TextRange { start: range.start as u32, end: range.end as u32 };
+        Self {
+            matches: whimbrel::text::utf16(&message.text, &matches).into_iter().map(range).collect(),
+            message: message.into(),
+        }
+    }
+}
+
+impl From<whimbrel::Cursor> for Cursor {
+    fn from(whimbrel::Cursor { at, row }: whimbrel::Cursor) -> Self {
+        Self { at, row }
+    }
+}
+
+impl From<Cursor> for whimbrel::Cursor {
+    fn from(Cursor { at, row }: Cursor) -> Self {
+        Self { at, row }
+    }
+}
+
+impl TryFrom<Delete> for whimbrel::Delete {
+    type Error = WhimbrelError;
+
+    fn try_from(what: Delete) -> Result<Self, WhimbrelError> {
+        Ok(match what {
+            Delete::Message { id } => Self::Message { id: whimbrel::ItemId(id) },
+            Delete::Conversation { with } => Self::Conversation { with: address(&with)? },
+            Delete::Before { at } => Self::Before { at },
+        })
+    }
+}
+
 impl From<whimbrel::text::Style> for Style {
     fn from(style: whimbrel::text::Style) -> Self {
         use whimbrel::text::Style;
@@ -665,9 +904,66 @@ impl From<whimbrel::Conversation> for Conversation {
         Self {
             with: conversation.with.to_string(),
             name: conversation.name,
+            avatar: conversation.avatar,
+            blocked: conversation.blocked,
             last: conversation.last.map(Into::into),
             unread: conversation.unread,
             chat_state: conversation.chat_state.map(Into::into),
+            draft: conversation.draft.map(Into::into),
+            pinned: conversation.pinned,
+            muted: conversation.muted.map(Into::into),
+            archived: conversation.archived,
+            notify: conversation.notify.into(),
+        }
+    }
+}
+
+impl From<whimbrel::Draft> for Draft {
+    fn from(draft: whimbrel::Draft) -> Self {
+        Self { text: draft.text, reply_to: draft.reply_to.map(|id| id.0) }
+    }
+}
+
+impl From<Draft> for whimbrel::Draft {
+    fn from(draft: Draft) -> Self {
+        Self { text: draft.text, reply_to: draft.reply_to.map(whimbrel::ItemId) }
+    }
+}
+
+impl From<whimbrel::Mute> for Mute {
+    fn from(mute: whimbrel::Mute) -> Self {
+        match mute {
+            whimbrel::Mute::Until(at) => Self::Until { at },
+            whimbrel::Mute::ForEver => Self::ForEver,
+        }
+    }
+}
+
+impl From<Mute> for whimbrel::Mute {
+    fn from(mute: Mute) -> Self {
+        match mute {
+            Mute::Until { at } => Self::Until(at),
+            Mute::ForEver => Self::ForEver,
+        }
+    }
+}
+
+impl From<whimbrel::Notify> for Notify {
+    fn from(notify: whimbrel::Notify) -> Self {
+        match notify {
+            whimbrel::Notify::Always => Self::Always,
+            whimbrel::Notify::OnMention => Self::OnMention,
+            whimbrel::Notify::Never => Self::Never,
+        }
+    }
+}
+
+impl From<Notify> for whimbrel::Notify {
+    fn from(notify: Notify) -> Self {
+        match notify {
+            Notify::Always => Self::Always,
+            Notify::OnMention => Self::OnMention,
+            Notify::Never => Self::Never,
         }
     }
 }
@@ -704,8 +1000,49 @@ impl From<whimbrel::Contact> for Contact {
             subscription: contact.subscription.into(),
             asked: contact.asked,
             asks: contact.asks,
+            approved: contact.approved,
+            groups: contact.groups,
+            blocked: contact.blocked,
             available: contact.available,
+            presence: contact.presence.map(Into::into),
+            nickname: contact.nickname,
+            avatar: contact.avatar,
         }
+    }
+}
+
+impl From<whimbrel::Presence> for Presence {
+    fn from(whimbrel::Presence { show, text, idle_since }: whimbrel::Presence) -> Self {
+        let show = match show {
+            whimbrel::Show::Chat => Show::Chat,
+            whimbrel::Show::Available => Show::Available,
+            whimbrel::Show::Away => Show::Away,
+            whimbrel::Show::ExtendedAway => Show::ExtendedAway,
+            whimbrel::Show::DoNotDisturb => Show::DoNotDisturb,
+        };
+        Self { show, text, idle_since }
+    }
+}
+
+impl From<whimbrel::Picture> for Picture {
+    fn from(whimbrel::Picture { kind, bytes }: whimbrel::Picture) -> Self {
+        Self { kind, bytes }
+    }
+}
+
+impl From<Picture> for whimbrel::Picture {
+    fn from(Picture { kind, bytes }: Picture) -> Self {
+        Self { kind, bytes }
+    }
+}
+
+impl From<Report> for whimbrel::Report {
+    fn from(Report { reason, text, messages }: Report) -> Self {
+        let reason = match reason {
+            ReportReason::Spam => whimbrel::ReportReason::Spam,
+            ReportReason::Abuse => whimbrel::ReportReason::Abuse,
+        };
+        Self { reason, text, messages: messages.into_iter().map(whimbrel::ItemId).collect() }
     }
 }
 

@@ -76,4 +76,9 @@ extension Date {
     init(milliseconds: Int64) {
         self.init(timeIntervalSince1970: Double(milliseconds) / 1000)
     }
+
+    /// Also of a time that is too far away, or none at all.
+    var milliseconds: Int64 {
+        Int64(exactly: (timeIntervalSince1970 * 1000).rounded()) ?? (self < Date(timeIntervalSince1970: 0) ? .min : .max)
+    }
 }

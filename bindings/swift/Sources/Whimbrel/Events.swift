@@ -11,6 +11,8 @@ public enum Event: Sendable, Equatable {
     case offline(detail: String)
     /// A message is new here.
     case newMessage(Message)
+    /// A message was corrected, retracted or reacted to: so it is shown now.
+    case changed(Message)
     /// A message of ours came further.
     case state(id: String, with: String, state: SendState)
     /// The registration for push notifications came further.
@@ -27,6 +29,7 @@ public enum Event: Sendable, Equatable {
             case .online(let resumed, let afterStart): .online(resumed: resumed, afterStart: afterStart)
             case .offline(let detail): .offline(detail: detail)
             case .newMessage(let message): .newMessage(Message(message))
+            case .changed(let message): .changed(Message(message))
             case .state(let id, let with, let state): .state(id: id, with: with, state: SendState(state))
             case .push(let state): .push(PushState(state))
             case .caughtUp: .caughtUp

@@ -115,7 +115,8 @@ public struct Snapshots<Line: Sendable & Equatable>: AsyncSequence, Sendable {
     }
 }
 
-/// A window of a conversation that reaches from some message to the newest, oldest first.
+/// A window of a conversation, oldest first. It reaches from some message to the newest, or, where it was opened at a message, to
+/// another.
 public final class Timeline: Sendable {
     private let timeline: WhimbrelFFI.Timeline
 
@@ -159,6 +160,14 @@ public final class Timeline: Sendable {
         try await waiting { [timeline] in try await timeline.older(limit: UInt32(clamping: limit)) }
     }
 
+    /// Shows up to `limit` newer messages, where it does not reach to the newest, as it was opened at a message.
+    ///
+    /// - Returns: Whether there are more; once there are none it shows whatever comes.
+    @discardableResult
+    public func newer(limit: Int = 50) async throws -> Bool {
+        try await waiting { [timeline] in try await timeline.newer(limit: UInt32(clamping: limit)) }
+    }
+
     /// The local time's offset from UTC, for ``Message/startsDay``. The device's own, until told: it changes with the season and
     /// on journeys.
     public func setUTCOffset(_ offset: Duration) throws {
@@ -166,7 +175,7 @@ public final class Timeline: Sendable {
     }
 }
 
-/// All conversations of an account, the newest first.
+/// All conversations of an account: the pinned ones first, the archived ones last, among each the newest first.
 public struct ConversationList: Sendable {
     let account: WhimbrelFFI.Account
 

@@ -23,6 +23,49 @@ public struct Options: Sendable, Equatable {
     }
 }
 
+/// What is to be sent.
+public struct Outgoing: Sendable, Equatable {
+    /// The text, without what it answers.
+    public var text: String
+    /// The message in the same conversation that it answers (XEP-0461).
+    public var replyTo: String?
+    /// To be shown only when asked for, with this hint, which may be empty (XEP-0382).
+    public var spoiler: String?
+    /// The thread that it belongs to (RFC 6121 §5.2.5).
+    public var thread: String?
+    /// Data that lies elsewhere (XEP-0066).
+    public var links: [Message.Link]
+    /// What links in the text lead to (XEP-0511).
+    public var previews: [Message.Preview]
+    /// Not to leave later than this: then it has failed.
+    public var notAfter: Date?
+
+    /// A text, and what more there is to it.
+    public init(
+        _ text: String, replyTo: String? = nil, spoiler: String? = nil, thread: String? = nil,
+        links: [Message.Link] = [], previews: [Message.Preview] = [], notAfter: Date? = nil
+    ) {
+        self.text = text
+        self.replyTo = replyTo
+        self.spoiler = spoiler
+        self.thread = thread
+        self.links = links
+        self.previews = previews
+        self.notAfter = notAfter
+    }
+
+    var generated: WhimbrelFFI.Outgoing {
+        WhimbrelFFI.Outgoing(
+            text: text, replyTo: replyTo, spoiler: spoiler, thread: thread,
+            links: links.map { WhimbrelFFI.Link(url: $0.url, description: $0.description) },
+            previews: previews.map {
+                WhimbrelFFI.Preview(
+                    url: $0.url, title: $0.title, description: $0.description, site: $0.site, images: $0.images)
+            },
+            notAfter: notAfter?.milliseconds)
+    }
+}
+
 /// How an account connects. The default finds everything by the account's domain.
 public struct Connection: Sendable, Equatable {
     /// A server given by hand, for intranets and tests: nothing is looked up.

@@ -1,7 +1,7 @@
 import Foundation
 internal import WhimbrelFFI
 
-// What an app sees of an account. The values are made by the library, except for `ChatState` and `Push`.
+// What an app sees of an account. The values are made by the library, except for `ChatState`, `Push`, and what is decided about a conversation.
 
 /// How an account is doing. Honest enough to draw, quiet enough to ignore.
 public enum Status: Sendable, Equatable {
@@ -105,10 +105,116 @@ public struct Message: Sendable, Equatable, Identifiable {
     public let writtenAt: Date?
     /// How far it has come, if it is ours.
     public let state: SendState?
+    /// Its text is not the one that was sent first (XEP-0308).
+    public let isEdited: Bool
+    /// Its sender has taken it back (XEP-0424): there is no text any more.
+    public let isRetracted: Bool
+    /// What people feel about it (XEP-0444).
+    public let reactions: [Reaction]
+    /// What it answers (XEP-0461).
+    public let reply: ReplyTo?
+    /// To be shown only when asked for; the hint may be empty (XEP-0382).
+    public let spoiler: String?
+    /// The thread that it belongs to (RFC 6121 §5.2.5).
+    public let thread: String?
+    /// Data that lies elsewhere (XEP-0066).
+    public let links: [Link]
+    /// What its sender says of links in the text (XEP-0511). Nobody has looked whether it is so.
+    public let previews: [Preview]
+    /// What we did to it and has not left yet, or failed.
+    public let change: Change?
     /// The first of its day.
     public let startsDay: Bool
     /// The first of a run by one sender within five minutes.
     public let startsGroup: Bool
+
+    /// One reaction to a message (XEP-0444).
+    public struct Reaction: Sendable, Equatable {
+        /// An emoji, most often.
+        public let text: String
+        /// How many feel so.
+        public let count: Int
+        /// Whether we do.
+        public let isMine: Bool
+    }
+
+    /// What a message answers (XEP-0461).
+    public struct ReplyTo: Sendable, Equatable {
+        /// The message, if it is here.
+        public let id: String?
+        /// What the answer repeats of it, as its sender says.
+        public let quote: String?
+    }
+
+    /// Data that lies elsewhere (XEP-0066).
+    public struct Link: Sendable, Equatable {
+        /// Where it lies.
+        public var url: String
+        /// What it is.
+        public var description: String?
+
+        /// Where it lies, and what it is.
+        public init(url: String, description: String? = nil) {
+            self.url = url
+            self.description = description
+        }
+    }
+
+    /// What its sender says of a link in the text (XEP-0511).
+    public struct Preview: Sendable, Equatable {
+        /// Which link.
+        public var url: String
+        /// Its title.
+        public var title: String?
+        /// What it is about.
+        public var description: String?
+        /// Which site it is of.
+        public var site: String?
+        /// Pictures of it.
+        public var images: [String]
+
+        /// Which link, and what it leads to.
+        public init(
+            url: String, title: String? = nil, description: String? = nil, site: String? = nil, images: [String] = []
+        ) {
+            self.url = url
+            self.title = title
+            self.description = description
+            self.site = site
+            self.images = images
+        }
+    }
+
+    /// Something that we did to a message and that has not left yet, or failed.
+    public struct Change: Sendable, Equatable, Identifiable {
+        /// Its own id, for ``Account/retry(_:)`` and ``Account/cancel(_:)``.
+        public let id: String
+        /// What.
+        public let kind: Kind
+        /// ``SendState/queued`` or ``SendState/failed(reason:)``.
+        public let state: SendState
+
+        /// What one may do to a message.
+        public enum Kind: Sendable, Equatable {
+            /// Another text (XEP-0308).
+            case correction
+            /// It was taken back (XEP-0424).
+            case retraction
+            /// Other reactions (XEP-0444).
+            case reactions
+        }
+
+        init(_ change: WhimbrelFFI.Change) {
+            id = change.id
+            kind =
+                switch change.kind {
+                case .correction: .correction
+                case .retraction: .retraction
+                case .reactions: .reactions
+                }
+            state = SendState(change.state)
+        }
+    }
 
     init(_ message: WhimbrelFFI.Message) {
         id = message.id
@@ -123,6 +229,17 @@ public struct Message: Sendable, Equatable, Identifiable {
         at = Date(milliseconds: message.at)
         writtenAt = message.writtenAt.map(Date.init(milliseconds:))
         state = message.state.map(SendState.init)
+        isEdited = message.edited
+        isRetracted = message.retracted
+        reactions = message.reactions.map { Reaction(text: $0.text, count: Int($0.count), isMine: $0.mine) }
+        reply = message.reply.map { ReplyTo(id: $0.id, quote: $0.quote) }
+        spoiler = message.spoiler
+        thread = message.thread
+        links = message.links.map { Link(url: $0.url, description: $0.description) }
+        previews = message.previews.map {
+            Preview(url: $0.url, title: $0.title, description: $0.description, site: $0.site, images: $0.images)
+        }
+        change = message.change.map(Change.init)
         startsDay = message.startsDay
         startsGroup = message.startsGroup
     }
@@ -213,14 +330,28 @@ public struct Gap: Sendable, Equatable, Identifiable {
 public struct Conversation: Sendable, Equatable, Identifiable {
     /// The address of whom it is with.
     public let with: String
-    /// The contact's name, or else the local part of the address.
+    /// The contact's name, or else what they call themselves, or else the local part of the address.
     public let name: String
-    /// The newest message.
+    /// Their picture's hash, once the picture is here: see ``Account/avatar(_:)``.
+    public let avatar: String?
+    /// We do not hear of them (XEP-0191).
+    public let isBlocked: Bool
+    /// The newest message; none where it was only begun.
     public let last: Message?
     /// How many were not read.
     public let unread: Int
     /// What the contact is doing.
     public let chatState: ChatState?
+    /// What was begun and not sent.
+    public let draft: Draft?
+    /// It stands above those that are not.
+    public let isPinned: Bool
+    /// Until when nothing in it is notified of.
+    public let muted: Mute?
+    /// It stands apart, behind all others.
+    public let isArchived: Bool
+    /// Of what in it to be notified, while it is not muted.
+    public let notify: Notify
 
     /// The address.
     public var id: String { with }
@@ -228,9 +359,82 @@ public struct Conversation: Sendable, Equatable, Identifiable {
     init(_ conversation: WhimbrelFFI.Conversation) {
         with = conversation.with
         name = conversation.name
+        avatar = conversation.avatar
+        isBlocked = conversation.blocked
         last = conversation.last.map(Message.init)
         unread = Int(clamping: conversation.unread)
         chatState = conversation.chatState.map(ChatState.init)
+        draft = conversation.draft.map { Draft(text: $0.text, replyTo: $0.replyTo) }
+        isPinned = conversation.pinned
+        muted = conversation.muted.map(Mute.init)
+        isArchived = conversation.archived
+        notify = Notify(conversation.notify)
+    }
+}
+
+/// What was begun and not sent.
+public struct Draft: Sendable, Equatable {
+    /// The text so far.
+    public var text: String
+    /// Which message it answers.
+    public var replyTo: String?
+
+    /// The text so far, and which message it answers.
+    public init(text: String, replyTo: String? = nil) {
+        self.text = text
+        self.replyTo = replyTo
+    }
+
+    var generated: WhimbrelFFI.Draft { WhimbrelFFI.Draft(text: text, replyTo: replyTo) }
+}
+
+/// Until when a conversation is muted.
+public enum Mute: Sendable, Equatable {
+    /// Until this time, by the millisecond.
+    case until(Date)
+    /// Until it is said otherwise.
+    case forEver
+
+    init(_ mute: WhimbrelFFI.Mute) {
+        self =
+            switch mute {
+            case .until(let at): .until(Date(milliseconds: at))
+            case .forEver: .forEver
+            }
+    }
+
+    var generated: WhimbrelFFI.Mute {
+        switch self {
+        case .until(let time): .until(at: time.milliseconds)
+        case .forEver: .forEver
+        }
+    }
+}
+
+/// Of what in a conversation to be notified (XEP-0492).
+public enum Notify: Sendable, Equatable {
+    /// Of every message.
+    case always
+    /// Of those that mention us (XEP-0372).
+    case onMention
+    /// Of none.
+    case never
+
+    init(_ notify: WhimbrelFFI.Notify) {
+        self =
+            switch notify {
+            case .always: .always
+            case .onMention: .onMention
+            case .never: .never
+            }
+    }
+
+    var generated: WhimbrelFFI.Notify {
+        switch self {
+        case .always: .always
+        case .onMention: .onMention
+        case .never: .never
+        }
     }
 }
 
@@ -281,8 +485,20 @@ public struct Contact: Sendable, Equatable, Identifiable {
     public let isAsked: Bool
     /// They ask to see our presence: see ``Account/acceptContact(_:)``.
     public let asks: Bool
+    /// We let them see our presence once they ask (RFC 6121 §3.4).
+    public let isApproved: Bool
+    /// In which groups they are shown.
+    public let groups: [String]
+    /// We do not hear of them (XEP-0191).
+    public let isBlocked: Bool
     /// Any of their devices is online.
     public let isAvailable: Bool
+    /// How they are there, if they are.
+    public let presence: Presence?
+    /// What they call themselves (XEP-0172).
+    public let nickname: String?
+    /// Their picture's hash (XEP-0084), once the picture is here: see ``Account/avatar(_:)``.
+    public let avatar: String?
 
     /// The address.
     public var id: String { address }
@@ -311,7 +527,104 @@ public struct Contact: Sendable, Equatable, Identifiable {
             }
         isAsked = contact.asked
         asks = contact.asks
+        isApproved = contact.approved
+        groups = contact.groups
+        isBlocked = contact.blocked
         isAvailable = contact.available
+        presence = contact.presence.map(Presence.init)
+        nickname = contact.nickname
+        avatar = contact.avatar
+    }
+}
+
+/// How somebody is there, all of their devices taken together (RFC 6121 §4.7.2).
+public struct Presence: Sendable, Equatable {
+    /// How much they are there: as the device says that is to get messages.
+    public let show: Show
+    /// What they say of it.
+    public let text: String?
+    /// Since when nobody has looked at any of their devices (XEP-0319); nothing: somebody looks, or nobody says.
+    public let idleSince: Date?
+
+    /// How much somebody is there.
+    public enum Show: Sendable, Equatable {
+        /// Wants to talk.
+        case chat
+        /// There.
+        case available
+        /// Away for a moment.
+        case away
+        /// Away for longer.
+        case extendedAway
+        /// Not to be disturbed.
+        case doNotDisturb
+    }
+
+    init(_ presence: WhimbrelFFI.Presence) {
+        show =
+            switch presence.show {
+            case .chat: .chat
+            case .available: .available
+            case .away: .away
+            case .extendedAway: .extendedAway
+            case .doNotDisturb: .doNotDisturb
+            }
+        text = presence.text
+        idleSince = presence.idleSince.map(Date.init(milliseconds:))
+    }
+}
+
+/// A picture, as it is shown.
+public struct Picture: Sendable, Equatable {
+    /// Its media type, as whoever shows it says. What can be decoded is for the decoder to say.
+    public var kind: String
+    /// Its file.
+    public var bytes: Data
+
+    /// A file, and what it is.
+    public init(kind: String, bytes: Data) {
+        self.kind = kind
+        self.bytes = bytes
+    }
+
+    init(_ picture: WhimbrelFFI.Picture) {
+        self.init(kind: picture.kind, bytes: picture.bytes)
+    }
+
+    var generated: WhimbrelFFI.Picture { WhimbrelFFI.Picture(kind: kind, bytes: bytes) }
+}
+
+/// What the server is to know of somebody who is blocked (XEP-0377).
+public struct Report: Sendable, Equatable {
+    /// What it is about.
+    public var reason: Reason
+    /// For a person.
+    public var text: String?
+    /// The ids of messages that show it; the server finds them in our archive.
+    public var messages: [String]
+
+    /// What a report is about.
+    public enum Reason: Sendable, Equatable {
+        /// What nobody wants to read.
+        case spam
+        /// What hurts.
+        case abuse
+    }
+
+    /// What it is about, and what shows it.
+    public init(reason: Reason, text: String? = nil, messages: [String] = []) {
+        self.reason = reason
+        self.text = text
+        self.messages = messages
+    }
+
+    var generated: WhimbrelFFI.Report {
+        let reason: WhimbrelFFI.ReportReason =
+            switch reason {
+            case .spam: .spam
+            case .abuse: .abuse
+            }
+        return WhimbrelFFI.Report(reason: reason, text: text, messages: messages)
     }
 }
 

@@ -22,6 +22,10 @@ extension OverARealServer {
         #expect(Duration.seconds(-1).seconds == 0)
         #expect(Duration.seconds(Int64.max).seconds > 0)
         #expect(Date(milliseconds: 1500) == Date(timeIntervalSince1970: 1.5))
+        #expect(Date(timeIntervalSince1970: 1.5).milliseconds == 1500)
+        #expect(Date.distantFuture.milliseconds > 0)
+        #expect(Date(timeIntervalSince1970: 1e300).milliseconds == .max)
+        #expect(Date(timeIntervalSince1970: -.infinity).milliseconds == .min)
     }
 
     @Test("splices are applied in order")
@@ -111,10 +115,6 @@ extension OverARealServer {
             await #expect { try await alice.send("?", to: bob.address, id: "no UUID") } throws: { isInvalid($0) }
         }
     }
-}
-
-private func isInvalid(_ error: any Error) -> Bool {
-    if case .invalidInput = error as? WhimbrelError { true } else { false }
 }
 
 private final class Lines: LogSink, @unchecked Sendable {

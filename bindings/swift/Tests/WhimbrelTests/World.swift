@@ -167,6 +167,10 @@ func until(_ so: () throws -> Bool) async throws {
     while try !so() { try await Task.sleep(for: .milliseconds(5)) }
 }
 
+func isInvalid(_ error: any Error) -> Bool {
+    if case .invalidInput = error as? WhimbrelError { true } else { false }
+}
+
 extension Timeline {
     /// The messages, as soon as they are so.
     func messages(_ so: ([Message]) -> Bool) async throws -> [Message] {

@@ -59,10 +59,58 @@ extension OverARealServer {
             let accepted = try await alice.contacts.items.first { $0.first?.isAvailable == true }?.first
             #expect(accepted?.subscription == .to)
             #expect(accepted?.isAsked == false)
+            #expect(accepted?.presence?.show == .available)
+            try await alice.editContact(bob.address, name: "Robert", groups: ["Friends"])
+            _ = try await alice.contacts.items.first { $0.first?.name == "Robert" && $0.first?.groups == ["Friends"] }
 
             try await alice.removeContact(bob.address)
             _ = try await alice.contacts.items.first { $0.isEmpty }
             await #expect(throws: WhimbrelError.self) { try await alice.addContact("not an@address@") }
+        }
+    }
+
+    @Test("block somebody and hear of them again", .timeLimit(.minutes(1)))
+    func block() async throws {
+        try await World.play { world in
+            let (_, alice) = try await world.signedIn("alice")
+            let (_, bob) = try await world.signedIn("bob")
+            let withBob = try await alice.timeline(with: bob.address)
+            try await bob.send("Thou art a villain", to: alice.address)
+            let said = try await withBob.messages { $0.count == 1 }[0]
+            try await alice.block(bob.address, report: Report(reason: .abuse, messages: [said.id]))
+            #expect(try await alice.blocked == [bob.address])
+            _ = try await alice.conversations.items.first { $0.first?.isBlocked == true }
+            try await alice.sync(timeout: .seconds(30))
+            try await bob.send("A villain!", to: alice.address)
+            try await bob.sync(timeout: .seconds(30))
+
+            try await alice.unblock(bob.address)
+            #expect(try await alice.blocked == [])
+            try await alice.sync(timeout: .seconds(30))
+            try await bob.send("Peace", to: alice.address)
+            #expect(try await withBob.messages { $0.count == 2 }.map(\.text) == ["Thou art a villain", "Peace"])
+        }
+    }
+
+    @Test("see what people show of themselves", .timeLimit(.minutes(1)))
+    func shown() async throws {
+        try await World.play { world in
+            let (_, alice) = try await world.signedIn("alice")
+            let (_, bob) = try await world.signedIn("bob")
+            try await world.befriend(alice, bob)
+            // One pixel.
+            let png = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+            let picture = Picture(kind: "image/png", bytes: try #require(Data(base64Encoded: png)))
+            try await alice.setNickname("Alice of Verona")
+            try await alice.setAvatar(picture)
+            let contact = try await bob.contacts.items.first { $0.first?.avatar != nil && $0.first?.nickname != nil }?.first
+            #expect(contact?.nickname == "Alice of Verona")
+            #expect(try await bob.avatar(try #require(contact?.avatar)) == picture)
+            #expect(try await bob.avatar("none") == nil)
+            await #expect { try await alice.setAvatar(Picture(kind: "image/png", bytes: Data())) } throws: { isInvalid($0) }
+
+            try await alice.setAvatar(nil)
+            _ = try await bob.contacts.items.first { $0.first?.avatar == nil }
         }
     }
 

@@ -7,6 +7,6 @@ func keepUpdate(in directory: String, of address: String, with other: String) as
     let client = try await Client.open(
         directory: directory, vault: vault, options: Options(software: "Bench", extension: false), resolver: nil)
     guard let account = try client.account(jid: address) else { fatalError("no account") }
-    try keepUpdate(update: await account.timeline(with: other, limit: 1).subscribe().next(after: 0))
+    try keepUpdate(update: await account.timeline(with: other, limit: 1, at: nil).subscribe().next(after: 0))
     try await client.shutDown()
 }

@@ -1,6 +1,7 @@
 package im.whimbrel
 
 import im.whimbrel.ffi.Account as FfiAccount
+import im.whimbrel.ffi.Delete as FfiDelete
 import java.time.ZonedDateTime
 import java.util.UUID
 import kotlin.time.Duration
@@ -47,17 +48,83 @@ public class Account internal constructor(private val account: FfiAccount) {
      * [WhimbrelException.InvalidInput] where the id is no UUID or the text is empty or too long, [WhimbrelException.StorageFull],
      * [WhimbrelException.DatabaseUnusable].
      */
-    public suspend fun send(text: String, to: String, id: String = UUID.randomUUID().toString()): String =
-        call { account.send(id, to, text) }
+    public suspend fun send(text: String, to: String, id: String = newId()): String = send(Outgoing(text), to, id)
 
-    /** A conversation's newest [limit] messages, and all that come. Days begin by the device's clock of now. */
-    public suspend fun timeline(with: String, limit: Int = 50): Timeline {
-        val timeline = Timeline(with, call { account.timeline(with, limit.toCount()) })
+    /**
+     * The same for what has more to it than a text. Fails with [WhimbrelException.NotFound], too, where what it answers is not in
+     * this conversation.
+     */
+    public suspend fun send(what: Outgoing, to: String, id: String = newId()): String = call { account.send(id, to, what.toFfi()) }
+
+    /**
+     * Gives a message of ours another text (XEP-0308). What has not left yet leaves with it; else a correction follows. Returns when
+     * it is durable: until it has left, it is the [Message.change] of the item.
+     *
+     * The [id] is the change's: who repeats a call with it has done it once. Fails with [WhimbrelException.NotFound]; with
+     * [WhimbrelException.InvalidInput] as [send], and where the message is not ours or was retracted;
+     * with [WhimbrelException.StorageFull] or [WhimbrelException.DatabaseUnusable].
+     */
+    public suspend fun edit(message: String, text: String, id: String = newId()): Unit = call { account.edit(id, message, text) }
+
+    /**
+     * Takes a message of ours back (XEP-0424). What has not left yet is gone; others are asked to forget it, and need not. Fails as
+     * [edit].
+     */
+    public suspend fun retract(message: String, id: String = newId()): Unit = call { account.retract(id, message) }
+
+    /**
+     * All that we feel about a message, in the place of what we said before (XEP-0444); nothing takes it all back. Fails as [edit],
+     * but for anybody's message; with [WhimbrelException.InvalidInput] where one is empty or longer than 64 bytes, or there are more
+     * than 32.
+     */
+    public suspend fun react(message: String, reactions: List<String>, id: String = newId()): Unit =
+        call { account.react(id, message, reactions) }
+
+    /**
+     * Sends once more what failed: a message, or the [Message.change] of one, by its id. Fails with [WhimbrelException.NotFound], and
+     * with [WhimbrelException.InvalidInput] where it has not failed.
+     */
+    public suspend fun retry(id: String): Unit = call { account.retry(id) }
+
+    /**
+     * Does not send what has not left yet, and forgets what failed: a message, or the [Message.change] of one, by its id. Fails with
+     * [WhimbrelException.NotFound], and with [WhimbrelException.InvalidInput] where it is under way or sent.
+     */
+    public suspend fun cancel(id: String): Unit = call { account.cancel(id) }
+
+    /**
+     * Deletes a message on this device and no other. Whatever brings it again, it does not come back; what was not sent yet is not
+     * sent. Fails with [WhimbrelException.NotFound].
+     */
+    public suspend fun deleteMessage(message: String): Unit = call { account.delete(FfiDelete.Message(message)) }
+
+    /** Deletes all that was said with a contact so far, as [deleteMessage]. */
+    public suspend fun deleteConversation(with: String): Unit = call { account.delete(FfiDelete.Conversation(with)) }
+
+    /** Deletes everything, in all conversations, that reached the server or us before some time, as [deleteMessage]. */
+    public suspend fun deleteBefore(time: Instant): Unit = call { account.delete(FfiDelete.Before(time.toEpochMilliseconds())) }
+
+    /**
+     * A conversation's newest [limit] messages, and all that come. Days begin by the device's clock of now.
+     *
+     * @param at a message to show instead of the newest, such as a [Hit]'s: half of the others are older, and it pages both ways.
+     *   Fails with [WhimbrelException.NotFound] where the conversation has no such message
+     */
+    public suspend fun timeline(with: String, limit: Int = 50, at: String? = null): Timeline {
+        val timeline = Timeline(with, call { account.timeline(with, limit.toCount(), at) })
         timeline.setUtcOffset(ZonedDateTime.now().offset.totalSeconds.seconds)
         return timeline
     }
 
-    /** All conversations, the newest first. */
+    /**
+     * Looks for messages, the newest first, up to [limit] of them, 1 to 500. What has just come is found, too.
+     *
+     * @param before where the page before this one ended: its [Found.next]
+     */
+    public suspend fun search(search: Search, limit: Int = 50, before: Cursor? = null): Found =
+        call { account.search(search.toFfi(), before?.cursor, limit.toCount()) }.toFace()
+
+    /** All conversations: the pinned ones first, the archived ones last, among each the newest first. */
     public val conversations: ConversationList
         get() = ConversationList(answered { account.conversations() })
 
@@ -79,6 +146,24 @@ public class Account internal constructor(private val account: FfiAccount) {
     public suspend fun markRead(with: String): Unit = call { account.markRead(with) }
 
     /**
+     * Keeps what was begun and not sent in a conversation, over kills, too; `null`, or an empty draft: no longer. Sending its text
+     * ends it. It stays on this device. Each call writes to the disk: not for every key.
+     */
+    public suspend fun setDraft(draft: Draft?, with: String): Unit = call { account.setDraft(with, draft?.toFfi()) }
+
+    /** Whether a conversation stands above those that are not pinned. */
+    public suspend fun setPinned(pinned: Boolean, with: String): Unit = call { account.setPinned(with, pinned) }
+
+    /** Until when nothing in a conversation is notified of; `null`: from now on again. */
+    public suspend fun setMuted(muted: Mute?, with: String): Unit = call { account.setMuted(with, muted?.toFfi()) }
+
+    /** Whether a conversation stands apart, behind all others. A message brings it back, unless it is muted. */
+    public suspend fun setArchived(archived: Boolean, with: String): Unit = call { account.setArchived(with, archived) }
+
+    /** Of what in a conversation to be notified (XEP-0492), while it is not muted. */
+    public suspend fun setNotify(notify: Notify, with: String): Unit = call { account.setNotify(with, notify.toFfi()) }
+
+    /**
      * Tells a contact that we are typing, or no longer (XEP-0085). Not kept, not repeated. Fails with [WhimbrelException.Offline].
      */
     public suspend fun setChatState(state: ChatState, with: String): Unit = call { account.setChatState(with, state.toFfi()) }
@@ -86,10 +171,39 @@ public class Account internal constructor(private val account: FfiAccount) {
     /** Adds or renames a contact and asks to see their presence (RFC 6121 §2.3, §3.1). Can be done offline. */
     public suspend fun addContact(address: String, name: String? = null): Unit = call { account.addContact(address, name) }
 
+    /** Changes how a contact is called and grouped, and nothing else (RFC 6121 §2.4). */
+    public suspend fun editContact(address: String, name: String?, groups: List<String>): Unit =
+        call { account.editContact(address, name, groups) }
+
+    /**
+     * Hears no more of an account, one of its devices, or a whole server, and tells the server why, if that is given (XEP-0191,
+     * 0377). Returns when it is durable: the server is told as soon as there is a connection. One that does not know how to block
+     * refuses; then the address is off the list again.
+     */
+    public suspend fun block(address: String, report: Report? = null): Unit = call { account.block(address, report?.toFfi()) }
+
+    /** Hears of them again. */
+    public suspend fun unblock(address: String): Unit = call { account.unblock(address) }
+
+    /** The addresses of whom we do not hear. */
+    public suspend fun blocked(): List<String> = call { account.blocked() }
+
+    /** The picture of this hash, which a [Contact] or a [Conversation] has; `null` where it is not here. */
+    public suspend fun avatar(hash: String): Picture? = call { account.avatar(hash) }?.toFace()
+
+    /**
+     * Shows this picture of ourselves, or none (XEP-0084). Returns when it is durable. Fails with [WhimbrelException.InvalidInput]
+     * where it is none, or larger than a MiB or than the server takes.
+     */
+    public suspend fun setAvatar(picture: Picture?): Unit = call { account.setAvatar(picture?.toFfi()) }
+
+    /** Tells contacts what we are called (XEP-0172); empty: nothing. Returns when it is durable. */
+    public suspend fun setNickname(name: String): Unit = call { account.setNickname(name) }
+
     /** Removes a contact (RFC 6121 §2.5). The messages stay. */
     public suspend fun removeContact(address: String): Unit = call { account.removeContact(address) }
 
-    /** Lets a contact see our presence (RFC 6121 §3.1.4). */
+    /** Lets a contact see our presence (RFC 6121 §3.1.4), also one that has not asked yet, where the server can remember that (§3.4). */
     public suspend fun acceptContact(address: String): Unit = call { account.acceptContact(address) }
 
     /**
@@ -116,6 +230,29 @@ public class Account internal constructor(private val account: FfiAccount) {
 
     override fun toString(): String = "Account($address)"
 }
+
+private fun newId() = UUID.randomUUID().toString()
+
+/**
+ * What is to be sent.
+ *
+ * @property text the text, without what it answers
+ * @property replyTo the message in the same conversation that it answers (XEP-0461)
+ * @property spoiler to be shown only when asked for, with this hint, which may be empty (XEP-0382)
+ * @property thread the thread that it belongs to (RFC 6121 §5.2.5)
+ * @property links data that lies elsewhere (XEP-0066)
+ * @property previews what links in the text lead to (XEP-0511)
+ * @property notAfter not to leave later than this: then it has failed
+ */
+public data class Outgoing(
+    val text: String,
+    val replyTo: String? = null,
+    val spoiler: String? = null,
+    val thread: String? = null,
+    val links: List<Message.Link> = emptyList(),
+    val previews: List<Message.Preview> = emptyList(),
+    val notAfter: Instant? = null,
+)
 
 /** Nothing runs for those who do not look: a value is asked for, and who collects waits in the library. */
 @OptIn(ExperimentalForInheritanceCoroutinesApi::class)
@@ -192,6 +329,13 @@ public sealed interface Event {
      * @property message which
      */
     public data class NewMessage(val message: Message) : Event
+
+    /**
+     * A message was corrected, retracted or reacted to.
+     *
+     * @property message so it is shown now
+     */
+    public data class Changed(val message: Message) : Event
 
     /**
      * A message of ours came further.

@@ -1,25 +1,39 @@
 /** From what is generated to the face and back, exhaustively: a case that is new there does not compile here. */
 package im.whimbrel
 
+import im.whimbrel.ffi.Change as FfiChange
+import im.whimbrel.ffi.ChangeKind as FfiChangeKind
 import im.whimbrel.ffi.ChatState as FfiChatState
 import im.whimbrel.ffi.Connection as FfiConnection
 import im.whimbrel.ffi.Contact as FfiContact
 import im.whimbrel.ffi.Conversation as FfiConversation
+import im.whimbrel.ffi.Draft as FfiDraft
 import im.whimbrel.ffi.Event as FfiEvent
+import im.whimbrel.ffi.Found as FfiFound
 import im.whimbrel.ffi.Gap as FfiGap
 import im.whimbrel.ffi.GapKind as FfiGapKind
 import im.whimbrel.ffi.Item as FfiItem
+import im.whimbrel.ffi.Link as FfiLink
 import im.whimbrel.ffi.LogLevel as FfiLogLevel
 import im.whimbrel.ffi.Message as FfiMessage
+import im.whimbrel.ffi.Mute as FfiMute
 import im.whimbrel.ffi.Network as FfiNetwork
 import im.whimbrel.ffi.NetworkKind as FfiNetworkKind
+import im.whimbrel.ffi.Notify as FfiNotify
 import im.whimbrel.ffi.Options as FfiOptions
+import im.whimbrel.ffi.Outgoing as FfiOutgoing
+import im.whimbrel.ffi.Picture as FfiPicture
 import im.whimbrel.ffi.PresenceSubscription as FfiPresenceSubscription
+import im.whimbrel.ffi.Preview as FfiPreview
 import im.whimbrel.ffi.Push as FfiPush
 import im.whimbrel.ffi.PushState as FfiPushState
+import im.whimbrel.ffi.Report as FfiReport
+import im.whimbrel.ffi.ReportReason as FfiReportReason
 import im.whimbrel.ffi.Scope as FfiScope
+import im.whimbrel.ffi.Search as FfiSearch
 import im.whimbrel.ffi.SendState as FfiSendState
 import im.whimbrel.ffi.Server as FfiServer
+import im.whimbrel.ffi.Show as FfiShow
 import im.whimbrel.ffi.Srv as FfiSrv
 import im.whimbrel.ffi.Status as FfiStatus
 import im.whimbrel.ffi.Style as FfiStyle
@@ -171,11 +185,30 @@ internal fun FfiEvent.toFace(): Event = when (this) {
     is FfiEvent.Online -> Event.Online(resumed, afterStart)
     is FfiEvent.Offline -> Event.Offline(detail)
     is FfiEvent.NewMessage -> Event.NewMessage(message.toFace())
+    is FfiEvent.Changed -> Event.Changed(message.toFace())
     is FfiEvent.State -> Event.State(id, with, state.toFace())
     is FfiEvent.Push -> Event.Push(state.toFace())
     FfiEvent.CaughtUp -> Event.CaughtUp
     is FfiEvent.TooLarge -> Event.TooLarge(what, size.toLong())
 }
+
+internal fun Outgoing.toFfi(): FfiOutgoing = FfiOutgoing(
+    text = text,
+    replyTo = replyTo,
+    spoiler = spoiler,
+    thread = thread,
+    links = links.map { FfiLink(it.url, it.description) },
+    previews = previews.map { FfiPreview(it.url, it.title, it.description, it.site, it.images) },
+    notAfter = notAfter?.toEpochMilliseconds(),
+)
+
+internal fun Search.toFfi(): FfiSearch =
+    FfiSearch(text, with, from, since?.toEpochMilliseconds(), until?.toEpochMilliseconds(), hasLink)
+
+internal fun FfiFound.toFace(): Found = Found(
+    hits = hits.map { hit -> Hit(hit.message.toFace(), hit.matches.map { it.start.toInt()..<it.end.toInt() }) },
+    next = next?.let(::Cursor),
+)
 
 internal fun Push.toFfi(): FfiPush = FfiPush(service, node, secret)
 
@@ -226,8 +259,27 @@ internal fun FfiMessage.toFace(): Message = Message(
     at = at.toInstant(),
     writtenAt = writtenAt?.toInstant(),
     state = state?.toFace(),
+    edited = edited,
+    retracted = retracted,
+    reactions = reactions.map { Message.Reaction(it.text, it.count.toInt(), it.mine) },
+    reply = reply?.let { Message.ReplyTo(it.id, it.quote) },
+    spoiler = spoiler,
+    thread = thread,
+    links = links.map { Message.Link(it.url, it.description) },
+    previews = previews.map { Message.Preview(it.url, it.title, it.description, it.site, it.images) },
+    change = change?.toFace(),
     startsDay = startsDay,
     startsGroup = startsGroup,
+)
+
+private fun FfiChange.toFace() = Message.Change(
+    id,
+    when (kind) {
+        FfiChangeKind.CORRECTION -> Message.Change.Kind.CORRECTION
+        FfiChangeKind.RETRACTION -> Message.Change.Kind.RETRACTION
+        FfiChangeKind.REACTIONS -> Message.Change.Kind.REACTIONS
+    },
+    state.toFace(),
 )
 
 private fun FfiStyle.toFace() = when (this) {
@@ -260,8 +312,44 @@ private fun FfiSendState.toFace() = when (this) {
     is FfiSendState.Failed -> SendState.Failed(reason)
 }
 
-internal fun FfiConversation.toFace(): Conversation =
-    Conversation(with, name, last?.toFace(), unread.toLong(), chatState?.toFace())
+internal fun FfiConversation.toFace(): Conversation = Conversation(
+    with = with,
+    name = name,
+    avatar = avatar,
+    blocked = blocked,
+    last = last?.toFace(),
+    unread = unread.toLong(),
+    chatState = chatState?.toFace(),
+    draft = draft?.let { Draft(it.text, it.replyTo) },
+    pinned = pinned,
+    muted = muted?.toFace(),
+    archived = archived,
+    notify = notify.toFace(),
+)
+
+internal fun Draft.toFfi(): FfiDraft = FfiDraft(text, replyTo)
+
+private fun FfiMute.toFace() = when (this) {
+    is FfiMute.Until -> Mute.Until(at.toInstant())
+    FfiMute.ForEver -> Mute.ForEver
+}
+
+internal fun Mute.toFfi(): FfiMute = when (this) {
+    is Mute.Until -> FfiMute.Until(time.toEpochMilliseconds())
+    Mute.ForEver -> FfiMute.ForEver
+}
+
+private fun FfiNotify.toFace() = when (this) {
+    FfiNotify.ALWAYS -> Notify.ALWAYS
+    FfiNotify.ON_MENTION -> Notify.ON_MENTION
+    FfiNotify.NEVER -> Notify.NEVER
+}
+
+internal fun Notify.toFfi(): FfiNotify = when (this) {
+    Notify.ALWAYS -> FfiNotify.ALWAYS
+    Notify.ON_MENTION -> FfiNotify.ON_MENTION
+    Notify.NEVER -> FfiNotify.NEVER
+}
 
 internal fun FfiContact.toFace(): Contact = Contact(
     address = jid,
@@ -274,5 +362,32 @@ internal fun FfiContact.toFace(): Contact = Contact(
     },
     asked = asked,
     asks = asks,
+    approved = approved,
+    groups = groups,
+    blocked = blocked,
     available = available,
+    presence = presence?.let { Presence(it.show.toFace(), it.text, it.idleSince?.toInstant()) },
+    nickname = nickname,
+    avatar = avatar,
+)
+
+private fun FfiShow.toFace() = when (this) {
+    FfiShow.CHAT -> Presence.Show.CHAT
+    FfiShow.AVAILABLE -> Presence.Show.AVAILABLE
+    FfiShow.AWAY -> Presence.Show.AWAY
+    FfiShow.EXTENDED_AWAY -> Presence.Show.EXTENDED_AWAY
+    FfiShow.DO_NOT_DISTURB -> Presence.Show.DO_NOT_DISTURB
+}
+
+internal fun FfiPicture.toFace(): Picture = Picture(kind, bytes)
+
+internal fun Picture.toFfi(): FfiPicture = FfiPicture(kind, bytes)
+
+internal fun Report.toFfi(): FfiReport = FfiReport(
+    when (reason) {
+        Report.Reason.SPAM -> FfiReportReason.SPAM
+        Report.Reason.ABUSE -> FfiReportReason.ABUSE
+    },
+    text,
+    messages,
 )

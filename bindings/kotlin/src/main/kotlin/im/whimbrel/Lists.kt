@@ -10,7 +10,7 @@ import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.flow
 import kotlinx.coroutines.withContext
 
-/** A window of a conversation that reaches from some message to the newest. */
+/** A window of a conversation. It reaches from some message to the newest, or, where it was opened at a message, to another. */
 public class Timeline internal constructor(
     /** The address of whom the conversation is with. */
     public val with: String,
@@ -39,11 +39,17 @@ public class Timeline internal constructor(
      */
     public suspend fun older(limit: Int = 50): Boolean = call { timeline.older(limit.toCount()) }
 
+    /**
+     * Shows up to [limit] newer messages, where it does not reach to the newest, as it was opened at a message. Returns whether there
+     * are more; once there are none it shows whatever comes.
+     */
+    public suspend fun newer(limit: Int = 50): Boolean = call { timeline.newer(limit.toCount()) }
+
     /** The local time's offset from UTC, by which [Message.startsDay] is told, for when the device's has changed. */
     public fun setUtcOffset(offset: Duration): Unit = answered { timeline.setUtcOffset(offset.inWholeMinutes.toInt()) }
 }
 
-/** All conversations of an account, the newest first. */
+/** All conversations of an account: the pinned ones first, the archived ones last, among each the newest first. */
 public class ConversationList internal constructor(list: FfiConversationList) {
     private val followed = Followed(list::subscribe) { after ->
         next(after).run { seq to Update(splices.map { splice(it.at, it.removed, it.items) { line -> line.toFace() } }) }
@@ -141,6 +147,15 @@ public sealed interface TimelineItem {
  * @property at when it reached the server or us
  * @property writtenAt when its sender says it was written, where that is earlier
  * @property state how far it has come, if it is ours
+ * @property edited its text is not the one that was sent first (XEP-0308)
+ * @property retracted its sender has taken it back (XEP-0424): there is no text any more
+ * @property reactions what people feel about it (XEP-0444)
+ * @property reply what it answers (XEP-0461)
+ * @property spoiler to be shown only when asked for; the hint may be empty (XEP-0382)
+ * @property thread the thread that it belongs to (RFC 6121 §5.2.5)
+ * @property links data that lies elsewhere (XEP-0066)
+ * @property previews what its sender says of links in the text (XEP-0511); nobody has looked whether it is so
+ * @property change what we did to it and has not left yet, or failed
  * @property startsDay the first of its day
  * @property startsGroup the first of a run by one sender within five minutes
  */
@@ -157,9 +172,81 @@ public data class Message(
     val at: Instant,
     val writtenAt: Instant?,
     val state: SendState?,
+    val edited: Boolean,
+    val retracted: Boolean,
+    val reactions: List<Reaction>,
+    val reply: ReplyTo?,
+    val spoiler: String?,
+    val thread: String?,
+    val links: List<Link>,
+    val previews: List<Preview>,
+    val change: Change?,
     val startsDay: Boolean,
     val startsGroup: Boolean,
-) : TimelineItem
+) : TimelineItem {
+    /**
+     * One reaction to a message (XEP-0444).
+     *
+     * @property text an emoji, most often
+     * @property count how many feel so
+     * @property mine whether we do
+     */
+    public data class Reaction(val text: String, val count: Int, val mine: Boolean)
+
+    /**
+     * What a message answers (XEP-0461).
+     *
+     * @property id the message, if it is here
+     * @property quote what the answer repeats of it, as its sender says
+     */
+    public data class ReplyTo(val id: String?, val quote: String?)
+
+    /**
+     * Data that lies elsewhere (XEP-0066).
+     *
+     * @property url where it lies
+     * @property description what it is
+     */
+    public data class Link(val url: String, val description: String? = null)
+
+    /**
+     * What its sender says of a link in the text (XEP-0511).
+     *
+     * @property url which link
+     * @property title its title
+     * @property description what it is about
+     * @property site which site it is of
+     * @property images pictures of it
+     */
+    public data class Preview(
+        val url: String,
+        val title: String? = null,
+        val description: String? = null,
+        val site: String? = null,
+        val images: List<String> = emptyList(),
+    )
+
+    /**
+     * Something that we did to a message and that has not left yet, or failed.
+     *
+     * @property id its own, for [Account.retry] and [Account.cancel]
+     * @property kind what
+     * @property state [SendState.Queued] or [SendState.Failed]
+     */
+    public data class Change(val id: String, val kind: Kind, val state: SendState) {
+        /** What one may do to a message. */
+        public enum class Kind {
+            /** Another text (XEP-0308). */
+            CORRECTION,
+
+            /** It was taken back (XEP-0424). */
+            RETRACTION,
+
+            /** Other reactions (XEP-0444). */
+            REACTIONS,
+        }
+    }
+}
 
 /**
  * A part of a text that is more than plain, from [start] to before [end] as `substring` counts.
@@ -266,18 +353,65 @@ public sealed interface SendState {
  * One line of the conversation list.
  *
  * @property with the address of whom it is with
- * @property name the contact's name, or else the local part of the address
- * @property last the newest message
+ * @property name the contact's name, or else what they call themselves, or else the local part of the address
+ * @property avatar their picture's hash, once the picture is here: see [Account.avatar]
+ * @property blocked we do not hear of them (XEP-0191)
+ * @property last the newest message; `null` where it was only begun
  * @property unread how many were not read
  * @property chatState what the contact is doing
+ * @property draft what was begun and not sent
+ * @property pinned it stands above those that are not
+ * @property muted until when nothing in it is notified of
+ * @property archived it stands apart, behind all others
+ * @property notify of what in it to be notified, while it is not muted
  */
 public data class Conversation(
     val with: String,
     val name: String,
+    val avatar: String?,
+    val blocked: Boolean,
     val last: Message?,
     val unread: Long,
     val chatState: ChatState?,
+    val draft: Draft?,
+    val pinned: Boolean,
+    val muted: Mute?,
+    val archived: Boolean,
+    val notify: Notify,
 )
+
+/**
+ * What was begun and not sent.
+ *
+ * @property text the text so far
+ * @property replyTo which message it answers
+ */
+public data class Draft(val text: String, val replyTo: String? = null)
+
+/** Until when a conversation is muted. */
+public sealed interface Mute {
+    /**
+     * Until some time.
+     *
+     * @property time which
+     */
+    public data class Until(val time: Instant) : Mute
+
+    /** Until it is said otherwise. */
+    public data object ForEver : Mute
+}
+
+/** Of what in a conversation to be notified (XEP-0492). */
+public enum class Notify {
+    /** Of every message. */
+    ALWAYS,
+
+    /** Of those that mention us (XEP-0372). */
+    ON_MENTION,
+
+    /** Of none. */
+    NEVER,
+}
 
 /**
  * One line of the roster (RFC 6121 §2).
@@ -287,7 +421,13 @@ public data class Conversation(
  * @property subscription who sees whose presence
  * @property asked our request to see their presence was not answered yet
  * @property asks they ask to see our presence
+ * @property approved we let them see our presence once they ask (RFC 6121 §3.4)
+ * @property groups in which groups they are shown
+ * @property blocked we do not hear of them (XEP-0191)
  * @property available any of their devices is online
+ * @property presence how they are there, if they are
+ * @property nickname what they call themselves (XEP-0172)
+ * @property avatar their picture's hash (XEP-0084), once the picture is here: see [Account.avatar]
  */
 public data class Contact(
     val address: String,
@@ -295,7 +435,13 @@ public data class Contact(
     val subscription: Subscription,
     val asked: Boolean,
     val asks: Boolean,
+    val approved: Boolean,
+    val groups: List<String>,
+    val blocked: Boolean,
     val available: Boolean,
+    val presence: Presence?,
+    val nickname: String?,
+    val avatar: String?,
 ) {
     /** Who sees whose presence (RFC 6121 §2.1.2.5). */
     public enum class Subscription {
@@ -310,5 +456,64 @@ public data class Contact(
 
         /** Both. */
         BOTH,
+    }
+}
+
+/**
+ * How somebody is there, all of their devices taken together (RFC 6121 §4.7.2).
+ *
+ * @property show how much they are there: as the device says that is to get messages
+ * @property text what they say of it
+ * @property idleSince since when nobody has looked at any of their devices (XEP-0319); `null`: somebody looks, or nobody says
+ */
+public data class Presence(val show: Show, val text: String?, val idleSince: Instant?) {
+    /** How much somebody is there. */
+    public enum class Show {
+        /** Wants to talk. */
+        CHAT,
+
+        /** There. */
+        AVAILABLE,
+
+        /** Away for a moment. */
+        AWAY,
+
+        /** Away for longer. */
+        EXTENDED_AWAY,
+
+        /** Not to be disturbed. */
+        DO_NOT_DISTURB,
+    }
+}
+
+/**
+ * A picture, as it is shown.
+ *
+ * @property kind its media type, as whoever shows it says; what can be decoded is for the decoder to say
+ * @property bytes its file
+ */
+public class Picture(public val kind: String, public val bytes: ByteArray) {
+    override fun equals(other: Any?): Boolean = other is Picture && kind == other.kind && bytes.contentEquals(other.bytes)
+
+    override fun hashCode(): Int = 31 * kind.hashCode() + bytes.contentHashCode()
+
+    override fun toString(): String = "Picture($kind, ${bytes.size} bytes)"
+}
+
+/**
+ * What the server is to know of somebody who is blocked (XEP-0377).
+ *
+ * @property reason what it is about
+ * @property text for a person
+ * @property messages the ids of messages that show it; the server finds them in our archive
+ */
+public data class Report(val reason: Reason, val text: String? = null, val messages: List<String> = emptyList()) {
+    /** What a report is about. */
+    public enum class Reason {
+        /** What nobody wants to read. */
+        SPAM,
+
+        /** What hurts. */
+        ABUSE,
     }
 }

@@ -40,7 +40,7 @@ fun main(arguments: Array<String>) = runBlocking {
     client.close()
 
     val generated = FfiClient.open(directory, vault.files, FfiOptions("Bench", false), resolver = null)
-    keepUpdate(checkNotNull(generated.account(ROMEO)).timeline(JULIET, 1u).subscribe().next(0uL))
+    keepUpdate(checkNotNull(generated.account(ROMEO)).timeline(JULIET, 1u, at = null).subscribe().next(0uL))
     generated.shutDown()
     val payload = ByteArray(4096)
     var bytes = 0L

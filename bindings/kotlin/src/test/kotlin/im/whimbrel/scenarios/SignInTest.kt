@@ -3,13 +3,20 @@ package im.whimbrel.scenarios
 import im.whimbrel.Contact
 import im.whimbrel.Event
 import im.whimbrel.PASSWORD
+import im.whimbrel.Picture
+import im.whimbrel.Presence
+import im.whimbrel.Report
 import im.whimbrel.Scenario
 import im.whimbrel.Status
 import im.whimbrel.WhimbrelException
 import im.whimbrel.assertFails
+import im.whimbrel.befriend
 import im.whimbrel.direct
+import im.whimbrel.messages
 import im.whimbrel.person
 import im.whimbrel.texts
+import kotlin.io.encoding.Base64
+import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.async
 import kotlinx.coroutines.flow.first
@@ -51,13 +58,57 @@ class SignInTest : Scenario() {
 
         bob.account.acceptContact(alice.address)
         val contact = alice.account.contacts.items.first { it.single().available }.single()
-        assertEquals(Contact(bob.address, "Bob", Contact.Subscription.TO, asked = false, asks = false, available = true), contact)
+        val accepted = asked.copy(subscription = Contact.Subscription.TO, asked = false, available = true, presence = contact.presence)
+        assertEquals(accepted, contact)
+        assertEquals(Presence.Show.AVAILABLE, contact.presence?.show)
+        alice.account.editContact(bob.address, "Robert", groups = listOf("Friends"))
+        alice.account.contacts.items.first { it.single().name == "Robert" && it.single().groups == listOf("Friends") }
         val other = bob.account.contacts.items.first { all -> all.any { it.subscription == Contact.Subscription.FROM } }.single()
         assertEquals(alice.address to false, other.address to other.asks)
 
         alice.account.removeContact(bob.address)
         alice.account.contacts.items.first { it.isEmpty() }
     }
+
+    @Test
+    fun `block somebody and hear of them again`() = play {
+        val alice = online("alice")
+        val bob = online("bob")
+        bob.account.send("Thou art a villain", alice.address)
+        val said = alice.account.messages(bob.address) { it.isNotEmpty() }.single()
+        alice.account.block(bob.address, Report(Report.Reason.ABUSE, messages = listOf(said.id)))
+        assertEquals(listOf(bob.address), alice.account.blocked())
+        alice.account.conversations.items.first { it.single().blocked }
+        alice.account.sync(60.seconds)
+        bob.account.send("A villain!", alice.address)
+        bob.account.sync(60.seconds)
+
+        alice.account.unblock(bob.address)
+        assertEquals(emptyList<String>(), alice.account.blocked())
+        alice.account.sync(60.seconds)
+        bob.account.send("Peace", alice.address)
+        assertEquals(listOf("Thou art a villain", "Peace"), alice.account.texts(bob.address, 2))
+    }
+
+    @Test
+    fun `see what people show of themselves`() = play {
+        val alice = online("alice")
+        val bob = online("bob")
+        befriend(alice.account, bob.account)
+        alice.account.setNickname("Alice of Verona")
+        alice.account.setAvatar(Picture("image/png", png))
+        val contact = bob.account.contacts.items.first { it.single().avatar != null && it.single().nickname != null }.single()
+        assertEquals("Alice of Verona", contact.nickname)
+        assertEquals(Picture("image/png", png), bob.account.avatar(checkNotNull(contact.avatar)))
+        assertEquals(null, bob.account.avatar("none"))
+        assertFails<WhimbrelException.InvalidInput> { alice.account.setAvatar(Picture("image/png", ByteArray(0))) }
+
+        alice.account.setAvatar(null)
+        bob.account.contacts.items.first { it.single().avatar == null }
+    }
+
+    /** One pixel. */
+    private val png = Base64.decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==")
 
     @Test
     fun `two accounts at once`() = play {

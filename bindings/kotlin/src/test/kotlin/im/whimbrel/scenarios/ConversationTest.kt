@@ -1,0 +1,124 @@
+package im.whimbrel.scenarios
+
+import im.whimbrel.Account
+import im.whimbrel.Conversation
+import im.whimbrel.Cursor
+import im.whimbrel.Draft
+import im.whimbrel.Hit
+import im.whimbrel.Message
+import im.whimbrel.Mute
+import im.whimbrel.Notify
+import im.whimbrel.PASSWORD
+import im.whimbrel.Scenario
+import im.whimbrel.Search
+import im.whimbrel.Timeline
+import im.whimbrel.TimelineItem
+import im.whimbrel.WhimbrelException
+import im.whimbrel.assertFails
+import im.whimbrel.door
+import im.whimbrel.messages
+import im.whimbrel.person
+import java.util.UUID
+import kotlin.time.Clock
+import kotlin.time.Duration.Companion.hours
+import kotlin.time.Duration.Companion.seconds
+import kotlin.time.Instant
+import kotlinx.coroutines.flow.first
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Test
+
+class ConversationTest : Scenario() {
+    @Test
+    fun `a draft, a pin and a mute survive a restart`() = play {
+        val before = online("alice")
+        val (bob, carol, dave) = List(3) { person("friend") }
+        val asked = before.account.send("Wilt thou be gone?", bob)
+        for (with in listOf(carol, dave)) before.account.send("Farewell!", with)
+        val draft = Draft("It was the lark", replyTo = asked)
+        val tomorrow = Instant.fromEpochMilliseconds((Clock.System.now() + 24.hours).toEpochMilliseconds())
+        before.account.setDraft(draft, bob)
+        before.account.setPinned(true, bob)
+        before.account.setMuted(Mute.Until(tomorrow), bob)
+        before.account.setMuted(Mute.ForEver, carol)
+        before.account.setNotify(Notify.ON_MENTION, carol)
+        before.account.setArchived(true, dave)
+        before.client.close()
+
+        val after = checkNotNull(open("alice").account(before.address))
+        val lines = after.conversations.items.first { it.isNotEmpty() }
+        assertEquals(listOf(bob, carol, dave), lines.map { it.with })
+        assertEquals(listOf(draft, null, null), lines.map { it.draft })
+        assertEquals(listOf(true, false, false), lines.map { it.pinned })
+        assertEquals(listOf(Mute.Until(tomorrow), Mute.ForEver, null), lines.map { it.muted })
+        assertEquals(listOf(Notify.ALWAYS, Notify.ON_MENTION, Notify.ALWAYS), lines.map { it.notify })
+        assertEquals(listOf(false, false, true), lines.map { it.archived })
+
+        // It ends with being sent; the rest is taken back.
+        after.send(draft.text, bob)
+        after.setPinned(false, bob)
+        after.setMuted(null, bob)
+        val line = after.line(bob) { !it.pinned && it.muted == null }
+        assertEquals(null, line.draft)
+    }
+
+    @Test
+    fun `search, and open a hit where it stands`() = play {
+        val alice = online("alice")
+        val bob = person("bob")
+        door("say ${bob.substringBefore('@')} ${alice.address} 300")
+        alice.account.line(bob) { it.last?.text == "300" }
+
+        // A word may go on: 12, 120 to 129.
+        val hits = mutableListOf<Hit>()
+        var before: Cursor? = null
+        do {
+            val found = alice.account.search(Search("12", with = bob), limit = 4, before = before)
+            hits += found.hits
+            before = found.next
+        } while (before != null)
+        assertEquals((1..300).filter { "$it".startsWith("12") }.reversed().map { "$it" }, hits.map { it.message.text })
+        assertTrue(hits.all { hit -> hit.matches.isNotEmpty() && hit.matches.all { hit.message.text.substring(it).startsWith("12") } })
+        assertEquals(emptyList<Hit>(), alice.account.search(Search("12", from = alice.address)).hits)
+
+        val hit = alice.account.search(Search("123")).hits.single()
+        val timeline = alice.account.timeline(bob, limit = 5, at = hit.message.id)
+        assertEquals((121..125).map { "$it" }, timeline.texts())
+        timeline.older(2)
+        assertTrue(timeline.newer(2))
+        assertEquals((119..127).map { "$it" }, timeline.texts())
+        while (timeline.newer(100)) Unit
+        alice.account.send("the last", bob)
+        timeline.items.first { texts(it).last() == "the last" }
+        assertEquals((119..300).map { "$it" } + "the last", timeline.texts())
+        assertFails<WhimbrelException.NotFound> { alice.account.timeline(bob, at = UUID.randomUUID().toString()) }
+
+        // What is deleted is neither shown nor found.
+        alice.account.deleteMessage(hit.message.id)
+        assertEquals(emptyList<Hit>(), alice.account.search(Search("123")).hits)
+        assertTrue("123" !in timeline.texts())
+        alice.account.deleteConversation(bob)
+        alice.account.messages(bob) { it.isEmpty() }
+        assertFails<WhimbrelException.NotFound> { alice.account.deleteMessage(hit.message.id) }
+    }
+
+    @Test
+    fun `read on one device is read on the other`() = play {
+        val phone = online("alice")
+        val tablet = device("tablet", phone.address)
+        tablet.account.signIn(PASSWORD)
+        tablet.account.sync(60.seconds)
+        val bob = online("bob")
+        bob.account.send("Wherefore art thou?", phone.address)
+        for (device in listOf(phone, tablet)) device.account.line(bob.address) { it.unread == 1L }
+        phone.account.markRead(bob.address)
+        tablet.account.line(bob.address) { it.unread == 0L }
+    }
+
+    private suspend fun Account.line(with: String, so: (Conversation) -> Boolean): Conversation =
+        conversations.items.first { all -> all.any { it.with == with && so(it) } }.first { it.with == with }
+
+    private suspend fun Timeline.texts() = texts(items.first())
+
+    private fun texts(items: List<TimelineItem>) = items.filterIsInstance<Message>().map { it.text }
+}
