@@ -25,9 +25,9 @@ pub(crate) fn soak(minutes: f64, first: u64) -> Result<()> {
     Ok(())
 }
 
-/// For `cargo xtask test`: one seed that nobody has had before. What it finds fails.
+/// For `cargo xtask test`: one seed that nobody has had before, over Prosody. What it finds fails.
 pub(crate) fn short() -> Result<Outcome> {
-    match prepare().and_then(|()| one(soak::fresh(), ONE)) {
+    match prepare().and_then(|()| one(soak::fresh() & !1, ONE)) {
         Ok(()) => Ok(Outcome::Passed),
         Err(error) => match error.downcast_ref() {
             Some(Error::Unavailable(why)) => Ok(Outcome::Skipped(why.clone())),
