@@ -19,7 +19,7 @@ use whimbrel_proto::{
 };
 
 use crate::{
-    account::Cx,
+    account::{Account, Cx},
     api::{Change, ChangeKind, Event, ItemId, Message, Reaction, ReplyTo, SendState},
     error::{Error, Result},
     messages::{self, NAMESAKES},
@@ -280,6 +280,27 @@ pub(crate) fn amends_anew(cx: &mut Cx<'_>, message: i64) -> Result<()> {
     match root {
         Some(root) => amended(cx, root),
         None => Ok(()),
+    }
+}
+
+impl Account {
+    /// Two of our devices said the same kind of thing about one message, and the last in the archive's order counts. The other's
+    /// carbon and our acknowledgement can come in either order: a resumption acknowledges first and replays then, and a server
+    /// may hold carbons back (XEP-0352). So the archive is looked at, once: then it has named ours.
+    pub(crate) fn compare_rivals(&mut self, cx: &mut Cx<'_>, amendment: i64) -> Result<()> {
+        let ours: Option<i64> = cx
+            .tx
+            .prepare_cached(
+                "SELECT min(o.id) FROM message AS m
+                 JOIN message AS o ON o.root = m.root AND o.kind = m.kind AND o.mine = 1 AND o.local_id IS NOT NULL AND o.state NOT IN (1, 5)
+                 JOIN message AS r ON r.root = m.root AND r.kind = m.kind AND r.mine = 1 AND r.local_id IS NULL AND r.id > o.id
+                 WHERE m.id = ?1 AND m.kind IN (2, 4) AND m.mine = 1 AND NOT EXISTS (SELECT 1 FROM archived WHERE message = o.id)",
+            )?
+            .query_row(params![amendment], |row| row.get(0))?;
+        match ours {
+            Some(ours) => self.look_behind(cx, ours),
+            None => Ok(()),
+        }
     }
 }
 

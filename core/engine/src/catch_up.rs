@@ -1205,7 +1205,7 @@ impl Account {
     }
 
     /// What came live since this message is compared with the archive: from the last before it that the archive had named.
-    fn look_behind(&mut self, cx: &mut Cx<'_>, message: i64) -> Result<()> {
+    pub(crate) fn look_behind(&mut self, cx: &mut Cx<'_>, message: i64) -> Result<()> {
         let own = self.jid.as_str();
         let from: Option<(String, i64)> = cx
             .tx

@@ -331,6 +331,9 @@ impl Account {
             if let Some(root) = root {
                 amendments::amended(cx, root)?;
             }
+            if !matches!(source, Source::Archive { .. }) {
+                self.compare_rivals(cx, message)?;
+            }
             return Ok(Stored::New(message));
         }
         if gathered || said.kind != Row::Text || said.content.is_some() {

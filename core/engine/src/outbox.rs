@@ -343,7 +343,10 @@ impl Account {
     /// The server has this one now.
     fn taken_over(&mut self, cx: &mut Cx<'_>, seq: i64) -> Result<()> {
         match self.delivered_to_server(cx, seq)? {
-            Some(message) => self.settle_position(cx, message),
+            Some(message) => {
+                self.settle_position(cx, message)?;
+                self.compare_rivals(cx, message)
+            }
             None => Ok(()),
         }
     }

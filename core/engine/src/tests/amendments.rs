@@ -202,6 +202,49 @@ fn what_was_sent_is_corrected_behind_it() {
     assert_eq!((shown.text.as_str(), shown.edited, shown.change), ("Romeo", true, None));
 }
 
+/// A resumption acknowledges first and replays then, and a server may hold carbons back: neither says whose came first.
+#[test]
+fn of_what_two_devices_said_at_once_the_last_in_the_archive_counts() {
+    for (ack_comes_first, ours_counts) in [(true, true), (true, false), (false, true), (false, false)] {
+        let mut world = World::online();
+        let id = world.says("But soft");
+        world.acknowledge();
+        let edit = Command::Edit { id: new_id(1), message: id.clone(), text: "ours".into() };
+        world.does(edit);
+        let own = |device: &str, id: &str, content: &str| {
+            let origin = format!("<origin-id xmlns='urn:xmpp:sid:0' id='{id}'/>");
+            format!(
+                "<message xmlns='jabber:client' type='chat' from='{OWN}/{device}' to='{JULIET}' id='{id}'>{content}{origin}</message>"
+            )
+        };
+        let ours = own("phone.1", &new_id(1).0, &replace(&id.0, "ours"));
+        let theirs = own("tablet", "t1", &replace(&id.0, "theirs"));
+        let mut said = vec![own("phone.1", &id.0, "<body>But soft</body>"), theirs.clone(), ours];
+        if !ours_counts {
+            said.swap(1, 2);
+        }
+        let archived = said.into_iter().enumerate();
+        world.server.archive =
+            archived.map(|(n, message)| Archived { id: format!("b{n}"), at: START, message }).collect();
+        let theirs = carbon(OWN, "sent", &theirs);
+        if ack_comes_first {
+            world.acknowledge();
+            world.gets(&theirs);
+        } else {
+            world.gets(&theirs);
+            world.acknowledge();
+        }
+        world.serve();
+        let counts = if ours_counts { "> ours (edited)" } else { "> theirs (edited)" };
+        assert_eq!(world.reads(), [counts], "acknowledged first: {ack_comes_first}");
+        // It has a name in the archive now, and is not asked about again.
+        world.wrote.clear();
+        world.gets(&carbon(OWN, "sent", &own("tablet", "t2", &replace(&id.0, "theirs, later"))));
+        assert_eq!(world.reads(), ["> theirs, later (edited)"]);
+        assert!(world.all("iq").is_empty(), "asked again");
+    }
+}
+
 #[test]
 fn what_was_not_sent_is_retracted_without_a_word() {
     let mut world = World::online();
