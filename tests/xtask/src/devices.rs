@@ -5,9 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use interop::{Error, Kind, devices_agree};
+use interop::{Kind, devices_agree};
 
-use crate::{Result, cargo, host, soak, test::Outcome};
+use crate::{Result, cargo, host};
 
 /// One seed's.
 const ONE: Duration = Duration::from_secs(120);
@@ -23,17 +23,6 @@ pub(crate) fn soak(minutes: f64, first: u64) -> Result<()> {
         one(seed, left.min(ONE))?;
     }
     Ok(())
-}
-
-/// For `cargo xtask test`: one seed that nobody has had before, over Prosody. What it finds fails.
-pub(crate) fn short() -> Result<Outcome> {
-    match prepare().and_then(|()| one(soak::fresh() & !1, ONE)) {
-        Ok(()) => Ok(Outcome::Passed),
-        Err(error) => match error.downcast_ref() {
-            Some(Error::Unavailable(why)) => Ok(Outcome::Skipped(why.clone())),
-            _ => Err(error),
-        },
-    }
 }
 
 fn prepare() -> Result<()> {

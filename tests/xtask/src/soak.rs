@@ -62,6 +62,6 @@ fn sim(profile: &[&str], arguments: &[&str]) -> Command {
 }
 
 /// Seeds behind this one were not run before, nor are they by whoever starts a minute later.
-pub(crate) fn fresh() -> u64 {
+fn fresh() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
