@@ -6,7 +6,7 @@
 //!
 //! The index follows in batches, each a step of its own, when nothing is being fetched. It never makes a search miss what is
 //! stored: rows above `account.indexed`, and those in `unindexed`, are looked through one by one, by the same rules. Those are
-//! in [`words`]. What the user types is never syntax: all that reaches FTS5 are words that were folded there.
+//! in `search/words.rs`. What the user types is never syntax: all that reaches FTS5 are words that were folded there.
 
 mod words;
 
