@@ -274,10 +274,12 @@ async fn listen(account: &Account, samples: usize) -> Result<()> {
         sent?;
         seq = next;
         let (count, _) = commits.so_far();
-        let committed = commits.last().filter(|_| count == before + 1).ok_or("another commit")?;
-        micros.push((at - committed).as_secs_f64() * 1e6);
+        // Now and then the search index follows, in a commit of its own.
+        if let Some(committed) = commits.last().filter(|_| count == before + 1) {
+            micros.push((at - committed).as_secs_f64() * 1e6);
+        }
     }
-    children::say(&serde_json::json!({ "events": micros[samples..] }));
+    children::say(&serde_json::json!({ "events": micros[micros.len() / 2..] }));
 
     let newest = account.timeline(&juliet, 1)?.subscribe();
     newest.next(0).await?;

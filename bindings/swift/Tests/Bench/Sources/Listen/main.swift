@@ -45,7 +45,9 @@ func events(_ account: Account, _ timeline: Timeline) async throws -> [Double] {
         let (before, asked) = (try lastCommit().count, nanoseconds())
         try await account.send("But soft, what light through yonder window breaks?", to: juliet)
         guard let (at, commit) = await arrivals.next() else { fatalError("nobody listens") }
-        precondition(commit.count == before + 1 && asked < commit.at && commit.at < at, "another commit, or another clock")
+        // Now and then the search index follows, in a commit of its own.
+        guard commit.count == before + 1 else { continue }
+        precondition(asked < commit.at && commit.at < at, "another clock")
         micros.append(Double(at - commit.at) / 1e3)
     }
     return micros

@@ -68,9 +68,10 @@ private suspend fun events(account: Account, timeline: Timeline, samples: Int): 
             account.send("But soft, what light through yonder window breaks?", JULIET)
             val (at, commit) = arrivals.receive()
             // HotSpot's clock on Linux is CLOCK_MONOTONIC, as the library's.
-            check(commit.count == before + 1u && commit.at in asked..at) { "another commit, or another clock" }
-            (at - commit.at) / 1e3
-        }
+            check(commit.at in asked..at || commit.count != before + 1u) { "another clock" }
+            // Now and then the search index follows, in a commit of its own.
+            if (commit.count == before + 1u) (at - commit.at) / 1e3 else null
+        }.filterNotNull()
     }
     listening.cancel()
     micros
