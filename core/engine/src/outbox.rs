@@ -560,17 +560,21 @@ impl Account {
     }
 }
 
-/// What was to be said about a message that failed, and has not left, fails with it.
-pub(crate) fn fail_what_is_about(cx: &mut Cx<'_>, message: i64) -> Result<()> {
-    let about: Vec<i64> = cx
+/// What waits to be said about a message does not leave. Its rows.
+pub(crate) fn withdraw_what_is_about(cx: &Cx<'_>, message: i64) -> Result<Vec<i64>> {
+    Ok(cx
         .tx
         .prepare_cached(
             "DELETE FROM outbox WHERE first_sent IS NULL AND message IN (SELECT id FROM message WHERE root = ?1 AND kind IN (2, 3, 4) AND mine = 1)
              RETURNING message",
         )?
         .query_map(params![message], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    for about in about {
+        .collect::<rusqlite::Result<_>>()?)
+}
+
+/// What was to be said about a message that failed, and has not left, fails with it.
+pub(crate) fn fail_what_is_about(cx: &mut Cx<'_>, message: i64) -> Result<()> {
+    for about in withdraw_what_is_about(cx, message)? {
         let reason = "what it is about was not sent".to_owned();
         messages::advance(cx, about, &SendState::Failed { reason })?;
     }

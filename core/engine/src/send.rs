@@ -169,12 +169,8 @@ impl Account {
             return Ok(Ok(Reply::Sent { id }));
         }
         // Nobody needs to hear any more what was to be said about it.
-        for kind in [Kind::Correction, Kind::Reactions] {
-            if let Some(row) = waiting(cx, meant.row, kind)? {
-                cx.tx.execute("DELETE FROM outbox WHERE message = ?1", params![row])?;
-                search::removed(cx, row)?;
-                cx.tx.execute("DELETE FROM message WHERE id = ?1", params![row])?;
-            }
+        for row in outbox::withdraw_what_is_about(cx, meant.row)? {
+            remove(cx, row)?;
         }
         let said = Said { kind: Kind::Retraction, target: Some(target), body: "".into(), content: None };
         self.say(cx, &Draft { id: &id, to: &meant.with, said, not_after: None })
@@ -408,6 +404,13 @@ fn waiting(cx: &Cx<'_>, root: i64, kind: Kind) -> Result<Option<i64>> {
         .optional()?)
 }
 
+/// A row that never left, with its place in the queue.
+fn remove(cx: &Cx<'_>, row: i64) -> Result<()> {
+    search::removed(cx, row)?;
+    cx.tx.execute("DELETE FROM message WHERE id = ?1", params![row])?;
+    Ok(())
+}
+
 /// What never left is gone, with all that waits to be said about it. What failed may be in an archive: it is there, and not shown.
 fn forget(cx: &mut Cx<'_>, meant: &Meant) -> Result<()> {
     let (position, root): (i64, Option<i64>) =
@@ -415,18 +418,10 @@ fn forget(cx: &mut Cx<'_>, meant: &Meant) -> Result<()> {
             Ok((row.get(0)?, row.get(1)?))
         })?;
     if waits(cx, meant.row)? {
-        let about = cx
-            .tx
-            .prepare_cached(
-                "DELETE FROM outbox WHERE first_sent IS NULL AND message IN
-                 (SELECT ?1 UNION ALL SELECT id FROM message WHERE root = ?1 AND kind IN (2, 3, 4) AND mine = 1) RETURNING message",
-            )?
-            .query_map(params![meant.row], |row| row.get(0))?
-            .collect::<rusqlite::Result<Vec<i64>>>()?;
-        for row in about {
-            search::removed(cx, row)?;
-            cx.tx.execute("DELETE FROM message WHERE id = ?1", params![row])?;
+        for row in outbox::withdraw_what_is_about(cx, meant.row)? {
+            remove(cx, row)?;
         }
+        remove(cx, meant.row)?;
         cx.tx.execute("UPDATE message SET root = NULL WHERE root = ?1", params![meant.row])?;
     } else {
         cx.tx.execute(
