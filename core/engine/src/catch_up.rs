@@ -811,7 +811,7 @@ impl Account {
         let closed = complete || reached || mutants::closes(query.seen, count);
         cx.tx.execute(
             "UPDATE gap SET after_id = coalesce(?2, after_id), since = coalesce(?3, since), by_time = CASE WHEN ?2 IS NULL THEN by_time ELSE 0 END,
-             reached_position = ?4, low_position = max(low_position, ?4), high_position = max(high_position, ?4 + 1), done = done + ?5, total = coalesce(total, ?6) WHERE id = ?1",
+             covered_position = CASE WHEN by_time = 1 AND ?2 IS NOT NULL THEN NULL ELSE covered_position END, reached_position = ?4, low_position = max(low_position, ?4), high_position = max(high_position, ?4 + 1), done = done + ?5, total = coalesce(total, ?6) WHERE id = ?1",
             params![gap, query.last.as_ref().filter(|_| !mutants::on(Mutant::GapEditSkipped)), query.last_at, query.cursor, query.seen, count],
         )?;
         if query.cursor >= high {
@@ -1093,10 +1093,7 @@ impl Account {
                          AND low_position < (SELECT low_position FROM gap WHERE id = ?1)",
                         params![gap],
                     )?;
-                    cx.tx.execute(
-                        "UPDATE gap SET by_time = 1, covered_position = NULL WHERE id = ?1",
-                        params![gap],
-                    )?;
+                    cx.tx.execute("UPDATE gap SET by_time = 1 WHERE id = ?1", params![gap])?;
                     self.drop_checks(cx)?;
                     cx.touched.all_timelines = true;
                 }

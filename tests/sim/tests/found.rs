@@ -60,6 +60,7 @@ found! {
     what_came_live_stays_below_a_gap_that_begins_with_the_archive,
     what_follows_a_forgotten_beginning_stands_above_what_was_known,
     what_is_in_doubt_stays_where_it_was_sent,
+    what_no_page_of_a_gap_has_named_follows_what_they_named,
     what_other_devices_sent_before_carbons_is_found,
     what_stands_below_a_gap_is_not_beyond_it,
     what_was_dropped_at_the_archives_beginning_moves_nothing_that_is_known,

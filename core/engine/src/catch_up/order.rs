@@ -25,9 +25,18 @@ impl Query {
         matches!(self.aim, Aim::Newest | Aim::Before { .. })
     }
 
-    /// Where the last message stands that was known before what is asked.
+    /// Where the last message stands that was known before what is asked. With an overlap it begins somewhere before that.
     fn begins_behind(&self) -> Option<i64> {
-        self.edge.filter(|_| !self.is_backwards())
+        self.edge.filter(|_| !self.is_backwards() && !self.floating)
+    }
+
+    /// Whether this cannot be of the overlap that comes first where a gap is read by time: it is newer than where the gap
+    /// began, and no page of the gap has named it.
+    fn has_not_reached(&self, known: &Known) -> bool {
+        matches!(self.aim, Aim::Fill { .. })
+            && known.place.is_none()
+            && !known.is_named
+            && self.edge.is_some_and(|edge| known.position > edge)
     }
 
     /// Of what is read from its end: what stands there or above is known to be newer.
@@ -47,7 +56,8 @@ impl Account {
         known: &Known,
         position: i64,
     ) -> Result<i64> {
-        let cursor = if query.is_floating() { i64::MIN } else { query.cursor };
+        let anywhere = query.is_floating() && !query.has_not_reached(known);
+        let cursor = if anywhere { i64::MIN } else { query.cursor };
         let end = query.ends_before();
         let keeps = |place: i64| place > cursor && end.is_none_or(|end| place < end);
         // What has to move below the end moves no further than the rest of the page needs: what stands there and is not named may
