@@ -5,9 +5,9 @@
 //! corrects in turn, is its *root*. Roots are found whenever either comes, so the order in which they come decides nothing: the
 //! last correction by position is the text, a retraction is for good, of each side the last reactions count.
 //!
-//! Who may: the sender of a message, and nobody else, corrects and retracts it; both sides react to it and answer it. A
-//! correction that has no root is shown as a message of its own, so that nothing said is lost; a retraction or reactions without
-//! one change nothing.
+//! Who may: the sender of a message, and nobody else, corrects and retracts it; both sides react to it and answer it. Where the
+//! message is not here (an archive may have lost it), the first correction of its name stands for it and is shown as a message,
+//! so that nothing said is lost; a retraction or reactions without either change nothing.
 
 use std::borrow::Cow;
 
@@ -128,7 +128,7 @@ struct Named {
 
 /// The message that this is about, if it is here and its sender may say so.
 pub(crate) fn root(tx: &Connection, reference: Reference<'_>) -> Result<Option<i64>> {
-    let Some(mut at) = named(tx, reference)? else { return Ok(None) };
+    let Some(mut at) = named(tx, reference)? else { return stand_in(tx, reference) };
     for _ in 0..DEPTH {
         let Some(target) = at.target.take().filter(|_| at.kind == Kind::Correction) else { break };
         let above = Reference {
@@ -140,11 +140,25 @@ pub(crate) fn root(tx: &Connection, reference: Reference<'_>) -> Result<Option<i
         };
         match named(tx, above)?.filter(|above| above.id != at.id) {
             Some(above) => at = above,
-            None => return Ok(Some(at.id)),
+            None => return Ok(stand_in(tx, above)?.or(Some(at.id))),
         }
     }
     // Who corrects in a circle corrects nothing.
     Ok(Some(at.id).filter(|_| at.kind != Kind::Correction))
+}
+
+/// Stands for a message that is not here: the first of its corrections, for those behind it and for what else is about it.
+fn stand_in(tx: &Connection, reference: Reference<'_>) -> Result<Option<i64>> {
+    let Reference { conversation, kind, mine, position, target } = reference;
+    let either = !kind.amends() || kind == Kind::Reactions;
+    let first: Option<(i64, i64)> = tx
+        .prepare_cached(
+            "SELECT id, position FROM (SELECT * FROM message WHERE target = ?1 AND conversation = ?2 ORDER BY id DESC LIMIT ?3)
+             WHERE kind = 2 AND (mine = ?4 OR ?5) ORDER BY mine = ?4, position, id LIMIT 1",
+        )?
+        .query_row(params![target, conversation, MOST, mine, either], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    Ok(first.filter(|(_, first)| kind != Kind::Correction || *first <= position).map(|(id, _)| id))
 }
 
 /// The message of a name. Of several the last before the reference: bots repeat their ids.
@@ -181,12 +195,13 @@ fn named(tx: &Connection, reference: Reference<'_>) -> Result<Option<Named>> {
     Ok(best)
 }
 
-/// A message is new here: what came before it and calls it by one of its names is about it. Whether anything is.
+/// A message is new here: what came before it and calls it by one of its names, or by that of what it stands for, is about it.
+/// Whether anything is.
 pub(crate) fn gather(
     cx: &mut Cx<'_>,
     peer: &BareJid,
     conversation: i64,
-    names: [Option<&str>; 2],
+    names: [Option<&str>; 3],
 ) -> Result<bool> {
     let mut any = false;
     if mutants::on(Mutant::EarlierAmendmentMissed) {
@@ -364,7 +379,8 @@ pub(crate) fn content(extra: Option<&str>) -> Content {
     extra.and_then(|extra| serde_json::from_str(extra).ok()).unwrap_or_default()
 }
 
-/// The last amendment of a kind by one side that did not fail: its text, and what it carries.
+/// The last amendment of a kind by one side that did not fail: its text, and what it carries. A correction that stands for what
+/// it corrects is one of them.
 fn last(
     connection: &Connection,
     root: i64,
@@ -374,7 +390,11 @@ fn last(
     Ok(connection
         .prepare_cached(&mutants::sql(
             Mutant::FirstCorrectionWins,
-            "SELECT body, extra FROM message WHERE root = ?1 AND kind = ?2 AND mine = ?3 AND state <> 5 ORDER BY position DESC, id DESC LIMIT 1",
+            "SELECT body, extra FROM (SELECT * FROM (
+                 SELECT body, extra, position, id FROM message WHERE root = ?1 AND kind = ?2 AND mine = ?3 AND state <> 5
+                 ORDER BY position DESC, id DESC LIMIT 1)
+             UNION ALL SELECT body, extra, position, id FROM message WHERE id = ?1 AND kind = ?2 AND state <> 5
+             ORDER BY position DESC, id DESC LIMIT 1)",
             "position DESC, id DESC",
             "position, id",
         ))?

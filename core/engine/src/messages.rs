@@ -325,8 +325,9 @@ impl Account {
             }
         }
         // Nobody answers, corrects or retracts reactions or a retraction.
+        let stands_for = said.target.filter(|_| said.kind == Row::Correction && root.is_none());
         let gathered = matches!(said.kind, Row::Text | Row::Correction)
-            && amendments::gather(cx, peer, conversation, [name, stanza_id])?;
+            && amendments::gather(cx, peer, conversation, [name, stanza_id, stands_for])?;
         if hidden {
             if let Some(root) = root {
                 amendments::amended(cx, root)?;
