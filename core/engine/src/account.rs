@@ -210,6 +210,12 @@ pub(crate) struct Reading {
     pub(crate) due: Option<u64>,
     /// When it was last said, mono ms.
     pub(crate) told: Option<u64>,
+    /// How often it was said again in this session since somebody had said less after us.
+    pub(crate) repaired: u32,
+    /// The node was asked and nobody has answered: it is asked again before anything is said.
+    pub(crate) asks: bool,
+    /// How often in a row nobody has answered.
+    pub(crate) unanswered: u32,
 }
 
 /// The current connection.

@@ -471,7 +471,12 @@ impl Account {
         let is_due = cx.now.wall.abs_diff(self.session.checked_at) >= DAY as u64
             || cx.now.mono.saturating_sub(checked) >= DAY as u64;
         let waits = self.catching_up.check_again;
-        if is_due && !replaying && !waits { self.check_for_dropped(cx) } else { Ok(()) }
+        if is_due && !replaying && !waits {
+            self.ask_how_far(cx, 1, None)?;
+            self.check_for_dropped(cx)
+        } else {
+            Ok(())
+        }
     }
 
     /// Sends a query and keeps it.
@@ -904,6 +909,10 @@ impl Account {
         cx.tx
             .prepare_cached("UPDATE coverage SET position = max(position, ?2) WHERE archive = ?1")?
             .execute(params![self.jid.as_str(), query.cursor])?;
+        if query.added > 0 {
+            // What other devices said to ours may have been dropped with it.
+            self.ask_how_far(cx, 1, None)?;
+        }
         // Where a gap begins the catch-up has the word, unless it has begun already.
         let reached = query.reached && self.next_gap_begins(cx, query)?;
         if complete || reached || mutants::on(Mutant::CheckedOnePageOnly) {
@@ -1013,6 +1022,16 @@ impl Account {
                 query.last_at.unwrap_or(0)
             ],
         )?;
+        let without_carbons: bool = cx.tx.query_row(
+            "SELECT EXISTS (SELECT 1 FROM pending WHERE what = ?1)",
+            params![serde_json::to_string(&Pending::Carbons)?],
+            |row| row.get(0),
+        )?;
+        if without_carbons && self.session.unchecked.is_none() {
+            // What other devices send until there are some is looked for behind this.
+            self.session.unchecked = self.coverage(cx)?;
+            self.session.dirty = true;
+        }
         if !complete {
             let start = self.session.next_position.min(query.cursor) - 2 * ROOM;
             let first = query.first_position.unwrap_or(query.start);
@@ -1215,10 +1234,12 @@ impl Account {
             .optional()?;
         let unfetched: bool =
             cx.tx.query_row("SELECT EXISTS (SELECT 1 FROM gap WHERE kind = 1)", [], |row| row.get(0))?;
-        let at: i64 =
-            cx.tx.query_row("SELECT last_at FROM coverage WHERE archive = ?1", params![own], |row| {
-                row.get(0)
-            })?;
+        let at: Option<i64> = cx
+            .tx
+            .query_row("SELECT last_at FROM coverage WHERE archive = ?1", params![own], |row| row.get(0))
+            .optional()?;
+        // The archive was never read: the first page will name what it has.
+        let Some(at) = at else { return Ok(()) };
         let from = match from {
             Some((id, place)) => Unchecked { after: Some(id), position: place, edge: Some(place), at },
             // Nothing was named before, so all that the archive has came since.

@@ -248,7 +248,11 @@ impl Account {
         if let Question::Displayed { page } = question {
             return match answer {
                 Ok(element) => self.told_how_far(cx, page, element),
-                // There is no such node yet, or nobody says.
+                Err("remote-server-timeout") => {
+                    self.nobody_says(cx);
+                    Ok(())
+                }
+                // There is no such node yet.
                 Err(_) => {
                     self.tell_soon(cx);
                     Ok(())

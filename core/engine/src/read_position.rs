@@ -4,9 +4,13 @@
 //! until the server has it, whatever happens to the link or the process; while somebody reads on, it is said once every few
 //! seconds. What another device read moves ours forward and never back; an id that is not here yet waits for the archive.
 //!
+//! The node itself can go back: a device that was in a tunnel says late how far it had read before. Whoever knows better says it
+//! again.
+//!
 //! A new session first asks what the node says: what we read offline may be less than what was read elsewhere meanwhile. It is
 //! said under conditions (whitelist), or not at all: whom we write with is nobody's business.
 
+use jid::BareJid;
 use minidom::Element;
 use rusqlite::{OptionalExtension, params};
 use whimbrel_proto::{ns, pubsub, write::Tag};
@@ -25,6 +29,11 @@ const PACE: u64 = 5_000;
 /// Items of a page, and pages that are asked for.
 const PAGE: u32 = 100;
 const PAGES: u32 = 50;
+/// How long after nobody has answered it is said again, in ms, and how often that doubles: to half a day.
+const AGAIN: u64 = 600_000;
+const DOUBLINGS: u32 = 6;
+/// How often a session says again what somebody else has taken back. A server that always does is left alone.
+const REPAIRS: u32 = 20;
 /// Longest id of an archive, in bytes.
 const MAX_ID: usize = 1_024;
 
@@ -46,7 +55,8 @@ impl Account {
     /// At once, or so long after the last time as is polite.
     pub(crate) fn tell_soon(&mut self, cx: &Cx<'_>) {
         let earliest = self.reading.told.map_or(0, |told| told + PACE);
-        self.reading.due.get_or_insert(earliest.max(cx.now.mono));
+        let soon = earliest.max(cx.now.mono);
+        self.reading.due = Some(self.reading.due.map_or(soon, |due| due.min(soon)));
     }
 
     /// Says how far we have read, if it is time to.
@@ -62,12 +72,16 @@ impl Account {
         if self.login.nodes != Some(Nodes::WithConditions) || self.login.archive == Archive::Unknown {
             return Ok(());
         }
+        if std::mem::take(&mut self.reading.asks) {
+            return self.ask_how_far(cx, 1, None);
+        }
+        // What was deleted here was read all the same.
         // What was read elsewhere and is not here yet is newer than what was read here, until nothing is missing.
         let rows: Vec<(String, Option<String>, Option<String>)> = cx
             .tx
             .prepare_cached(
                 "SELECT d.jid, d.said, (SELECT (SELECT a.id FROM archived AS a WHERE a.message = m.id AND a.archive = ?1 ORDER BY a.place DESC LIMIT 1)
-                   FROM message AS m WHERE m.conversation = c.id AND m.position <= c.read_position AND m.mine = 0 AND m.hidden = 0
+                   FROM message AS m WHERE m.conversation = c.id AND m.position <= c.read_position AND m.mine = 0 AND (m.hidden = 0 OR m.kind = 5)
                    ORDER BY m.position DESC, m.id DESC LIMIT 1)
                  FROM displayed AS d JOIN conversation AS c ON c.jid = d.jid
                  WHERE d.due = 1 AND (d.awaited IS NULL OR NOT EXISTS (SELECT 1 FROM gap WHERE kind = 0))
@@ -111,12 +125,14 @@ impl Account {
         with: &str,
         condition: Option<&str>,
     ) -> Result<()> {
-        // What was not answered is said again by the next session, or when somebody reads on; what was refused is not.
-        let (due, said) = match condition {
-            None => (0, true),
-            Some("remote-server-timeout") => (1, false),
-            Some(_) => (0, false),
-        };
+        // What was not answered is said again after a while, or when somebody reads on; what was refused is not.
+        let timed_out = condition == Some("remote-server-timeout");
+        let (due, said) = (i64::from(timed_out), condition.is_none());
+        if timed_out {
+            self.try_later(cx);
+        } else {
+            self.reading.unanswered = 0;
+        }
         cx.tx
             .prepare_cached(
                 "UPDATE displayed SET due = ?2, said = CASE WHEN ?3 THEN said END WHERE jid = ?1 AND due = 2",
@@ -125,9 +141,22 @@ impl Account {
         Ok(())
     }
 
+    fn try_later(&mut self, cx: &Cx<'_>) {
+        let wait = AGAIN << self.reading.unanswered.min(DOUBLINGS);
+        self.reading.unanswered += 1;
+        self.reading.due.get_or_insert(cx.now.mono + wait);
+    }
+
+    /// What the node says was asked, and not answered.
+    pub(crate) fn nobody_says(&mut self, cx: &Cx<'_>) {
+        self.reading.asks = true;
+        self.try_later(cx);
+    }
+
     /// A new session: what was under way may not have arrived, and what the node says has to be asked.
     pub(crate) fn reading_begins_anew(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        cx.tx.execute("UPDATE displayed SET due = 1 WHERE due = 2", [])?;
+        cx.tx.execute("UPDATE displayed SET due = 1, said = NULL WHERE due = 2", [])?;
+        (self.reading.repaired, self.reading.asks) = (0, false);
         self.ask_how_far(cx, 1, None)
     }
 
@@ -168,15 +197,15 @@ impl Account {
         if id.len() > MAX_ID {
             return Ok(());
         }
-        let is_here = match conversation_of(cx, own, id)? {
+        let here = match conversation_of(cx, own, id)? {
             Some((jid, _)) if jid != with.as_str() => return Ok(()),
             Some((_, position)) => {
                 messages::read_up_to(cx, &with, position)?;
-                true
+                Some(position)
             }
             None => {
                 cx.awaits = Some(true);
-                false
+                None
             }
         };
         cx.tx
@@ -184,7 +213,30 @@ impl Account {
                 "INSERT INTO displayed (jid, said, awaited) VALUES (?1, ?2, ?3)
                  ON CONFLICT (jid) DO UPDATE SET said = ?2, awaited = ?3",
             )?
-            .execute(params![with.as_str(), id, (!is_here).then_some(id)])?;
+            .execute(params![with.as_str(), id, here.is_none().then_some(id)])?;
+        match here {
+            Some(position) => self.say_again(cx, &with, position),
+            None => Ok(()),
+        }
+    }
+
+    /// The node says less than what was read here.
+    fn say_again(&mut self, cx: &Cx<'_>, with: &BareJid, told: i64) -> Result<()> {
+        if self.reading.repaired >= REPAIRS {
+            return Ok(());
+        }
+        let less = cx
+            .tx
+            .prepare_cached(
+                "UPDATE displayed SET due = 1 WHERE jid = ?1 AND EXISTS (SELECT 1 FROM conversation AS c JOIN message AS m ON m.conversation = c.id
+                 WHERE c.jid = ?1 AND m.position > ?2 AND m.position <= c.read_position AND m.mine = 0
+                 AND (m.hidden = 0 OR m.kind = 5) AND EXISTS (SELECT 1 FROM archived WHERE message = m.id))",
+            )?
+            .execute(params![with.as_str(), told])?;
+        if less > 0 {
+            self.reading.repaired += 1;
+            self.tell_soon(cx);
+        }
         Ok(())
     }
 

@@ -68,6 +68,9 @@ pub(crate) struct User {
     pub(crate) sent: Vec<Draft>,
     /// Texts that the user took back.
     pub(crate) taken_back: BTreeSet<String>,
+    /// Texts that the user deleted here, and those that it may have: nobody said that it was done.
+    pub(crate) deleted: BTreeSet<String>,
+    pub(crate) perhaps_deleted: BTreeSet<String>,
     /// What was shown, by conversation.
     pub(crate) screens: BTreeMap<usize, Screen>,
 }
@@ -188,6 +191,11 @@ impl User {
         let id = RequestId(self.next_request);
         self.asked.insert(id, asked);
         id
+    }
+
+    /// Whether it is not to be looked for here any more.
+    pub(crate) fn may_have_deleted(&self, text: &str) -> bool {
+        self.deleted.contains(text) || self.perhaps_deleted.contains(text)
     }
 
     /// A new text, with a number in it and an end.

@@ -9,9 +9,10 @@ use std::{
     fmt,
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use whimbrel_engine::{
     api::{Command, GapKind, Item, ItemId, SendState},
+    search::{self, Search},
     timeline,
 };
 use whimbrel_proto::ns;
@@ -72,6 +73,14 @@ pub enum Failure {
     WroteWithoutLease { device: usize },
     /// A device shows something else done to a message than its archive has.
     AmendedOtherwise { device: usize, text: String, shown: String, archived: String },
+    /// It was deleted on this device, and is there again.
+    CameBack { device: usize, text: String },
+    /// A search finds something else than what is shown.
+    FoundOtherwise { device: usize, text: String, found: Vec<String>, shown: Vec<String> },
+    /// A device has not heard how far another one of its account has read.
+    ReadElsewhere { device: usize, with: usize, told: String },
+    /// A device has not told the others of its account how far it has read.
+    ReadNotTold { device: usize, with: usize, read: String, told: Option<String> },
     /// A mistake of ours was noticed by ourselves.
     Quarantined { device: usize, why: String },
 }
@@ -92,8 +101,10 @@ impl fmt::Display for Failure {
 
 /// Behind a start: everything that was acknowledged before it is in the file.
 pub(crate) fn acknowledged_is_there(world: &mut World, device: usize) {
-    let Some(texts) = texts_in_file(&world.devices()[device]) else { return };
-    let missing = world.devices()[device].acknowledged.iter().find(|(_, text)| !texts.contains(text));
+    let phone = &world.devices()[device];
+    let Some(texts) = texts_in_file(phone) else { return };
+    let is_there = |text: &String| texts.contains(text) || phone.user.may_have_deleted(text);
+    let missing = phone.acknowledged.iter().find(|(_, text)| !is_there(text));
     if let Some((_, text)) = missing {
         let text = text.clone();
         world.judged(Failure::AcknowledgedTooEarly { device, text });
@@ -133,7 +144,9 @@ fn look_at(world: &mut World, device: usize, with: usize) -> Result<(), Failure>
     let unusable = |error: &dyn fmt::Display| Failure::Unusable { device, error: error.to_string() };
     let phone = world.device_mut(device);
     let reader = phone.reader().map_err(|error| unusable(&error))?;
-    let screen = phone.user.screens.entry(with).or_default();
+    let user = &mut phone.user;
+    let screen = user.screens.entry(with).or_default();
+    let (deleted, perhaps) = (&user.deleted, &user.perhaps_deleted);
     let peer = jid(with);
     let start = timeline::start(&reader, &peer, 1_000_000).map_err(|error| unusable(&error))?;
     if let Some(stale) = screen.stale.take() {
@@ -170,8 +183,12 @@ fn look_at(world: &mut World, device: usize, with: usize) -> Result<(), Failure>
             }
             // A correction was shown by itself, and is one with what it corrects by now; or what never left was taken back.
             None if still.contains(text) || screen.retracted.contains(id) => {}
+            None if deleted.contains(text) || perhaps.contains(text) => {}
             _ => return Err(Failure::Disappeared { device, text: text.clone() }),
         }
+    }
+    if let Some(text) = still.into_iter().find(|text| deleted.contains(*text)) {
+        return Err(Failure::CameBack { device, text: text.clone() });
     }
     screen.seen = there;
     let unread = timeline::conversations(&reader)
@@ -261,6 +278,15 @@ impl World {
             words.push(format!("device {device}: online {online}, {}", rows.unwrap_or_default()));
         }
         words.join("; ")
+    }
+
+    /// Whether the devices of each account agree how far they have read.
+    pub(crate) fn agree_what_was_read(&self) -> Result<(), Failure> {
+        self.devices().iter().enumerate().try_for_each(|(device, phone)| {
+            let reader =
+                phone.reader().map_err(|error| Failure::Unusable { device, error: error.to_string() })?;
+            phone.user.screens.keys().try_for_each(|with| as_read(self, device, *with, &reader))
+        })
     }
 
     /// What was before the first sign-in comes when somebody scrolls there.
@@ -358,12 +384,13 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
                         }
                         last = Some((*place, &draft.text));
                     }
-                    None if excused.contains(&draft.text) => {}
+                    None if excused.contains(&draft.text) || phone.user.may_have_deleted(&draft.text) => {}
                     None => return Err(Failure::Lost { device, text: draft.text.clone() }),
                 }
             }
         }
         as_archived(world, device, *with, &shown)?;
+        found(world, device, *with, SEARCHES)?;
     }
     as_amended(world, device)?;
     let archive = &world.server().accounts[phone.account].archive;
@@ -376,7 +403,8 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
                 _ => None,
             })
         });
-        if item.is_none() && phone.user.taken_back.contains(&draft.text) {
+        let user = &phone.user;
+        if item.is_none() && (user.taken_back.contains(&draft.text) || user.may_have_deleted(&draft.text)) {
             continue;
         }
         if !matches!(
@@ -394,6 +422,108 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Messages of a conversation that are looked for when a world is at rest.
+const SEARCHES: usize = 3;
+
+/// Some of what is shown is looked for by its text: all that has it is found, and nothing else.
+pub(crate) fn found(world: &World, device: usize, with: usize, searches: usize) -> Result<(), Failure> {
+    let phone = &world.devices()[device];
+    let Some(screen) = phone.user.screens.get(&with) else { return Ok(()) };
+    let unusable = |error: &dyn fmt::Display| Failure::Unusable { device, error: error.to_string() };
+    let reader = phone.reader().map_err(|error| unusable(&error))?;
+    let texts: Vec<&String> = screen
+        .lines
+        .iter()
+        .filter_map(|(_, item)| match item {
+            Item::Message(message) if !message.retracted => Some(&message.text),
+            _ => None,
+        })
+        .collect();
+    for text in texts.iter().rev().step_by(texts.len().div_ceil(searches).max(1)) {
+        let search = Search { text: format!("\"{text}\""), with: Some(jid(with)), ..Search::default() };
+        let hits = search::search(&reader, &search, None, 500).map_err(|error| unusable(&error))?.hits;
+        let mut found: Vec<String> = hits.into_iter().map(|hit| hit.message.text).collect();
+        let mut shown: Vec<String> =
+            texts.iter().filter(|shown| has(shown, text)).map(ToString::to_string).collect();
+        found.sort();
+        shown.sort();
+        if found != shown {
+            return Err(Failure::FoundOtherwise { device, text: (*text).clone(), found, shown });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a text has these words, in their order.
+fn has(text: &str, words: &str) -> bool {
+    let split = |text: &str| -> Vec<String> {
+        let words = text.split(|sign: char| !sign.is_alphanumeric());
+        words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    };
+    let (text, words) = (split(text), split(words));
+    text.windows(words.len()).any(|window| window == words)
+}
+
+/// At rest the devices of an account have read equally far, as far as its archive can say so (XEP-0490).
+fn as_read(world: &World, device: usize, with: usize, reader: &Connection) -> Result<(), Failure> {
+    if !world.script().manners.nodes {
+        return Ok(());
+    }
+    let account = &world.server().accounts[world.devices()[device].account];
+    let told = account.displayed.iter().find(|item| item.with == with).map(|item| item.id.as_str());
+    let place = |id: &str| account.archive.iter().position(|entry| entry.id == id);
+    let unusable = |error: rusqlite::Error| Failure::Unusable { device, error: error.to_string() };
+    if let Some(behind) = told.and_then(place) {
+        // What has moved up since it was read is read. So they are counted.
+        let unread: i64 = reader
+            .query_row("SELECT unread FROM conversation WHERE jid = ?1", [jid(with).as_str()], |row| {
+                row.get(0)
+            })
+            .optional()
+            .map_err(unusable)?
+            .unwrap_or(0);
+        let known = account.archive[..=behind].iter().filter_map(|entry| server::text(&entry.message));
+        let older: BTreeSet<String> = known.chain(account.forgotten.iter().cloned()).collect();
+        let newer = reader
+            .prepare_cached(
+                "SELECT body FROM message WHERE conversation = (SELECT id FROM conversation WHERE jid = ?1) AND mine = 0 AND hidden = 0",
+            )
+            .and_then(|mut statement| {
+                let texts = statement.query_map([jid(with).as_str()], |row| row.get::<_, String>(0))?;
+                texts.collect::<rusqlite::Result<Vec<_>>>()
+            })
+            .map_err(unusable)?
+            .into_iter()
+            .filter(|text| !older.contains(server::first(text)));
+        if unread > newer.count() as i64 {
+            return Err(Failure::ReadElsewhere { device, with, told: told.unwrap_or_default().to_owned() });
+        }
+    }
+    // By the first of its ids: a resend gives a message another one.
+    let read = reader
+        .prepare_cached(
+            "SELECT id FROM archived WHERE message =
+             (SELECT m.id FROM message AS m JOIN conversation AS c ON c.id = m.conversation WHERE c.jid = ?1 AND m.position <= c.read_position
+              AND m.mine = 0 AND (m.hidden = 0 OR m.kind = 5) ORDER BY m.position DESC, m.id DESC LIMIT 1)",
+        )
+        .and_then(|mut statement| {
+            let ids = statement.query_map([jid(with).as_str()], |row| row.get::<_, String>(0))?;
+            ids.collect::<rusqlite::Result<Vec<_>>>()
+        })
+        .map_err(unusable)?
+        .into_iter()
+        .filter_map(|id| place(&id))
+        .min();
+    let Some(read) = read else { return Ok(()) };
+    match told {
+        Some(told) if place(told).is_none_or(|told| read <= told) => Ok(()),
+        _ => {
+            let (read, told) = (account.archive[read].id.clone(), told.map(str::to_owned));
+            Err(Failure::ReadNotTold { device, with, read, told })
+        }
+    }
 }
 
 /// What was put aside though the world did not ask for it.
@@ -519,6 +649,7 @@ fn as_archived(world: &World, device: usize, with: usize, shown: &[(&ItemId, &st
         .filter(|entry| entry.with == with)
         .filter_map(|entry| server::text(&entry.message))
         .filter(|text| !own.contains(text.as_str()) && !account.forgotten.contains(text))
+        .filter(|text| !phone.user.may_have_deleted(text))
         .filter(|text| seen.insert(text.clone()))
         .collect();
     let shown: Vec<String> =

@@ -61,6 +61,9 @@ pub struct Manners {
     /// Nobody is in anybody's roster: no presence goes to others, and no receipts.
     #[serde(default)]
     pub strangers: bool,
+    /// Accounts have nodes, so that devices can tell each other what was read (XEP-0163, XEP-0490).
+    #[serde(default)]
+    pub nodes: bool,
 }
 
 /// When a session's queue is full.
@@ -97,6 +100,10 @@ pub enum Deed {
     Retract { with: usize },
     /// Its user feels something about one of the newest messages.
     React { with: usize },
+    /// Its user deletes one of the newest messages, on this device.
+    Delete { with: usize },
+    /// Its user looks for one of the messages on the screen.
+    Search { with: usize },
     /// Its user types.
     Type { with: usize },
     /// The app comes to the front, or goes.
@@ -197,8 +204,9 @@ pub struct Size {
     pub devices: usize,
 }
 
-/// What is done to messages follows from the seed, and not from what else does.
+/// What is done to messages follows from the seed, and not from what else does; and so does what they are looked for.
 const CHANGES: u64 = 0x0308_0424_0444;
+const LATER: u64 = 0x0490_0490;
 
 impl Script {
     /// The world of this seed.
@@ -209,7 +217,9 @@ impl Script {
             1 => vec![size.devices.clamp(1, 2); 2],
             _ => vec![2, 2],
         };
-        let manners = Manners::new(&mut rng);
+        // Of its own, so that a seed means what it meant before there were any.
+        let later = &mut StdRng::seed_from_u64(seed ^ LATER);
+        let manners = Manners { nodes: later.random_ratio(2, 3), ..Manners::new(&mut rng) };
         let latency = *[2, 20, 100, 600].choose(&mut rng).unwrap_or(&20);
         let encrypted = seed.is_multiple_of(16);
         let all: usize = devices.iter().sum();
@@ -248,7 +258,6 @@ impl Script {
             };
             acts.push(Act { at: at(&mut rng), device, deed });
         }
-        // Of its own, so that a seed means what it meant before there were any.
         let changes = &mut StdRng::seed_from_u64(seed ^ CHANGES);
         for _ in 0..changes.random_range(0..16) {
             let device = changes.random_range(0..all);
@@ -263,6 +272,12 @@ impl Script {
                 acts.push(Act { at: when, device, deed });
                 when += *[0, 3, 500].choose(changes).unwrap_or(&0);
             }
+        }
+        for _ in 0..later.random_range(0..6) {
+            let device = later.random_range(0..all);
+            let with = other_account(&devices, device, later);
+            let deed = if later.random() { Deed::Delete { with } } else { Deed::Search { with } };
+            acts.push(Act { at: at(later), device, deed });
         }
         let faults = size.faults + rng.random_range(0..=size.faults);
         for _ in 0..faults {
@@ -302,6 +317,7 @@ impl Manners {
             page_takes: *[0, 100, 2_000, 2_000].choose(rng).unwrap_or(&0),
             hates_late: rng.random_ratio(2, 3),
             strangers: rng.random_ratio(1, 3),
+            nodes: false,
         }
     }
 }

@@ -301,7 +301,12 @@ impl World {
             if self.failure.is_none() && self.is_at_rest() {
                 // A session that nobody comes back to may lose something every day.
                 if (self.server.dropped == 0 && (days == 0 || !set)) || days == most {
-                    return;
+                    // What nobody has answered is tried again in a while.
+                    match self.agree_what_was_read() {
+                        Ok(()) => return,
+                        Err(failure) if self.now > end => return self.fail(failure),
+                        Err(_) => continue,
+                    }
                 }
                 days += 1;
                 // What a server has dropped without a word is found at most a day later (STREAM 11). Asleep it is over soon.

@@ -112,12 +112,48 @@ fn what_is_read_elsewhere_is_read_here_and_never_unread() {
     assert_eq!(world.unread(), 3);
     world.gets(&elsewhere(JULIET, "a2"));
     assert_eq!(world.unread(), 1);
-    world.gets(&elsewhere(JULIET, "a1"));
-    assert_eq!(world.unread(), 1);
     world.gets(&elsewhere(JULIET, "a3"));
     assert_eq!(world.unread(), 0);
     world.pass(10_000);
     assert!(world.told_texts().is_empty());
+}
+
+#[test]
+fn who_says_less_than_what_was_read_is_corrected_and_not_for_ever() {
+    let mut world = World::reader();
+    world.gets(&elsewhere(JULIET, "a2"));
+    // A device that was in a tunnel says late how far it had read before.
+    world.gets(&elsewhere(JULIET, "a1"));
+    assert_eq!(world.unread(), 1);
+    let mut said = 0;
+    for _ in 0..100 {
+        for (iq, text) in world.told_devices() {
+            assert_eq!(text, format!("{JULIET} a2"));
+            world.acknowledge();
+            world.gets(&format!("<iq type='result' id='{}'/>", iq.attr("id").unwrap()));
+            said += 1;
+        }
+        world.gets(&elsewhere(JULIET, "a1"));
+        world.pass(5_000);
+    }
+    assert_eq!(said, 20, "a server that always says less is left alone");
+    assert_eq!(world.unread(), 1);
+}
+
+#[test]
+fn what_nobody_answers_is_asked_and_said_again_ever_more_seldom() {
+    let mut world = World::reader();
+    world.marks_read();
+    assert_eq!(world.told_texts(), [format!("{JULIET} a3")]);
+    let mut times = Vec::new();
+    for minute in 0..240 {
+        world.acknowledge();
+        world.pass(60_000);
+        times.extend(world.told_texts().iter().map(|_| minute));
+    }
+    assert!((3..6).contains(&times.len()), "{times:?}");
+    let waits: Vec<_> = times.windows(2).map(|two| two[1] - two[0]).collect();
+    assert!(waits.is_sorted() && waits[0] >= 10, "{times:?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use minidom::Element;
 use whimbrel_proto::ns;
 
-use super::{Server, SessionId, address, element};
+use super::{Server, SessionId, address, element, nodes};
 
 impl Server {
     pub(super) fn question(&mut self, id: SessionId, iq: &Element) {
@@ -21,8 +21,10 @@ impl Server {
         let Some(payload) = iq.children().next() else { return };
         let content = match (payload.name(), payload.ns().as_str()) {
             ("query", ns::DISCO_INFO) => {
-                "<query xmlns='http://jabber.org/protocol/disco#info'><feature var='urn:xmpp:mam:2'/></query>"
-                    .to_owned()
+                let nodes = if self.manners.nodes { nodes::OFFERED } else { "" };
+                format!(
+                    "<query xmlns='http://jabber.org/protocol/disco#info'><feature var='urn:xmpp:mam:2'/>{nodes}</query>"
+                )
             }
             ("query", ns::ROSTER) if iq.attr("type") == Some("get") => {
                 let items: String = (0..self.accounts.len())
@@ -34,6 +36,10 @@ impl Server {
                 } else {
                     format!("<query xmlns='jabber:iq:roster' ver='1'>{items}</query>")
                 }
+            }
+            ("pubsub", ns::PUBSUB) if self.manners.nodes && nodes::is_known(payload) => {
+                let payload = payload.clone();
+                self.node(account, &payload)
             }
             ("prefs", ns::MAM) => "<prefs xmlns='urn:xmpp:mam:2' default='always'/>".to_owned(),
             ("query", ns::MAM) => {

@@ -3,12 +3,13 @@
 use rand::seq::IndexedRandom;
 use whimbrel_engine::{
     Input,
-    api::{ChatState, Command, Item, ItemId, Network},
+    api::{ChatState, Command, Delete, Item, ItemId, Network, SendState},
 };
 
 use super::{Happening, World};
 use crate::{
     device::{Asked, User, jid},
+    judge,
     script::{Deed, DiskFailure, When},
     server::{self, EDITED, HATED, element},
     world::lines::TOO_LARGE,
@@ -50,6 +51,8 @@ impl World {
             Deed::Edit { with } | Deed::Retract { with } | Deed::React { with } => {
                 self.amends(device, with, &act.deed);
             }
+            Deed::Delete { with } => self.deletes(device, with),
+            Deed::Search { with } => self.searches(device, with),
             Deed::Type { with } => {
                 self.asks(
                     device,
@@ -180,6 +183,43 @@ impl World {
         self.asks(device, Asked::Other, command);
     }
 
+    /// The user deletes one of the newest messages, whoever wrote it.
+    fn deletes(&mut self, device: usize, with: usize) {
+        self.look(device);
+        let phone = &mut self.devices[device];
+        let Some(screen) = phone.user.screens.get(&with).filter(|_| phone.engine.is_some()) else { return };
+        let shown: Vec<_> = screen
+            .lines
+            .iter()
+            .rev()
+            .filter_map(|(_, item)| match item {
+                Item::Message(message) => Some(message),
+                Item::Gap(_) => None,
+            })
+            .filter_map(|message| Some((message, screen.texts.get(&message.id)?)))
+            .take(5)
+            .collect();
+        let Some((message, text)) = shown.choose(&mut phone.rng).copied() else { return };
+        let (id, text) = (message.id.clone(), text.clone());
+        if matches!(message.state, Some(SendState::Queued | SendState::Failed { .. })) {
+            // What was not sent is not sent.
+            phone.user.taken_back.insert(text.clone());
+        }
+        phone.user.perhaps_deleted.insert(text.clone());
+        if self.asks_now(device, Asked::Other, Command::Delete(Delete::Message { id })) {
+            self.devices[device].user.deleted.insert(text);
+        }
+    }
+
+    fn searches(&mut self, device: usize, with: usize) {
+        self.look(device);
+        if self.can_look(device)
+            && let Err(failure) = judge::found(self, device, with, 1)
+        {
+            self.judged(failure);
+        }
+    }
+
     fn writes(&mut self, device: usize, to: usize, end: &str) {
         let phone = &mut self.devices[device];
         let draft = phone.user.writes(&phone.name, to, end, &mut phone.rng);
@@ -228,6 +268,8 @@ fn is_by_the_user(deed: &Deed) -> bool {
             | Deed::Edit { .. }
             | Deed::Retract { .. }
             | Deed::React { .. }
+            | Deed::Delete { .. }
+            | Deed::Search { .. }
             | Deed::Type { .. }
             | Deed::Foreground(_)
             | Deed::Suspend { .. }

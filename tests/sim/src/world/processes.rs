@@ -306,9 +306,13 @@ impl World {
 
     /// The user looks at the screen.
     pub(super) fn look(&mut self, device: usize) {
-        if self.devices[device].engine.is_some() && self.devices[device].disk().in_force().is_none() {
+        if self.can_look(device) {
             judge::look(self, device);
         }
+    }
+
+    pub(super) fn can_look(&self, device: usize) -> bool {
+        self.devices[device].engine.is_some() && self.devices[device].disk().in_force().is_none()
     }
 
     /// Whether the disk says that the process is dead; then it is buried.
