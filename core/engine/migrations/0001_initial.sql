@@ -134,6 +134,7 @@ CREATE TABLE message (
 CREATE INDEX message_order ON message (conversation, position, hidden);
 -- Who waits for a message of this name, and what was done to a message.
 CREATE INDEX message_target ON message (target, conversation) WHERE target IS NOT NULL;
+CREATE INDEX message_stood_in ON message (target, conversation) WHERE kind = 5 AND target IS NOT NULL;
 CREATE INDEX message_root ON message (root, kind, mine, position) WHERE root IS NOT NULL;
 -- Whole, since a contact may give ten thousand messages one name.
 CREATE INDEX message_name ON message (name, conversation, mine) WHERE name IS NOT NULL;

@@ -204,14 +204,17 @@ impl Default for CatchingUp {
 }
 
 /// Telling our other devices how far we have read. What is to be told is in the file.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Reading {
     /// When to say it, mono ms.
     pub(crate) due: Option<u64>,
     /// When it was last said, mono ms.
     pub(crate) told: Option<u64>,
-    /// How often it was said again in this session since somebody had said less after us.
-    pub(crate) repaired: u32,
+    /// What was said less than we know, and said again over it: with whom, which id. Two devices that do not agree about what is
+    /// less would go on for ever.
+    pub(crate) repaired: BTreeSet<(String, String)>,
+    /// The node is to be asked when the archive was compared: news may have been dropped as messages were.
+    pub(crate) after_check: bool,
     /// The node was asked and nobody has answered: it is asked again before anything is said.
     pub(crate) asks: bool,
     /// How often in a row nobody has answered.
@@ -293,6 +296,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) room: Option<(i64, (Option<i64>, bool))>,
     /// Whether anything was read elsewhere that is not here, if that was asked.
     pub(crate) awaits: Option<bool>,
+    /// Whether a correction was deleted that stood for a message that was not here, once somebody has asked.
+    pub(crate) any_stood_in: Option<bool>,
     /// What of it has come, by the archive's ids.
     pub(crate) read: Vec<String>,
 }
@@ -300,7 +305,18 @@ pub(crate) struct Cx<'a> {
 impl<'a> Cx<'a> {
     pub(crate) fn new(tx: &'a Transaction<'a>, now: Now, rng: &'a mut dyn RngCore) -> Self {
         let (out, touched) = (Vec::new(), Touched::default());
-        Self { tx, now, rng, out, touched, conversation: None, room: None, awaits: None, read: Vec::new() }
+        Self {
+            tx,
+            now,
+            rng,
+            out,
+            touched,
+            conversation: None,
+            room: None,
+            awaits: None,
+            any_stood_in: None,
+            read: Vec::new(),
+        }
     }
 
     pub(crate) fn event(&mut self, event: Event) {
@@ -457,7 +473,7 @@ impl Account {
             told: self.told.clone(),
             status: self.status.clone(),
             catching_up: self.catching_up.clone(),
-            reading: self.reading,
+            reading: self.reading.clone(),
         }
     }
 

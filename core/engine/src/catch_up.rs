@@ -472,8 +472,12 @@ impl Account {
             || cx.now.mono.saturating_sub(checked) >= DAY as u64;
         let waits = self.catching_up.check_again;
         if is_due && !replaying && !waits {
-            self.ask_how_far(cx, 1, None)?;
-            self.check_for_dropped(cx)
+            self.reading.after_check = true;
+            self.check_for_dropped(cx)?;
+            if self.queries.values().any(|query| matches!(query.aim, Aim::Check { .. })) {
+                return Ok(());
+            }
+            self.ask_after_check(cx)
         } else {
             Ok(())
         }
@@ -909,10 +913,7 @@ impl Account {
         cx.tx
             .prepare_cached("UPDATE coverage SET position = max(position, ?2) WHERE archive = ?1")?
             .execute(params![self.jid.as_str(), query.cursor])?;
-        if query.added > 0 {
-            // What other devices said to ours may have been dropped with it.
-            self.ask_how_far(cx, 1, None)?;
-        }
+        self.reading.after_check |= query.added > 0;
         // Where a gap begins the catch-up has the word, unless it has begun already.
         let reached = query.reached && self.next_gap_begins(cx, query)?;
         if complete || reached || mutants::on(Mutant::CheckedOnePageOnly) {
@@ -926,7 +927,7 @@ impl Account {
             if let (Some(last), false) = (&query.last, reached) {
                 self.covered(cx, last, query.cursor, query.last_at)?;
             }
-            return Ok(());
+            return self.ask_after_check(cx);
         }
         if query.seen == 0 || query.last.as_deref() == after {
             // It leads nowhere; what is unchecked is asked about another day.

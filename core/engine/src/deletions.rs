@@ -59,6 +59,7 @@ impl Account {
     }
 
     fn delete_rows(&self, cx: &mut Cx<'_>, messages: &[i64]) -> Result<()> {
+        cx.any_stood_in = None;
         let mut conversations = BTreeMap::new();
         for message in messages {
             let (conversation, position, kind, body): (i64, i64, i64, String) = cx
@@ -77,7 +78,8 @@ impl Account {
                 .execute(params![message, conversation])?;
             cx.tx
                 .prepare_cached(&format!(
-                    "UPDATE message SET kind = {DELETED}, hidden = 1, body = ?2, extra = NULL, target = NULL, root = NULL, amended = 0,
+                    "UPDATE message SET target = CASE WHEN kind = 2 AND root IS NULL THEN target END,
+                     kind = {DELETED}, hidden = 1, body = ?2, extra = NULL, root = NULL, amended = 0,
                      written_at = NULL, reason = NULL, asks = 0,
                      sender = CASE mine WHEN 1 THEN ?3 ELSE (SELECT jid FROM conversation AS c WHERE c.id = conversation) END WHERE id = ?1"
                 ))?
@@ -107,6 +109,32 @@ pub(crate) fn is_cleared(cx: &Cx<'_>, conversation: i64, position: i64) -> Resul
         .tx
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM conversation WHERE id = ?1 AND cleared > ?2)")?
         .query_row(params![conversation, position], |row| row.get(0))?)
+}
+
+/// Whether one of these is the name of a message that was not here when a correction that stood for it was deleted.
+pub(crate) fn is_what_was_corrected(
+    cx: &mut Cx<'_>,
+    conversation: i64,
+    mine: bool,
+    names: [Option<&str>; 3],
+) -> Result<bool> {
+    let any = match cx.any_stood_in {
+        Some(any) => any,
+        None => cx
+            .tx
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM message WHERE kind = 5 AND target IS NOT NULL)")?
+            .query_row([], |row| row.get(0))?,
+    };
+    cx.any_stood_in = Some(any);
+    if !any {
+        return Ok(false);
+    }
+    Ok(cx
+        .tx
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM message WHERE kind = 5 AND target IN (?1, ?2, ?3) AND conversation = ?4 AND mine = ?5)",
+        )?
+        .query_row(params![names[0], names[1], names[2], conversation, mine], |row| row.get(0))?)
 }
 
 /// What is left of it, then.

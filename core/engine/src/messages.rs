@@ -273,16 +273,18 @@ impl Account {
             }
         };
         let written_at = view.delay.and_then(|(_, text)| stamp::parse(text)).filter(|written| *written < at);
-        if let Source::Archive { id, .. } = source
-            && deletions::is_cleared(cx, conversation, position)?
+        let from_archive = matches!(source, Source::Archive { .. });
+        let stanza_id = view.id.filter(|id| Some(*id) != name);
+        let corrects = said.target.filter(|_| said.kind == Row::Correction);
+        if (from_archive && deletions::is_cleared(cx, conversation, position)?)
+            || deletions::is_what_was_corrected(cx, conversation, mine, [name, stanza_id, corrects])?
         {
             let message =
                 deletions::insert(cx, conversation, position, mine, peer, at, name, (said.kind, body))?;
-            self.join_archive(cx, message, id, position)?;
+            self.is_archived_as(cx, message, archive_id, position, from_archive)?;
             return Ok(Stored::New(message));
         }
         let asks = i64::from(view.wants_receipt) | i64::from(view.markable) << 1;
-        let stanza_id = view.id.filter(|id| Some(*id) != name);
         let root = match said.target {
             Some(target) => {
                 amendments::root(cx.tx, Reference { conversation, kind: said.kind, mine, position, target })?
@@ -316,23 +318,16 @@ impl Account {
                 hidden,
             ])?;
         let message = cx.tx.last_insert_rowid();
-        if let Some(id) = archive_id {
-            self.join_archive(cx, message, id, position)?;
-            if !matches!(source, Source::Archive { .. }) {
-                self.look_again_if_late(cx, id)?;
-                self.covered(cx, id, position, None)?;
-                mutants::live(cx.tx, id)?;
-            }
-        }
+        self.is_archived_as(cx, message, archive_id, position, from_archive)?;
         // Nobody answers, corrects or retracts reactions or a retraction.
-        let stands_for = said.target.filter(|_| said.kind == Row::Correction && root.is_none());
+        let stands_for = corrects.filter(|_| root.is_none());
         let gathered = matches!(said.kind, Row::Text | Row::Correction)
             && amendments::gather(cx, peer, conversation, [name, stanza_id, stands_for])?;
         if hidden {
             if let Some(root) = root {
                 amendments::amended(cx, root)?;
             }
-            if !matches!(source, Source::Archive { .. }) {
+            if !from_archive {
                 self.compare_rivals(cx, message)?;
             }
             return Ok(Stored::New(message));
@@ -361,6 +356,25 @@ impl Account {
         );
         cx.event(Event::Message(view));
         Ok(Stored::New(message))
+    }
+
+    /// A new message's name in the archive, if it is known.
+    fn is_archived_as(
+        &mut self,
+        cx: &mut Cx<'_>,
+        message: i64,
+        id: Option<&str>,
+        position: i64,
+        from_archive: bool,
+    ) -> Result<()> {
+        let Some(id) = id else { return Ok(()) };
+        self.join_archive(cx, message, id, position)?;
+        if !from_archive {
+            self.look_again_if_late(cx, id)?;
+            self.covered(cx, id, position, None)?;
+            mutants::live(cx.tx, id)?;
+        }
+        Ok(())
     }
 
     /// The archive has it under this id, which has its place there.
@@ -702,19 +716,21 @@ pub(crate) fn read_up_to(cx: &mut Cx<'_>, peer: &BareJid, position: i64) -> Resu
             "read_position <> ?2",
         ))?
         .execute(params![peer.as_str(), position])?;
-    if changed > 0 {
-        cx.tx
-            .prepare_cached(&mutants::sql(
-                Mutant::ReadGoesBack,
-                // Reading makes nothing unread, even if something that was read has moved up since.
-                "UPDATE conversation SET unread = min(unread, (SELECT count(*) FROM message AS m WHERE m.conversation = conversation.id
-                 AND m.position > conversation.read_position AND m.mine = 0 AND m.hidden = 0)) WHERE jid = ?1",
-                "min(unread,",
-                "max(0,",
-            ))?
-            .execute(params![peer.as_str()])?;
-        touch_line(cx, peer);
-    }
+    if changed > 0 { count_unread(cx, peer) } else { Ok(()) }
+}
+
+/// Less is unread now. Reading makes nothing unread, even if something that was read has moved up since.
+fn count_unread(cx: &mut Cx<'_>, peer: &BareJid) -> Result<()> {
+    cx.tx
+        .prepare_cached(&mutants::sql(
+            Mutant::ReadGoesBack,
+            "UPDATE conversation SET unread = min(unread, (SELECT count(*) FROM message AS m WHERE m.conversation = conversation.id
+             AND m.position > conversation.read_position AND m.mine = 0 AND m.hidden = 0)) WHERE jid = ?1",
+            "min(unread,",
+            "max(0,",
+        ))?
+        .execute(params![peer.as_str()])?;
+    touch_line(cx, peer);
     Ok(())
 }
 
@@ -790,19 +806,26 @@ pub(crate) fn set_state(cx: &mut Cx<'_>, message: i64, state: &SendState) -> Res
 
 /// Moves a message to another position.
 pub(crate) fn move_to(cx: &mut Cx<'_>, message: i64, conversation: i64, position: i64) -> Result<()> {
-    let before: i64 = cx
+    let (before, mine): (i64, bool) = cx
         .tx
-        .prepare_cached("SELECT position FROM message WHERE id = ?1")?
-        .query_row(params![message], |row| row.get(0))?;
+        .prepare_cached("SELECT position, mine FROM message WHERE id = ?1")?
+        .query_row(params![message], |row| Ok((row.get(0)?, row.get(1)?)))?;
     cx.tx
         .prepare_cached("UPDATE message SET position = ?2 WHERE id = ?1")?
         .execute(params![message, position])?;
     relist(cx, conversation)?;
-    let peer: String = cx
+    let (peer, read): (String, i64) = cx
         .tx
-        .prepare_cached("SELECT jid FROM conversation WHERE id = ?1")?
-        .query_row(params![conversation], |row| row.get(0))?;
+        .prepare_cached("SELECT jid, read_position FROM conversation WHERE id = ?1")?
+        .query_row(params![conversation], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let peer = BareJid::new(&peer).map_err(|_| Error::bug("a conversation's address"))?;
+    if !mine && before > read && position <= read {
+        // It was before what was read last all the time.
+        count_unread(cx, &peer)?;
+    } else if !mine && before == read {
+        // What was read last: all that stands before it now was read with it.
+        read_up_to(cx, &peer, position)?;
+    }
     touch(cx, &peer, position.min(before));
     amendments::amends_anew(cx, message)
 }

@@ -32,8 +32,8 @@ const PAGES: u32 = 50;
 /// How long after nobody has answered it is said again, in ms, and how often that doubles: to half a day.
 const AGAIN: u64 = 600_000;
 const DOUBLINGS: u32 = 6;
-/// How often a session says again what somebody else has taken back. A server that always does is left alone.
-const REPAIRS: u32 = 20;
+/// How often a session says again what somebody else has taken back.
+const REPAIRS: usize = 20;
 /// Longest id of an archive, in bytes.
 const MAX_ID: usize = 1_024;
 
@@ -156,7 +156,8 @@ impl Account {
     /// A new session: what was under way may not have arrived, and what the node says has to be asked.
     pub(crate) fn reading_begins_anew(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         cx.tx.execute("UPDATE displayed SET due = 1, said = NULL WHERE due = 2", [])?;
-        (self.reading.repaired, self.reading.asks) = (0, false);
+        self.reading.repaired.clear();
+        self.reading.asks = false;
         self.ask_how_far(cx, 1, None)
     }
 
@@ -166,6 +167,15 @@ impl Account {
         }
         let pending = Pending::Node(Question::Displayed { page });
         self.ask(cx, &pending, "get", None, pubsub::page(ns::DISPLAYED, PAGE, after)).map(drop)
+    }
+
+    /// The archive was compared: what stands where is known again.
+    pub(crate) fn ask_after_check(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        if std::mem::take(&mut self.reading.after_check) {
+            self.reading.repaired.clear();
+            self.ask_how_far(cx, 1, None)?;
+        }
+        Ok(())
     }
 
     /// What the node says.
@@ -215,14 +225,15 @@ impl Account {
             )?
             .execute(params![with.as_str(), id, here.is_none().then_some(id)])?;
         match here {
-            Some(position) => self.say_again(cx, &with, position),
+            Some(position) => self.say_again(cx, &with, id, position),
             None => Ok(()),
         }
     }
 
     /// The node says less than what was read here.
-    fn say_again(&mut self, cx: &Cx<'_>, with: &BareJid, told: i64) -> Result<()> {
-        if self.reading.repaired >= REPAIRS {
+    fn say_again(&mut self, cx: &Cx<'_>, with: &BareJid, id: &str, told: i64) -> Result<()> {
+        let repair = (with.to_string(), id.to_owned());
+        if self.reading.repaired.len() >= REPAIRS || self.reading.repaired.contains(&repair) {
             return Ok(());
         }
         let less = cx
@@ -234,7 +245,7 @@ impl Account {
             )?
             .execute(params![with.as_str(), told])?;
         if less > 0 {
-            self.reading.repaired += 1;
+            self.reading.repaired.insert(repair);
             self.tell_soon(cx);
         }
         Ok(())
