@@ -321,7 +321,7 @@ pub enum NodeAction {
     Items {
         /// How many at most.
         limit: u32,
-        /// Those behind this item, which a page before ended with.
+        /// Those behind this, which a page before has named as `next`.
         after: Option<String>,
     },
     /// One of its items. Replied to with [`Reply::Items`]; without any where there is none of this id.
@@ -546,8 +546,8 @@ pub enum Reply {
     Items {
         /// They.
         items: Vec<NodeItem>,
-        /// There are others behind them, so far as the service tells.
-        more: bool,
+        /// Behind what to ask for others, where the service tells that there are any. Not always an item's id.
+        next: Option<String>,
     },
     /// How a node is.
     Configuration(NodeOptions),

@@ -153,6 +153,15 @@ impl Account {
         self.enqueue(cx, Kind::Presence, "", None, &presence.into_bytes())
     }
 
+    /// The same, in place of what waits to be said.
+    pub(crate) fn announce_again(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        cx.tx.execute(
+            "DELETE FROM outbox WHERE kind = ?1 AND number IS NULL",
+            params![Kind::Presence.code()],
+        )?;
+        self.announce(cx)
+    }
+
     /// What we can do, in the order that XEP-0115 hashes.
     fn features(&self, connection: &Connection) -> Result<Vec<String>> {
         let mut features: Vec<String> = pubsub::followed(connection)?;

@@ -259,7 +259,7 @@ impl Account {
             Ok(element) => Ok(read_answer(cx, &question, element)?),
             // Nothing of that id: XEP-0060 leaves open whether that is an error.
             Err("item-not-found") if matches!(question, Question::Item) => {
-                Ok(Reply::Items { items: Vec::new(), more: false })
+                Ok(Reply::Items { items: Vec::new(), next: None })
             }
             Err(condition) => Err(refusal(condition)),
         };
@@ -297,11 +297,7 @@ impl Account {
         };
         if changed > 0 && self.session.sm.is_some() {
             // A session that is resumed has to hear of it, too; a new one is told anyway.
-            cx.tx.execute(
-                "DELETE FROM outbox WHERE kind = ?1 AND number IS NULL",
-                params![outbox::Kind::Presence.code()],
-            )?;
-            self.announce(cx)?;
+            self.announce_again(cx)?;
         }
         Ok(Ok(Reply::Done))
     }
@@ -388,9 +384,10 @@ pub(crate) fn followed(connection: &Connection) -> Result<Vec<String>> {
     Ok(nodes)
 }
 
-/// The items of an answer, and whether there are others behind them (XEP-0059 §2.1), for services that have pages.
-pub(crate) fn read_page(answer: &Element) -> (Vec<pubsub::Item<'_>>, bool) {
-    let Some(pubsub) = answer.get_child("pubsub", ns::PUBSUB) else { return (Vec::new(), false) };
+/// The items of an answer, and behind what to ask for others, for services that have pages. XEP-0059 §2.2 lets a service name what a
+/// page ends with as it likes: Prosody says the item's id, ejabberd when it was made.
+pub(crate) fn read_page(answer: &Element) -> (Vec<pubsub::Item<'_>>, Option<String>) {
+    let Some(pubsub) = answer.get_child("pubsub", ns::PUBSUB) else { return (Vec::new(), None) };
     let items: Vec<_> = pubsub.get_child("items", ns::PUBSUB).into_iter().flat_map(pubsub::items).collect();
     let set = pubsub.get_child("set", ns::RSM);
     let number = |text: &str| text.trim().parse::<usize>().ok();
@@ -398,7 +395,8 @@ pub(crate) fn read_page(answer: &Element) -> (Vec<pubsub::Item<'_>>, bool) {
     let first = set.and_then(|set| set.get_child("first", ns::RSM));
     let index = first.and_then(|first| first.attr("index").and_then(number)).unwrap_or(0);
     let more = !items.is_empty() && count.is_some_and(|count| index + items.len() < count);
-    (items, more)
+    let last = set.and_then(|set| set.get_child("last", ns::RSM)).map(Element::text);
+    (items, last.filter(|_| more))
 }
 
 /// What somebody's service discovery says of nodes.
@@ -425,8 +423,8 @@ fn read_answer(cx: &Cx<'_>, question: &Question, element: &Element) -> Result<Re
             Reply::Published { id: id.or(publish.id.as_deref()).unwrap_or_default().to_owned() }
         }
         Question::Items | Question::Item => {
-            let (items, more) = read_page(element);
-            Reply::Items { items: items.into_iter().map(item).collect(), more }
+            let (items, next) = read_page(element);
+            Reply::Items { items: items.into_iter().map(item).collect(), next }
         }
         Question::Configuration => Reply::Configuration(NodeOptions(pubsub::configuration(element))),
         Question::Affiliations => {

@@ -141,12 +141,12 @@ impl Account {
 
     /// What the node says.
     pub(crate) fn told_how_far(&mut self, cx: &mut Cx<'_>, page: u32, answer: &Element) -> Result<()> {
-        let (items, more) = crate::pubsub::read_page(answer);
+        let (items, next) = crate::pubsub::read_page(answer);
         for item in &items {
             self.displayed_elsewhere(cx, item)?;
         }
-        match items.last().filter(|_| more && page < PAGES) {
-            Some(last) => self.ask_how_far(cx, page + 1, Some(last.id)),
+        match next.filter(|_| page < PAGES) {
+            Some(next) => self.ask_how_far(cx, page + 1, Some(&next)),
             None => {
                 self.tell_soon(cx);
                 Ok(())

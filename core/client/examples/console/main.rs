@@ -487,7 +487,7 @@ async fn node(account: &Account, action: &str, request: &Value) -> Result<Value,
         }
         "items" => {
             let page = node.items(number(request, "limit", 50)?, request["after"].as_str()).await?;
-            Ok(json!({ "items": page.items, "more": page.more }))
+            Ok(json!({ "items": page.items, "next": page.next }))
         }
         "item" => Ok(json!({ "item": node.item(text(request, "item")?).await? })),
         "retract_item" => done(node.retract(text(request, "item")?).await),
