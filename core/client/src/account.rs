@@ -326,7 +326,8 @@ impl Account {
         self.set(with, Setting::Draft(draft)).await
     }
 
-    /// Whether a conversation stands above those that are not pinned.
+    /// Whether a conversation stands above those that are not pinned. This, and what follows here, is decided for all of our devices: the
+    /// others hear of it as soon as there is a connection, and of two decisions the later counts.
     ///
     /// # Errors
     /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].

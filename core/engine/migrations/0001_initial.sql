@@ -91,8 +91,11 @@ CREATE TABLE conversation (
     pinned        INTEGER NOT NULL DEFAULT 0,
     muted_until   INTEGER,                    -- ms UTC; the largest number: for ever; NULL: not muted
     archived      INTEGER NOT NULL DEFAULT 0,
-    notify        INTEGER NOT NULL DEFAULT 0  -- of: 0 all, 1 mentions, 2 nothing (XEP-0492)
+    notify        INTEGER NOT NULL DEFAULT 0, -- of: 0 all, 1 mentions, 2 nothing (XEP-0492)
+    set_at        INTEGER NOT NULL DEFAULT 0, -- when the last of these four was set, on any device
+    settings_due  INTEGER NOT NULL DEFAULT 0  -- 1: our other devices are to be told, 2: being told in this session
 ) STRICT;
+CREATE INDEX conversation_settings_due ON conversation (settings_due) WHERE settings_due <> 0;
 CREATE INDEX conversation_listed ON conversation (archived, pinned DESC, last_position DESC);
 
 -- How far conversations were read, as our devices tell each other (XEP-0490), by the archive's ids.

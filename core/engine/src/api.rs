@@ -6,10 +6,13 @@ use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
 use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
-pub use whimbrel_proto::content::{Link, Preview};
 use whimbrel_proto::{
     content::Content,
     text::{self, Span},
+};
+pub use whimbrel_proto::{
+    content::{Link, Preview},
+    settings::{Mute, Notify},
 };
 
 /// Names a command until it is answered.
@@ -95,7 +98,7 @@ pub enum Command {
         /// The contact.
         with: BareJid,
     },
-    /// What the user decides about a conversation, on this device. Replied to when it is durable.
+    /// What the user decides about a conversation, on all devices but for drafts. Replied to when it is durable.
     Set {
         /// The contact.
         with: BareJid,
@@ -280,29 +283,6 @@ pub struct Draft {
     pub text: String,
     /// Which message it answers.
     pub reply_to: Option<ItemId>,
-}
-
-/// Until when a conversation is muted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mute {
-    /// Until this time, ms UTC.
-    Until(i64),
-    /// Until it is said otherwise.
-    ForEver,
-}
-
-/// Of what in a conversation to be notified (XEP-0492).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Notify {
-    /// Of every message.
-    #[default]
-    Always,
-    /// Of those that mention us (XEP-0372).
-    OnMention,
-    /// Of none.
-    Never,
 }
 
 /// What is asked of a node (XEP-0060).

@@ -47,9 +47,9 @@ impl Account {
             }
             Command::Suspend => {
                 self.told(cx)?;
-                if self.online().is_some() && self.reading.due.is_some() {
+                if self.online().is_some() && self.telling.due.is_some() {
                     // Who knows when there is another time.
-                    self.tell_read_now(cx)?;
+                    self.tell_devices_now(cx)?;
                     self.flush(cx)?;
                 }
                 self.suspend(cx);

@@ -144,7 +144,7 @@ impl Account {
         self.announce(cx)?;
         // What the archive has is asked for in the same flight, if there was an archive the last time.
         self.catch_up(cx)?;
-        self.reading_begins_anew(cx)
+        self.own_nodes_begin_anew(cx)
     }
 
     /// That we are there, and what we can do.
@@ -322,7 +322,7 @@ impl Account {
         let before = self.login.nodes.replace(pubsub::offered(query));
         self.save_login(cx)?;
         if before != self.login.nodes {
-            self.ask_how_far(cx, 1, None)?;
+            self.ask_own_nodes(cx)?;
         }
         self.push_is_offered(cx, has(ns::PUSH))?;
         if !has(ns::MAM) {

@@ -24,6 +24,7 @@ mod mutants;
 pub mod mutants;
 mod news;
 mod outbox;
+mod own_nodes;
 pub mod person;
 mod pubsub;
 mod pulse;
@@ -33,6 +34,7 @@ pub mod roster;
 pub mod search;
 mod send;
 mod session;
+mod settings;
 pub mod splice;
 pub mod store;
 #[cfg(test)]

@@ -26,10 +26,11 @@ use crate::{
     error::Result,
     iq::Pending,
     outbox,
+    own_nodes::OwnNode,
 };
 
 /// Nodes that we want to hear of ourselves.
-const OURS: [&str; 3] = [ns::AVATAR_METADATA, ns::DISPLAYED, ns::NICK];
+const OURS: [&str; 4] = [ns::AVATAR_METADATA, ns::DISPLAYED, ns::NICK, ns::SETTINGS];
 /// Items of one event that are looked at.
 const MOST: usize = 500;
 /// Names that an app may follow, and how long one may be, in bytes.
@@ -60,8 +61,9 @@ pub(crate) enum Question {
         owner: String,
         node: String,
     },
-    /// How far conversations were read (XEP-0490).
-    Displayed {
+    /// What a node says that our devices tell each other by.
+    Own {
+        node: OwnNode,
         page: u32,
     },
     /// A picture that has this hash (XEP-0084).
@@ -89,8 +91,8 @@ pub(crate) struct Publish {
 pub(crate) enum Reason {
     /// The app wants it, and waits.
     App,
-    /// We have read on.
-    Read { with: String },
+    /// Our other devices are to know.
+    Own { node: OwnNode, with: String },
     /// We show it of ourselves. It is said even if it takes another session.
     Shown,
 }
@@ -195,7 +197,7 @@ impl Account {
         let (owner, payload) = (publish.owner.clone(), publish_tag(&publish));
         let kind = match publish.reason {
             Reason::Shown => outbox::Kind::Note,
-            Reason::App | Reason::Read { .. } => outbox::Kind::Iq,
+            Reason::App | Reason::Own { .. } => outbox::Kind::Iq,
         };
         let pending = Pending::Node(Question::Publish { publish, again });
         self.ask_as(cx, kind, &pending, "set", owner.as_deref(), payload)
@@ -238,22 +240,15 @@ impl Account {
         }
         if let Question::Offered(publish) | Question::Publish { publish, .. } | Question::Configure(publish) =
             &question
-            && let Reason::Read { with } = &publish.reason
+            && let Reason::Own { node, with } = &publish.reason
         {
-            return self.read_was_told(cx, with, answer.err());
+            return self.were_told(cx, *node, with, answer.err());
         }
         if let Question::Avatar { hash, kind } = &question {
             return answer.map_or(Ok(()), |element| self.avatar_came(cx, hash, kind, element));
         }
-        if let Question::Displayed { page } = question {
-            return match answer {
-                Ok(element) => self.told_how_far(cx, page, element),
-                // There is no such node yet, or nobody says.
-                Err(_) => {
-                    self.tell_soon(cx);
-                    Ok(())
-                }
-            };
+        if let Question::Own { node, page } = question {
+            return self.own_node_answered(cx, node, page, answer.ok());
         }
         let reply = match answer {
             Ok(element) => Ok(read_answer(cx, &question, element)?),
@@ -320,12 +315,10 @@ impl Account {
         }
         if let Change::Items { published, .. } = &told.change {
             let is_own = from == self.jid;
+            if let Some(node) = OwnNode::named(told.node).filter(|_| is_own) {
+                self.told_elsewhere(cx, node, published)?;
+            }
             match told.node {
-                ns::DISPLAYED if is_own => {
-                    for item in published {
-                        self.displayed_elsewhere(cx, item)?;
-                    }
-                }
                 ns::AVATAR_METADATA if is_own || is_seen(cx, &from)? => {
                     self.names_avatar(cx, &from, published)?;
                 }
@@ -447,7 +440,7 @@ fn read_answer(cx: &Cx<'_>, question: &Question, element: &Element) -> Result<Re
         Question::Offered(_)
         | Question::Configure(_)
         | Question::Avatar { .. }
-        | Question::Displayed { .. }
+        | Question::Own { .. }
         | Question::Other => Reply::Done,
     })
 }

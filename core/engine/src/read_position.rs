@@ -1,30 +1,19 @@
 //! How far each conversation was read, the same on all of our devices (XEP-0490).
 //!
-//! A node of our own has an item for each contact: the archive's id of the newest message that was read. What we read is a row
-//! until the server has it, whatever happens to the link or the process; while somebody reads on, it is said once every few
-//! seconds. What another device read moves ours forward and never back; an id that is not here yet waits for the archive.
-//!
-//! A new session first asks what the node says: what we read offline may be less than what was read elsewhere meanwhile. It is
-//! said under conditions (whitelist), or not at all: whom we write with is nobody's business.
+//! A node of our own (`own_nodes.rs`) has an item for each contact: the archive's id of the newest message that was read. What another
+//! device read moves ours forward and never back; an id that is not here yet waits for the archive.
 
-use minidom::Element;
 use rusqlite::{OptionalExtension, params};
 use whimbrel_proto::{ns, pubsub, write::Tag};
 
 use crate::{
     account::{Account, Archive, Cx, Nodes},
-    api::NodeOptions,
     error::Result,
-    iq::{Pending, bare},
+    iq::bare,
     messages,
-    pubsub::{Publish, Question, Reason},
+    own_nodes::OwnNode,
 };
 
-/// How often it is said how far we have read, in ms.
-const PACE: u64 = 5_000;
-/// Items of a page, and pages that are asked for.
-const PAGE: u32 = 100;
-const PAGES: u32 = 50;
 /// Longest id of an archive, in bytes.
 const MAX_ID: usize = 1_024;
 
@@ -43,23 +32,9 @@ impl Account {
         Ok(())
     }
 
-    /// At once, or so long after the last time as is polite.
-    pub(crate) fn tell_soon(&mut self, cx: &Cx<'_>) {
-        let earliest = self.reading.told.map_or(0, |told| told + PACE);
-        self.reading.due.get_or_insert(earliest.max(cx.now.mono));
-    }
-
-    /// Says how far we have read, if it is time to.
+    /// Says how far we have read.
     pub(crate) fn tell_read(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        if self.reading.due.is_none_or(|due| cx.now.mono < due) {
-            return Ok(());
-        }
-        self.tell_read_now(cx)
-    }
-
-    pub(crate) fn tell_read_now(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        self.reading.due = None;
-        if self.login.nodes != Some(Nodes::WithConditions) || self.login.archive == Archive::Unknown {
+        if self.login.archive == Archive::Unknown {
             return Ok(());
         }
         // What was read elsewhere and is not here yet is newer than what was read here, until nothing is missing.
@@ -70,8 +45,7 @@ impl Account {
                    FROM message AS m WHERE m.conversation = c.id AND m.position <= c.read_position AND m.mine = 0 AND m.hidden = 0
                    ORDER BY m.position DESC, m.id DESC LIMIT 1)
                  FROM displayed AS d JOIN conversation AS c ON c.jid = d.jid
-                 WHERE d.due = 1 AND (d.awaited IS NULL OR NOT EXISTS (SELECT 1 FROM gap WHERE kind = 0))
-                 AND NOT EXISTS (SELECT 1 FROM pending WHERE json_type(what, '$.Node.Displayed') IS NOT NULL)",
+                 WHERE d.due = 1 AND (d.awaited IS NULL OR NOT EXISTS (SELECT 1 FROM gap WHERE kind = 0))",
             )?
             .query_map(params![self.jid.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<rusqlite::Result<_>>()?;
@@ -82,24 +56,18 @@ impl Account {
                 cx.tx.execute("UPDATE displayed SET due = 0 WHERE jid = ?1", params![with])?;
                 continue;
             }
-            self.reading.told = Some(cx.now.mono);
             cx.tx.execute(
                 "UPDATE displayed SET due = 2, said = ?2, awaited = NULL WHERE jid = ?1",
                 params![with, read],
             )?;
             let stanza_id =
                 Tag::with_ns("stanza-id", ns::SID).attr("id", &read).attr("by", self.jid.as_str());
-            let publish = Publish {
-                owner: None,
-                node: ns::DISPLAYED.to_owned(),
-                id: Some(with.clone()),
-                payload: Tag::with_ns("displayed", ns::DISPLAYED).child(stanza_id).finish(),
-                options: NodeOptions::private(),
-                reason: Reason::Read { with: with.clone() },
-            };
-            if self.publish(cx, publish)?.is_err() {
-                self.read_was_told(cx, &with, Some("policy-violation"))?;
-            }
+            self.tell(
+                cx,
+                OwnNode::Displayed,
+                &with,
+                Tag::with_ns("displayed", ns::DISPLAYED).child(stanza_id),
+            )?;
         }
         Ok(())
     }
@@ -111,7 +79,6 @@ impl Account {
         with: &str,
         condition: Option<&str>,
     ) -> Result<()> {
-        // What was not answered is said again by the next session, or when somebody reads on; what was refused is not.
         let (due, said) = match condition {
             None => (0, true),
             Some("remote-server-timeout") => (1, false),
@@ -123,35 +90,6 @@ impl Account {
             )?
             .execute(params![with, due, said])?;
         Ok(())
-    }
-
-    /// A new session: what was under way may not have arrived, and what the node says has to be asked.
-    pub(crate) fn reading_begins_anew(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        cx.tx.execute("UPDATE displayed SET due = 1 WHERE due = 2", [])?;
-        self.ask_how_far(cx, 1, None)
-    }
-
-    pub(crate) fn ask_how_far(&mut self, cx: &mut Cx<'_>, page: u32, after: Option<&str>) -> Result<()> {
-        if self.login.nodes != Some(Nodes::WithConditions) {
-            return Ok(());
-        }
-        let pending = Pending::Node(Question::Displayed { page });
-        self.ask(cx, &pending, "get", None, pubsub::page(ns::DISPLAYED, PAGE, after)).map(drop)
-    }
-
-    /// What the node says.
-    pub(crate) fn told_how_far(&mut self, cx: &mut Cx<'_>, page: u32, answer: &Element) -> Result<()> {
-        let (items, next) = crate::pubsub::read_page(answer);
-        for item in &items {
-            self.displayed_elsewhere(cx, item)?;
-        }
-        match next.filter(|_| page < PAGES) {
-            Some(next) => self.ask_how_far(cx, page + 1, Some(&next)),
-            None => {
-                self.tell_soon(cx);
-                Ok(())
-            }
-        }
     }
 
     /// Another device of ours has read so far, or this one.

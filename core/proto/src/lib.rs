@@ -12,6 +12,7 @@ pub mod ns;
 pub mod place;
 pub mod pubsub;
 pub mod scram;
+pub mod settings;
 pub mod sm;
 pub mod stamp;
 pub mod text;

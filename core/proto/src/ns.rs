@@ -117,6 +117,12 @@ namespaces! {
     LIMITS = "urn:xmpp:stream-limits:0";
     /// XEP-0490: how far a conversation was read.
     DISPLAYED = "urn:xmpp:mds:displayed:0";
+    /// The settings of conversations: a node of ours, see [`crate::settings`].
+    SETTINGS = "urn:whimbrel:settings:0";
+    /// XEP-0469: pinned conversations.
+    PINNING = "urn:xmpp:bookmarks-pinning:0";
+    /// XEP-0492: what to be notified of.
+    NOTIFICATIONS = "urn:xmpp:notification-settings:1";
     /// XEP-0484: FAST.
     FAST = "urn:xmpp:fast:0";
     /// XEP-0511: what a link leads to, as RDF.
