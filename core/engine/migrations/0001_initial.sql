@@ -220,6 +220,13 @@ CREATE TABLE person (
     by_node INTEGER NOT NULL DEFAULT 0        -- 1: their node says so (XEP-0084), which counts more than a presence (XEP-0153)
 ) STRICT, WITHOUT ROWID;
 
+-- What people say of themselves at length (XEP-0292), as it was when the app asked; our own as it was set.
+CREATE TABLE card (
+    jid     TEXT    PRIMARY KEY,
+    card    TEXT    NOT NULL,                 -- JSON (proto's Card)
+    read_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Pictures by their SHA-1.
 CREATE TABLE avatar (
     hash    TEXT    PRIMARY KEY,

@@ -13,6 +13,7 @@ use whimbrel_proto::{
 pub use whimbrel_proto::{
     content::{Link, Preview},
     settings::{Mute, Notify},
+    vcard::Card,
 };
 
 /// Names a command until it is answered.
@@ -154,6 +155,19 @@ pub enum Command {
     SetNickname {
         /// Empty: nothing.
         name: String,
+    },
+    /// What somebody says of themselves at length (XEP-0292, XEP-0054). Replied to with [`Reply::Card`], which is empty where they say
+    /// nothing, or nothing to us; [`Error::Offline`] where they cannot be asked.
+    Card {
+        /// Who; perhaps we ourselves.
+        of: BareJid,
+    },
+    /// Say this of ourselves at length. What the server has and a [`Card`] has no place for stays. Replied to when it is durable.
+    SetCard {
+        /// What.
+        card: Box<Card>,
+        /// To whom.
+        audience: Audience,
     },
     /// Hear of them no more (XEP-0191). Replied to when it is durable.
     Block {
@@ -533,6 +547,8 @@ pub enum Reply {
     Configuration(NodeOptions),
     /// Who may do what with a node.
     Affiliations(Vec<(BareJid, Affiliation)>),
+    /// A card.
+    Card(Box<Card>),
     /// What is new since the app was last told.
     News(News),
 }
@@ -947,6 +963,25 @@ pub struct Picture {
     pub kind: String,
     /// Its file.
     pub bytes: Vec<u8>,
+}
+
+/// Who may read what we say of ourselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Audience {
+    /// Whoever sees our presence.
+    Contacts,
+    /// Everybody who knows our address, with software that knows only XEP-0054, too.
+    Everybody,
+}
+
+/// A card as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownCard {
+    /// The card.
+    pub card: Card,
+    /// When it was read, or set, ms UTC.
+    pub read_at: i64,
 }
 
 /// How somebody is there, all of their devices taken together (RFC 6121 §4.7.2).

@@ -74,6 +74,8 @@ impl Account {
                 self.edit_contact(cx, jid, name.as_deref(), groups).map(|()| Ok(Reply::Done))?
             }
             Command::SetAvatar { picture } => self.set_avatar(cx, picture.as_ref())?,
+            Command::Card { of } => return self.card(cx, request, of),
+            Command::SetCard { card, audience } => self.set_card(cx, card, *audience)?,
             Command::SetNickname { name } => self.set_nickname(cx, name)?,
             Command::Block { jid, report } => {
                 self.block(cx, jid, report.as_ref()).map(|()| Ok(Reply::Done))?

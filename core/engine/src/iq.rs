@@ -12,6 +12,7 @@ use whimbrel_proto::{address, deadlines::Deadlines, ns, write::Tag};
 use crate::{
     account::{Account, Archive, Cx},
     api::Event,
+    card,
     catch_up::Query,
     error::Result,
     input::{Drained, Now},
@@ -40,6 +41,8 @@ pub(crate) enum Pending {
     Page(Query),
     /// Something was asked of a node.
     Node(Question),
+    /// Something about a card.
+    Card(card::Question),
     /// A vCard that is to have this picture.
     Portrait {
         hash: String,
@@ -187,6 +190,7 @@ impl Account {
             Pending::Page(_)
             | Pending::Block { .. }
             | Pending::Node(_)
+            | Pending::Card(_)
             | Pending::Portrait { .. }
             | Pending::Push { .. }
             | Pending::Probe { .. }
@@ -229,6 +233,7 @@ impl Account {
                     | Pending::Block { .. }
                     | Pending::Blocklist
                     | Pending::Node(_)
+                    | Pending::Card(_)
                     | Pending::Portrait { .. }
                     | Pending::Push { .. }
                     | Pending::Probe { .. }
@@ -288,6 +293,7 @@ impl Account {
             }
             (Pending::Blocklist, Ok(element)) => self.blocklist(cx, element),
             (Pending::Block { jid, on }, answer) => self.block_answered(cx, &jid, on, answer.err()),
+            (Pending::Card(question), answer) => self.card_answered(cx, id, question, answer),
             (Pending::Portrait { hash }, Ok(element)) => self.portrait_came(cx, &hash, element),
             (Pending::Node(question), answer) => self.node_answered(cx, id, question, answer),
             (Pending::Push { service, node, on }, answer) => {

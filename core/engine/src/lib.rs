@@ -7,6 +7,7 @@ mod account;
 mod amendments;
 pub mod api;
 pub mod blocking;
+pub mod card;
 mod catch_up;
 mod commands;
 mod conversation;

@@ -21,7 +21,7 @@ use whimbrel_proto::{
 
 use crate::{
     account::{Account, Cx, Nodes},
-    api::{Affiliation, Error, Event, NodeAction, NodeItem, NodeOptions, Reply, RequestId},
+    api::{Affiliation, Audience, Error, Event, NodeAction, NodeItem, NodeOptions, Reply, RequestId},
     commands::one_element,
     error::Result,
     iq::Pending,
@@ -93,6 +93,8 @@ pub(crate) enum Reason {
     App,
     /// Our other devices are to know.
     Own { node: OwnNode, with: String },
+    /// It is our card.
+    Card(Audience),
     /// We show it of ourselves. It is said even if it takes another session.
     Shown,
 }
@@ -186,8 +188,9 @@ impl Account {
             (Some(_), _) | (None, None) => {
                 let owner = publish.owner.clone().unwrap_or_else(|| self.jid.to_string());
                 let payload = Tag::with_ns("query", ns::DISCO_INFO);
+                let kind = kind_of(&publish);
                 let pending = Pending::Node(Question::Offered(publish));
-                return self.ask(cx, &pending, "get", Some(&owner), payload).map(Ok);
+                return self.ask_as(cx, kind, &pending, "get", Some(&owner), payload).map(Ok);
             }
         };
         if heeded { self.publish_now(cx, publish, false).map(Ok) } else { Ok(Err(not_heeded())) }
@@ -195,10 +198,7 @@ impl Account {
 
     fn publish_now(&mut self, cx: &mut Cx<'_>, publish: Publish, again: bool) -> Result<String> {
         let (owner, payload) = (publish.owner.clone(), publish_tag(&publish));
-        let kind = match publish.reason {
-            Reason::Shown => outbox::Kind::Note,
-            Reason::App | Reason::Own { .. } => outbox::Kind::Iq,
-        };
+        let kind = kind_of(&publish);
         let pending = Pending::Node(Question::Publish { publish, again });
         self.ask_as(cx, kind, &pending, "set", owner.as_deref(), payload)
     }
@@ -215,10 +215,12 @@ impl Account {
         let goes_on = match (&question, answer) {
             (Question::Offered(publish), Ok(element)) => {
                 let offered = element.get_child("query", ns::DISCO_INFO).map(offered);
-                if offered != Some(Nodes::WithConditions) {
-                    Some(Err(not_heeded()))
-                } else {
+                if offered == Some(Nodes::WithConditions) {
                     Some(Ok(self.publish_now(cx, publish.clone(), false)?))
+                } else if let Reason::Card(audience) = publish.reason {
+                    return self.card_was_published(cx, audience, Some("feature-not-implemented"));
+                } else {
+                    Some(Err(not_heeded()))
                 }
             }
             // XEP-0060 §7.1.5: the node is there and is otherwise.
@@ -227,7 +229,8 @@ impl Account {
             {
                 let payload = pubsub::configure(&publish.node, &publish.options.0);
                 let pending = Pending::Node(Question::Configure(publish.clone()));
-                Some(Ok(self.ask(cx, &pending, "set", publish.owner.as_deref(), payload)?))
+                let owner = publish.owner.as_deref();
+                Some(Ok(self.ask_as(cx, kind_of(publish), &pending, "set", owner, payload)?))
             }
             (Question::Configure(publish), Ok(_)) => Some(Ok(self.publish_now(cx, publish.clone(), true)?)),
             _ => None,
@@ -240,9 +243,12 @@ impl Account {
         }
         if let Question::Offered(publish) | Question::Publish { publish, .. } | Question::Configure(publish) =
             &question
-            && let Reason::Own { node, with } = &publish.reason
         {
-            return self.were_told(cx, *node, with, answer.err());
+            match &publish.reason {
+                Reason::Own { node, with } => return self.were_told(cx, *node, with, answer.err()),
+                Reason::Card(audience) => return self.card_was_published(cx, *audience, answer.err()),
+                Reason::App | Reason::Shown => {}
+            }
         }
         if let Question::Avatar { hash, kind } = &question {
             return answer.map_or(Ok(()), |element| self.avatar_came(cx, hash, kind, element));
@@ -357,6 +363,14 @@ impl Account {
             .query_row(params![from.as_str(), node, *from == self.jid || is_seen(cx, from)?], |row| {
                 row.get(0)
             })?)
+    }
+}
+
+/// What is said even if it takes another session, and what is not.
+fn kind_of(publish: &Publish) -> outbox::Kind {
+    match publish.reason {
+        Reason::Card(_) | Reason::Shown => outbox::Kind::Note,
+        Reason::App | Reason::Own { .. } => outbox::Kind::Iq,
     }
 }
 

@@ -17,4 +17,5 @@ pub mod sm;
 pub mod stamp;
 pub mod text;
 pub mod uri;
+pub mod vcard;
 pub mod write;

@@ -79,6 +79,10 @@ namespaces! {
     PUSH = "urn:xmpp:push:0";
     /// XEP-0054: vCards of old.
     VCARD = "vcard-temp";
+    /// RFC 6351: cards.
+    VCARD4 = "urn:ietf:params:xml:ns:vcard-4.0";
+    /// XEP-0292: the node of a card.
+    VCARD4_NODE = "urn:xmpp:vcard4";
     /// XEP-0060: publish-subscribe.
     PUBSUB = "http://jabber.org/protocol/pubsub";
     /// XEP-0060: what happened to a node.

@@ -7,6 +7,7 @@
 mod amendments;
 mod archive;
 mod blocking;
+mod card;
 mod conversation;
 mod copies;
 mod deletions;

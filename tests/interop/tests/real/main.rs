@@ -5,6 +5,7 @@
 mod amendments;
 mod bad_input;
 mod broken_link;
+mod cards;
 mod catch_up;
 mod conversation;
 mod full_disk;
