@@ -570,6 +570,7 @@ impl Account {
 
     fn finish(&mut self, mut cx: Cx<'_>) -> Result<Vec<Effect>> {
         self.read_what_came(&mut cx)?;
+        self.decide_what_to_notify_of(&mut cx)?;
         self.tick(&mut cx)?;
         self.flush(&mut cx)?;
         self.answer(&mut cx);

@@ -556,7 +556,7 @@ pub enum Reply {
 /// What is new since the app was last told, or suspended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct News {
-    /// Messages to notify of, oldest first; of very many the newest. Nothing of a conversation that is muted.
+    /// Messages to notify of, oldest first; of very many the newest. The same as [`Event::Message`] says of each.
     pub notify: Vec<Message>,
     /// Messages whose notifications are to be taken back: they were read, perhaps on another device.
     pub withdraw: Vec<ItemId>,
@@ -1070,7 +1070,13 @@ pub enum Event {
         detail: String,
     },
     /// A message is new here.
-    Message(Message),
+    Message {
+        /// The message.
+        message: Message,
+        /// Whether to notify of it, if nobody looks at its conversation: it was not read here or on another device, and its
+        /// user wants to be notified of such messages. Whether another device is in use at this moment is not known.
+        notify: bool,
+    },
     /// A message was corrected, retracted or reacted to: so it is shown now.
     Changed(Message),
     /// A message of ours came further.

@@ -1,18 +1,16 @@
 //! What the user decided about a conversation: a draft, pinned, muted, archived, and of what to be notified.
 //!
 //! All of it is kept in the file of this device, and all but drafts on the others, too (`settings.rs`). Nothing of it changes what is
-//! received, counted or read: it is where a conversation stands in the list, and whether [`crate::api::News`] tells of it. A message brings an archived conversation back, unless it is muted
+//! received, counted or read: it is where a conversation stands in the list, and whether its user is notified of it (`news.rs`). A message brings an archived conversation back, unless it is muted
 //! (`messages::listed`). A mute ends by itself, at a time of the wall clock.
-
-use std::collections::BTreeSet;
 
 use jid::BareJid;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
-use whimbrel_proto::{settings::Settings, text::Style};
+use whimbrel_proto::settings::Settings;
 
 use crate::{
     account::{Account, Cx},
-    api::{Draft, Error, Message, Mute, Notify, Reply, Setting},
+    api::{Draft, Error, Mute, Notify, Reply, Setting},
     error::Result,
     messages,
     send::MAX_TEXT,
@@ -84,20 +82,6 @@ impl Account {
         let now = self.clock?;
         let left = u64::try_from(self.unmute_at?.saturating_sub(now.wall)).unwrap_or_default();
         Some(now.mono.saturating_add(left))
-    }
-
-    /// Leaves out of new messages what the user wants no word of. What is muted, or never to be told, is not among them.
-    pub(crate) fn only_mentions(&self, cx: &Cx<'_>, messages: &mut Vec<Message>) -> Result<()> {
-        let mut statement = cx.tx.prepare_cached("SELECT jid FROM conversation WHERE notify = 1")?;
-        let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
-        let on_mention: BTreeSet<String> = rows.collect::<rusqlite::Result<_>>()?;
-        let is_mention =
-            |style: &Style| matches!(style, Style::Mention { whom } if whom.to_bare() == self.jid);
-        messages.retain(|message| {
-            !on_mention.contains(message.with.as_str())
-                || message.spans.iter().any(|span| is_mention(&span.style))
-        });
-        Ok(())
     }
 }
 

@@ -358,7 +358,7 @@ impl Account {
             Some(&view),
             "the row says the same"
         );
-        cx.event(Event::Message(view));
+        cx.event(Event::Message { message: view, notify: false });
         Ok(Stored::New(message))
     }
 
@@ -384,7 +384,7 @@ impl Account {
     ) -> Result<()> {
         listed(cx, peer, conversation, message, position, mine)?;
         if let Some((view, _)) = timeline::message(cx.tx, message)? {
-            cx.event(Event::Message(view));
+            cx.event(Event::Message { message: view, notify: false });
         }
         Ok(())
     }
