@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use crate::{
-    ChatState, ContactList, ConversationList, Cursor, Delete, Draft, Events, Found, Mute, Notify, Outgoing,
-    Picture, Push, PushState, Report, Search, Status, Timeline, WhimbrelError,
+    Audience, Card, ChatState, ContactList, ConversationList, Cursor, Delete, Draft, Events, Found,
+    KnownCard, Mute, Notify, Outgoing, Picture, Push, PushState, Report, Search, Status, Timeline,
+    WhimbrelError,
     counted::Counted,
     error::{address, full_address},
     guard,
@@ -284,6 +285,27 @@ impl Account {
     pub async fn set_nickname(&self, name: String) -> Result<(), WhimbrelError> {
         let account = self.account.clone();
         guard::task(async move { Ok(account.set_nickname(&name).await?) }).await
+    }
+
+    /// What somebody says of themselves at length (XEP-0292, XEP-0054), as their server has it now; we ourselves, too. Empty where they
+    /// say nothing, or nothing to us. Fails with `Offline`, `TimedOut`, `ServerRefused`.
+    pub async fn card(&self, jid: String) -> Result<Card, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.card(&address(&jid)?).await?.into()) }).await
+    }
+
+    /// The same as it was when it was last read, and our own as it was last set; for showing it at once, and offline.
+    pub async fn known_card(&self, jid: String) -> Result<Option<KnownCard>, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.known_card(&address(&jid)?)?.map(Into::into)) }).await
+    }
+
+    /// Says this of ourselves at length. What the server has of us and a card has no place for stays. Returns when it is durable; the
+    /// server has it as soon as there is a connection. Fails with `InvalidInput` where a value is empty or too long, or
+    /// there are too many.
+    pub async fn set_card(&self, card: Card, audience: Audience) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.set_card(card.into(), audience.into()).await?) }).await
     }
 
     /// Removes a contact (RFC 6121 §2.5). The messages stay.

@@ -27,6 +27,9 @@ pub enum Event {
     NewMessage {
         /// Which.
         message: Message,
+        /// Whether to notify of it, if nobody looks at its conversation: it was not read here or on another device, and its user
+        /// wants to be notified of such messages. Whether another device is in use at this moment is not known.
+        notify: bool,
     },
     /// A message was corrected, retracted or reacted to: so it is shown now.
     Changed {
@@ -112,7 +115,7 @@ fn told(event: whimbrel::Event) -> Option<Event> {
     Some(match event {
         whimbrel::Event::Online { resumed, after_start, .. } => Event::Online { resumed, after_start },
         whimbrel::Event::Offline { detail, .. } => Event::Offline { detail },
-        whimbrel::Event::Message(message) => Event::NewMessage { message: message.into() },
+        whimbrel::Event::Message { message, notify } => Event::NewMessage { message: message.into(), notify },
         whimbrel::Event::Changed(message) => Event::Changed { message: message.into() },
         whimbrel::Event::State { id, with, state } => {
             Event::State { id: id.0, with: with.to_string(), state: state.into() }

@@ -11,6 +11,7 @@
 //!   Dropping it, as Kotlin does on cancellation, is safe: a command that was taken is carried out.
 
 mod account;
+mod card;
 mod client;
 mod counted;
 mod error;
@@ -25,6 +26,7 @@ mod vault;
 
 pub use crate::{
     account::{Account, Statuses},
+    card::{Audience, Card, CardLine, KnownCard, Organisation, PersonName, PostalAddress},
     client::Client,
     error::{Unusable, WhimbrelError},
     events::{Event, Events},

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use whimbrel_engine::{
     Config, Engine,
     api::{Command, Network, News, Reply, Setting},
-    blocking,
+    blocking, card,
     lease::Claim,
     person, push,
     search::{self, Cursor, Found, Search},
@@ -27,8 +27,8 @@ use whimbrel_engine::{
 };
 
 use crate::{
-    Address, ChatState, Delete, Draft, Error, Event, FullAddress, ItemId, Message, Mute, Notify, Options,
-    Outgoing, Picture, Push, PushState, Report, Role, Status,
+    Address, Audience, Card, ChatState, Delete, Draft, Error, Event, FullAddress, ItemId, KnownCard, Message,
+    Mute, Notify, Options, Outgoing, Picture, Push, PushState, Report, Role, Status,
     bell::{self, Bell},
     client,
     driver::{Driver, Request, Stopped},
@@ -326,7 +326,8 @@ impl Account {
         self.set(with, Setting::Draft(draft)).await
     }
 
-    /// Whether a conversation stands above those that are not pinned.
+    /// Whether a conversation stands above those that are not pinned. This, and what follows here, is decided for all of our devices: the
+    /// others hear of it as soon as there is a connection, and of two decisions the later counts.
     ///
     /// # Errors
     /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
@@ -426,6 +427,38 @@ impl Account {
     /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
     pub async fn set_nickname(&self, name: &str) -> Result<(), Error> {
         self.done(Command::SetNickname { name: name.to_owned() }).await
+    }
+
+    /// What somebody says of themselves at length (XEP-0292, XEP-0054), as their server has it now; we ourselves, too. Empty where
+    /// they say nothing, or nothing to us.
+    ///
+    /// # Errors
+    /// [`Error::Offline`], [`Error::TimedOut`], [`Error::ServerRefused`].
+    pub async fn card(&self, of: &Address) -> Result<Card, Error> {
+        match self.ask(Command::Card { of: of.clone() }).await? {
+            Reply::Card(card) => Ok(*card),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The same as it was when it was last read, and our own as it was last set; for showing it at once, and offline. Of many the
+    /// newest 500 are kept.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn known_card(&self, of: &Address) -> Result<Option<KnownCard>, Error> {
+        self.inner.shared.read(|connection| card::known(connection, of))
+    }
+
+    /// Says this of ourselves at length. What the server has of us and a [`Card`] has no place for stays. Returns when it is durable;
+    /// the server has it as soon as there is a connection. For everybody, it is also where software looks that knows only XEP-0054,
+    /// which the whole world can read.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] where a value is empty or too long (512 bytes; a note: 4 KiB), or there are more than 16 of one sort;
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn set_card(&self, card: Card, audience: Audience) -> Result<(), Error> {
+        self.done(Command::SetCard { card: Box::new(card), audience }).await
     }
 
     /// Hears no more of an account, one of its devices, or a whole server, and tells the server why, if that is given (XEP-0191,

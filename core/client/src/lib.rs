@@ -62,10 +62,11 @@ mod vault;
 pub use jid::{BareJid as Address, Jid as FullAddress};
 pub use whimbrel_engine::{
     api::{
-        Affiliation, Change, ChangeKind, ChatState, Contact, Conversation, Delete, Draft, Error, Event, Gap,
-        GapKind, Item, ItemId, Link, Message, Mute, Network, NetworkId, NetworkKind, NodeItem, NodeOptions,
-        Notify, Outgoing, Picture, Presence, Preview, Push, PushState, Reaction, ReplyTo, Report,
-        ReportReason, SendState, Show, Status, Subscription as PresenceSubscription, Unusable,
+        Affiliation, Audience, Change, ChangeKind, ChatState, Contact, Conversation, Delete, Draft, Error,
+        Event, Gap, GapKind, Item, ItemId, KnownCard, Link, Message, Mute, Network, NetworkId, NetworkKind,
+        NodeItem, NodeOptions, Notify, Outgoing, Picture, Presence, Preview, Push, PushState, Reaction,
+        ReplyTo, Report, ReportReason, SendState, Show, Status, Subscription as PresenceSubscription,
+        Unusable,
     },
     search::{Cursor, Found, Hit, Search},
     splice::{Splice, apply},
@@ -74,6 +75,7 @@ pub use whimbrel_engine::{
 pub use whimbrel_proto::{
     text,
     uri::{self, Uri},
+    vcard::{self as card, Card},
 };
 
 pub use crate::{

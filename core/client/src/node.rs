@@ -18,8 +18,8 @@ pub struct Node {
 pub struct NodePage {
     /// In the node's own order.
     pub items: Vec<NodeItem>,
-    /// There are others behind them, so far as the service tells.
-    pub more: bool,
+    /// Behind what to ask for others, where the service tells that there are any.
+    pub next: Option<String>,
 }
 
 impl Node {
@@ -52,13 +52,13 @@ impl Node {
         }
     }
 
-    /// Up to `limit` items, those behind the item `after`. A service without pages gives all that it has, or the newest.
+    /// Up to `limit` items, those behind `after`, which a page before has as its `next`. A service without pages gives all that it has, or the newest.
     ///
     /// # Errors
     /// As above.
     pub async fn items(&self, limit: u32, after: Option<&str>) -> Result<NodePage, Error> {
         match self.ask(NodeAction::Items { limit, after: after.map(str::to_owned) }).await? {
-            Reply::Items { items, more } => Ok(NodePage { items, more }),
+            Reply::Items { items, next } => Ok(NodePage { items, next }),
             other => Err(unexpected(&other)),
         }
     }

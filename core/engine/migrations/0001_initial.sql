@@ -91,8 +91,11 @@ CREATE TABLE conversation (
     pinned        INTEGER NOT NULL DEFAULT 0,
     muted_until   INTEGER,                    -- ms UTC; the largest number: for ever; NULL: not muted
     archived      INTEGER NOT NULL DEFAULT 0,
-    notify        INTEGER NOT NULL DEFAULT 0  -- of: 0 all, 1 mentions, 2 nothing (XEP-0492)
+    notify        INTEGER NOT NULL DEFAULT 0, -- of: 0 all, 1 mentions, 2 nothing (XEP-0492)
+    set_at        INTEGER NOT NULL DEFAULT 0, -- when the last of these four was set, on any device
+    settings_due  INTEGER NOT NULL DEFAULT 0  -- 1: our other devices are to be told, 2: being told in this session
 ) STRICT;
+CREATE INDEX conversation_settings_due ON conversation (settings_due) WHERE settings_due <> 0;
 CREATE INDEX conversation_listed ON conversation (archived, pinned DESC, last_position DESC);
 
 -- How far conversations were read, as our devices tell each other (XEP-0490), by the archive's ids.
@@ -216,6 +219,13 @@ CREATE TABLE person (
     nick    TEXT,                             -- XEP-0172
     avatar  TEXT,                             -- the hash of their picture
     by_node INTEGER NOT NULL DEFAULT 0        -- 1: their node says so (XEP-0084), which counts more than a presence (XEP-0153)
+) STRICT, WITHOUT ROWID;
+
+-- What people say of themselves at length (XEP-0292), as it was when the app asked; our own as it was set.
+CREATE TABLE card (
+    jid     TEXT    PRIMARY KEY,
+    card    TEXT    NOT NULL,                 -- JSON (proto's Card)
+    read_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Pictures by their SHA-1.

@@ -85,7 +85,7 @@ pub(crate) struct Account {
     pub(crate) catching_up: CatchingUp,
     /// When the first mute of a conversation is over, ms UTC.
     pub(crate) unmute_at: Option<i64>,
-    pub(crate) reading: Reading,
+    pub(crate) telling: Telling,
     pub(crate) indexing: Indexing,
     /// Reason and detail of the last failure that the app was told of.
     pub(crate) told: Option<(String, String)>,
@@ -203,12 +203,12 @@ impl Default for CatchingUp {
     }
 }
 
-/// Telling our other devices how far we have read. What is to be told is in the file.
+/// Telling our other devices what they do not know yet. What that is, is in the file.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Reading {
-    /// When to say it, mono ms.
+pub(crate) struct Telling {
+    /// When to tell them, mono ms.
     pub(crate) due: Option<u64>,
-    /// When it was last said, mono ms.
+    /// When they were last told, mono ms.
     pub(crate) told: Option<u64>,
     /// What was said less than we know, and said again over it: with whom, which id. Two devices that do not agree about what is
     /// less would go on for ever.
@@ -280,7 +280,7 @@ pub(crate) struct Before {
     told: Option<(String, String)>,
     status: Status,
     catching_up: CatchingUp,
-    reading: Reading,
+    telling: Telling,
 }
 
 /// What a step works with.
@@ -445,7 +445,7 @@ impl Account {
             deadlines: None,
             catching_up: CatchingUp::default(),
             unmute_at: conversation::next_end(connection)?,
-            reading: Reading::default(),
+            telling: Telling::default(),
             indexing: Indexing::default(),
             told: None,
             after_start: true,
@@ -473,7 +473,7 @@ impl Account {
             told: self.told.clone(),
             status: self.status.clone(),
             catching_up: self.catching_up.clone(),
-            reading: self.reading.clone(),
+            telling: self.telling.clone(),
         }
     }
 
@@ -487,7 +487,7 @@ impl Account {
         (self.back_off, self.refusals) = (before.back_off, before.refusals);
         (self.way, self.retry) = (before.way, before.retry);
         (self.told, self.status) = (before.told, before.status);
-        (self.catching_up, self.reading) = (before.catching_up, before.reading);
+        (self.catching_up, self.telling) = (before.catching_up, before.telling);
     }
 
     /// Back to what the database says, after a rollback. The connection stays, a login under way too: the same elements will
@@ -592,6 +592,7 @@ impl Account {
 
     fn finish(&mut self, mut cx: Cx<'_>) -> Result<Vec<Effect>> {
         self.read_what_came(&mut cx)?;
+        self.decide_what_to_notify_of(&mut cx)?;
         self.tick(&mut cx)?;
         self.flush(&mut cx)?;
         self.answer(&mut cx);
@@ -806,8 +807,8 @@ impl Account {
         let online = self.online().is_some();
         let answers = self.deadlines.as_ref().filter(|_| online).and_then(Deadlines::next);
         let again = self.catching_up.again.filter(|_| online);
-        let reading = self.reading.due.filter(|_| online);
-        [link, sync, answers, again, reading, self.late, self.unmute_wake(), self.indexing.at]
+        let telling = self.telling.due.filter(|_| online);
+        [link, sync, answers, again, telling, self.late, self.unmute_wake(), self.indexing.at]
             .into_iter()
             .flatten()
             .min()
@@ -831,7 +832,7 @@ impl Account {
             self.give_up_unanswered(cx)?;
             self.pause_is_over(cx)?;
             self.check_daily(cx)?;
-            self.tell_read(cx)?;
+            self.tell_devices(cx)?;
         }
         Ok(())
     }

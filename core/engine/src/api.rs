@@ -6,10 +6,14 @@ use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
 use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
-pub use whimbrel_proto::content::{Link, Preview};
 use whimbrel_proto::{
     content::Content,
     text::{self, Span},
+};
+pub use whimbrel_proto::{
+    content::{Link, Preview},
+    settings::{Mute, Notify},
+    vcard::Card,
 };
 
 /// Names a command until it is answered.
@@ -95,7 +99,7 @@ pub enum Command {
         /// The contact.
         with: BareJid,
     },
-    /// What the user decides about a conversation, on this device. Replied to when it is durable.
+    /// What the user decides about a conversation, on all devices but for drafts. Replied to when it is durable.
     Set {
         /// The contact.
         with: BareJid,
@@ -151,6 +155,19 @@ pub enum Command {
     SetNickname {
         /// Empty: nothing.
         name: String,
+    },
+    /// What somebody says of themselves at length (XEP-0292, XEP-0054). Replied to with [`Reply::Card`], which is empty where they say
+    /// nothing, or nothing to us; [`Error::Offline`] where they cannot be asked.
+    Card {
+        /// Who; perhaps we ourselves.
+        of: BareJid,
+    },
+    /// Say this of ourselves at length. What the server has and a [`Card`] has no place for stays. Replied to when it is durable.
+    SetCard {
+        /// What.
+        card: Box<Card>,
+        /// To whom.
+        audience: Audience,
     },
     /// Hear of them no more (XEP-0191). Replied to when it is durable.
     Block {
@@ -282,29 +299,6 @@ pub struct Draft {
     pub reply_to: Option<ItemId>,
 }
 
-/// Until when a conversation is muted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mute {
-    /// Until this time, ms UTC.
-    Until(i64),
-    /// Until it is said otherwise.
-    ForEver,
-}
-
-/// Of what in a conversation to be notified (XEP-0492).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Notify {
-    /// Of every message.
-    #[default]
-    Always,
-    /// Of those that mention us (XEP-0372).
-    OnMention,
-    /// Of none.
-    Never,
-}
-
 /// What is asked of a node (XEP-0060).
 #[derive(Clone, Debug)]
 pub enum NodeAction {
@@ -321,7 +315,7 @@ pub enum NodeAction {
     Items {
         /// How many at most.
         limit: u32,
-        /// Those behind this item, which a page before ended with.
+        /// Those behind this, which a page before has named as `next`.
         after: Option<String>,
     },
     /// One of its items. Replied to with [`Reply::Items`]; without any where there is none of this id.
@@ -546,13 +540,15 @@ pub enum Reply {
     Items {
         /// They.
         items: Vec<NodeItem>,
-        /// There are others behind them, so far as the service tells.
-        more: bool,
+        /// Behind what to ask for others, where the service tells that there are any. Not always an item's id.
+        next: Option<String>,
     },
     /// How a node is.
     Configuration(NodeOptions),
     /// Who may do what with a node.
     Affiliations(Vec<(BareJid, Affiliation)>),
+    /// A card.
+    Card(Box<Card>),
     /// What is new since the app was last told.
     News(News),
 }
@@ -560,7 +556,7 @@ pub enum Reply {
 /// What is new since the app was last told, or suspended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct News {
-    /// Messages to notify of, oldest first; of very many the newest. Nothing of a conversation that is muted.
+    /// Messages to notify of, oldest first; of very many the newest. The same as [`Event::Message`] says of each.
     pub notify: Vec<Message>,
     /// Messages whose notifications are to be taken back: they were read, perhaps on another device.
     pub withdraw: Vec<ItemId>,
@@ -969,6 +965,25 @@ pub struct Picture {
     pub bytes: Vec<u8>,
 }
 
+/// Who may read what we say of ourselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Audience {
+    /// Whoever sees our presence.
+    Contacts,
+    /// Everybody who knows our address, with software that knows only XEP-0054, too.
+    Everybody,
+}
+
+/// A card as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownCard {
+    /// The card.
+    pub card: Card,
+    /// When it was read, or set, ms UTC.
+    pub read_at: i64,
+}
+
 /// How somebody is there, all of their devices taken together (RFC 6121 §4.7.2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Presence {
@@ -1055,7 +1070,13 @@ pub enum Event {
         detail: String,
     },
     /// A message is new here.
-    Message(Message),
+    Message {
+        /// The message.
+        message: Message,
+        /// Whether to notify of it, if nobody looks at its conversation: it was not read here or on another device, and its
+        /// user wants to be notified of such messages. Whether another device is in use at this moment is not known.
+        notify: bool,
+    },
     /// A message was corrected, retracted or reacted to: so it is shown now.
     Changed(Message),
     /// A message of ours came further.

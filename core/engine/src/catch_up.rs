@@ -472,7 +472,7 @@ impl Account {
             || cx.now.mono.saturating_sub(checked) >= DAY as u64;
         let waits = self.catching_up.check_again;
         if is_due && !replaying && !waits {
-            self.reading.after_check = true;
+            self.telling.after_check = true;
             self.check_for_dropped(cx)?;
             if self.queries.values().any(|query| matches!(query.aim, Aim::Check { .. })) {
                 return Ok(());
@@ -913,7 +913,7 @@ impl Account {
         cx.tx
             .prepare_cached("UPDATE coverage SET position = max(position, ?2) WHERE archive = ?1")?
             .execute(params![self.jid.as_str(), query.cursor])?;
-        self.reading.after_check |= query.added > 0;
+        self.telling.after_check |= query.added > 0;
         // Where a gap begins the catch-up has the word, unless it has begun already.
         let reached = query.reached && self.next_gap_begins(cx, query)?;
         if complete || reached || mutants::on(Mutant::CheckedOnePageOnly) {

@@ -47,9 +47,9 @@ impl Account {
             }
             Command::Suspend => {
                 self.told(cx)?;
-                if self.online().is_some() && self.reading.due.is_some() {
+                if self.online().is_some() && self.telling.due.is_some() {
                     // Who knows when there is another time.
-                    self.tell_read_now(cx)?;
+                    self.tell_devices_now(cx)?;
                     self.flush(cx)?;
                 }
                 self.suspend(cx);
@@ -74,6 +74,8 @@ impl Account {
                 self.edit_contact(cx, jid, name.as_deref(), groups).map(|()| Ok(Reply::Done))?
             }
             Command::SetAvatar { picture } => self.set_avatar(cx, picture.as_ref())?,
+            Command::Card { of } => return self.card(cx, request, of),
+            Command::SetCard { card, audience } => self.set_card(cx, card, *audience)?,
             Command::SetNickname { name } => self.set_nickname(cx, name)?,
             Command::Block { jid, report } => {
                 self.block(cx, jid, report.as_ref()).map(|()| Ok(Reply::Done))?

@@ -1,18 +1,16 @@
 //! What the user decided about a conversation: a draft, pinned, muted, archived, and of what to be notified.
 //!
-//! Kept in the file of this device. Nothing of it changes what is received, counted or read: it is where a conversation stands in
-//! the list, and whether [`crate::api::News`] tells of it. A message brings an archived conversation back, unless it is muted
+//! All of it is kept in the file of this device, and all but drafts on the others, too (`settings.rs`). Nothing of it changes what is
+//! received, counted or read: it is where a conversation stands in the list, and whether its user is notified of it (`news.rs`). A message brings an archived conversation back, unless it is muted
 //! (`messages::listed`). A mute ends by itself, at a time of the wall clock.
 
-use std::collections::BTreeSet;
-
 use jid::BareJid;
-use rusqlite::{OptionalExtension, Row, ToSql, params};
-use whimbrel_proto::text::Style;
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use whimbrel_proto::settings::Settings;
 
 use crate::{
     account::{Account, Cx},
-    api::{Draft, Error, Message, Mute, Notify, Reply, Setting},
+    api::{Draft, Error, Mute, Notify, Reply, Setting},
     error::Result,
     messages,
     send::MAX_TEXT,
@@ -29,7 +27,7 @@ impl Account {
         setting: &Setting,
     ) -> Result<std::result::Result<Reply, Error>> {
         let conversation = messages::conversation(cx, with)?;
-        match setting {
+        let changed = match setting {
             Setting::Draft(draft) => {
                 let draft = draft.as_ref().filter(|draft| **draft != Draft::default());
                 if draft.is_some_and(|draft| draft.text.len() > MAX_TEXT) {
@@ -37,28 +35,33 @@ impl Account {
                 }
                 let draft = draft.map(serde_json::to_string).transpose()?;
                 change(cx, conversation, "draft", &draft)?;
+                return Ok(Ok(Reply::Done));
             }
             Setting::Pinned(pinned) => change(cx, conversation, "pinned", pinned)?,
-            Setting::Muted(mute) => {
-                let until = match mute {
-                    Some(Mute::Until(at)) => Some(*at).filter(|at| *at > cx.now.wall),
-                    Some(Mute::ForEver) => Some(FOR_EVER),
-                    None => None,
-                };
-                change(cx, conversation, "muted_until", &until)?;
-                self.unmute_at = next_end(cx.tx)?;
-            }
+            Setting::Muted(mute) => change(cx, conversation, "muted_until", &until(cx, *mute))?,
             Setting::Archived(archived) => change(cx, conversation, "archived", archived)?,
-            Setting::Notify(notify) => {
-                let notify = match notify {
-                    Notify::Always => 0,
-                    Notify::OnMention => 1,
-                    Notify::Never => 2,
-                };
-                change(cx, conversation, "notify", &notify)?;
-            }
+            Setting::Notify(notify) => change(cx, conversation, "notify", &code(*notify))?,
+        };
+        if changed {
+            self.unmute_at = next_end(cx.tx)?;
+            self.decided(cx, conversation)?;
         }
         Ok(Ok(Reply::Done))
+    }
+
+    /// It is to be as another device has set it. What was archived there before its newest message was written is back by now.
+    pub(crate) fn adopt(&mut self, cx: &mut Cx<'_>, conversation: i64, settings: &Settings) -> Result<()> {
+        let until = until(cx, settings.muted);
+        change(cx, conversation, "pinned", &settings.pinned)?;
+        change(cx, conversation, "muted_until", &until)?;
+        change(cx, conversation, "notify", &code(settings.notify))?;
+        let is_back: bool = cx
+            .tx
+            .prepare_cached("SELECT coalesce(m.at >= c.set_at, 0) FROM conversation AS c LEFT JOIN message AS m ON m.id = c.last_message WHERE c.id = ?1")?
+            .query_row(params![conversation], |row| row.get(0))?;
+        change(cx, conversation, "archived", &(settings.archived && (until.is_some() || !is_back)))?;
+        self.unmute_at = next_end(cx.tx)?;
+        Ok(())
     }
 
     /// Ends the mutes whose time is over.
@@ -80,24 +83,36 @@ impl Account {
         let left = u64::try_from(self.unmute_at?.saturating_sub(now.wall)).unwrap_or_default();
         Some(now.mono.saturating_add(left))
     }
+}
 
-    /// Leaves out of new messages what the user wants no word of. What is muted, or never to be told, is not among them.
-    pub(crate) fn only_mentions(&self, cx: &Cx<'_>, messages: &mut Vec<Message>) -> Result<()> {
-        let mut statement = cx.tx.prepare_cached("SELECT jid FROM conversation WHERE notify = 1")?;
-        let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
-        let on_mention: BTreeSet<String> = rows.collect::<rusqlite::Result<_>>()?;
-        let is_mention =
-            |style: &Style| matches!(style, Style::Mention { whom } if whom.to_bare() == self.jid);
-        messages.retain(|message| {
-            !on_mention.contains(message.with.as_str())
-                || message.spans.iter().any(|span| is_mention(&span.style))
-        });
-        Ok(())
+/// What is set, as our other devices are to know it.
+pub(crate) fn settings(connection: &Connection, conversation: i64) -> Result<Settings> {
+    let sql = "SELECT draft, pinned, muted_until, archived, notify, set_at FROM conversation WHERE id = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row(params![conversation], |row| {
+        let (_, pinned, muted, archived, notify) = read(row, 0)?;
+        Ok(Settings { pinned, notify, muted, archived, at: Some(row.get(5)?) })
+    })?)
+}
+
+/// As it is kept. A time that is over mutes nothing.
+fn until(cx: &Cx<'_>, mute: Option<Mute>) -> Option<i64> {
+    match mute {
+        Some(Mute::Until(at)) => Some(at).filter(|at| *at > cx.now.wall),
+        Some(Mute::ForEver) => Some(FOR_EVER),
+        None => None,
+    }
+}
+
+fn code(notify: Notify) -> i64 {
+    match notify {
+        Notify::Always => 0,
+        Notify::OnMention => 1,
+        Notify::Never => 2,
     }
 }
 
 /// When the first mute is over, ms UTC.
-pub(crate) fn next_end(connection: &rusqlite::Connection) -> Result<Option<i64>> {
+pub(crate) fn next_end(connection: &Connection) -> Result<Option<i64>> {
     let sql = "SELECT min(muted_until) FROM conversation WHERE muted_until < ?1";
     Ok(connection.query_row(sql, params![FOR_EVER], |row| row.get(0))?)
 }
@@ -110,10 +125,10 @@ pub(crate) fn sent(cx: &mut Cx<'_>, with: &BareJid, text: &str) -> Result<()> {
         .prepare_cached("SELECT draft FROM conversation WHERE id = ?1 AND draft IS NOT NULL")?
         .query_row(params![conversation], |row| row.get(0))
         .optional()?;
-    match read_draft(draft.as_deref()) {
-        Some(draft) if draft.text.trim() == text.trim() => change(cx, conversation, "draft", &None::<String>),
-        _ => Ok(()),
+    if read_draft(draft.as_deref()).is_some_and(|draft| draft.text.trim() == text.trim()) {
+        change(cx, conversation, "draft", &None::<String>)?;
     }
+    Ok(())
 }
 
 /// What the columns `draft`, `pinned`, `muted_until`, `archived`, `notify` say, from a column on.
@@ -137,9 +152,10 @@ fn read_draft(kept: Option<&str>) -> Option<Draft> {
     serde_json::from_str(kept?).ok()
 }
 
-fn change(cx: &mut Cx<'_>, conversation: i64, column: &'static str, value: &dyn ToSql) -> Result<()> {
+/// Whether it was otherwise.
+fn change(cx: &mut Cx<'_>, conversation: i64, column: &'static str, value: &dyn ToSql) -> Result<bool> {
     let sql = format!("UPDATE conversation SET {column} = ?2 WHERE id = ?1 AND {column} IS NOT ?2");
     let changed = cx.tx.prepare_cached(&sql)?.execute(params![conversation, value])?;
     cx.touched.conversations |= changed > 0;
-    Ok(())
+    Ok(changed > 0)
 }

@@ -12,6 +12,7 @@ use whimbrel_proto::{address, deadlines::Deadlines, ns, write::Tag};
 use crate::{
     account::{Account, Archive, Cx},
     api::Event,
+    card,
     catch_up::Query,
     error::Result,
     input::{Drained, Now},
@@ -40,6 +41,8 @@ pub(crate) enum Pending {
     Page(Query),
     /// Something was asked of a node.
     Node(Question),
+    /// Something about a card.
+    Card(card::Question),
     /// A vCard that is to have this picture.
     Portrait {
         hash: String,
@@ -144,13 +147,22 @@ impl Account {
         self.announce(cx)?;
         // What the archive has is asked for in the same flight, if there was an archive the last time.
         self.catch_up(cx)?;
-        self.reading_begins_anew(cx)
+        self.own_nodes_begin_anew(cx)
     }
 
     /// That we are there, and what we can do.
     pub(crate) fn announce(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         let presence = Tag::new("presence").child(roster::caps_tag(&self.features(cx.tx)?));
         self.enqueue(cx, Kind::Presence, "", None, &presence.into_bytes())
+    }
+
+    /// The same, in place of what waits to be said.
+    pub(crate) fn announce_again(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        cx.tx.execute(
+            "DELETE FROM outbox WHERE kind = ?1 AND number IS NULL",
+            params![Kind::Presence.code()],
+        )?;
+        self.announce(cx)
     }
 
     /// What we can do, in the order that XEP-0115 hashes.
@@ -178,6 +190,7 @@ impl Account {
             Pending::Page(_)
             | Pending::Block { .. }
             | Pending::Node(_)
+            | Pending::Card(_)
             | Pending::Portrait { .. }
             | Pending::Push { .. }
             | Pending::Probe { .. }
@@ -220,6 +233,7 @@ impl Account {
                     | Pending::Block { .. }
                     | Pending::Blocklist
                     | Pending::Node(_)
+                    | Pending::Card(_)
                     | Pending::Portrait { .. }
                     | Pending::Push { .. }
                     | Pending::Probe { .. }
@@ -279,6 +293,7 @@ impl Account {
             }
             (Pending::Blocklist, Ok(element)) => self.blocklist(cx, element),
             (Pending::Block { jid, on }, answer) => self.block_answered(cx, &jid, on, answer.err()),
+            (Pending::Card(question), answer) => self.card_answered(cx, id, question, answer),
             (Pending::Portrait { hash }, Ok(element)) => self.portrait_came(cx, &hash, element),
             (Pending::Node(question), answer) => self.node_answered(cx, id, question, answer),
             (Pending::Push { service, node, on }, answer) => {
@@ -313,7 +328,7 @@ impl Account {
         let before = self.login.nodes.replace(pubsub::offered(query));
         self.save_login(cx)?;
         if before != self.login.nodes {
-            self.ask_how_far(cx, 1, None)?;
+            self.ask_own_nodes(cx)?;
         }
         self.push_is_offered(cx, has(ns::PUSH))?;
         if !has(ns::MAM) {

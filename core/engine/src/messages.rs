@@ -354,7 +354,7 @@ impl Account {
             Some(&view),
             "the row says the same"
         );
-        cx.event(Event::Message(view));
+        cx.event(Event::Message { message: view, notify: false });
         Ok(Stored::New(message))
     }
 
@@ -399,7 +399,7 @@ impl Account {
     ) -> Result<()> {
         listed(cx, peer, conversation, message, position, mine)?;
         if let Some((view, _)) = timeline::message(cx.tx, message)? {
-            cx.event(Event::Message(view));
+            cx.event(Event::Message { message: view, notify: false });
         }
         Ok(())
     }
@@ -582,8 +582,10 @@ fn listed(
         .prepare_cached(
             "UPDATE conversation SET
                unread = unread + (?4 = 0 AND ?3 > read_position),
-               archived = archived AND NOT (
-                 (last_message IS NULL OR ?3 > last_position) AND coalesce(muted_until, 0) <= ?5),
+               -- What was written before is no reason to bring it back; a time ahead of ours is of another clock.
+               archived = CASE WHEN archived THEN NOT (
+                 (last_message IS NULL OR ?3 > last_position) AND coalesce(muted_until, 0) <= ?5
+                 AND (set_at > ?5 OR (SELECT at FROM message WHERE id = ?2) >= set_at)) ELSE 0 END,
                last_message = CASE WHEN last_message IS NULL OR ?3 > last_position THEN ?2 ELSE last_message END,
                last_position = CASE WHEN last_message IS NULL OR ?3 > last_position THEN ?3 ELSE last_position END
              WHERE id = ?1",

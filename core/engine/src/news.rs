@@ -1,14 +1,22 @@
-//! What is new since the app was last told: what to notify its user of, and which notifications to take back.
+//! Of what to notify the user: of which messages as they come, and what is new since the app was last told.
 //!
-//! For an app that a push has woken and that nobody looks at. What is told once is not told again; what an app saw before it was
-//! suspended it knows from its lists.
+//! Both are one decision ([`CONVERSATION`], [`MESSAGE`], [`Account::is_wanted`]). A message is told of if it came from somebody else, was not
+//! read here or on another device, was not taken back, and its conversation is neither blocked, muted nor archived and its user wants
+//! to be notified of such messages. Whether another device is in its user's hand at this moment nobody tells us: what was not read
+//! there is notified of here, too.
+//!
+//! What is new is for an app that a push has woken and that nobody looks at. What is told once is not told again; what an app saw
+//! before it was suspended it knows from its lists.
 
-use rusqlite::{Row, params};
+use jid::BareJid;
+use rusqlite::{OptionalExtension, Row, params};
+use whimbrel_proto::text::Style;
 
 use crate::{
     account::{Account, Cx},
-    api::{ItemId, News},
+    api::{Event, ItemId, Message, News},
     blocking::is_blocked,
+    effect::Effect,
     error::Result,
     timeline,
 };
@@ -20,15 +28,15 @@ impl Account {
     pub(crate) fn news(&mut self, cx: &mut Cx<'_>) -> Result<News> {
         self.unmute(cx)?;
         let which = format!(
-            "m.id > (SELECT told FROM account) AND m.mine = 0 AND m.hidden = 0 AND m.position > c.read_position AND c.unread > 0
-             AND c.muted_until IS NULL AND c.notify < 2 AND NOT {} ORDER BY m.position DESC, m.id DESC LIMIT ?1",
-            is_blocked("c.jid"),
+            "m.id > (SELECT told FROM account) AND {MESSAGE} AND {} ORDER BY m.position DESC, m.id DESC LIMIT ?1",
+            conversation(),
         );
-        let newest = timeline::messages(cx.tx, &which, MOST)?;
-        let mut notify: Vec<_> = newest.into_iter().rev().map(|(message, _)| message).collect();
-        // What was taken back before anybody saw it is no news.
-        notify.retain(|message| !message.retracted);
-        self.only_mentions(cx, &mut notify)?;
+        let mut notify = Vec::new();
+        for (message, _) in timeline::messages(cx.tx, &which, MOST)?.into_iter().rev() {
+            if self.is_wanted(cx, &message)? {
+                notify.push(message);
+            }
+        }
         let id = |row: &Row<'_>| Ok(ItemId(row.get::<_, i64>(0)?.to_string()));
         let withdraw = cx
             .tx
@@ -48,6 +56,65 @@ impl Account {
         Ok(News { notify, withdraw, unread: unread.max(0) as u64 })
     }
 
+    /// Which of the messages that came in this step are to be notified of, now that it is known what was read elsewhere.
+    pub(crate) fn decide_what_to_notify_of(&self, cx: &mut Cx<'_>) -> Result<()> {
+        let mut out = std::mem::take(&mut cx.out);
+        let events = out.iter_mut().filter_map(|effect| match effect {
+            Effect::Event(event) => Some(event.as_mut()),
+            _ => None,
+        });
+        // People write several messages in a row, and a catch-up has thousands of these.
+        let mut last: Option<(BareJid, bool)> = None;
+        for event in events {
+            let Event::Message { message, notify } = event else { continue };
+            let is_open = match &last {
+                Some((with, is_open)) if *with == message.with => *is_open,
+                _ => is_open(cx, &message.with)?,
+            };
+            last = Some((message.with.clone(), is_open));
+            *notify = is_open && is_candidate(cx, message)? && self.is_wanted(cx, message)?;
+        }
+        cx.out = out;
+        Ok(())
+    }
+
+    /// Whether a candidate is what its user wants to be notified of.
+    fn is_wanted(&self, cx: &Cx<'_>, message: &Message) -> Result<bool> {
+        // What was taken back before anybody saw it is no news.
+        if message.retracted {
+            return Ok(false);
+        }
+        let on_mention: bool = cx
+            .tx
+            .prepare_cached("SELECT notify = 1 FROM conversation WHERE jid = ?1")?
+            .query_row(params![message.with.as_str()], |row| row.get(0))?;
+        Ok(!on_mention || self.is_about_us(cx, message)?)
+    }
+
+    /// Whether it mentions us, by our address (XEP-0372) or our name, or answers us (XEP-0461).
+    fn is_about_us(&self, cx: &Cx<'_>, message: &Message) -> Result<bool> {
+        let is_mention =
+            |style: &Style| matches!(style, Style::Mention { whom } if whom.to_bare() == self.jid);
+        if message.spans.iter().any(|span| is_mention(&span.style)) {
+            return Ok(true);
+        }
+        let answers: Option<bool> = cx
+            .tx
+            .prepare_cached("SELECT a.mine FROM message AS m JOIN message AS a ON a.id = m.root WHERE m.id = CAST(?1 AS INTEGER)")?
+            .query_row(params![message.id.0], |row| row.get(0))
+            .optional()?;
+        if answers == Some(true) {
+            return Ok(true);
+        }
+        let nick: Option<Option<String>> = cx
+            .tx
+            .prepare_cached("SELECT nick FROM person WHERE jid = ?1")?
+            .query_row(params![self.jid.as_str()], |row| row.get(0))
+            .optional()?;
+        let name = nick.flatten().or_else(|| self.jid.node().map(|node| node.as_str().to_owned()));
+        Ok(name.is_some_and(|name| has_word(&message.text, &name)))
+    }
+
     /// The app knows everything that there is by now.
     pub(crate) fn told(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         cx.tx.execute("UPDATE account SET told = (SELECT coalesce(max(id), 0) FROM message)", [])?;
@@ -57,4 +124,39 @@ impl Account {
         )?;
         Ok(())
     }
+}
+
+/// What a message must be like to be notified of, so far as its row says.
+const MESSAGE: &str = "m.mine = 0 AND m.hidden = 0 AND m.position > c.read_position";
+/// And its conversation, with [`conversation`].
+const CONVERSATION: &str = "c.unread > 0 AND c.muted_until IS NULL AND c.archived = 0 AND c.notify < 2";
+
+fn conversation() -> String {
+    format!("{CONVERSATION} AND NOT {}", is_blocked("c.jid"))
+}
+
+/// Whether anything in this conversation may be notified of.
+fn is_open(cx: &Cx<'_>, with: &BareJid) -> Result<bool> {
+    let sql =
+        format!("SELECT EXISTS (SELECT 1 FROM conversation AS c WHERE c.jid = ?1 AND {})", conversation());
+    Ok(cx.tx.prepare_cached(&sql)?.query_row(params![with.as_str()], |row| row.get(0))?)
+}
+
+/// Whether this one may be.
+fn is_candidate(cx: &Cx<'_>, message: &Message) -> Result<bool> {
+    let sql = format!(
+        "SELECT EXISTS (SELECT 1 FROM message AS m JOIN conversation AS c ON c.id = m.conversation
+         WHERE m.id = CAST(?1 AS INTEGER) AND {MESSAGE})"
+    );
+    Ok(!message.mine && cx.tx.prepare_cached(&sql)?.query_row(params![message.id.0], |row| row.get(0))?)
+}
+
+/// Whether a name stands in a text, in whatever letters, and not inside of a word.
+fn has_word(text: &str, name: &str) -> bool {
+    let (text, name) = (text.to_lowercase(), name.to_lowercase());
+    let is_part = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    !name.is_empty()
+        && text.match_indices(&name).any(|(at, found)| {
+            !is_part(text[..at].chars().next_back()) && !is_part(text[at + found.len()..].chars().next())
+        })
 }

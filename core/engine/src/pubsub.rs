@@ -21,15 +21,16 @@ use whimbrel_proto::{
 
 use crate::{
     account::{Account, Cx, Nodes},
-    api::{Affiliation, Error, Event, NodeAction, NodeItem, NodeOptions, Reply, RequestId},
+    api::{Affiliation, Audience, Error, Event, NodeAction, NodeItem, NodeOptions, Reply, RequestId},
     commands::one_element,
     error::Result,
     iq::Pending,
     outbox,
+    own_nodes::OwnNode,
 };
 
 /// Nodes that we want to hear of ourselves.
-const OURS: [&str; 3] = [ns::AVATAR_METADATA, ns::DISPLAYED, ns::NICK];
+const OURS: [&str; 4] = [ns::AVATAR_METADATA, ns::DISPLAYED, ns::NICK, ns::SETTINGS];
 /// Items of one event that are looked at.
 const MOST: usize = 500;
 /// Names that an app may follow, and how long one may be, in bytes.
@@ -60,8 +61,9 @@ pub(crate) enum Question {
         owner: String,
         node: String,
     },
-    /// How far conversations were read (XEP-0490).
-    Displayed {
+    /// What a node says that our devices tell each other by.
+    Own {
+        node: OwnNode,
         page: u32,
     },
     /// A picture that has this hash (XEP-0084).
@@ -89,8 +91,10 @@ pub(crate) struct Publish {
 pub(crate) enum Reason {
     /// The app wants it, and waits.
     App,
-    /// We have read on.
-    Read { with: String },
+    /// Our other devices are to know.
+    Own { node: OwnNode, with: String },
+    /// It is our card.
+    Card(Audience),
     /// We show it of ourselves. It is said even if it takes another session.
     Shown,
 }
@@ -184,8 +188,9 @@ impl Account {
             (Some(_), _) | (None, None) => {
                 let owner = publish.owner.clone().unwrap_or_else(|| self.jid.to_string());
                 let payload = Tag::with_ns("query", ns::DISCO_INFO);
+                let kind = kind_of(&publish);
                 let pending = Pending::Node(Question::Offered(publish));
-                return self.ask(cx, &pending, "get", Some(&owner), payload).map(Ok);
+                return self.ask_as(cx, kind, &pending, "get", Some(&owner), payload).map(Ok);
             }
         };
         if heeded { self.publish_now(cx, publish, false).map(Ok) } else { Ok(Err(not_heeded())) }
@@ -193,10 +198,7 @@ impl Account {
 
     fn publish_now(&mut self, cx: &mut Cx<'_>, publish: Publish, again: bool) -> Result<String> {
         let (owner, payload) = (publish.owner.clone(), publish_tag(&publish));
-        let kind = match publish.reason {
-            Reason::Shown => outbox::Kind::Note,
-            Reason::App | Reason::Read { .. } => outbox::Kind::Iq,
-        };
+        let kind = kind_of(&publish);
         let pending = Pending::Node(Question::Publish { publish, again });
         self.ask_as(cx, kind, &pending, "set", owner.as_deref(), payload)
     }
@@ -213,10 +215,12 @@ impl Account {
         let goes_on = match (&question, answer) {
             (Question::Offered(publish), Ok(element)) => {
                 let offered = element.get_child("query", ns::DISCO_INFO).map(offered);
-                if offered != Some(Nodes::WithConditions) {
-                    Some(Err(not_heeded()))
-                } else {
+                if offered == Some(Nodes::WithConditions) {
                     Some(Ok(self.publish_now(cx, publish.clone(), false)?))
+                } else if let Reason::Card(audience) = publish.reason {
+                    return self.card_was_published(cx, audience, Some("feature-not-implemented"));
+                } else {
+                    Some(Err(not_heeded()))
                 }
             }
             // XEP-0060 §7.1.5: the node is there and is otherwise.
@@ -225,7 +229,8 @@ impl Account {
             {
                 let payload = pubsub::configure(&publish.node, &publish.options.0);
                 let pending = Pending::Node(Question::Configure(publish.clone()));
-                Some(Ok(self.ask(cx, &pending, "set", publish.owner.as_deref(), payload)?))
+                let owner = publish.owner.as_deref();
+                Some(Ok(self.ask_as(cx, kind_of(publish), &pending, "set", owner, payload)?))
             }
             (Question::Configure(publish), Ok(_)) => Some(Ok(self.publish_now(cx, publish.clone(), true)?)),
             _ => None,
@@ -238,32 +243,28 @@ impl Account {
         }
         if let Question::Offered(publish) | Question::Publish { publish, .. } | Question::Configure(publish) =
             &question
-            && let Reason::Read { with } = &publish.reason
         {
-            return self.read_was_told(cx, with, answer.err());
+            match &publish.reason {
+                Reason::Own { node, with } => return self.were_told(cx, *node, with, answer.err()),
+                Reason::Card(audience) => return self.card_was_published(cx, *audience, answer.err()),
+                Reason::App | Reason::Shown => {}
+            }
         }
         if let Question::Avatar { hash, kind } = &question {
             return answer.map_or(Ok(()), |element| self.avatar_came(cx, hash, kind, element));
         }
-        if let Question::Displayed { page } = question {
-            return match answer {
-                Ok(element) => self.told_how_far(cx, page, element),
-                Err("remote-server-timeout") => {
-                    self.nobody_says(cx);
-                    Ok(())
-                }
-                // There is no such node yet.
-                Err(_) => {
-                    self.tell_soon(cx);
-                    Ok(())
-                }
-            };
+        if let Question::Own { node, page } = question {
+            if answer == Err("remote-server-timeout") {
+                self.nobody_says(cx);
+                return Ok(());
+            }
+            return self.own_node_answered(cx, node, page, answer.ok());
         }
         let reply = match answer {
             Ok(element) => Ok(read_answer(cx, &question, element)?),
             // Nothing of that id: XEP-0060 leaves open whether that is an error.
             Err("item-not-found") if matches!(question, Question::Item) => {
-                Ok(Reply::Items { items: Vec::new(), more: false })
+                Ok(Reply::Items { items: Vec::new(), next: None })
             }
             Err(condition) => Err(refusal(condition)),
         };
@@ -301,11 +302,7 @@ impl Account {
         };
         if changed > 0 && self.session.sm.is_some() {
             // A session that is resumed has to hear of it, too; a new one is told anyway.
-            cx.tx.execute(
-                "DELETE FROM outbox WHERE kind = ?1 AND number IS NULL",
-                params![outbox::Kind::Presence.code()],
-            )?;
-            self.announce(cx)?;
+            self.announce_again(cx)?;
         }
         Ok(Ok(Reply::Done))
     }
@@ -328,12 +325,10 @@ impl Account {
         }
         if let Change::Items { published, .. } = &told.change {
             let is_own = from == self.jid;
+            if let Some(node) = OwnNode::named(told.node).filter(|_| is_own) {
+                self.told_elsewhere(cx, node, published)?;
+            }
             match told.node {
-                ns::DISPLAYED if is_own => {
-                    for item in published {
-                        self.displayed_elsewhere(cx, item)?;
-                    }
-                }
                 ns::AVATAR_METADATA if is_own || is_seen(cx, &from)? => {
                     self.names_avatar(cx, &from, published)?;
                 }
@@ -375,6 +370,14 @@ impl Account {
     }
 }
 
+/// What is said even if it takes another session, and what is not.
+fn kind_of(publish: &Publish) -> outbox::Kind {
+    match publish.reason {
+        Reason::Card(_) | Reason::Shown => outbox::Kind::Note,
+        Reason::App | Reason::Own { .. } => outbox::Kind::Iq,
+    }
+}
+
 /// Whether it is a contact whose presence we see, who may tell us of their own nodes.
 fn is_seen(cx: &Cx<'_>, jid: &BareJid) -> Result<bool> {
     Ok(cx
@@ -392,9 +395,10 @@ pub(crate) fn followed(connection: &Connection) -> Result<Vec<String>> {
     Ok(nodes)
 }
 
-/// The items of an answer, and whether there are others behind them (XEP-0059 §2.1), for services that have pages.
-pub(crate) fn read_page(answer: &Element) -> (Vec<pubsub::Item<'_>>, bool) {
-    let Some(pubsub) = answer.get_child("pubsub", ns::PUBSUB) else { return (Vec::new(), false) };
+/// The items of an answer, and behind what to ask for others, for services that have pages. XEP-0059 §2.2 lets a service name what a
+/// page ends with as it likes: Prosody says the item's id, ejabberd when it was made.
+pub(crate) fn read_page(answer: &Element) -> (Vec<pubsub::Item<'_>>, Option<String>) {
+    let Some(pubsub) = answer.get_child("pubsub", ns::PUBSUB) else { return (Vec::new(), None) };
     let items: Vec<_> = pubsub.get_child("items", ns::PUBSUB).into_iter().flat_map(pubsub::items).collect();
     let set = pubsub.get_child("set", ns::RSM);
     let number = |text: &str| text.trim().parse::<usize>().ok();
@@ -402,7 +406,8 @@ pub(crate) fn read_page(answer: &Element) -> (Vec<pubsub::Item<'_>>, bool) {
     let first = set.and_then(|set| set.get_child("first", ns::RSM));
     let index = first.and_then(|first| first.attr("index").and_then(number)).unwrap_or(0);
     let more = !items.is_empty() && count.is_some_and(|count| index + items.len() < count);
-    (items, more)
+    let last = set.and_then(|set| set.get_child("last", ns::RSM)).map(Element::text);
+    (items, last.filter(|_| more))
 }
 
 /// What somebody's service discovery says of nodes.
@@ -429,8 +434,8 @@ fn read_answer(cx: &Cx<'_>, question: &Question, element: &Element) -> Result<Re
             Reply::Published { id: id.or(publish.id.as_deref()).unwrap_or_default().to_owned() }
         }
         Question::Items | Question::Item => {
-            let (items, more) = read_page(element);
-            Reply::Items { items: items.into_iter().map(item).collect(), more }
+            let (items, next) = read_page(element);
+            Reply::Items { items: items.into_iter().map(item).collect(), next }
         }
         Question::Configuration => Reply::Configuration(NodeOptions(pubsub::configuration(element))),
         Question::Affiliations => {
@@ -453,7 +458,7 @@ fn read_answer(cx: &Cx<'_>, question: &Question, element: &Element) -> Result<Re
         Question::Offered(_)
         | Question::Configure(_)
         | Question::Avatar { .. }
-        | Question::Displayed { .. }
+        | Question::Own { .. }
         | Question::Other => Reply::Done,
     })
 }

@@ -1,37 +1,23 @@
 //! How far each conversation was read, the same on all of our devices (XEP-0490).
 //!
-//! A node of our own has an item for each contact: the archive's id of the newest message that was read. What we read is a row
-//! until the server has it, whatever happens to the link or the process; while somebody reads on, it is said once every few
-//! seconds. What another device read moves ours forward and never back; an id that is not here yet waits for the archive.
+//! A node of our own (`own_nodes.rs`) has an item for each contact: the archive's id of the newest message that was read. What another
+//! device read moves ours forward and never back; an id that is not here yet waits for the archive.
 //!
 //! The node itself can go back: a device that was in a tunnel says late how far it had read before. Whoever knows better says it
 //! again.
-//!
-//! A new session first asks what the node says: what we read offline may be less than what was read elsewhere meanwhile. It is
-//! said under conditions (whitelist), or not at all: whom we write with is nobody's business.
 
 use jid::BareJid;
-use minidom::Element;
 use rusqlite::{OptionalExtension, params};
 use whimbrel_proto::{ns, pubsub, write::Tag};
 
 use crate::{
     account::{Account, Archive, Cx, Nodes},
-    api::NodeOptions,
     error::Result,
-    iq::{Pending, bare},
+    iq::bare,
     messages,
-    pubsub::{Publish, Question, Reason},
+    own_nodes::OwnNode,
 };
 
-/// How often it is said how far we have read, in ms.
-const PACE: u64 = 5_000;
-/// Items of a page, and pages that are asked for.
-const PAGE: u32 = 100;
-const PAGES: u32 = 50;
-/// How long after nobody has answered it is said again, in ms, and how often that doubles: to half a day.
-const AGAIN: u64 = 600_000;
-const DOUBLINGS: u32 = 6;
 /// How often a session says again what somebody else has taken back.
 const REPAIRS: usize = 20;
 /// Longest id of an archive, in bytes.
@@ -52,28 +38,10 @@ impl Account {
         Ok(())
     }
 
-    /// At once, or so long after the last time as is polite.
-    pub(crate) fn tell_soon(&mut self, cx: &Cx<'_>) {
-        let earliest = self.reading.told.map_or(0, |told| told + PACE);
-        let soon = earliest.max(cx.now.mono);
-        self.reading.due = Some(self.reading.due.map_or(soon, |due| due.min(soon)));
-    }
-
-    /// Says how far we have read, if it is time to.
+    /// Says how far we have read.
     pub(crate) fn tell_read(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        if self.reading.due.is_none_or(|due| cx.now.mono < due) {
+        if self.login.archive == Archive::Unknown {
             return Ok(());
-        }
-        self.tell_read_now(cx)
-    }
-
-    pub(crate) fn tell_read_now(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        self.reading.due = None;
-        if self.login.nodes != Some(Nodes::WithConditions) || self.login.archive == Archive::Unknown {
-            return Ok(());
-        }
-        if std::mem::take(&mut self.reading.asks) {
-            return self.ask_how_far(cx, 1, None);
         }
         // What was deleted here was read all the same.
         // What was read elsewhere and is not here yet is newer than what was read here, until nothing is missing.
@@ -84,8 +52,7 @@ impl Account {
                    FROM message AS m WHERE m.conversation = c.id AND m.position <= c.read_position AND m.mine = 0 AND (m.hidden = 0 OR m.kind = 5)
                    ORDER BY m.position DESC, m.id DESC LIMIT 1)
                  FROM displayed AS d JOIN conversation AS c ON c.jid = d.jid
-                 WHERE d.due = 1 AND (d.awaited IS NULL OR NOT EXISTS (SELECT 1 FROM gap WHERE kind = 0))
-                 AND NOT EXISTS (SELECT 1 FROM pending WHERE json_type(what, '$.Node.Displayed') IS NOT NULL)",
+                 WHERE d.due = 1 AND (d.awaited IS NULL OR NOT EXISTS (SELECT 1 FROM gap WHERE kind = 0))",
             )?
             .query_map(params![self.jid.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<rusqlite::Result<_>>()?;
@@ -96,24 +63,18 @@ impl Account {
                 cx.tx.execute("UPDATE displayed SET due = 0 WHERE jid = ?1", params![with])?;
                 continue;
             }
-            self.reading.told = Some(cx.now.mono);
             cx.tx.execute(
                 "UPDATE displayed SET due = 2, said = ?2, awaited = NULL WHERE jid = ?1",
                 params![with, read],
             )?;
             let stanza_id =
                 Tag::with_ns("stanza-id", ns::SID).attr("id", &read).attr("by", self.jid.as_str());
-            let publish = Publish {
-                owner: None,
-                node: ns::DISPLAYED.to_owned(),
-                id: Some(with.clone()),
-                payload: Tag::with_ns("displayed", ns::DISPLAYED).child(stanza_id).finish(),
-                options: NodeOptions::private(),
-                reason: Reason::Read { with: with.clone() },
-            };
-            if self.publish(cx, publish)?.is_err() {
-                self.read_was_told(cx, &with, Some("policy-violation"))?;
-            }
+            self.tell(
+                cx,
+                OwnNode::Displayed,
+                &with,
+                Tag::with_ns("displayed", ns::DISPLAYED).child(stanza_id),
+            )?;
         }
         Ok(())
     }
@@ -125,72 +86,17 @@ impl Account {
         with: &str,
         condition: Option<&str>,
     ) -> Result<()> {
-        // What was not answered is said again after a while, or when somebody reads on; what was refused is not.
-        let timed_out = condition == Some("remote-server-timeout");
-        let (due, said) = (i64::from(timed_out), condition.is_none());
-        if timed_out {
-            self.try_later(cx);
-        } else {
-            self.reading.unanswered = 0;
-        }
+        let (due, said) = match condition {
+            None => (0, true),
+            Some("remote-server-timeout") => (1, false),
+            Some(_) => (0, false),
+        };
         cx.tx
             .prepare_cached(
                 "UPDATE displayed SET due = ?2, said = CASE WHEN ?3 THEN said END WHERE jid = ?1 AND due = 2",
             )?
             .execute(params![with, due, said])?;
         Ok(())
-    }
-
-    fn try_later(&mut self, cx: &Cx<'_>) {
-        let wait = AGAIN << self.reading.unanswered.min(DOUBLINGS);
-        self.reading.unanswered += 1;
-        self.reading.due.get_or_insert(cx.now.mono + wait);
-    }
-
-    /// What the node says was asked, and not answered.
-    pub(crate) fn nobody_says(&mut self, cx: &Cx<'_>) {
-        self.reading.asks = true;
-        self.try_later(cx);
-    }
-
-    /// A new session: what was under way may not have arrived, and what the node says has to be asked.
-    pub(crate) fn reading_begins_anew(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        cx.tx.execute("UPDATE displayed SET due = 1, said = NULL WHERE due = 2", [])?;
-        self.reading.repaired.clear();
-        self.reading.asks = false;
-        self.ask_how_far(cx, 1, None)
-    }
-
-    pub(crate) fn ask_how_far(&mut self, cx: &mut Cx<'_>, page: u32, after: Option<&str>) -> Result<()> {
-        if self.login.nodes != Some(Nodes::WithConditions) {
-            return Ok(());
-        }
-        let pending = Pending::Node(Question::Displayed { page });
-        self.ask(cx, &pending, "get", None, pubsub::page(ns::DISPLAYED, PAGE, after)).map(drop)
-    }
-
-    /// The archive was compared: what stands where is known again.
-    pub(crate) fn ask_after_check(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        if std::mem::take(&mut self.reading.after_check) {
-            self.reading.repaired.clear();
-            self.ask_how_far(cx, 1, None)?;
-        }
-        Ok(())
-    }
-
-    /// What the node says.
-    pub(crate) fn told_how_far(&mut self, cx: &mut Cx<'_>, page: u32, answer: &Element) -> Result<()> {
-        let (items, more) = crate::pubsub::read_page(answer);
-        for item in &items {
-            self.displayed_elsewhere(cx, item)?;
-        }
-        match items.last().filter(|_| more && page < PAGES) {
-            Some(last) => self.ask_how_far(cx, page + 1, Some(last.id)),
-            None => {
-                self.tell_soon(cx);
-                Ok(())
-            }
-        }
     }
 
     /// Another device of ours has read so far, or this one.
@@ -233,7 +139,7 @@ impl Account {
     /// The node says less than what was read here.
     fn say_again(&mut self, cx: &Cx<'_>, with: &BareJid, id: &str, told: i64) -> Result<()> {
         let repair = (with.to_string(), id.to_owned());
-        if self.reading.repaired.len() >= REPAIRS || self.reading.repaired.contains(&repair) {
+        if self.telling.repaired.len() >= REPAIRS || self.telling.repaired.contains(&repair) {
             return Ok(());
         }
         let less = cx
@@ -245,7 +151,7 @@ impl Account {
             )?
             .execute(params![with.as_str(), told])?;
         if less > 0 {
-            self.reading.repaired.insert(repair);
+            self.telling.repaired.insert(repair);
             self.tell_soon(cx);
         }
         Ok(())

@@ -42,10 +42,17 @@ impl Account {
 
     /// One item changed. The version moves in the same transaction.
     pub(crate) fn roster_push(&mut self, cx: &mut Cx<'_>, query: &Element) -> Result<()> {
-        let mut takes = false;
+        let (mut takes, mut answered) = (false, false);
         for item in query.children().filter(|child| child.name() == "item") {
             let before = subscription(cx, item)?;
-            takes |= store(cx, item)? & before != before;
+            let now = store(cx, item)?;
+            takes |= now & before != before;
+            answered |= (before, now) == (2, 3);
+        }
+        // ejabberd 24.12 learns what a device wants to hear of (XEP-0163 §4) from a presence that comes to somebody who lets it see
+        // theirs. They let us since just now, and what they had of us came before.
+        if answered {
+            self.announce_again(cx)?;
         }
         // Two who accept each other at the same time change an item twice, and ejabberd pushes the two in any order, both with the
         // last version. What takes something away may be the older one: the whole roster says what is true.

@@ -79,6 +79,10 @@ namespaces! {
     PUSH = "urn:xmpp:push:0";
     /// XEP-0054: vCards of old.
     VCARD = "vcard-temp";
+    /// RFC 6351: cards.
+    VCARD4 = "urn:ietf:params:xml:ns:vcard-4.0";
+    /// XEP-0292: the node of a card.
+    VCARD4_NODE = "urn:xmpp:vcard4";
     /// XEP-0060: publish-subscribe.
     PUBSUB = "http://jabber.org/protocol/pubsub";
     /// XEP-0060: what happened to a node.
@@ -117,6 +121,12 @@ namespaces! {
     LIMITS = "urn:xmpp:stream-limits:0";
     /// XEP-0490: how far a conversation was read.
     DISPLAYED = "urn:xmpp:mds:displayed:0";
+    /// The settings of conversations: a node of ours, see [`crate::settings`].
+    SETTINGS = "urn:whimbrel:settings:0";
+    /// XEP-0469: pinned conversations.
+    PINNING = "urn:xmpp:bookmarks-pinning:0";
+    /// XEP-0492: what to be notified of.
+    NOTIFICATIONS = "urn:xmpp:notification-settings:1";
     /// XEP-0484: FAST.
     FAST = "urn:xmpp:fast:0";
     /// XEP-0511: what a link leads to, as RDF.

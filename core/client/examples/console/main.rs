@@ -308,6 +308,12 @@ impl Console {
                 let picture = Picture { kind: text(request, "type")?.to_owned(), bytes };
                 done(account.set_avatar(Some(picture)).await)
             }
+            "card" => Ok(json!({ "card": account.card(&address(request, "jid")?).await? })),
+            "known_card" => {
+                let known = account.known_card(&address(request, "jid")?)?.ok_or(Error::NotFound)?;
+                Ok(json!({ "card": known.card, "read_at": known.read_at }))
+            }
+            "set_card" => done(account.set_card(read(request, "card")?, read(request, "audience")?).await),
             "nickname" => done(account.set_nickname(text(request, "name")?).await),
             "unblock" => done(account.unblock(&read(request, "jid")?).await),
             "blocked" => Ok(json!({ "blocked": account.blocked()? })),
@@ -487,7 +493,7 @@ async fn node(account: &Account, action: &str, request: &Value) -> Result<Value,
         }
         "items" => {
             let page = node.items(number(request, "limit", 50)?, request["after"].as_str()).await?;
-            Ok(json!({ "items": page.items, "more": page.more }))
+            Ok(json!({ "items": page.items, "next": page.next }))
         }
         "item" => Ok(json!({ "item": node.item(text(request, "item")?).await? })),
         "retract_item" => done(node.retract(text(request, "item")?).await),

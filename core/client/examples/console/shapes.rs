@@ -27,9 +27,10 @@ pub(crate) fn event(event: &Event) -> Value {
         Event::Offline { reason, detail } => {
             json!({ "event": "offline", "reason": reason, "detail": detail })
         }
-        Event::Message(message) => {
+        Event::Message { message, notify } => {
             let mut shape = self::message(message);
             shape["event"] = "message".into();
+            shape["notify"] = (*notify).into();
             shape
         }
         Event::Changed(message) => {

@@ -126,7 +126,7 @@ async fn huge_roster() {
     while !(said_so && arrived) {
         match soon(events.next()).await.unwrap() {
             Event::TooLarge { what, size } => said_so = what == "roster" && size > 4_000_000,
-            Event::Message(message) => arrived = message.text == "behind it",
+            Event::Message { message, .. } => arrived = message.text == "behind it",
             Event::Offline { detail, .. } => panic!("{detail}"),
             _ => {}
         }
@@ -184,7 +184,7 @@ async fn bad_xml_in_archive() {
                 fin(peer, "third");
                 peer.say(&message("live"));
                 let live = async {
-                    while !matches!(events.next().await, Some(Event::Message(message)) if message.text == "live")
+                    while !matches!(events.next().await, Some(Event::Message { message, .. }) if message.text == "live")
                     {
                     }
                 };

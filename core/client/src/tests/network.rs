@@ -16,7 +16,7 @@ async fn flood_of_commands_does_not_keep_the_server_waiting() {
         let text = format!("message {number}");
         peer.say(&message(&text));
         let arrived = async {
-            while !matches!(events.next().await, Some(crate::Event::Message(message)) if message.text == text)
+            while !matches!(events.next().await, Some(crate::Event::Message { message, .. }) if message.text == text)
             {
             }
         };

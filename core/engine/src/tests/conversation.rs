@@ -1,6 +1,6 @@
 //! What the user decided about a conversation.
 
-use super::*;
+use super::{pubsub::event, *};
 use crate::api::{Conversation, Draft, Mute, Notify, Setting};
 
 const NURSE: &str = "nurse@capulet.lit";
@@ -27,10 +27,17 @@ impl World {
 
     /// What there is to notify of.
     fn notifies(&mut self) -> Vec<String> {
-        match self.does(Command::News) {
+        let told = std::mem::take(&mut self.events).into_iter().filter_map(|event| match event {
+            Event::Message { message, notify: true } => Some(message.text),
+            _ => None,
+        });
+        let told: Vec<String> = told.collect();
+        let news = match self.does(Command::News) {
             Some(Ok(Reply::News(news))) => news.notify.into_iter().map(|message| message.text).collect(),
             other => panic!("{other:?}"),
-        }
+        };
+        assert_eq!(told, news, "as each message was told of");
+        news
     }
 }
 
@@ -140,7 +147,7 @@ fn notified_of_as_the_user_wants_of_each_conversation() {
     world.sets(NURSE, Setting::Notify(Notify::Never));
     let mention = |whom: &str| {
         format!(
-            "<body>Romeo!</body><reference xmlns='urn:xmpp:reference:0' type='mention' begin='0' end='5' uri='xmpp:{whom}'/>"
+            "<body>Look!</body><reference xmlns='urn:xmpp:reference:0' type='mention' begin='0' end='5' uri='xmpp:{whom}'/>"
         )
     };
     world.gets(&says(JULIET, 1, "one"));
@@ -148,8 +155,62 @@ fn notified_of_as_the_user_wants_of_each_conversation() {
     world.gets(&from(NURSE, 3, &mention(OWN)));
     assert_eq!(world.notifies(), Vec::<String>::new());
     world.gets(&from(JULIET, 4, &mention(OWN)));
-    assert_eq!(world.notifies(), ["Romeo!"]);
+    assert_eq!(world.notifies(), ["Look!"]);
     world.kill();
     let settings = [JULIET, NURSE].map(|who| world.conversation(who).notify);
     assert_eq!(settings, [Notify::OnMention, Notify::Never]);
+}
+
+#[test]
+fn one_is_mentioned_by_name_and_by_an_answer() {
+    let mut world = World::with_nodes();
+    let mine = world.says("But soft");
+    world.sets(JULIET, Setting::Notify(Notify::OnMention));
+    world.sets(NURSE, Setting::Notify(Notify::OnMention));
+    let reply = |id: &str| format!("<body>a</body><reply xmlns='urn:xmpp:reply:0' id='{id}' to='{OWN}'/>");
+    world.gets(&from(JULIET, 1, &reply(&mine.0)));
+    assert_eq!(world.notifies(), ["a"]);
+    // To what she has said herself, to what is not there, and to what was said to somebody else.
+    world.gets(&from(JULIET, 2, &reply("m1")));
+    world.gets(&from(JULIET, 3, &reply("m99")));
+    world.gets(&from(NURSE, 4, &reply(&mine.0)));
+    assert_eq!(world.notifies(), Vec::<String>::new());
+    for (id, text) in
+        ["ROMEO!", "romeos", "where is Romeo", "aromeo", "\u{2014}romeo\u{2014}"].into_iter().enumerate()
+    {
+        world.gets(&says(JULIET, 10 + id as u32, text));
+    }
+    assert_eq!(world.notifies(), ["ROMEO!", "where is Romeo", "\u{2014}romeo\u{2014}"]);
+    let nick = "<item id='current'><nick xmlns='http://jabber.org/protocol/nick'>M. Montague</nick></item>";
+    world.gets(&event(OWN, ns::NICK, nick));
+    world.gets(&says(JULIET, 20, "romeo"));
+    world.gets(&says(JULIET, 21, "o m. montague, wherefore"));
+    assert_eq!(world.notifies(), ["o m. montague, wherefore"]);
+}
+
+#[test]
+fn what_is_ours_blocked_archived_or_read_elsewhere_is_not_notified_of() {
+    let mut world = World::with_nodes();
+    world.says("ours");
+    world.gets(&says(JULIET, 1, "one"));
+    assert_eq!(world.notifies(), ["one"]);
+    world.does(Command::Block { jid: "capulet.lit".parse().unwrap(), report: None });
+    world.gets(&says(JULIET, 2, "two"));
+    assert_eq!(world.notifies(), Vec::<String>::new());
+    world.does(Command::Unblock { jid: "capulet.lit".parse().unwrap() });
+    // Of one step, and read by then.
+    let marker = format!(
+        "<message xmlns='jabber:client' from='{OWN}/tablet' to='{JULIET}'><displayed xmlns='urn:xmpp:chat-markers:0' id='m3'/></message>"
+    );
+    world.gets_all(&[&says(JULIET, 3, "three"), &carbon(OWN, "sent", &marker), &says(JULIET, 4, "four")]);
+    assert_eq!(world.notifies(), ["four"]);
+    // What was written before it was archived does not bring it back.
+    world.sets(JULIET, Setting::Archived(true));
+    world.server.archive = archived(1..3);
+    world.server.archive.iter_mut().for_each(|entry| entry.at -= 60_000);
+    world.away_and_back();
+    world.serve();
+    assert!(world.sees().contains(&"2".to_owned()));
+    assert!(world.conversation(JULIET).archived);
+    assert_eq!(world.notifies(), Vec::<String>::new());
 }

@@ -242,6 +242,27 @@ fn roster_is_asked_for_where_a_push_takes_something_away() {
 }
 
 #[test]
+fn who_lets_us_see_them_since_now_is_told_again_what_we_want_to_hear_of() {
+    let mut world = World::online();
+    let mut said = |from: &str, to: &str| {
+        for subscription in [from, to] {
+            world.wrote.clear();
+            world.gets(&format!(
+                "<iq type='set' id='push'><query xmlns='jabber:iq:roster' ver='2'>
+                 <item jid='nurse@capulet.lit' subscription='{subscription}'/></query></iq>"
+            ));
+        }
+        let presences = world.all("presence");
+        world.serve();
+        presences.iter().filter(|presence| presence.has_child("c", ns::CAPS)).count()
+    };
+    assert_eq!(said("from", "both"), 1);
+    assert_eq!(said("both", "both"), 0);
+    assert_eq!(said("remove", "to"), 0);
+    assert_eq!(said("to", "both"), 0, "what comes behind our own answer is heard");
+}
+
+#[test]
 fn presence_is_kept_for_contacts_and_bounded() {
     let mut world = World::online();
     let there = |world: &World| {

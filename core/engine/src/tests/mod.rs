@@ -7,6 +7,7 @@
 mod amendments;
 mod archive;
 mod blocking;
+mod card;
 mod conversation;
 mod copies;
 mod deletions;
@@ -24,6 +25,7 @@ mod push;
 mod read_position;
 mod search;
 mod session;
+mod settings;
 mod text;
 
 mod device {
@@ -121,6 +123,8 @@ struct Server {
     nodes: &'static str,
     /// The items of its node for read positions.
     displayed: String,
+    /// The items of its node for settings.
+    settings: String,
 }
 
 #[derive(Clone, Debug)]
@@ -174,6 +178,7 @@ impl World {
                 push: false,
                 nodes: "",
                 displayed: String::new(),
+                settings: String::new(),
             },
         }
     }
@@ -397,18 +402,22 @@ impl World {
     /// Answers every question that it can, until there are none.
     fn serve(&mut self) {
         let mut guard = 0;
-        while let Some(at) = self
-            .wrote
-            .iter()
-            .position(|element| element.name() == "iq" && matches!(element.attr("type"), Some("get" | "set")))
-        {
-            let iq = self.wrote.remove(at).unwrap();
-            let link = self.link.unwrap();
-            let answers = self.server.answers(&iq);
-            self.turn(answers.iter().map(|xml| Input::Element { link, element: element(xml) }).collect());
+        while self.serve_one().is_some() {
             guard += 1;
             assert!(guard < 1_000, "questions without end");
         }
+    }
+
+    /// Answers the first question, and gives it back.
+    fn serve_one(&mut self) -> Option<Element> {
+        let is_question =
+            |element: &Element| element.name() == "iq" && matches!(element.attr("type"), Some("get" | "set"));
+        let at = self.wrote.iter().position(is_question)?;
+        let iq = self.wrote.remove(at).unwrap();
+        let link = self.link.unwrap();
+        let answers = self.server.answers(&iq);
+        self.turn(answers.iter().map(|xml| Input::Element { link, element: element(xml) }).collect());
+        Some(iq)
     }
 
     /// `<a/>` for all that came.
@@ -529,9 +538,10 @@ impl Server {
             ("prefs", ns::MAM) => "<prefs xmlns='urn:xmpp:mam:2' default='always'/>".to_owned(),
             ("query", ns::MAM) => return self.page(id, payload),
             ("pubsub", ns::PUBSUB) if iq.attr("type") == Some("get") => {
-                let items = &self.displayed;
+                let node = payload.children().next().and_then(|items| items.attr("node")).unwrap();
+                let items = if node == ns::SETTINGS { &self.settings } else { &self.displayed };
                 format!(
-                    "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='urn:xmpp:mds:displayed:0'>{items}</items></pubsub>"
+                    "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='{node}'>{items}</items></pubsub>"
                 )
             }
             _ => String::new(),

@@ -204,37 +204,37 @@ fn items_are_read_page_by_page() {
         let items: String =
             ids.iter().map(|id| format!("<item id='{id}'><act xmlns='urn:x:play'/></item>")).collect();
         format!(
-            "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='{NODE}'>{items}</items><set xmlns='http://jabber.org/protocol/rsm'><first index='{index}'>{}</first><last>{}</last>{count}</set></pubsub>",
+            "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='{NODE}'>{items}</items><set xmlns='http://jabber.org/protocol/rsm'><first index='{index}'>made {}</first><last>made {}</last>{count}</set></pubsub>",
             ids[0], ids[1]
         )
     };
     let iq = world.answers(&page(0, ["a", "b"], "<count>4</count>"));
     assert_eq!(iq.attr("to"), Some(JULIET));
     let item = |id: &str| NodeItem { id: id.into(), payload: Some("<act xmlns='urn:x:play'/>".to_owned()) };
-    let reply = Reply::Items { items: vec![item("a"), item("b")], more: true };
+    let reply = Reply::Items { items: vec![item("a"), item("b")], next: Some("made b".into()) };
     assert_eq!(normal(world.answer_to(request)), Some(Ok(reply)));
-    let request = world.asks_of(Some(JULIET), NodeAction::Items { limit: 2, after: Some("b".into()) });
+    let request = world.asks_of(Some(JULIET), NodeAction::Items { limit: 2, after: Some("made b".into()) });
     let iq = world.answers(&page(2, ["c", "d"], "<count>4</count>"));
     let pubsub = iq.children().next().unwrap();
     let set = pubsub.get_child("set", ns::RSM).unwrap();
-    assert_eq!(set.get_child("after", ns::RSM).unwrap().text(), "b");
-    let reply = Reply::Items { items: vec![item("c"), item("d")], more: false };
+    assert_eq!(set.get_child("after", ns::RSM).unwrap().text(), "made b");
+    let reply = Reply::Items { items: vec![item("c"), item("d")], next: None };
     assert_eq!(normal(world.answer_to(request)), Some(Ok(reply)));
     let request = world.asks(NodeAction::Item { id: "none".into() });
     world.refuses("item-not-found");
-    assert_eq!(world.answer_to(request), Some(Ok(Reply::Items { items: Vec::new(), more: false })));
+    assert_eq!(world.answer_to(request), Some(Ok(Reply::Items { items: Vec::new(), next: None })));
 }
 
 /// Quotes as this file writes them.
 fn normal(reply: Option<Result<Reply, Error>>) -> Option<Result<Reply, Error>> {
     reply.map(|reply| {
         reply.map(|reply| match reply {
-            Reply::Items { items, more } => {
+            Reply::Items { items, next } => {
                 let quoted =
                     |payload: String| String::from(&payload.parse::<Element>().unwrap()).replace('"', "'");
                 let items =
                     items.into_iter().map(|item| NodeItem { id: item.id, payload: item.payload.map(quoted) });
-                Reply::Items { items: items.collect(), more }
+                Reply::Items { items: items.collect(), next }
             }
             other => other,
         })

@@ -10,7 +10,7 @@ fn newest(world: &mut World) -> Message {
     let items = world.items_with(JULIET);
     let Some(Item::Message(shown)) = items.last().cloned() else { panic!("{items:?}") };
     let told = world.events.iter().rev().find_map(|event| match event {
-        Event::Message(message) => Some(message),
+        Event::Message { message, .. } => Some(message),
         _ => None,
     });
     let told = told.expect("it was told of");

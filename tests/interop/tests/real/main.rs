@@ -5,6 +5,7 @@
 mod amendments;
 mod bad_input;
 mod broken_link;
+mod cards;
 mod catch_up;
 mod conversation;
 mod full_disk;
@@ -17,6 +18,7 @@ mod read_position;
 mod resume;
 mod search;
 mod servers;
+mod settings;
 mod support;
 mod text;
 mod two_processes;

@@ -54,8 +54,8 @@ fn nodes_are_published_followed_and_taken_away_over(kind: Kind) {
         let page = ask(&juliet, "items", of(json!({ "limit": 2, "after": after })));
         let items = page["items"].as_array().unwrap();
         seen.extend(items.iter().map(|item| item["id"].as_str().unwrap().to_owned()));
-        after = items.last().map_or(Value::Null, |item| item["id"].clone());
-        if page["more"] != true {
+        after = page["next"].clone();
+        if after.is_null() {
             break;
         }
     }
@@ -84,4 +84,9 @@ fn nodes_are_published_followed_and_taken_away_over(kind: Kind) {
 #[test]
 fn nodes_are_published_followed_and_taken_away_over_prosody_13() {
     nodes_are_published_followed_and_taken_away_over(Kind::Prosody13);
+}
+
+#[test]
+fn nodes_are_published_followed_and_taken_away_over_ejabberd() {
+    nodes_are_published_followed_and_taken_away_over(Kind::Ejabberd);
 }

@@ -93,3 +93,8 @@ fn people_show_themselves_and_are_blocked_over(kind: Kind) {
 fn people_show_themselves_and_are_blocked_over_prosody_13() {
     people_show_themselves_and_are_blocked_over(Kind::Prosody13);
 }
+
+#[test]
+fn people_show_themselves_and_are_blocked_over_ejabberd() {
+    people_show_themselves_and_are_blocked_over(Kind::Ejabberd);
+}

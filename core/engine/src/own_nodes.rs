@@ -1,0 +1,207 @@
+//! What our devices tell each other: private nodes of our own account (XEP-0223), each with an item for each contact.
+//!
+//! What is to be told is a row until the server has it, whatever happens to the link or the process (`read_position.rs`,
+//! `settings.rs`). A new session first asks what a node says: what happened here while we were away may be older than what
+//! another device has told meanwhile. What nobody answers is asked and told again later, ever more seldom. While much happens it is
+//! told once every few seconds. It is told under conditions
+//! (whitelist), or not at all: whom we write with is nobody's business.
+
+use minidom::Element;
+use rusqlite::params;
+use serde::{Deserialize, Serialize};
+use whimbrel_proto::{ns, pubsub, write::Tag};
+
+use crate::{
+    account::{Account, Cx, Nodes},
+    api::NodeOptions,
+    error::Result,
+    iq::Pending,
+    pubsub::{Publish, Question, Reason},
+};
+
+/// How often our devices are told, in ms.
+const PACE: u64 = 5_000;
+/// How long after nobody has answered they are asked and told again, in ms, and how often that doubles: to half a day.
+const AGAIN: u64 = 600_000;
+const DOUBLINGS: u32 = 6;
+/// Items of a page, and pages that are asked for.
+const PAGE: u32 = 100;
+const PAGES: u32 = 50;
+
+/// Which of these nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum OwnNode {
+    /// How far conversations were read (XEP-0490).
+    Displayed,
+    /// How conversations are set (`settings.rs`).
+    Settings,
+}
+
+impl OwnNode {
+    const ALL: [Self; 2] = [Self::Displayed, Self::Settings];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Displayed => ns::DISPLAYED,
+            Self::Settings => ns::SETTINGS,
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|node| node.name() == name)
+    }
+}
+
+impl Account {
+    /// At once, or so long after the last time as is polite.
+    pub(crate) fn tell_soon(&mut self, cx: &Cx<'_>) {
+        let earliest = self.telling.told.map_or(0, |told| told + PACE);
+        let soon = earliest.max(cx.now.mono);
+        self.telling.due = Some(self.telling.due.map_or(soon, |due| due.min(soon)));
+    }
+
+    fn tell_later(&mut self, cx: &Cx<'_>) {
+        let wait = AGAIN << self.telling.unanswered.min(DOUBLINGS);
+        self.telling.unanswered += 1;
+        self.telling.due.get_or_insert(cx.now.mono + wait);
+    }
+
+    /// What a node says was asked, and not answered.
+    pub(crate) fn nobody_says(&mut self, cx: &Cx<'_>) {
+        self.telling.asks = true;
+        self.tell_later(cx);
+    }
+
+    /// Tells our devices what they do not know yet, if it is time to.
+    pub(crate) fn tell_devices(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        if self.telling.due.is_none_or(|due| cx.now.mono < due) {
+            return Ok(());
+        }
+        self.tell_devices_now(cx)
+    }
+
+    pub(crate) fn tell_devices_now(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        self.telling.due = None;
+        if self.login.nodes != Some(Nodes::WithConditions) {
+            return Ok(());
+        }
+        if std::mem::take(&mut self.telling.asks) {
+            return self.ask_own_nodes(cx);
+        }
+        for node in OwnNode::ALL {
+            // What the node says comes first.
+            let is_asked: bool = cx
+                .tx
+                .prepare_cached(
+                    "SELECT EXISTS (SELECT 1 FROM pending WHERE json_extract(what, '$.Node.Own.node') = ?1)",
+                )?
+                .query_row(params![format!("{node:?}")], |row| row.get(0))?;
+            if is_asked {
+                continue;
+            }
+            match node {
+                OwnNode::Displayed => self.tell_read(cx)?,
+                OwnNode::Settings => self.tell_settings(cx)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells one thing of a conversation.
+    pub(crate) fn tell(&mut self, cx: &mut Cx<'_>, node: OwnNode, with: &str, payload: Tag) -> Result<()> {
+        self.telling.told = Some(cx.now.mono);
+        let publish = Publish {
+            owner: None,
+            node: node.name().to_owned(),
+            id: Some(with.to_owned()),
+            payload: payload.finish(),
+            options: NodeOptions::private(),
+            reason: Reason::Own { node, with: with.to_owned() },
+        };
+        match self.publish(cx, publish)? {
+            Ok(_) => Ok(()),
+            Err(_) => self.were_told(cx, node, with, Some("policy-violation")),
+        }
+    }
+
+    /// The server has it, or does not want it. What was not answered is told again after a while, or with what comes next; what was
+    /// refused is not.
+    pub(crate) fn were_told(
+        &mut self,
+        cx: &mut Cx<'_>,
+        node: OwnNode,
+        with: &str,
+        condition: Option<&str>,
+    ) -> Result<()> {
+        match condition {
+            Some("remote-server-timeout") => self.tell_later(cx),
+            _ => self.telling.unanswered = 0,
+        }
+        match node {
+            OwnNode::Displayed => self.read_was_told(cx, with, condition),
+            OwnNode::Settings => self.settings_were_told(cx, with, condition),
+        }
+    }
+
+    /// A new session: what was under way may not have arrived, and what the nodes say has to be asked.
+    pub(crate) fn own_nodes_begin_anew(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        cx.tx.execute("UPDATE displayed SET due = 1, said = NULL WHERE due = 2", [])?;
+        cx.tx.execute("UPDATE conversation SET settings_due = 1 WHERE settings_due = 2", [])?;
+        self.telling.repaired.clear();
+        self.telling.asks = false;
+        self.ask_own_nodes(cx)
+    }
+
+    /// The archive was compared: what stands where is known again, and news may have been dropped as messages were.
+    pub(crate) fn ask_after_check(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        if std::mem::take(&mut self.telling.after_check) {
+            self.telling.repaired.clear();
+            self.ask_own_nodes(cx)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn ask_own_nodes(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        if self.login.nodes != Some(Nodes::WithConditions) {
+            return Ok(());
+        }
+        OwnNode::ALL.into_iter().try_for_each(|node| self.ask_own_node(cx, node, 1, None))
+    }
+
+    fn ask_own_node(&mut self, cx: &mut Cx<'_>, node: OwnNode, page: u32, after: Option<&str>) -> Result<()> {
+        let pending = Pending::Node(Question::Own { node, page });
+        self.ask(cx, &pending, "get", None, pubsub::page(node.name(), PAGE, after)).map(drop)
+    }
+
+    /// What a node says; nothing where there is none yet, or nobody says.
+    pub(crate) fn own_node_answered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        node: OwnNode,
+        page: u32,
+        answer: Option<&Element>,
+    ) -> Result<()> {
+        let (items, next) = answer.map(crate::pubsub::read_page).unwrap_or_default();
+        self.told_elsewhere(cx, node, &items)?;
+        match next.filter(|_| page < PAGES) {
+            Some(next) => self.ask_own_node(cx, node, page + 1, Some(&next)),
+            None => {
+                self.tell_soon(cx);
+                Ok(())
+            }
+        }
+    }
+
+    /// Another device of ours has told this, or this one.
+    pub(crate) fn told_elsewhere(
+        &mut self,
+        cx: &mut Cx<'_>,
+        node: OwnNode,
+        items: &[pubsub::Item<'_>],
+    ) -> Result<()> {
+        items.iter().try_for_each(|item| match node {
+            OwnNode::Displayed => self.displayed_elsewhere(cx, item),
+            OwnNode::Settings => self.set_elsewhere(cx, item),
+        })
+    }
+}
