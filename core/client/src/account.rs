@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 use whimbrel_engine::{
     Config, Engine,
-    api::{Command, Network, News, Reply, Setting},
+    api::{Ask, Command, Network, News, Reply, Setting},
     blocking,
     lease::Claim,
     person, push,
@@ -26,9 +26,11 @@ use whimbrel_engine::{
     store::{self, Installation, Secret},
 };
 
+use whimbrel_proto::ns;
+
 use crate::{
-    Address, ChatState, Delete, Draft, Error, Event, FullAddress, ItemId, Message, Mute, Notify, Options,
-    Outgoing, Picture, Push, PushState, Report, Role, Status,
+    AdHoc, Address, ChatState, Delete, Draft, Entities, Entity, Error, Event, FullAddress, Info, ItemId,
+    Message, Mute, Notify, Options, Outgoing, Picture, Push, PushState, Report, RequestKind, Role, Status,
     bell::{self, Bell},
     client,
     driver::{Driver, Request, Stopped},
@@ -488,6 +490,70 @@ impl Account {
     /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
     pub async fn follow(&self, node: &str, on: bool) -> Result<(), Error> {
         self.done(Command::Follow { node: node.to_owned(), on }).await
+    }
+
+    /// What an address, or a node of it, is and can do (XEP-0030 §3).
+    ///
+    /// # Errors
+    /// [`Error::Offline`], [`Error::TimedOut`], [`Error::ServerRefused`].
+    pub async fn info(&self, of: &FullAddress, node: Option<&str>) -> Result<Info, Error> {
+        let what = Ask::Info { node: node.map(str::to_owned) };
+        match self.ask(Command::Ask { of: of.clone(), what }).await? {
+            Reply::Info(info) => Ok(info),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What belongs to an address, or to a node of it (XEP-0030 §4): a page of it; `after`: behind what a page before has as its
+    /// `next` (XEP-0059). Who has no pages gives everything, as far as it fits into a stanza.
+    ///
+    /// # Errors
+    /// As [`Account::info`].
+    pub async fn items_of(
+        &self,
+        of: &FullAddress,
+        node: Option<&str>,
+        after: Option<&str>,
+    ) -> Result<Entities, Error> {
+        let what = Ask::Items { node: node.map(str::to_owned), after: after.map(str::to_owned) };
+        match self.ask(Command::Ask { of: of.clone(), what }).await? {
+            Reply::Entities(entities) => Ok(entities),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What a service does for us on command (XEP-0050 §2.3): each has the node that [`Account::execute`] takes.
+    ///
+    /// # Errors
+    /// As [`Account::info`].
+    pub async fn commands_of(&self, of: &FullAddress) -> Result<Vec<Entity>, Error> {
+        Ok(self.items_of(of, Some(ns::COMMANDS), None).await?.entities)
+    }
+
+    /// Has a service execute a command, which may ask for more before it is done.
+    ///
+    /// # Errors
+    /// As [`Account::info`].
+    pub async fn execute(&self, of: &FullAddress, node: &str) -> Result<AdHoc, Error> {
+        AdHoc::begin(self.clone(), of, node).await
+    }
+
+    /// Asks anybody anything (RFC 6120 §8.2.3): `payload` is one well-formed element. Returns what was answered: one element, or
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`Account::info`]; [`Error::InvalidInput`] where the payload is not one element, or larger than the server takes.
+    pub async fn request(
+        &self,
+        of: &FullAddress,
+        kind: RequestKind,
+        payload: &str,
+    ) -> Result<Option<String>, Error> {
+        let what = Ask::Anything { kind, payload: payload.to_owned() };
+        match self.ask(Command::Ask { of: of.clone(), what }).await? {
+            Reply::Answer(answer) => Ok(answer),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Sends a stanza as it is: one well-formed `message`, `presence` or `iq`. It is counted, kept and resent like any

@@ -42,6 +42,7 @@
 //! Decisions are made in `whimbrel-engine`, grammar is in `whimbrel-proto`; here are sockets, threads and handles.
 
 mod account;
+mod adhoc;
 mod bell;
 mod client;
 mod driver;
@@ -62,10 +63,12 @@ mod vault;
 pub use jid::{BareJid as Address, Jid as FullAddress};
 pub use whimbrel_engine::{
     api::{
-        Affiliation, Change, ChangeKind, ChatState, Contact, Conversation, Delete, Draft, Error, Event, Gap,
-        GapKind, Item, ItemId, Link, Message, Mute, Network, NetworkId, NetworkKind, NodeItem, NodeOptions,
-        Notify, Outgoing, Picture, Presence, Preview, Push, PushState, Reaction, ReplyTo, Report,
-        ReportReason, SendState, Show, Status, Subscription as PresenceSubscription, Unusable,
+        Affiliation, Change, ChangeKind, ChatState, Choice, CommandAction, CommandNote, CommandNoteKind,
+        CommandStage, CommandStatus, Contact, Conversation, Delete, Draft, Entities, Entity, Error, Event,
+        Field, FieldKind, Form, FormError, FormKind, Gap, GapKind, Identity, Info, Item, ItemId, Link,
+        Message, Mute, Network, NetworkId, NetworkKind, NodeItem, NodeOptions, Notify, Outgoing, Picture,
+        Presence, Preview, Push, PushState, Reaction, ReplyTo, Report, ReportReason, RequestKind, SendState,
+        Show, Status, Subscription as PresenceSubscription, Unusable,
     },
     search::{Cursor, Found, Hit, Search},
     splice::{Splice, apply},
@@ -78,6 +81,7 @@ pub use whimbrel_proto::{
 
 pub use crate::{
     account::{Account, Events, Older, WakeUp},
+    adhoc::AdHoc,
     client::{Client, FoundIn, Options, Role},
     lists::{ContactList, ConversationList, Subscription, Timeline, Update},
     log::{LogLevel, LogSink, log_to},

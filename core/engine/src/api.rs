@@ -6,7 +6,12 @@ use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
 use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
-pub use whimbrel_proto::content::{Link, Preview};
+pub use whimbrel_proto::{
+    adhoc::{CommandAction, CommandNote, CommandNoteKind, CommandStage, CommandStatus},
+    content::{Link, Preview},
+    disco::{Entities, Entity, Identity, Info},
+    form::{Choice, Field, FieldKind, Form, FormError, FormKind},
+};
 use whimbrel_proto::{
     content::Content,
     text::{self, Span},
@@ -187,6 +192,14 @@ pub enum Command {
         /// Whether to be told.
         on: bool,
     },
+    /// Ask something of a service, or of whoever it is. Replied to when it has answered; [`Error::Offline`] where it cannot be
+    /// asked.
+    Ask {
+        /// Whom.
+        of: Jid,
+        /// What.
+        what: Ask,
+    },
     /// A stanza as it is. Counted, kept and resent like any other of ours.
     Raw {
         /// One well-formed `message`, `presence` or `iq`.
@@ -363,6 +376,51 @@ pub enum NodeAction {
         /// What.
         affiliation: Affiliation,
     },
+}
+
+/// What is asked of a service.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// What it is and can do (XEP-0030 §3). Replied to with [`Reply::Info`].
+    Info {
+        /// Of a part of it.
+        node: Option<String>,
+    },
+    /// What belongs to it (XEP-0030 §4), page by page (XEP-0059). Replied to with [`Reply::Entities`].
+    Items {
+        /// To a part of it.
+        node: Option<String>,
+        /// Behind this, which a page before named as its next.
+        after: Option<String>,
+    },
+    /// A step of a command (XEP-0050). Replied to with [`Reply::Stage`].
+    Command {
+        /// Which command.
+        node: String,
+        /// What to do.
+        action: CommandAction,
+        /// How the service calls this execution; `None`: it begins.
+        session: Option<String>,
+        /// What it wanted to know.
+        form: Option<Form>,
+    },
+    /// Anything (RFC 6120 §8.2.3). Replied to with [`Reply::Answer`].
+    Anything {
+        /// How.
+        kind: RequestKind,
+        /// One well-formed element.
+        payload: String,
+    },
+}
+
+/// How something is asked (RFC 6120 §8.2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestKind {
+    /// To know something.
+    Get,
+    /// To have something done.
+    Set,
 }
 
 /// How a node is or is to be (XEP-0060 §16.4.4): names without `pubsub#`, and values.
@@ -553,6 +611,14 @@ pub enum Reply {
     Configuration(NodeOptions),
     /// Who may do what with a node.
     Affiliations(Vec<(BareJid, Affiliation)>),
+    /// What somebody is and can do.
+    Info(Info),
+    /// A page of what belongs to somebody.
+    Entities(Entities),
+    /// How far a command has come.
+    Stage(CommandStage),
+    /// What was answered: one element, or nothing.
+    Answer(Option<String>),
     /// What is new since the app was last told.
     News(News),
 }
@@ -661,6 +727,12 @@ impl Error {
 impl From<jid::Error> for Error {
     fn from(error: jid::Error) -> Self {
         Self::InvalidInput { what: format!("not an address: {error}") }
+    }
+}
+
+impl From<FormError> for Error {
+    fn from(error: FormError) -> Self {
+        Self::InvalidInput { what: error.to_string() }
     }
 }
 

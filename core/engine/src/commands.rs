@@ -91,6 +91,7 @@ impl Account {
             Command::Node { owner, node, action } => {
                 return self.node(cx, request, owner.as_ref(), node, action);
             }
+            Command::Ask { of, what } => return self.ask_service(cx, request, of, what),
             Command::Follow { node, on } => self.follow(cx, node, *on)?,
             Command::Raw { xml } => self.raw(cx, xml)?,
             Command::Sync { timeout } => {

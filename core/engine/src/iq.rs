@@ -18,7 +18,7 @@ use crate::{
     mutants::{self, Mutant},
     outbox::Kind,
     pubsub::{self, Question},
-    roster,
+    roster, services,
 };
 
 /// What an answer is for. Never a closure: it survives the process.
@@ -40,6 +40,8 @@ pub(crate) enum Pending {
     Page(Query),
     /// Something was asked of a node.
     Node(Question),
+    /// Something was asked of a service.
+    Service(services::Question),
     /// A vCard that is to have this picture.
     Portrait {
         hash: String,
@@ -178,6 +180,7 @@ impl Account {
             Pending::Page(_)
             | Pending::Block { .. }
             | Pending::Node(_)
+            | Pending::Service(_)
             | Pending::Portrait { .. }
             | Pending::Push { .. }
             | Pending::Probe { .. }
@@ -220,6 +223,7 @@ impl Account {
                     | Pending::Block { .. }
                     | Pending::Blocklist
                     | Pending::Node(_)
+                    | Pending::Service(_)
                     | Pending::Portrait { .. }
                     | Pending::Push { .. }
                     | Pending::Probe { .. }
@@ -281,6 +285,10 @@ impl Account {
             (Pending::Block { jid, on }, answer) => self.block_answered(cx, &jid, on, answer.err()),
             (Pending::Portrait { hash }, Ok(element)) => self.portrait_came(cx, &hash, element),
             (Pending::Node(question), answer) => self.node_answered(cx, id, question, answer),
+            (Pending::Service(question), answer) => {
+                self.service_answered(cx, id, question, answer);
+                Ok(())
+            }
             (Pending::Push { service, node, on }, answer) => {
                 self.push_answered(cx, (&service, &node, on), answer.err())
             }

@@ -32,6 +32,7 @@ mod read_position;
 pub mod roster;
 pub mod search;
 mod send;
+mod services;
 mod session;
 pub mod splice;
 pub mod store;

@@ -273,7 +273,12 @@ impl Account {
         Ok(())
     }
 
-    fn wait_for(&mut self, cx: &mut Cx<'_>, request: RequestId, asked: std::result::Result<String, Error>) {
+    pub(crate) fn wait_for(
+        &mut self,
+        cx: &mut Cx<'_>,
+        request: RequestId,
+        asked: std::result::Result<String, Error>,
+    ) {
         match asked {
             Ok(id) => drop(self.waiting.asked.insert(id, request)),
             Err(error) => cx.reply(request, Err(error)),

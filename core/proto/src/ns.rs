@@ -3,6 +3,9 @@
 macro_rules! namespaces {
     ($($(#[$doc:meta])* $name:ident = $uri:literal;)*) => {
         $($(#[$doc])* pub const $name: &str = $uri;)*
+
+        /// All of them: what is spoken here, and by nobody else.
+        pub const ALL: &[&str] = &[$($uri),*];
     };
 }
 
@@ -31,6 +34,8 @@ namespaces! {
     DISCO_INFO = "http://jabber.org/protocol/disco#info";
     /// XEP-0030: service discovery.
     DISCO_ITEMS = "http://jabber.org/protocol/disco#items";
+    /// XEP-0050: ad-hoc commands.
+    COMMANDS = "http://jabber.org/protocol/commands";
     /// XEP-0059: result set management.
     RSM = "http://jabber.org/protocol/rsm";
     /// XEP-0066: data that lies elsewhere.

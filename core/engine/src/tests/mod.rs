@@ -23,6 +23,7 @@ mod pubsub;
 mod push;
 mod read_position;
 mod search;
+mod services;
 mod session;
 mod text;
 
