@@ -17,6 +17,7 @@ mod read_position;
 mod resume;
 mod search;
 mod servers;
+mod services;
 mod support;
 mod text;
 mod two_processes;

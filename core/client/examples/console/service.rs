@@ -1,0 +1,73 @@
+//! What is asked of services: browsing, commands, anything else.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use whimbrel::{Account, AdHoc, Error, Form};
+
+use crate::{Console, read, text};
+
+pub(crate) const ACTIONS: [&str; 8] =
+    ["info", "items_of", "commands_of", "execute", "next", "prev", "complete", "cancel_command"];
+
+pub(crate) async fn act(
+    console: &Console,
+    account: &Account,
+    action: &str,
+    request: &Value,
+) -> Result<Value, Error> {
+    let node = request["node"].as_str();
+    match action {
+        "info" => {
+            let info = account.info(&read(request, "of")?, node).await?;
+            Ok(json!({ "identities": info.identities, "features": info.features, "forms": info.forms }))
+        }
+        "items_of" => {
+            let page = account.items_of(&read(request, "of")?, node, request["after"].as_str()).await?;
+            Ok(json!({ "items": page.entities, "next": page.next }))
+        }
+        "commands_of" => Ok(json!({ "commands": account.commands_of(&read(request, "of")?).await? })),
+        "execute" if request["command"].is_null() => {
+            let command = account.execute(&read(request, "of")?, text(request, "node")?).await?;
+            Ok(keep(console, console.name(), command))
+        }
+        _ => {
+            let name = text(request, "command")?;
+            let mut command = console.commands.borrow().get(name).cloned().ok_or(Error::NotFound)?;
+            let form = filled(&command, request)?;
+            match action {
+                "execute" => command.execute(form).await?,
+                "next" => command.next(form).await?,
+                "prev" => command.prev().await?,
+                "complete" => command.complete(form).await?,
+                _ => command.cancel().await?,
+            };
+            Ok(keep(console, name.to_owned(), command))
+        }
+    }
+}
+
+/// The form of a command's stage with the values of a request, if it has any.
+fn filled(command: &AdHoc, request: &Value) -> Result<Option<Form>, Error> {
+    let mut form = command.stage().form.clone();
+    if let (Some(form), false) = (&mut form, request["values"].is_null()) {
+        for (name, values) in read::<BTreeMap<String, Vec<String>>>(request, "values")? {
+            form.set(&name, values)?;
+        }
+    }
+    Ok(form)
+}
+
+fn keep(console: &Console, name: String, command: AdHoc) -> Value {
+    let stage = command.stage();
+    let shape = json!({
+        "command": name,
+        "status": stage.status,
+        "actions": stage.actions,
+        "default": stage.default,
+        "form": stage.form,
+        "notes": stage.notes,
+    });
+    console.commands.borrow_mut().insert(name, command);
+    shape
+}
