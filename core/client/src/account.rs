@@ -21,7 +21,7 @@ use whimbrel_engine::{
     api::{Ask, Command, Network, News, Reply, Setting},
     blocking,
     lease::Claim,
-    person, push,
+    payloads, person, push,
     search::{self, Cursor, Found, Search},
     store::{self, Installation, Secret},
 };
@@ -29,8 +29,9 @@ use whimbrel_engine::{
 use whimbrel_proto::ns;
 
 use crate::{
-    AdHoc, Address, ChatState, Delete, Draft, Entities, Entity, Error, Event, FullAddress, Info, ItemId,
-    Message, Mute, Notify, Options, Outgoing, Picture, Push, PushState, Report, RequestKind, Role, Status,
+    AdHoc, Address, AskedId, ChatState, ClaimKind, Delete, Draft, Entities, Entity, Error, Event,
+    FullAddress, Info, ItemId, Message, Mute, Notify, Options, Outgoing, Payload, Picture, Push, PushState,
+    Report, RequestKind, Role, Status,
     bell::{self, Bell},
     client,
     driver::{Driver, Request, Stopped},
@@ -554,6 +555,60 @@ impl Account {
             Reply::Answer(answer) => Ok(answer),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// The app speaks this namespace from now on, or no longer, and on this device (contacts are told, XEP-0030): in questions to
+    /// us, told as [`Event::Asked`], or in messages that have no text, told as [`Event::Payload`]. Returns when it is durable. What came
+    /// before is not looked at again: it is claimed before the first sign-in.
+    ///
+    /// Of strangers nothing is told: only who may see whether we are here is heard.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a namespace of no or more than 1024 bytes, one that is spoken here already, or the
+    /// hundred-and-first; [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn claim(&self, namespace: &str, what: ClaimKind, on: bool) -> Result<(), Error> {
+        self.done(Command::Claim { namespace: namespace.to_owned(), what, on }).await
+    }
+
+    /// Answers what [`Event::Asked`] told: with one well-formed element, with nothing, or with an error, which is a condition of
+    /// RFC 6120 §8.3.3. What is not answered within a minute is answered with `remote-server-timeout`. Returns when it is durable.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where it was answered, or asked in an earlier session; [`Error::InvalidInput`] where the answer is
+    /// not one element, larger than the server takes, or no condition; [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn answer(&self, id: AskedId, answer: Result<Option<&str>, &str>) -> Result<(), Error> {
+        let answer = answer.map(|xml| xml.map(str::to_owned)).map_err(str::to_owned);
+        self.done(Command::Answer { id, answer }).await
+    }
+
+    /// Sends something that only the app understands, in a message that is shown to nobody: one well-formed element in a namespace
+    /// that is claimed. As with [`Account::send`] it is durable when this returns, and the same id again is the same message; how
+    /// far it comes is told by [`Event::State`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] where the id is no UUID, or the payload is not one element, not in such a namespace, or larger
+    /// than 200 KiB or than the server takes; [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn send_payload(&self, id: ItemId, to: &Address, xml: &str) -> Result<ItemId, Error> {
+        match self.ask(Command::SendPayload { id, to: to.clone(), xml: xml.to_owned() }).await? {
+            Reply::Sent { id } => Ok(id),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What was exchanged with a contact in a namespace, in the archive's order, up to `limit` of it, 1 to 500; `after`: what
+    /// stands behind this. What comes late may stand before what was read: after [`Account::sync`] it is complete.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where there is none of that id; where the file cannot be read.
+    pub fn payloads(
+        &self,
+        with: &Address,
+        namespace: &str,
+        after: Option<&ItemId>,
+        limit: u32,
+    ) -> Result<Vec<Payload>, Error> {
+        let read = |connection: &_| payloads::payloads(connection, with, namespace, after, limit);
+        self.inner.shared.read(read)?
     }
 
     /// Sends a stanza as it is: one well-formed `message`, `presence` or `iq`. It is counted, kept and resent like any

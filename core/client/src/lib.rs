@@ -63,12 +63,12 @@ mod vault;
 pub use jid::{BareJid as Address, Jid as FullAddress};
 pub use whimbrel_engine::{
     api::{
-        Affiliation, Change, ChangeKind, ChatState, Choice, CommandAction, CommandNote, CommandNoteKind,
-        CommandStage, CommandStatus, Contact, Conversation, Delete, Draft, Entities, Entity, Error, Event,
-        Field, FieldKind, Form, FormError, FormKind, Gap, GapKind, Identity, Info, Item, ItemId, Link,
-        Message, Mute, Network, NetworkId, NetworkKind, NodeItem, NodeOptions, Notify, Outgoing, Picture,
-        Presence, Preview, Push, PushState, Reaction, ReplyTo, Report, ReportReason, RequestKind, SendState,
-        Show, Status, Subscription as PresenceSubscription, Unusable,
+        Affiliation, AskedId, Change, ChangeKind, ChatState, Choice, ClaimKind, CommandAction, CommandNote,
+        CommandNoteKind, CommandStage, CommandStatus, Contact, Conversation, Delete, Draft, Entities, Entity,
+        Error, Event, Field, FieldKind, Form, FormError, FormKind, Gap, GapKind, Identity, Info, Item,
+        ItemId, Link, Message, Mute, Network, NetworkId, NetworkKind, NodeItem, NodeOptions, Notify,
+        Outgoing, Payload, Picture, Presence, Preview, Push, PushState, Reaction, ReplyTo, Report,
+        ReportReason, RequestKind, SendState, Show, Status, Subscription as PresenceSubscription, Unusable,
     },
     search::{Cursor, Found, Hit, Search},
     splice::{Splice, apply},

@@ -192,6 +192,32 @@ pub enum Command {
         /// Whether to be told.
         on: bool,
     },
+    /// The app speaks this namespace, or no longer. Replied to when it is durable.
+    Claim {
+        /// The namespace.
+        namespace: String,
+        /// Where.
+        what: ClaimKind,
+        /// Whether it does.
+        on: bool,
+    },
+    /// Answer what [`Event::Asked`] told.
+    Answer {
+        /// Which.
+        id: AskedId,
+        /// One well-formed element, or nothing; or a condition of RFC 6120 §8.3.3.
+        answer: std::result::Result<Option<String>, String>,
+    },
+    /// Something that only the app understands, to a contact. Replied to when it is durable; doing it twice with one id sends
+    /// it once.
+    SendPayload {
+        /// A UUID made by the caller.
+        id: ItemId,
+        /// The contact.
+        to: BareJid,
+        /// One well-formed element, in a namespace that is claimed.
+        xml: String,
+    },
     /// Ask something of a service, or of whoever it is. Replied to when it has answered; [`Error::Offline`] where it cannot be
     /// asked.
     Ask {
@@ -411,6 +437,42 @@ pub enum Ask {
         /// One well-formed element.
         payload: String,
     },
+}
+
+/// Where an app speaks a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimKind {
+    /// In questions to us: [`Event::Asked`].
+    Requests,
+    /// In messages that have no text: [`Event::Payload`].
+    Messages,
+}
+
+/// What we are asked, until it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AskedId(pub i64);
+
+/// Something in a message that only the app understands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Payload {
+    /// Stable for ever.
+    pub id: ItemId,
+    /// Whom it is exchanged with.
+    pub with: BareJid,
+    /// Who sent it.
+    pub from: Jid,
+    /// Whether we did, here or on another device.
+    pub mine: bool,
+    /// Its namespace, which is claimed.
+    pub namespace: String,
+    /// The element. Nobody has looked into it.
+    pub xml: String,
+    /// When it reached the server or us, ms UTC.
+    pub at: i64,
+    /// How far it has come, if it is ours.
+    pub state: Option<SendState>,
 }
 
 /// How something is asked (RFC 6120 §8.2.3).
@@ -1166,6 +1228,20 @@ pub enum Event {
         /// They; none: all that there were.
         ids: Vec<String>,
     },
+    /// We are asked something in a namespace that the app has claimed, by somebody who may see us. It is to be answered within
+    /// a minute.
+    Asked {
+        /// To be named in the answer.
+        id: AskedId,
+        /// Who asks.
+        from: Option<Jid>,
+        /// How.
+        kind: RequestKind,
+        /// One element.
+        payload: String,
+    },
+    /// Something in a message that only the app understands is new here.
+    Payload(Payload),
     /// The registration for push notifications came further.
     Push(PushState),
     /// The server's answer was larger than can be read: what it was about stays as it was.

@@ -77,7 +77,7 @@ impl Account {
                 .execute(params![message, conversation])?;
             cx.tx
                 .prepare_cached(&format!(
-                    "UPDATE message SET kind = {DELETED}, hidden = 1, body = ?2, extra = NULL, target = NULL, root = NULL, amended = 0,
+                    "UPDATE message SET kind = {DELETED}, hidden = 1, body = ?2, extra = NULL, target = NULL, root = NULL, namespace = NULL, amended = 0,
                      written_at = NULL, reason = NULL, asks = 0,
                      sender = CASE mine WHEN 1 THEN ?3 ELSE (SELECT jid FROM conversation AS c WHERE c.id = conversation) END WHERE id = ?1"
                 ))?

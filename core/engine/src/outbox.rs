@@ -411,6 +411,8 @@ impl Account {
     /// session is forgotten, whether it was sent or not (STREAM 12).
     pub(crate) fn requeue(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         cx.tx.execute("DELETE FROM outbox WHERE kind IN (2, 3, 4)", [])?;
+        // Who asked, asked the old session.
+        cx.tx.execute("DELETE FROM asked", [])?;
         cx.tx.execute(
             "DELETE FROM pending WHERE iq NOT IN (SELECT name FROM outbox WHERE kind = 1 AND name IS NOT NULL)",
             [],

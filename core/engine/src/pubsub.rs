@@ -304,13 +304,8 @@ impl Account {
         } else {
             cx.tx.execute("DELETE FROM followed WHERE node = ?1", params![node])?
         };
-        if changed > 0 && self.session.sm.is_some() {
-            // A session that is resumed has to hear of it, too; a new one is told anyway.
-            cx.tx.execute(
-                "DELETE FROM outbox WHERE kind = ?1 AND number IS NULL",
-                params![outbox::Kind::Presence.code()],
-            )?;
-            self.announce(cx)?;
+        if changed > 0 {
+            self.announce_anew(cx)?;
         }
         Ok(Ok(Reply::Done))
     }

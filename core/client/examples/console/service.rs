@@ -1,14 +1,27 @@
-//! What is asked of services: browsing, commands, anything else.
+//! Services: browsing and commands; what the app is asked and what it sends in namespaces of its own.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use whimbrel::{Account, AdHoc, Error, Form};
+use whimbrel::{Account, AdHoc, Error, Form, ItemId};
 
-use crate::{Console, read, text};
+use crate::{Console, address, done, is_on, made, number, read, shapes, text};
 
-pub(crate) const ACTIONS: [&str; 8] =
-    ["info", "items_of", "commands_of", "execute", "next", "prev", "complete", "cancel_command"];
+pub(crate) const ACTIONS: [&str; 13] = [
+    "info",
+    "items_of",
+    "commands_of",
+    "execute",
+    "next",
+    "prev",
+    "complete",
+    "cancel_command",
+    "request",
+    "claim",
+    "answer",
+    "send_payload",
+    "payloads",
+];
 
 pub(crate) async fn act(
     console: &Console,
@@ -27,6 +40,32 @@ pub(crate) async fn act(
             Ok(json!({ "items": page.entities, "next": page.next }))
         }
         "commands_of" => Ok(json!({ "commands": account.commands_of(&read(request, "of")?).await? })),
+        "request" => {
+            let (kind, xml) = (read(request, "kind")?, text(request, "xml")?);
+            Ok(json!({ "answer": account.request(&read(request, "of")?, kind, xml).await? }))
+        }
+        "claim" => {
+            done(account.claim(text(request, "namespace")?, read(request, "what")?, is_on(request)).await)
+        }
+        "answer" => {
+            let answer = match request["condition"].as_str() {
+                Some(condition) => Err(condition),
+                None => Ok(request["xml"].as_str()),
+            };
+            done(account.answer(read(request, "asked")?, answer).await)
+        }
+        "send_payload" => {
+            let (to, xml) = (address(request, "to")?, text(request, "xml")?);
+            let id = account.send_payload(made(request, "payload"), &to, xml).await?;
+            Ok(json!({ "payload": id }))
+        }
+        "payloads" => {
+            let (with, namespace) = (address(request, "with")?, text(request, "namespace")?);
+            let after = request["after"].as_str().map(|id| ItemId(id.to_owned()));
+            let payloads =
+                account.payloads(&with, namespace, after.as_ref(), number(request, "limit", 50)?)?;
+            Ok(json!({ "payloads": payloads.iter().map(shapes::payload).collect::<Vec<_>>() }))
+        }
         "execute" if request["command"].is_null() => {
             let command = account.execute(&read(request, "of")?, text(request, "node")?).await?;
             Ok(keep(console, console.name(), command))

@@ -7,6 +7,7 @@
 mod amendments;
 mod archive;
 mod blocking;
+mod claims;
 mod conversation;
 mod copies;
 mod deletions;
@@ -18,6 +19,7 @@ mod login;
 mod messages;
 mod model;
 mod news;
+mod payloads;
 mod person;
 mod pubsub;
 mod push;

@@ -3,7 +3,7 @@
 use interop::{Console, Kind};
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, ROMEO, Stage};
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, befriend, id};
 
 fn ask(console: &Console, what: &str, fields: Value) -> Value {
     console.request(what, fields, PATIENCE).unwrap()
@@ -70,4 +70,49 @@ fn services_are_browsed_and_do_what_they_are_told_over_ejabberd() {
     services_are_browsed(&romeo);
     let pong = ask(&romeo, "execute", json!({ "of": "a.test", "node": "ping" }));
     assert_eq!((&pong["status"], &pong["notes"][0]["text"]), (&json!("completed"), &json!("Pong")), "{pong}");
+}
+
+const CHESS: &str = "urn:whimbrel:test:chess";
+
+/// Juliet asks, Romeo's app answers, and only whom it may.
+fn an_app_is_asked_over(kind: Kind) {
+    let Some(stage) = Stage::on(kind) else { return };
+    let (romeo, juliet) = (online(&stage), Console::start(&stage.phone(JULIET.0, JULIET.1)).unwrap());
+    juliet.wait_online(PATIENCE).unwrap();
+    ask(&romeo, "claim", json!({ "namespace": CHESS, "what": "requests" }));
+    // What he writes says from which device.
+    romeo.send_message(JULIET.0, &id("hello"), "Hello", PATIENCE).unwrap();
+    let device = juliet.wait_message("Hello", PATIENCE).unwrap().str("from").to_owned();
+    let xml = format!("<move xmlns='{CHESS}'>e4 &lt; e5</move>");
+    let question = json!({ "of": device, "kind": "set", "xml": xml });
+
+    // A stranger is answered as if nobody were there.
+    let refused = juliet.request("request", question.clone(), PATIENCE);
+    assert!(refused.is_err(), "{refused:?}");
+    befriend(&romeo, &juliet);
+    ask(&juliet, "sync", json!({ "timeout_ms": 50_000 }));
+
+    let asked = juliet.ask("request", question).unwrap();
+    let event = romeo.wait_event("asked", PATIENCE, |event| event.name() == "asked").unwrap();
+    assert!(
+        event.str("from").starts_with(JULIET.0) && event.str("xml").contains("e4 &lt; e5"),
+        "{}",
+        event.body
+    );
+    let answer = json!({ "asked": event.body["asked"], "xml": format!("<ok xmlns='{CHESS}'/>") });
+    ask(&romeo, "answer", answer.clone());
+    let reply = juliet.reply(asked, PATIENCE).unwrap();
+    assert!(reply["answer"].as_str().unwrap().contains("<ok"), "{reply}");
+    let again = romeo.request("answer", answer, PATIENCE);
+    assert!(again.is_err(), "{again:?}");
+}
+
+#[test]
+fn an_app_is_asked_in_its_own_namespace_over_prosody_13() {
+    an_app_is_asked_over(Kind::Prosody13);
+}
+
+#[test]
+fn an_app_is_asked_in_its_own_namespace_over_ejabberd() {
+    an_app_is_asked_over(Kind::Ejabberd);
 }
