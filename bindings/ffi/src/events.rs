@@ -59,6 +59,11 @@ pub enum Event {
         /// It.
         payload: Payload,
     },
+    /// Something in a feed is new, changed or gone.
+    FeedChanged {
+        /// The address of whose it is.
+        of: String,
+    },
     /// The registration for push notifications came further.
     Push {
         /// How far.
@@ -141,6 +146,7 @@ fn told(event: whimbrel::Event) -> Option<Event> {
             xml: payload,
         },
         whimbrel::Event::Payload(payload) => Event::NewPayload { payload: payload.into() },
+        whimbrel::Event::Feed { of } => Event::FeedChanged { of: of.to_string() },
         whimbrel::Event::Push(state) => Event::Push { state: state.into() },
         whimbrel::Event::CaughtUp => Event::CaughtUp,
         whimbrel::Event::TooLarge { what, size } => Event::TooLarge { what, size },

@@ -15,6 +15,7 @@ mod client;
 mod counted;
 mod error;
 mod events;
+mod feed;
 mod guard;
 mod lists;
 mod platform;
@@ -29,6 +30,7 @@ pub use crate::{
     client::Client,
     error::{Unusable, WhimbrelError},
     events::{Event, Events},
+    feed::{EntryLink, Feed, FeedEntry, Post},
     lists::{
         ContactList, ContactSplice, ContactSubscription, ContactUpdate, ConversationList, ConversationSplice,
         ConversationSubscription, ConversationUpdate, Timeline, TimelineSplice, TimelineSubscription,

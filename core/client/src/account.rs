@@ -19,7 +19,7 @@ use uuid::Uuid;
 use whimbrel_engine::{
     Config, Engine,
     api::{Ask, Command, Network, News, Reply, Setting},
-    blocking,
+    blocking, feed,
     lease::Claim,
     payloads, person, push,
     search::{self, Cursor, Found, Search},
@@ -29,9 +29,9 @@ use whimbrel_engine::{
 use whimbrel_proto::ns;
 
 use crate::{
-    AdHoc, Address, AskedId, ChatState, ClaimKind, Delete, Draft, Entities, Entity, Error, Event,
-    FullAddress, Info, ItemId, Message, Mute, Notify, Options, Outgoing, Payload, Picture, Push, PushState,
-    Report, RequestKind, Role, Status,
+    AdHoc, Address, AskedId, ChatState, ClaimKind, Delete, Draft, Entities, Entity, Error, Event, Feed,
+    FeedEntry, FullAddress, Info, ItemId, Message, Mute, Notify, Options, Outgoing, Payload, Picture, Push,
+    PushState, Report, RequestKind, Role, Status,
     bell::{self, Bell},
     client,
     driver::{Driver, Request, Stopped},
@@ -555,6 +555,31 @@ impl Account {
             Reply::Answer(answer) => Ok(answer),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// The feed of an account (XEP-0277), which may be our own. It need not be there yet.
+    pub fn feed(&self, of: &Address) -> Feed {
+        Feed::new(self.clone(), of)
+    }
+
+    /// Whether what contacts and our other devices publish in their feeds is kept as it comes. Returns when it is durable.
+    ///
+    /// # Errors
+    /// As [`Account::follow`].
+    pub async fn follow_feeds(&self, on: bool) -> Result<(), Error> {
+        self.follow(ns::MICROBLOG, on).await
+    }
+
+    pub(crate) fn feed_entries(
+        &self,
+        of: &Address,
+        limit: u32,
+        before: Option<&str>,
+    ) -> Result<Vec<FeedEntry>, Error> {
+        self.inner
+            .shared
+            .read(|connection| feed::entries(connection, of, before, limit))?
+            .ok_or(Error::NotFound)
     }
 
     /// The app speaks this namespace from now on, or no longer, and on this device (contacts are told, XEP-0030): in questions to

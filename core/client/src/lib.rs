@@ -46,6 +46,7 @@ mod adhoc;
 mod bell;
 mod client;
 mod driver;
+mod feed;
 mod installation;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
@@ -65,10 +66,11 @@ pub use whimbrel_engine::{
     api::{
         Affiliation, AskedId, Change, ChangeKind, ChatState, Choice, ClaimKind, CommandAction, CommandNote,
         CommandNoteKind, CommandStage, CommandStatus, Contact, Conversation, Delete, Draft, Entities, Entity,
-        Error, Event, Field, FieldKind, Form, FormError, FormKind, Gap, GapKind, Identity, Info, Item,
-        ItemId, Link, Message, Mute, Network, NetworkId, NetworkKind, NodeItem, NodeOptions, Notify,
-        Outgoing, Payload, Picture, Presence, Preview, Push, PushState, Reaction, ReplyTo, Report,
-        ReportReason, RequestKind, SendState, Show, Status, Subscription as PresenceSubscription, Unusable,
+        Entry, EntryLink, Error, Event, FeedEntry, Field, FieldKind, Form, FormError, FormKind, Gap, GapKind,
+        Identity, Info, Item, ItemId, Link, Message, Mute, Network, NetworkId, NetworkKind, NodeItem,
+        NodeOptions, Notify, Outgoing, Payload, Picture, Post, Presence, Preview, Push, PushState, Reaction,
+        ReplyTo, Report, ReportReason, RequestKind, SendState, Show, Status,
+        Subscription as PresenceSubscription, Unusable,
     },
     search::{Cursor, Found, Hit, Search},
     splice::{Splice, apply},
@@ -83,6 +85,7 @@ pub use crate::{
     account::{Account, Events, Older, WakeUp},
     adhoc::AdHoc,
     client::{Client, FoundIn, Options, Role},
+    feed::Feed,
     lists::{ContactList, ConversationList, Subscription, Timeline, Update},
     log::{LogLevel, LogSink, log_to},
     net::connect::{Connection, Resolver, Server, Srv},

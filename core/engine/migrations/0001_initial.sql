@@ -255,6 +255,17 @@ CREATE TABLE subscribed (
     PRIMARY KEY (owner, node)
 ) STRICT, WITHOUT ROWID;
 
+-- Entries of feeds (XEP-0277), as far as they are kept.
+CREATE TABLE feed_entry (
+    id    INTEGER PRIMARY KEY,
+    owner TEXT    NOT NULL,                   -- whose feed
+    item  TEXT    NOT NULL,                   -- its id there
+    at    INTEGER NOT NULL,                   -- when it was published, but never in the future
+    entry TEXT    NOT NULL,                   -- JSON (proto's Entry)
+    UNIQUE (owner, item)
+) STRICT;
+CREATE INDEX feed_order ON feed_entry (owner, at, id);
+
 -- Namespaces that the app speaks: 0 questions, 1 messages.
 CREATE TABLE claim (
     namespace TEXT    NOT NULL,

@@ -8,6 +8,7 @@ use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
 pub use whimbrel_proto::{
     adhoc::{CommandAction, CommandNote, CommandNoteKind, CommandStage, CommandStatus},
+    atom::{Entry, EntryLink},
     content::{Link, Preview},
     disco::{Entities, Entity, Identity, Info},
     form::{Choice, Field, FieldKind, Form, FormError, FormKind},
@@ -183,6 +184,13 @@ pub enum Command {
         node: String,
         /// What.
         action: NodeAction,
+    },
+    /// Do something with a feed (XEP-0277). Replied to when it is done; [`Error::Offline`] where it cannot be asked.
+    Feed {
+        /// Whose.
+        of: BareJid,
+        /// What.
+        action: FeedAction,
     },
     /// Be told what contacts and our other devices publish under this name (XEP-0163 §4.3), or no longer. Replied to when it is
     /// durable.
@@ -402,6 +410,57 @@ pub enum NodeAction {
         /// What.
         affiliation: Affiliation,
     },
+}
+
+/// What is done with a feed (XEP-0277).
+#[derive(Clone, Debug)]
+pub enum FeedAction {
+    /// Fetch its newest entries.
+    Refresh,
+    /// Publish an entry, in place of what has its id. Replied to with [`Reply::Published`].
+    Publish {
+        /// A UUID made by the caller.
+        id: ItemId,
+        /// What.
+        post: Post,
+    },
+    /// Take an entry back.
+    Retract {
+        /// Which.
+        id: String,
+    },
+}
+
+/// What is to be published in a feed. A title alone is one, too: `"But soft".into()`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Post {
+    /// Its title, or all that there is of it.
+    pub title: String,
+    /// Its content.
+    pub text: Option<String>,
+    /// What we are called in it; `None`: the local part of our address.
+    pub author: Option<String>,
+    /// When it was first published, ms UTC, where it is published again; `None`: now.
+    pub published: Option<i64>,
+    /// What it leads to.
+    pub links: Vec<EntryLink>,
+}
+
+impl From<&str> for Post {
+    fn from(title: &str) -> Self {
+        Self { title: title.to_owned(), ..Self::default() }
+    }
+}
+
+/// An entry of a feed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FeedEntry {
+    /// Its id in the feed.
+    pub id: String,
+    /// When it was published, as it says itself, or when it came here; never in the future. ms UTC.
+    pub at: i64,
+    /// What it says.
+    pub entry: Entry,
 }
 
 /// What is asked of a service.
@@ -1242,6 +1301,11 @@ pub enum Event {
     },
     /// Something in a message that only the app understands is new here.
     Payload(Payload),
+    /// Something in a feed is new, changed or gone.
+    Feed {
+        /// Whose.
+        of: BareJid,
+    },
     /// The registration for push notifications came further.
     Push(PushState),
     /// The server's answer was larger than can be read: what it was about stays as it was.

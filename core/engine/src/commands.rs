@@ -95,6 +95,7 @@ impl Account {
             Command::Answer { id, answer } => self.answer_of_app(cx, *id, answer)?,
             Command::SendPayload { id, to, xml } => self.send_payload(cx, id, to, xml)?,
             Command::Ask { of, what } => return self.ask_service(cx, request, of, what),
+            Command::Feed { of, action } => return self.feed(cx, request, of, action),
             Command::Follow { node, on } => self.follow(cx, node, *on)?,
             Command::Raw { xml } => self.raw(cx, xml)?,
             Command::Sync { timeout } => {

@@ -14,6 +14,7 @@ mod conversation;
 mod deletions;
 mod effect;
 mod error;
+pub mod feed;
 mod input;
 mod iq;
 mod keep_alive;

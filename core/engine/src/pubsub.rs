@@ -69,6 +69,15 @@ pub(crate) enum Question {
         hash: String,
         kind: String,
     },
+    /// The newest entries of a feed (XEP-0277).
+    Feed {
+        of: String,
+    },
+    /// To take an entry of a feed back.
+    Unpublish {
+        of: String,
+        item: String,
+    },
     /// The answer says nothing but yes or no.
     Other,
 }
@@ -259,6 +268,9 @@ impl Account {
                 }
             };
         }
+        if let Ok(element) = answer {
+            self.feed_answered(cx, &question, element)?;
+        }
         let reply = match answer {
             Ok(element) => Ok(read_answer(cx, &question, element)?),
             // Nothing of that id: XEP-0060 leaves open whether that is an error.
@@ -343,6 +355,9 @@ impl Account {
         }
         if !self.wants_to_hear(cx, &from, told.node)? {
             return Ok(());
+        }
+        if told.node == ns::MICROBLOG {
+            self.feed_told(cx, &from, &told.change)?;
         }
         let node = told.node.to_owned();
         match told.change {
@@ -454,6 +469,8 @@ fn read_answer(cx: &Cx<'_>, question: &Question, element: &Element) -> Result<Re
         | Question::Configure(_)
         | Question::Avatar { .. }
         | Question::Displayed { .. }
+        | Question::Feed { .. }
+        | Question::Unpublish { .. }
         | Question::Other => Reply::Done,
     })
 }

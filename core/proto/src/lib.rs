@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod adhoc;
+pub mod atom;
 pub mod back_off;
 pub mod content;
 pub mod deadlines;

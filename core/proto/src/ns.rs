@@ -64,6 +64,8 @@ namespaces! {
     PING = "urn:xmpp:ping";
     /// XEP-0203: delayed delivery.
     DELAY = "urn:xmpp:delay";
+    /// XEP-0277: a person's feed.
+    MICROBLOG = "urn:xmpp:microblog:0";
     /// XEP-0280: carbons.
     CARBONS = "urn:xmpp:carbons:2";
     /// XEP-0297: forwarding.
@@ -124,6 +126,8 @@ namespaces! {
     DISPLAYED = "urn:xmpp:mds:displayed:0";
     /// XEP-0484: FAST.
     FAST = "urn:xmpp:fast:0";
+    /// RFC 4287: entries of a feed.
+    ATOM = "http://www.w3.org/2005/Atom";
     /// XEP-0511: what a link leads to, as RDF.
     RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#";
     /// XEP-0511: the properties of Open Graph.

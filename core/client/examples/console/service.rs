@@ -1,13 +1,18 @@
-//! Services: browsing and commands; what the app is asked and what it sends in namespaces of its own.
+//! Services: browsing, commands, feeds; what the app is asked and what it sends in namespaces of its own.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use whimbrel::{Account, AdHoc, Error, Form, ItemId};
+use whimbrel::{Account, AdHoc, Error, Form, ItemId, Post};
 
 use crate::{Console, address, done, is_on, made, number, read, shapes, text};
 
-pub(crate) const ACTIONS: [&str; 13] = [
+pub(crate) const ACTIONS: [&str; 18] = [
+    "feed",
+    "refresh_feed",
+    "publish_entry",
+    "retract_entry",
+    "follow_feeds",
     "info",
     "items_of",
     "commands_of",
@@ -66,6 +71,26 @@ pub(crate) async fn act(
                 account.payloads(&with, namespace, after.as_ref(), number(request, "limit", 50)?)?;
             Ok(json!({ "payloads": payloads.iter().map(shapes::payload).collect::<Vec<_>>() }))
         }
+        "feed" => {
+            let feed = account.feed(&address(request, "of")?);
+            let entries = feed.entries(number(request, "limit", 50)?, request["before"].as_str())?;
+            Ok(json!({ "entries": entries.iter().map(shapes::entry).collect::<Vec<_>>() }))
+        }
+        "refresh_feed" => done(account.feed(&address(request, "of")?).refresh().await),
+        "publish_entry" => {
+            let some = |field: &str| request[field].as_str().map(str::to_owned);
+            let post = Post {
+                title: text(request, "title")?.to_owned(),
+                text: some("text"),
+                author: some("author"),
+                published: request["published"].as_i64(),
+                links: read::<Option<_>>(request, "links")?.unwrap_or_default(),
+            };
+            let id = account.feed(account.jid()).publish(made(request, "entry"), post).await?;
+            Ok(json!({ "entry": id }))
+        }
+        "retract_entry" => done(account.feed(account.jid()).retract(text(request, "entry")?).await),
+        "follow_feeds" => done(account.follow_feeds(is_on(request)).await),
         "execute" if request["command"].is_null() => {
             let command = account.execute(&read(request, "of")?, text(request, "node")?).await?;
             Ok(keep(console, console.name(), command))

@@ -12,6 +12,7 @@ mod conversation;
 mod copies;
 mod deletions;
 mod failures;
+mod feed;
 mod hostile;
 mod keep_alive;
 mod lease;

@@ -7,6 +7,7 @@ mod bad_input;
 mod broken_link;
 mod catch_up;
 mod conversation;
+mod feed;
 mod full_disk;
 mod hostile;
 mod nodes;
