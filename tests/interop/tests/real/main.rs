@@ -10,6 +10,7 @@ mod conversation;
 mod feed;
 mod full_disk;
 mod hostile;
+mod nim;
 mod nodes;
 mod one_round_trip;
 mod people;
