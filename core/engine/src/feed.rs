@@ -255,7 +255,8 @@ pub fn entries(
     let mut entries = Vec::new();
     for row in rows {
         let (id, at, entry) = row?;
-        entries.push(FeedEntry { id, at, entry: serde_json::from_str(&entry)? });
+        // A damaged file may say anything.
+        entries.push(FeedEntry { id, at, entry: serde_json::from_str(&entry).unwrap_or_default() });
     }
     Ok(Some(entries))
 }

@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn what_somebody_is_and_can_do_is_read() {
         let query: Element = "<query xmlns='http://jabber.org/protocol/disco#info'><identity category='conference' type='text' name='Play'/>
-            <feature var='http://jabber.org/protocol/muc'/><feature/><x xmlns='jabber:x:data' type='result'><field var='FORM_TYPE'><value>f</value></field></x></query>"
+            <feature var='http://jabber.org/protocol/muc'/><feature/><x xmlns='jabber:x:data' type='result'><field var='FORM_TYPE' type='hidden'><value>f</value></field></x></query>"
             .parse()
             .unwrap();
         let info = Info::read(&query);

@@ -189,9 +189,11 @@ impl Form {
         Self::read(&form).ok_or(FormError::NotAForm)
     }
 
-    /// What kind of form it is for programs (XEP-0068).
+    /// What kind of form it is for programs. What people are shown says nothing of that (XEP-0068 §3.1).
     pub fn form_type(&self) -> Option<&str> {
-        self.value("FORM_TYPE")
+        let field = self.field("FORM_TYPE")?;
+        let counts = field.kind == FieldKind::Hidden || self.kind == FormKind::Submit;
+        field.values.first().map(String::as_str).filter(|_| counts)
     }
 
     /// The field of this name.
@@ -325,9 +327,6 @@ fn field(field: &Element) -> Option<Field> {
     // A field without a name cannot be answered (XEP-0004 §3.2).
     if read.name.is_empty() {
         read.kind = FieldKind::Fixed;
-    }
-    if read.name == "FORM_TYPE" {
-        read.kind = FieldKind::Hidden;
     }
     for child in field.children() {
         match child.name() {
