@@ -160,13 +160,13 @@ impl Form {
         if !form.is("x", ns::DATA_FORMS) {
             return None;
         }
-        let mut read = Self::default();
-        read.kind = match form.attr("type") {
+        let kind = match form.attr("type") {
             Some("submit") => FormKind::Submit,
             Some("cancel") => FormKind::Cancel,
             Some("result") => FormKind::Result,
             _ => FormKind::Form,
         };
+        let mut read = Self { kind, ..Self::default() };
         for child in form.children() {
             match child.name() {
                 "title" => read.title = Some(child.text()),
