@@ -1,7 +1,7 @@
 //! Feeds: what people publish for whoever reads it (XEP-0277, with the base profile of XEP-0472), kept to be read offline.
 //!
 //! A feed is a node of an account, and an entry an item of it, known by its id: what comes twice is there once, and what is
-//! published again takes its place. Who is believed is decided in [`crate::pubsub`]. What an author says of the time orders a feed,
+//! published again takes its place. Who is believed is decided where nodes are heard of. What an author says of the time orders a feed,
 //! but nothing stands in the future. Of each feed the newest are kept, and an entry is text of bounded length.
 
 use jid::BareJid;

@@ -2,7 +2,7 @@
 //!
 //! A payload is a row of `message` that is not shown, as an amendment is: so it is deduplicated, placed, sent, sent again and
 //! looked for in the archive as every message is. It has no text, and stands in a namespace that the app has claimed; of strangers
-//! none is kept. Nobody looks into it.
+//! none is kept, once it is known who they are. Nobody looks into it.
 //!
 //! An app is told of each once, and can be killed before it has done anything about it: what counts is the log, in the archive's
 //! order. What comes late may stand before what was read of it.
@@ -18,6 +18,7 @@ use crate::{
     claims,
     commands::one_element,
     error::{Error as Failure, Result},
+    iq::Pending,
     messages::{Source, Stored},
     send::{self, Answered, Draft, invalid},
     timeline,
@@ -40,7 +41,7 @@ impl Account {
         mine: bool,
     ) -> Result<Stored> {
         let (Some(element), None) = (view.element, view.body.as_ref()) else { return Ok(Stored::Nothing) };
-        if !claims::is_any_claimed(cx, ClaimKind::Messages)? || !(mine || self.sees_our_presence(cx, peer)?) {
+        if !claims::is_any_claimed(cx, ClaimKind::Messages)? || !(mine || self.is_heard(cx, peer)?) {
             return Ok(Stored::Nothing);
         }
         for child in element.children() {
@@ -52,6 +53,16 @@ impl Account {
             }
         }
         Ok(Stored::Nothing)
+    }
+
+    /// Whoever may see us; and while the roster has not come yet, anybody: what a friend has written would be lost.
+    fn is_heard(&self, cx: &Cx<'_>, peer: &BareJid) -> Result<bool> {
+        if self.sees_our_presence(cx, peer)? {
+            return Ok(true);
+        }
+        let sql = "SELECT EXISTS (SELECT 1 FROM pending WHERE what = ?1)";
+        let roster = serde_json::to_string(&Pending::Roster)?;
+        Ok(cx.tx.prepare_cached(sql)?.query_row(params![roster], |row| row.get(0))?)
     }
 
     pub(crate) fn send_payload(&mut self, cx: &mut Cx<'_>, id: &ItemId, to: &BareJid, xml: &str) -> Answered {

@@ -119,6 +119,22 @@ fn what_is_nobody_s_or_a_stranger_s_is_not_kept() {
 }
 
 #[test]
+fn until_the_roster_has_come_everybody_is_heard() {
+    let mut world = World::new();
+    world.claims(CHESS, ClaimKind::Messages);
+    world.connect();
+    world.gets(&live_step(1));
+    assert_eq!(world.moves(), ["1"], "a friend's, and nobody knows yet");
+    world.serve();
+    world.acknowledge();
+    world.gets(&format!(
+        "<message type='chat' from='nurse@verona.lit/x' to='{OWN}' id='x'>{}</message>",
+        step(2)
+    ));
+    assert_eq!(world.count("SELECT count(*) FROM message"), 1);
+}
+
+#[test]
 fn what_is_sent_is_durable_and_sent_once() {
     let mut world = claiming();
     world.cut();
