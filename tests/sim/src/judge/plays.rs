@@ -42,8 +42,8 @@ fn read(xml: &str) -> Option<String> {
 /// What its sender was told will not arrive.
 fn failed(world: &World) -> BTreeSet<String> {
     let of_device = |reader: &Connection| -> rusqlite::Result<Vec<String>> {
-        let mut statement =
-            reader.prepare("SELECT body FROM message WHERE namespace IS NOT NULL AND mine = 1 AND state = 5")?;
+        let mut statement = reader
+            .prepare("SELECT body FROM message WHERE namespace IS NOT NULL AND mine = 1 AND state = 5")?;
         let rows = statement.query_map([], |row| row.get(0))?;
         rows.collect()
     };

@@ -129,7 +129,9 @@ impl World {
                     // Of what changes another nobody says who has it.
                     let known =
                         |text: String| held.iter().all(|held| held.iter().any(|(_, known)| *known == text));
-                    !server::amends(message) && server::play(message).is_none() && server::text(message).is_none_or(known)
+                    !server::amends(message)
+                        && server::play(message).is_none()
+                        && server::text(message).is_none_or(known)
                 });
             }
             Deed::Mute { back } => {
