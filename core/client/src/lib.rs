@@ -31,6 +31,32 @@
 //! # }
 //! ```
 //!
+//! # Beyond chat
+//! An app claims a namespace, and what it sends in it is durable, placed, deduplicated and archived as texts are, and shown to
+//! nobody. The log of it is the app's state, on each device and on both sides; `examples/nim.rs` is a game on it.
+//!
+//! ```no_run
+//! use whimbrel::{Account, Address, ClaimKind, Event, ItemId};
+//!
+//! # async fn beyond_chat(romeo: Account, juliet: Address) -> Result<(), whimbrel::Error> {
+//! romeo.claim("urn:example:chess", ClaimKind::Messages, true).await?;
+//! let mut events = romeo.events();
+//! romeo.send_payload(ItemId::new(), &juliet, "<move xmlns='urn:example:chess'>e4</move>").await?;
+//! while let Some(event) = events.next().await {
+//!     if let Event::Payload(_) = event {
+//!         for payload in romeo.payloads(&juliet, "urn:example:chess", None, 500)? {
+//!             println!("{}: {}", payload.from, payload.xml);
+//!         }
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What somebody is and has is asked with [`Account::info`] and [`Account::items_of`], a service does something with
+//! [`Account::execute`], nodes are [`Account::node`] and feeds [`Account::feed`]; whatever else is asked with
+//! [`Account::request`] and answered with [`Account::answer`].
+//!
 //! # What it promises
 //! - [`Account::send`] returns when the message is on disk. From then on it is delivered, or visibly failed, whatever
 //!   happens to the link, the process or the power. The same id sent twice is one message.
