@@ -16,7 +16,7 @@ use crate::{
 /// One account. Every object of the same address is the same account.
 #[derive(Debug, uniffi::Object)]
 pub struct Account {
-    account: Counted<whimbrel::Account>,
+    pub(crate) account: Counted<whimbrel::Account>,
 }
 
 impl Account {

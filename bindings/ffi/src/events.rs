@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
 
-use crate::{Message, PushState, SendState, WhimbrelError, counted::Counted, guard};
+use crate::{Message, Payload, PushState, RequestKind, SendState, WhimbrelError, counted::Counted, guard};
 
 /// What happened, for logs and for notifications of an app that is running. Lists follow their own updates instead, and how the
 /// account is doing is its status.
@@ -44,6 +44,28 @@ pub enum Event {
         with: String,
         /// How far.
         state: SendState,
+    },
+    /// We are asked something in a namespace that the app has claimed, by somebody who may see us. It is to be answered within a
+    /// minute.
+    Asked {
+        /// To be named in the answer.
+        asked: i64,
+        /// The full address of who asks; nothing: our server.
+        from: Option<String>,
+        /// How.
+        kind: RequestKind,
+        /// One element.
+        xml: String,
+    },
+    /// Something in a message that only the app understands is new here.
+    NewPayload {
+        /// It.
+        payload: Payload,
+    },
+    /// Something in a feed is new, changed or gone.
+    FeedChanged {
+        /// The address of whose it is.
+        of: String,
     },
     /// The registration for push notifications came further.
     Push {
@@ -120,6 +142,14 @@ fn told(event: whimbrel::Event) -> Option<Event> {
         whimbrel::Event::State { id, with, state } => {
             Event::State { id: id.0, with: with.to_string(), state: state.into() }
         }
+        whimbrel::Event::Asked { id, from, kind, payload } => Event::Asked {
+            asked: id.0,
+            from: from.map(|from| from.to_string()),
+            kind: kind.into(),
+            xml: payload,
+        },
+        whimbrel::Event::Payload(payload) => Event::NewPayload { payload: payload.into() },
+        whimbrel::Event::Feed { of } => Event::FeedChanged { of: of.to_string() },
         whimbrel::Event::Push(state) => Event::Push { state: state.into() },
         whimbrel::Event::CaughtUp => Event::CaughtUp,
         whimbrel::Event::TooLarge { what, size } => Event::TooLarge { what, size },

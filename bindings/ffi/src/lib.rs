@@ -16,10 +16,12 @@ mod client;
 mod counted;
 mod error;
 mod events;
+mod feed;
 mod guard;
 mod lists;
 mod platform;
 mod records;
+mod services;
 #[cfg(feature = "test-support")]
 mod test_support;
 mod vault;
@@ -30,6 +32,7 @@ pub use crate::{
     client::Client,
     error::{Unusable, WhimbrelError},
     events::{Event, Events},
+    feed::{EntryLink, Feed, FeedEntry, Post},
     lists::{
         ContactList, ContactSplice, ContactSubscription, ContactUpdate, ConversationList, ConversationSplice,
         ConversationSubscription, ConversationUpdate, Timeline, TimelineSplice, TimelineSubscription,
@@ -41,6 +44,11 @@ pub use crate::{
         GapKind, Hit, Item, Link, Message, Mute, Network, NetworkKind, Notify, Options, Outgoing, Picture,
         Presence, PresenceSubscription, Preview, Push, PushState, Reaction, ReplyTo, Report, ReportReason,
         Search, SendState, Server, Show, Status, TextRange, WakeUp,
+    },
+    services::{
+        AdHoc, Answer, Choice, ClaimKind, CommandAction, CommandNote, CommandNoteKind, CommandStage,
+        CommandStatus, Entities, Entity, FieldKind, Form, FormField, FormKind, Identity, Info, Payload,
+        RequestKind, fill_form, read_form, submit_form,
     },
     vault::{KeyVault, Scope, file_vault},
 };

@@ -18,17 +18,20 @@ use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 use whimbrel_engine::{
     Config, Engine,
-    api::{Command, Network, News, Reply, Setting},
-    blocking, card,
+    api::{Ask, Command, Network, News, Reply, Setting},
+    blocking, card, feed,
     lease::Claim,
-    person, push,
+    payloads, person, push,
     search::{self, Cursor, Found, Search},
     store::{self, Installation, Secret},
 };
 
+use whimbrel_proto::ns;
+
 use crate::{
-    Address, Audience, Card, ChatState, Delete, Draft, Error, Event, FullAddress, ItemId, KnownCard, Message,
-    Mute, Notify, Options, Outgoing, Picture, Push, PushState, Report, Role, Status,
+    AdHoc, Address, AskedId, Audience, Card, ChatState, ClaimKind, Delete, Draft, Entities, Entity, Error,
+    Event, Feed, FeedEntry, FullAddress, Info, ItemId, KnownCard, Message, Mute, Notify, Options, Outgoing,
+    Payload, Picture, Push, PushState, Report, RequestKind, Role, Status,
     bell::{self, Bell},
     client,
     driver::{Driver, Request, Stopped},
@@ -521,6 +524,149 @@ impl Account {
     /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
     pub async fn follow(&self, node: &str, on: bool) -> Result<(), Error> {
         self.done(Command::Follow { node: node.to_owned(), on }).await
+    }
+
+    /// What an address, or a node of it, is and can do (XEP-0030 §3).
+    ///
+    /// # Errors
+    /// [`Error::Offline`], [`Error::TimedOut`], [`Error::ServerRefused`].
+    pub async fn info(&self, of: &FullAddress, node: Option<&str>) -> Result<Info, Error> {
+        let what = Ask::Info { node: node.map(str::to_owned) };
+        match self.ask(Command::Ask { of: of.clone(), what }).await? {
+            Reply::Info(info) => Ok(info),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What belongs to an address, or to a node of it (XEP-0030 §4): a page of it; `after`: behind what a page before has as its
+    /// `next` (XEP-0059). Who has no pages gives everything, as far as it fits into a stanza.
+    ///
+    /// # Errors
+    /// As [`Account::info`].
+    pub async fn items_of(
+        &self,
+        of: &FullAddress,
+        node: Option<&str>,
+        after: Option<&str>,
+    ) -> Result<Entities, Error> {
+        let what = Ask::Items { node: node.map(str::to_owned), after: after.map(str::to_owned) };
+        match self.ask(Command::Ask { of: of.clone(), what }).await? {
+            Reply::Entities(entities) => Ok(entities),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What a service does for us on command (XEP-0050 §2.3): each has the node that [`Account::execute`] takes.
+    ///
+    /// # Errors
+    /// As [`Account::info`].
+    pub async fn commands_of(&self, of: &FullAddress) -> Result<Vec<Entity>, Error> {
+        Ok(self.items_of(of, Some(ns::COMMANDS), None).await?.entities)
+    }
+
+    /// Has a service execute a command, which may ask for more before it is done.
+    ///
+    /// # Errors
+    /// As [`Account::info`].
+    pub async fn execute(&self, of: &FullAddress, node: &str) -> Result<AdHoc, Error> {
+        AdHoc::begin(self.clone(), of, node).await
+    }
+
+    /// Asks anybody anything (RFC 6120 §8.2.3): `payload` is one well-formed element. Returns what was answered: one element, or
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`Account::info`]; [`Error::InvalidInput`] where the payload is not one element, or larger than the server takes.
+    pub async fn request(
+        &self,
+        of: &FullAddress,
+        kind: RequestKind,
+        payload: &str,
+    ) -> Result<Option<String>, Error> {
+        let what = Ask::Anything { kind, payload: payload.to_owned() };
+        match self.ask(Command::Ask { of: of.clone(), what }).await? {
+            Reply::Answer(answer) => Ok(answer),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The feed of an account (XEP-0277), which may be our own. It need not be there yet.
+    pub fn feed(&self, of: &Address) -> Feed {
+        Feed::new(self.clone(), of)
+    }
+
+    /// Whether what contacts and our other devices publish in their feeds is kept as it comes. Returns when it is durable.
+    ///
+    /// # Errors
+    /// As [`Account::follow`].
+    pub async fn follow_feeds(&self, on: bool) -> Result<(), Error> {
+        self.follow(ns::MICROBLOG, on).await
+    }
+
+    pub(crate) fn feed_entries(
+        &self,
+        of: &Address,
+        limit: u32,
+        before: Option<&str>,
+    ) -> Result<Vec<FeedEntry>, Error> {
+        self.inner
+            .shared
+            .read(|connection| feed::entries(connection, of, before, limit))?
+            .ok_or(Error::NotFound)
+    }
+
+    /// The app speaks this namespace from now on, or no longer, and on this device (contacts are told, XEP-0030): in questions to
+    /// us, told as [`Event::Asked`], or in messages that have no text, told as [`Event::Payload`]. Returns when it is durable. What came
+    /// before is not looked at again: it is claimed before the first sign-in.
+    ///
+    /// Of strangers nothing is told: only who may see whether we are here is heard.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a namespace of no or more than 1024 bytes, one that is spoken here already, or the
+    /// hundred-and-first; [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn claim(&self, namespace: &str, what: ClaimKind, on: bool) -> Result<(), Error> {
+        self.done(Command::Claim { namespace: namespace.to_owned(), what, on }).await
+    }
+
+    /// Answers what [`Event::Asked`] told: with one well-formed element, with nothing, or with an error, which is a condition of
+    /// RFC 6120 §8.3.3. What is not answered within a minute is answered with `remote-server-timeout`. Returns when it is durable.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where it was answered, or asked in an earlier session; [`Error::InvalidInput`] where the answer is
+    /// not one element, larger than the server takes, or no condition; [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn answer(&self, id: AskedId, answer: Result<Option<&str>, &str>) -> Result<(), Error> {
+        let answer = answer.map(|xml| xml.map(str::to_owned)).map_err(str::to_owned);
+        self.done(Command::Answer { id, answer }).await
+    }
+
+    /// Sends something that only the app understands, in a message that is shown to nobody: one well-formed element in a namespace
+    /// that is claimed. As with [`Account::send`] it is durable when this returns, and the same id again is the same message; how
+    /// far it comes is told by [`Event::State`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] where the id is no UUID, or the payload is not one element, not in such a namespace, or larger
+    /// than 200 KiB or than the server takes; [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn send_payload(&self, id: ItemId, to: &Address, xml: &str) -> Result<ItemId, Error> {
+        match self.ask(Command::SendPayload { id, to: to.clone(), xml: xml.to_owned() }).await? {
+            Reply::Sent { id } => Ok(id),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What was exchanged with a contact in a namespace, in the archive's order, up to `limit` of it, 1 to 500; `after`: what
+    /// stands behind this. What comes late may stand before what was read: after [`Account::sync`] it is complete.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where there is none of that id; where the file cannot be read.
+    pub fn payloads(
+        &self,
+        with: &Address,
+        namespace: &str,
+        after: Option<&ItemId>,
+        limit: u32,
+    ) -> Result<Vec<Payload>, Error> {
+        let read = |connection: &_| payloads::payloads(connection, with, namespace, after, limit);
+        self.inner.shared.read(read)?
     }
 
     /// Sends a stanza as it is: one well-formed `message`, `presence` or `iq`. It is counted, kept and resent like any

@@ -31,6 +31,32 @@
 //! # }
 //! ```
 //!
+//! # Beyond chat
+//! An app claims a namespace, and what it sends in it is durable, placed, deduplicated and archived as texts are, and shown to
+//! nobody. The log of it is the app's state, on each device and on both sides; `examples/nim.rs` is a game on it.
+//!
+//! ```no_run
+//! use whimbrel::{Account, Address, ClaimKind, Event, ItemId};
+//!
+//! # async fn beyond_chat(romeo: Account, juliet: Address) -> Result<(), whimbrel::Error> {
+//! romeo.claim("urn:example:chess", ClaimKind::Messages, true).await?;
+//! let mut events = romeo.events();
+//! romeo.send_payload(ItemId::new(), &juliet, "<move xmlns='urn:example:chess'>e4</move>").await?;
+//! while let Some(event) = events.next().await {
+//!     if let Event::Payload(_) = event {
+//!         for payload in romeo.payloads(&juliet, "urn:example:chess", None, 500)? {
+//!             println!("{}: {}", payload.from, payload.xml);
+//!         }
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What somebody is and has is asked with [`Account::info`] and [`Account::items_of`], a service does something with
+//! [`Account::execute`], nodes are [`Account::node`] and feeds [`Account::feed`]; whatever else is asked with
+//! [`Account::request`] and answered with [`Account::answer`].
+//!
 //! # What it promises
 //! - [`Account::send`] returns when the message is on disk. From then on it is delivered, or visibly failed, whatever
 //!   happens to the link, the process or the power. The same id sent twice is one message.
@@ -42,9 +68,11 @@
 //! Decisions are made in `whimbrel-engine`, grammar is in `whimbrel-proto`; here are sockets, threads and handles.
 
 mod account;
+mod adhoc;
 mod bell;
 mod client;
 mod driver;
+mod feed;
 mod installation;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
@@ -62,11 +90,13 @@ mod vault;
 pub use jid::{BareJid as Address, Jid as FullAddress};
 pub use whimbrel_engine::{
     api::{
-        Affiliation, Audience, Change, ChangeKind, ChatState, Contact, Conversation, Delete, Draft, Error,
-        Event, Gap, GapKind, Item, ItemId, KnownCard, Link, Message, Mute, Network, NetworkId, NetworkKind,
-        NodeItem, NodeOptions, Notify, Outgoing, Picture, Presence, Preview, Push, PushState, Reaction,
-        ReplyTo, Report, ReportReason, SendState, Show, Status, Subscription as PresenceSubscription,
-        Unusable,
+        Affiliation, AskedId, Audience, Change, ChangeKind, ChatState, Choice, ClaimKind, CommandAction,
+        CommandNote, CommandNoteKind, CommandStage, CommandStatus, Contact, Conversation, Delete, Draft,
+        Entities, Entity, Entry, EntryLink, Error, Event, FeedEntry, Field, FieldKind, Form, FormError,
+        FormKind, Gap, GapKind, Identity, Info, Item, ItemId, KnownCard, Link, Message, Mute, Network,
+        NetworkId, NetworkKind, NodeItem, NodeOptions, Notify, Outgoing, Payload, Picture, Post, Presence,
+        Preview, Push, PushState, Reaction, ReplyTo, Report, ReportReason, RequestKind, SendState, Show,
+        Status, Subscription as PresenceSubscription, Unusable,
     },
     search::{Cursor, Found, Hit, Search},
     splice::{Splice, apply},
@@ -80,7 +110,9 @@ pub use whimbrel_proto::{
 
 pub use crate::{
     account::{Account, Events, Older, WakeUp},
+    adhoc::AdHoc,
     client::{Client, FoundIn, Options, Role},
+    feed::Feed,
     lists::{ContactList, ConversationList, Subscription, Timeline, Update},
     log::{LogLevel, LogSink, log_to},
     net::connect::{Connection, Resolver, Server, Srv},

@@ -114,12 +114,13 @@ CREATE TABLE message (
     conversation INTEGER NOT NULL REFERENCES conversation (id),
     position     INTEGER NOT NULL,
     mine         INTEGER NOT NULL,
-    kind         INTEGER NOT NULL,            -- 0 text, 1 placeholder for what could not be built, 2 correction, 3 retraction, 4 reactions, 5 deleted here: a digest is its body
+    kind         INTEGER NOT NULL,            -- 0 text, 1 placeholder for what could not be built, 2 correction, 3 retraction, 4 reactions, 5 deleted here: a digest is its body, 6 the app's: XML
     sender       TEXT    NOT NULL,            -- full address where known
     body         TEXT    NOT NULL,            -- of reactions: a JSON array
     extra        TEXT,                        -- what it carries beside its text: JSON (proto's Content)
     target       TEXT,                        -- by what name it calls the message that it is about, or answers
     root         INTEGER,                     -- that message, if it is here
+    namespace    TEXT,                        -- of what is the app's
     amended      INTEGER NOT NULL DEFAULT 0,  -- corrections, retractions or reactions have it as their root
     hidden       INTEGER NOT NULL DEFAULT 0,  -- is not shown by itself
     at           INTEGER NOT NULL,            -- when it reached the server or us
@@ -135,6 +136,7 @@ CREATE TABLE message (
     asks         INTEGER NOT NULL DEFAULT 0   -- bits: 1 wants a receipt, 2 markable
 ) STRICT;
 CREATE INDEX message_order ON message (conversation, position, hidden);
+CREATE INDEX message_namespace ON message (namespace, conversation, position) WHERE namespace IS NOT NULL;
 -- Who waits for a message of this name, and what was done to a message.
 CREATE INDEX message_target ON message (target, conversation) WHERE target IS NOT NULL;
 CREATE INDEX message_stood_in ON message (target, conversation) WHERE kind = 5 AND target IS NOT NULL;
@@ -263,6 +265,32 @@ CREATE TABLE subscribed (
     node  TEXT NOT NULL,
     PRIMARY KEY (owner, node)
 ) STRICT, WITHOUT ROWID;
+
+-- Entries of feeds (XEP-0277), as far as they are kept.
+CREATE TABLE feed_entry (
+    id    INTEGER PRIMARY KEY,
+    owner TEXT    NOT NULL,                   -- whose feed
+    item  TEXT    NOT NULL,                   -- its id there
+    at    INTEGER NOT NULL,                   -- when it was published, but never in the future
+    entry TEXT    NOT NULL,                   -- JSON (proto's Entry)
+    UNIQUE (owner, item)
+) STRICT;
+CREATE INDEX feed_order ON feed_entry (owner, at, id);
+
+-- Namespaces that the app speaks: 0 questions, 1 messages.
+CREATE TABLE claim (
+    namespace TEXT    NOT NULL,
+    kind      INTEGER NOT NULL,
+    PRIMARY KEY (namespace, kind)
+) STRICT, WITHOUT ROWID;
+
+-- What the app was asked in this session and has not answered.
+CREATE TABLE asked (
+    id   INTEGER PRIMARY KEY AUTOINCREMENT,   -- never given twice: an answer that is late is nobody's
+    peer TEXT,                                -- NULL: our server
+    iq   TEXT    NOT NULL,
+    at   INTEGER NOT NULL
+) STRICT;
 
 -- How long an idle link lives on a network, in ms (XEP-0286).
 CREATE TABLE network (

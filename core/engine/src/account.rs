@@ -80,6 +80,8 @@ pub(crate) struct Account {
     pub(crate) retry: Option<u64>,
     /// When the next of our messages is not to leave any more, mono ms. Made anew by each step.
     pub(crate) late: Option<u64>,
+    /// When the app has taken too long to answer, mono ms. Made anew by each step.
+    pub(crate) asked: Option<u64>,
     /// When each question is given up. `None`: to be made anew from the rows, once online.
     pub(crate) deadlines: Option<Deadlines>,
     pub(crate) catching_up: CatchingUp,
@@ -442,6 +444,7 @@ impl Account {
             way: Way::default(),
             retry: None,
             late: None,
+            asked: None,
             deadlines: None,
             catching_up: CatchingUp::default(),
             unmute_at: conversation::next_end(connection)?,
@@ -808,7 +811,8 @@ impl Account {
         let answers = self.deadlines.as_ref().filter(|_| online).and_then(Deadlines::next);
         let again = self.catching_up.again.filter(|_| online);
         let telling = self.telling.due.filter(|_| online);
-        [link, sync, answers, again, telling, self.late, self.unmute_wake(), self.indexing.at]
+        let asked = self.asked.filter(|_| online);
+        [link, sync, answers, again, telling, asked, self.late, self.unmute_wake(), self.indexing.at]
             .into_iter()
             .flatten()
             .min()
@@ -830,6 +834,7 @@ impl Account {
         }
         if self.online().is_some() {
             self.give_up_unanswered(cx)?;
+            self.answer_for_app(cx)?;
             self.pause_is_over(cx)?;
             self.check_daily(cx)?;
             self.tell_devices(cx)?;

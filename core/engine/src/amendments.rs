@@ -40,6 +40,8 @@ pub(crate) enum Kind {
     Correction,
     Retraction,
     Reactions,
+    /// What only the app understands.
+    Payload = 6,
 }
 
 impl Kind {
@@ -53,6 +55,7 @@ impl Kind {
             2 => Self::Correction,
             3 => Self::Retraction,
             4 => Self::Reactions,
+            6 => Self::Payload,
             _ => Self::Placeholder,
         }
     }
@@ -67,7 +70,7 @@ impl Kind {
         match self {
             Self::Text | Self::Placeholder => false,
             Self::Correction => has_root,
-            Self::Retraction | Self::Reactions => true,
+            Self::Retraction | Self::Reactions | Self::Payload => true,
         }
     }
 }
@@ -76,7 +79,7 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Said<'a> {
     pub(crate) kind: Kind,
-    /// How it calls the message that it is about, or that it answers.
+    /// How it calls the message that it is about, or that it answers; of what is the app's the namespace.
     pub(crate) target: Option<&'a str>,
     pub(crate) body: Cow<'a, str>,
     pub(crate) content: Option<&'a Content>,
@@ -100,6 +103,11 @@ impl<'a> Said<'a> {
             }
         };
         Some(Self { kind, target, body, content })
+    }
+
+    /// What it calls a message by, and what namespace it is in.
+    pub(crate) fn names(&self) -> (Option<&'a str>, Option<&'a str>) {
+        if self.kind == Kind::Payload { (None, self.target) } else { (self.target, None) }
     }
 }
 

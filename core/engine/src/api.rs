@@ -6,12 +6,18 @@ use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
 use jid::{BareJid, Jid};
 use serde::{Deserialize, Serialize};
+pub use whimbrel_proto::{
+    adhoc::{CommandAction, CommandNote, CommandNoteKind, CommandStage, CommandStatus},
+    atom::{Entry, EntryLink},
+    content::{Link, Preview},
+    disco::{Entities, Entity, Identity, Info},
+    form::{Choice, Field, FieldKind, Form, FormError, FormKind},
+};
 use whimbrel_proto::{
     content::Content,
     text::{self, Span},
 };
 pub use whimbrel_proto::{
-    content::{Link, Preview},
     settings::{Mute, Notify},
     vcard::Card,
 };
@@ -196,6 +202,13 @@ pub enum Command {
         /// What.
         action: NodeAction,
     },
+    /// Do something with a feed (XEP-0277). Replied to when it is done; [`Error::Offline`] where it cannot be asked.
+    Feed {
+        /// Whose.
+        of: BareJid,
+        /// What.
+        action: FeedAction,
+    },
     /// Be told what contacts and our other devices publish under this name (XEP-0163 §4.3), or no longer. Replied to when it is
     /// durable.
     Follow {
@@ -203,6 +216,40 @@ pub enum Command {
         node: String,
         /// Whether to be told.
         on: bool,
+    },
+    /// The app speaks this namespace, or no longer. Replied to when it is durable.
+    Claim {
+        /// The namespace.
+        namespace: String,
+        /// Where.
+        what: ClaimKind,
+        /// Whether it does.
+        on: bool,
+    },
+    /// Answer what [`Event::Asked`] told.
+    Answer {
+        /// Which.
+        id: AskedId,
+        /// One well-formed element, or nothing; or a condition of RFC 6120 §8.3.3.
+        answer: std::result::Result<Option<String>, String>,
+    },
+    /// Something that only the app understands, to a contact. Replied to when it is durable; doing it twice with one id sends
+    /// it once.
+    SendPayload {
+        /// A UUID made by the caller.
+        id: ItemId,
+        /// The contact.
+        to: BareJid,
+        /// One well-formed element, in a namespace that is claimed.
+        xml: String,
+    },
+    /// Ask something of a service, or of whoever it is. Replied to when it has answered; [`Error::Offline`] where it cannot be
+    /// asked.
+    Ask {
+        /// Whom.
+        of: Jid,
+        /// What.
+        what: Ask,
     },
     /// A stanza as it is. Counted, kept and resent like any other of ours.
     Raw {
@@ -357,6 +404,138 @@ pub enum NodeAction {
         /// What.
         affiliation: Affiliation,
     },
+}
+
+/// What is done with a feed (XEP-0277).
+#[derive(Clone, Debug)]
+pub enum FeedAction {
+    /// Fetch its newest entries.
+    Refresh,
+    /// Publish an entry, in place of what has its id. Replied to with [`Reply::Published`].
+    Publish {
+        /// A UUID made by the caller.
+        id: ItemId,
+        /// What.
+        post: Post,
+    },
+    /// Take an entry back.
+    Retract {
+        /// Which.
+        id: String,
+    },
+}
+
+/// What is to be published in a feed. A title alone is one, too: `"But soft".into()`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Post {
+    /// Its title, or all that there is of it.
+    pub title: String,
+    /// Its content.
+    pub text: Option<String>,
+    /// What we are called in it; `None`: the local part of our address.
+    pub author: Option<String>,
+    /// When it was first published, ms UTC, where it is published again; `None`: now.
+    pub published: Option<i64>,
+    /// What it leads to.
+    pub links: Vec<EntryLink>,
+}
+
+impl From<&str> for Post {
+    fn from(title: &str) -> Self {
+        Self { title: title.to_owned(), ..Self::default() }
+    }
+}
+
+/// An entry of a feed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FeedEntry {
+    /// Its id in the feed.
+    pub id: String,
+    /// When it was published, as it says itself, or when it came here; never in the future. ms UTC.
+    pub at: i64,
+    /// What it says.
+    pub entry: Entry,
+}
+
+/// What is asked of a service.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// What it is and can do (XEP-0030 §3). Replied to with [`Reply::Info`].
+    Info {
+        /// Of a part of it.
+        node: Option<String>,
+    },
+    /// What belongs to it (XEP-0030 §4), page by page (XEP-0059). Replied to with [`Reply::Entities`].
+    Items {
+        /// To a part of it.
+        node: Option<String>,
+        /// Behind this, which a page before named as its next.
+        after: Option<String>,
+    },
+    /// A step of a command (XEP-0050). Replied to with [`Reply::Stage`].
+    Command {
+        /// Which command.
+        node: String,
+        /// What to do.
+        action: CommandAction,
+        /// How the service calls this execution; `None`: it begins.
+        session: Option<String>,
+        /// What it wanted to know.
+        form: Option<Form>,
+    },
+    /// Anything (RFC 6120 §8.2.3). Replied to with [`Reply::Answer`].
+    Anything {
+        /// How.
+        kind: RequestKind,
+        /// One well-formed element.
+        payload: String,
+    },
+}
+
+/// Where an app speaks a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimKind {
+    /// In questions to us: [`Event::Asked`].
+    Requests,
+    /// In messages that have no text: [`Event::Payload`].
+    Messages,
+}
+
+/// What we are asked, until it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AskedId(pub i64);
+
+/// Something in a message that only the app understands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Payload {
+    /// Stable for ever.
+    pub id: ItemId,
+    /// Whom it is exchanged with.
+    pub with: BareJid,
+    /// Who sent it.
+    pub from: Jid,
+    /// Whether we did, here or on another device.
+    pub mine: bool,
+    /// Its namespace, which is claimed.
+    pub namespace: String,
+    /// The element. Nobody has looked into it.
+    pub xml: String,
+    /// When it reached the server or us, ms UTC.
+    pub at: i64,
+    /// How far it has come, if it is ours.
+    pub state: Option<SendState>,
+}
+
+/// How something is asked (RFC 6120 §8.2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestKind {
+    /// To know something.
+    Get,
+    /// To have something done.
+    Set,
 }
 
 /// How a node is or is to be (XEP-0060 §16.4.4): names without `pubsub#`, and values.
@@ -549,6 +728,14 @@ pub enum Reply {
     Affiliations(Vec<(BareJid, Affiliation)>),
     /// A card.
     Card(Box<Card>),
+    /// What somebody is and can do.
+    Info(Info),
+    /// A page of what belongs to somebody.
+    Entities(Entities),
+    /// How far a command has come.
+    Stage(CommandStage),
+    /// What was answered: one element, or nothing.
+    Answer(Option<String>),
     /// What is new since the app was last told.
     News(News),
 }
@@ -657,6 +844,12 @@ impl Error {
 impl From<jid::Error> for Error {
     fn from(error: jid::Error) -> Self {
         Self::InvalidInput { what: format!("not an address: {error}") }
+    }
+}
+
+impl From<FormError> for Error {
+    fn from(error: FormError) -> Self {
+        Self::InvalidInput { what: error.to_string() }
     }
 }
 
@@ -1114,6 +1307,25 @@ pub enum Event {
         node: String,
         /// They; none: all that there were.
         ids: Vec<String>,
+    },
+    /// We are asked something in a namespace that the app has claimed, by somebody who may see us. It is to be answered within
+    /// a minute.
+    Asked {
+        /// To be named in the answer.
+        id: AskedId,
+        /// Who asks.
+        from: Option<Jid>,
+        /// How.
+        kind: RequestKind,
+        /// One element.
+        payload: String,
+    },
+    /// Something in a message that only the app understands is new here.
+    Payload(Payload),
+    /// Something in a feed is new, changed or gone.
+    Feed {
+        /// Whose.
+        of: BareJid,
     },
     /// The registration for push notifications came further.
     Push(PushState),

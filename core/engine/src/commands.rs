@@ -93,6 +93,11 @@ impl Account {
             Command::Node { owner, node, action } => {
                 return self.node(cx, request, owner.as_ref(), node, action);
             }
+            Command::Claim { namespace, what, on } => self.claim(cx, namespace, *what, *on)?,
+            Command::Answer { id, answer } => self.answer_of_app(cx, *id, answer)?,
+            Command::SendPayload { id, to, xml } => self.send_payload(cx, id, to, xml)?,
+            Command::Ask { of, what } => return self.ask_service(cx, request, of, what),
+            Command::Feed { of, action } => return self.feed(cx, request, of, action),
             Command::Follow { node, on } => self.follow(cx, node, *on)?,
             Command::Raw { xml } => self.raw(cx, xml)?,
             Command::Sync { timeout } => {

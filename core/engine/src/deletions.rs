@@ -79,7 +79,7 @@ impl Account {
             cx.tx
                 .prepare_cached(&format!(
                     "UPDATE message SET target = CASE WHEN kind = 2 AND root IS NULL THEN target END,
-                     kind = {DELETED}, hidden = 1, body = ?2, extra = NULL, root = NULL, amended = 0,
+                     kind = {DELETED}, hidden = 1, body = ?2, extra = NULL, root = NULL, namespace = NULL, amended = 0,
                      written_at = NULL, reason = NULL, asks = 0,
                      sender = CASE mine WHEN 1 THEN ?3 ELSE (SELECT jid FROM conversation AS c WHERE c.id = conversation) END WHERE id = ?1"
                 ))?

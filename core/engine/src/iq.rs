@@ -11,15 +11,16 @@ use whimbrel_proto::{address, deadlines::Deadlines, ns, write::Tag};
 
 use crate::{
     account::{Account, Archive, Cx},
-    api::Event,
+    api::{ClaimKind, Event},
     card,
     catch_up::Query,
+    claims,
     error::Result,
     input::{Drained, Now},
     mutants::{self, Mutant},
     outbox::Kind,
     pubsub::{self, Question},
-    roster,
+    roster, services,
 };
 
 /// What an answer is for. Never a closure: it survives the process.
@@ -43,6 +44,8 @@ pub(crate) enum Pending {
     Node(Question),
     /// Something about a card.
     Card(card::Question),
+    /// Something was asked of a service.
+    Service(services::Question),
     /// A vCard that is to have this picture.
     Portrait {
         hash: String,
@@ -84,7 +87,7 @@ pub(crate) const FEATURES: [&str; 16] = [
 /// How long a question may go unanswered while we are online, in ms.
 const PATIENCE: u64 = 60_000;
 /// Answers that wait to be sent. Who asks more is not answered.
-const MAX_ANSWERS: i64 = 500;
+pub(crate) const MAX_ANSWERS: i64 = 500;
 /// What is longer of a question is not echoed, in bytes.
 const MAX_ECHO: usize = 1_024;
 
@@ -150,6 +153,14 @@ impl Account {
         self.own_nodes_begin_anew(cx)
     }
 
+    /// What we can do has changed. A session that is resumed has to hear of it, too; a new one is told anyway.
+    pub(crate) fn announce_anew(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        if self.session.sm.is_none() {
+            return Ok(());
+        }
+        self.announce_again(cx)
+    }
+
     /// That we are there, and what we can do.
     pub(crate) fn announce(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         let presence = Tag::new("presence").child(roster::caps_tag(&self.features(cx.tx)?));
@@ -169,6 +180,7 @@ impl Account {
     fn features(&self, connection: &Connection) -> Result<Vec<String>> {
         let mut features: Vec<String> = pubsub::followed(connection)?;
         features.iter_mut().for_each(|node| node.push_str("+notify"));
+        features.extend(claims::namespaces(connection)?);
         features.extend(FEATURES.map(str::to_owned));
         features.sort_unstable();
         features.dedup();
@@ -191,6 +203,7 @@ impl Account {
             | Pending::Block { .. }
             | Pending::Node(_)
             | Pending::Card(_)
+            | Pending::Service(_)
             | Pending::Portrait { .. }
             | Pending::Push { .. }
             | Pending::Probe { .. }
@@ -234,6 +247,7 @@ impl Account {
                     | Pending::Blocklist
                     | Pending::Node(_)
                     | Pending::Card(_)
+                    | Pending::Service(_)
                     | Pending::Portrait { .. }
                     | Pending::Push { .. }
                     | Pending::Probe { .. }
@@ -296,6 +310,10 @@ impl Account {
             (Pending::Card(question), answer) => self.card_answered(cx, id, question, answer),
             (Pending::Portrait { hash }, Ok(element)) => self.portrait_came(cx, &hash, element),
             (Pending::Node(question), answer) => self.node_answered(cx, id, question, answer),
+            (Pending::Service(question), answer) => {
+                self.service_answered(cx, id, question, answer);
+                Ok(())
+            }
             (Pending::Push { service, node, on }, answer) => {
                 self.push_answered(cx, (&service, &node, on), answer.err())
             }
@@ -401,6 +419,9 @@ impl Account {
                 Tag::with_ns("query", ns::VERSION).child(Tag::new("name").text(&self.config.software));
             return self.answer_iq(cx, from, id, Some(query));
         }
+        if claims::is_claimed(cx, &payload.ns(), ClaimKind::Requests)? {
+            return self.ask_app(cx, from, id, is_get, payload);
+        }
         self.refuse(cx, from, id, "cancel", "service-unavailable")
     }
 
@@ -420,17 +441,13 @@ impl Account {
     }
 
     fn reply_to(&mut self, cx: &mut Cx<'_>, to: Option<&str>, bytes: &[u8]) -> Result<()> {
-        let waiting: i64 = cx
-            .tx
-            .prepare_cached("SELECT count(*) FROM outbox WHERE kind = 2 AND name IS NULL AND number IS NULL")?
-            .query_row([], |row| row.get(0))?;
-        if waiting >= MAX_ANSWERS {
+        if answers_waiting(cx)? >= MAX_ANSWERS {
             return Ok(());
         }
         self.enqueue(cx, Kind::Iq, to.unwrap_or_default(), None, bytes)
     }
 
-    fn refuse(
+    pub(crate) fn refuse(
         &mut self,
         cx: &mut Cx<'_>,
         to: Option<&str>,
@@ -444,6 +461,14 @@ impl Account {
         let iq = Tag::new("iq").attr("type", "error").attr("id", id).attr_opt("to", to).child(error);
         self.reply_to(cx, to, &iq.into_bytes())
     }
+}
+
+/// Answers of ours that have not left.
+pub(crate) fn answers_waiting(cx: &Cx<'_>) -> Result<i64> {
+    Ok(cx
+        .tx
+        .prepare_cached("SELECT count(*) FROM outbox WHERE kind = 2 AND name IS NULL AND number IS NULL")?
+        .query_row([], |row| row.get(0))?)
 }
 
 fn condition(element: &Element) -> &str {

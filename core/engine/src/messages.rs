@@ -23,7 +23,7 @@ use crate::{
     error::{Error, Result},
     input::Drained,
     mutants::{self, Mutant},
-    outbox, read_position, timeline,
+    outbox, payloads, read_position, timeline,
 };
 
 /// Distance between neighbours, so that something can be put between them later.
@@ -170,7 +170,7 @@ impl Account {
         }
         let stored = match Said::read(view) {
             Some(said) => self.store(cx, view, source, &from, &peer, mine, &said)?,
-            None => Stored::Nothing,
+            None => self.take_payload(cx, view, source, &from, &peer, mine)?,
         };
         if mine || !matches!(source, Source::Live) {
             return Ok(stored);
@@ -200,7 +200,7 @@ impl Account {
     }
 
     #[allow(clippy::too_many_arguments, reason = "one message has many sides")]
-    fn store(
+    pub(crate) fn store(
         &mut self,
         cx: &mut Cx<'_>,
         view: &MessageView<'_>,
@@ -222,7 +222,8 @@ impl Account {
         }
         let conversation = conversation(cx, peer)?;
         let name = view.origin_id.or(view.id);
-        let body = cut(&said.body);
+        // What is cut off is no XML any more.
+        let body = if said.kind == Row::Payload { &said.body } else { cut(&said.body) };
         // What was kept somewhere on its way may have come before; what comes for the first time has not.
         let kept = archive_id.is_some() || view.delay.is_some();
         if let Some(name) = name
@@ -285,7 +286,8 @@ impl Account {
             return Ok(Stored::New(message));
         }
         let asks = i64::from(view.wants_receipt) | i64::from(view.markable) << 1;
-        let root = match said.target {
+        let (target, namespace) = said.names();
+        let root = match target {
             Some(target) => {
                 amendments::root(cx.tx, Reference { conversation, kind: said.kind, mine, position, target })?
             }
@@ -295,8 +297,8 @@ impl Account {
         cx.tx
             .prepare_cached(
                 "INSERT INTO message (conversation, position, mine, kind, sender, body, at, written_at, name, stanza_id, has_origin, state, asks,
-                 extra, target, root, hidden)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+                 extra, target, root, hidden, namespace)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
             )?
             .execute(params![
                 conversation,
@@ -313,9 +315,10 @@ impl Account {
                 if mine { state_code(&SendState::Sent) } else { 0 },
                 asks,
                 amendments::kept(said.content)?,
-                said.target,
+                target,
                 root,
                 hidden,
+                namespace,
             ])?;
         let message = cx.tx.last_insert_rowid();
         self.is_archived_as(cx, message, archive_id, position, from_archive)?;
@@ -327,7 +330,9 @@ impl Account {
             if let Some(root) = root {
                 amendments::amended(cx, root)?;
             }
-            if !from_archive {
+            if said.kind == Row::Payload {
+                payloads::told(cx, message)?;
+            } else if !from_archive {
                 self.compare_rivals(cx, message)?;
             }
             return Ok(Stored::New(message));
@@ -799,6 +804,8 @@ pub(crate) fn set_state(cx: &mut Cx<'_>, message: i64, state: &SendState) -> Res
     if let Some((view, position)) = timeline::message(cx.tx, message)? {
         touch(cx, &view.with, position);
         cx.event(Event::State { id: view.id, with: view.with, state: state.clone() });
+    } else {
+        payloads::came_further(cx, message, state)?;
     }
     if matches!(state, SendState::Failed { .. }) {
         outbox::fail_what_is_about(cx, message)?;
@@ -901,7 +908,8 @@ pub(crate) fn insert_own(
     id: &ItemId,
     said: &Said<'_>,
 ) -> Result<i64> {
-    let root = match said.target {
+    let (target, namespace) = said.names();
+    let root = match target {
         Some(target) => {
             let reference = Reference { conversation, kind: said.kind, mine: true, position, target };
             amendments::root(cx.tx, reference)?
@@ -910,8 +918,8 @@ pub(crate) fn insert_own(
     };
     cx.tx
         .prepare_cached(
-            "INSERT INTO message (conversation, position, mine, kind, sender, body, at, name, has_origin, local_id, state, extra, target, root, hidden)
-             VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7, 1, ?7, 1, ?8, ?9, ?10, ?11)",
+            "INSERT INTO message (conversation, position, mine, kind, sender, body, at, name, has_origin, local_id, state, extra, target, root, hidden, namespace)
+             VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7, 1, ?7, 1, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             conversation,
@@ -922,9 +930,10 @@ pub(crate) fn insert_own(
             cx.now.wall,
             id.0,
             amendments::kept(said.content)?,
-            said.target,
+            target,
             root,
             said.kind.is_hidden(root.is_some()),
+            namespace,
         ])?;
     Ok(cx.tx.last_insert_rowid())
 }

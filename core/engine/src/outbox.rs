@@ -128,8 +128,21 @@ impl Account {
         to: Option<&str>,
         payload: Tag,
     ) -> Result<String> {
+        self.ask_xml(cx, outbox, pending, kind, to, &payload.finish())
+    }
+
+    /// The same where the payload is text already, well-formed, and says its own namespace.
+    pub(crate) fn ask_xml(
+        &mut self,
+        cx: &mut Cx<'_>,
+        outbox: Kind,
+        pending: &Pending,
+        kind: &str,
+        to: Option<&str>,
+        payload: &str,
+    ) -> Result<String> {
         let id = cx.id();
-        let iq = Tag::new("iq").attr("type", kind).attr("id", &id).attr_opt("to", to).child(payload);
+        let iq = Tag::new("iq").attr("type", kind).attr("id", &id).attr_opt("to", to).xml(payload);
         cx.tx
             .prepare_cached("INSERT INTO pending (iq, peer, what) VALUES (?1, ?2, ?3)")?
             .execute(params![id, to, serde_json::to_string(pending)?])?;
@@ -398,6 +411,8 @@ impl Account {
     /// session is forgotten, whether it was sent or not (STREAM 12).
     pub(crate) fn requeue(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         cx.tx.execute("DELETE FROM outbox WHERE kind IN (2, 3, 4)", [])?;
+        // Who asked, asked the old session.
+        cx.tx.execute("DELETE FROM asked", [])?;
         cx.tx.execute(
             "DELETE FROM pending WHERE iq NOT IN (SELECT name FROM outbox WHERE kind = 1 AND name IS NOT NULL)",
             [],

@@ -71,6 +71,15 @@ pub(crate) enum Question {
         hash: String,
         kind: String,
     },
+    /// The newest entries of a feed (XEP-0277).
+    Feed {
+        of: String,
+    },
+    /// To take an entry of a feed back.
+    Unpublish {
+        of: String,
+        item: String,
+    },
     /// The answer says nothing but yes or no.
     Other,
 }
@@ -260,6 +269,9 @@ impl Account {
             }
             return self.own_node_answered(cx, node, page, answer.ok());
         }
+        if let Ok(element) = answer {
+            self.feed_answered(cx, &question, element)?;
+        }
         let reply = match answer {
             Ok(element) => Ok(read_answer(cx, &question, element)?),
             // Nothing of that id: XEP-0060 leaves open whether that is an error.
@@ -274,7 +286,12 @@ impl Account {
         Ok(())
     }
 
-    fn wait_for(&mut self, cx: &mut Cx<'_>, request: RequestId, asked: std::result::Result<String, Error>) {
+    pub(crate) fn wait_for(
+        &mut self,
+        cx: &mut Cx<'_>,
+        request: RequestId,
+        asked: std::result::Result<String, Error>,
+    ) {
         match asked {
             Ok(id) => drop(self.waiting.asked.insert(id, request)),
             Err(error) => cx.reply(request, Err(error)),
@@ -300,9 +317,8 @@ impl Account {
         } else {
             cx.tx.execute("DELETE FROM followed WHERE node = ?1", params![node])?
         };
-        if changed > 0 && self.session.sm.is_some() {
-            // A session that is resumed has to hear of it, too; a new one is told anyway.
-            self.announce_again(cx)?;
+        if changed > 0 {
+            self.announce_anew(cx)?;
         }
         Ok(Ok(Reply::Done))
     }
@@ -338,6 +354,9 @@ impl Account {
         }
         if !self.wants_to_hear(cx, &from, told.node)? {
             return Ok(());
+        }
+        if told.node == ns::MICROBLOG {
+            self.feed_told(cx, &from, &told.change)?;
         }
         let node = told.node.to_owned();
         match told.change {
@@ -459,6 +478,8 @@ fn read_answer(cx: &Cx<'_>, question: &Question, element: &Element) -> Result<Re
         | Question::Configure(_)
         | Question::Avatar { .. }
         | Question::Own { .. }
+        | Question::Feed { .. }
+        | Question::Unpublish { .. }
         | Question::Other => Reply::Done,
     })
 }

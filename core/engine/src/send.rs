@@ -22,7 +22,7 @@ use crate::{
     error::Result,
     messages,
     mutants::{self, Mutant},
-    outbox, search, timeline,
+    outbox, payloads, search, timeline,
 };
 
 /// Longest text, in bytes. The server's limit counts besides.
@@ -30,9 +30,9 @@ pub(crate) const MAX_TEXT: usize = 200 * 1024;
 /// So much of what is answered is repeated for clients that do not know answers, in code points.
 const QUOTED: usize = 300;
 
-type Answered = Result<std::result::Result<Reply, Error>>;
+pub(crate) type Answered = Result<std::result::Result<Reply, Error>>;
 
-fn invalid(what: &str) -> Error {
+pub(crate) fn invalid(what: &str) -> Error {
     Error::InvalidInput { what: what.to_owned() }
 }
 
@@ -55,11 +55,11 @@ struct Meant {
 }
 
 /// A stanza to be.
-struct Draft<'a> {
-    id: &'a ItemId,
-    to: &'a BareJid,
-    said: Said<'a>,
-    not_after: Option<i64>,
+pub(crate) struct Draft<'a> {
+    pub(crate) id: &'a ItemId,
+    pub(crate) to: &'a BareJid,
+    pub(crate) said: Said<'a>,
+    pub(crate) not_after: Option<i64>,
 }
 
 impl Account {
@@ -247,7 +247,7 @@ impl Account {
     }
 
     /// Something new of ours: its row, its stanza, and what is shown of it.
-    fn say(&mut self, cx: &mut Cx<'_>, draft: &Draft<'_>) -> Answered {
+    pub(crate) fn say(&mut self, cx: &mut Cx<'_>, draft: &Draft<'_>) -> Answered {
         let Draft { id, to, said, not_after } = draft;
         let bytes = stanza(id, to, said, messages::takes_states(cx, to)?);
         if bytes.len() as u64 > self.max_stanza() {
@@ -268,6 +268,8 @@ impl Account {
         }
         if said.kind.amends() {
             amendments::amends_anew(cx, message)?;
+        } else if said.kind == Kind::Payload {
+            payloads::told(cx, message)?;
         } else {
             self.arrived(cx, to, conversation, message, position, true)?;
         }
@@ -306,7 +308,7 @@ impl Account {
 }
 
 /// Swift writes a UUID in capitals, Kotlin does not: one id in two spellings is one message.
-fn identity(id: &ItemId) -> std::result::Result<ItemId, Error> {
+pub(crate) fn identity(id: &ItemId) -> std::result::Result<ItemId, Error> {
     Uuid::parse_str(&id.0)
         .map(|id| ItemId(id.to_string()))
         .map_err(|_| invalid("the message's id is not a UUID"))
@@ -320,7 +322,7 @@ fn check_text(text: &str) -> std::result::Result<(), Error> {
     }
 }
 
-fn is_known(cx: &Cx<'_>, id: &ItemId) -> Result<bool> {
+pub(crate) fn is_known(cx: &Cx<'_>, id: &ItemId) -> Result<bool> {
     Ok(cx
         .tx
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM message WHERE local_id = ?1)")?
@@ -425,7 +427,7 @@ fn forget(cx: &mut Cx<'_>, meant: &Meant) -> Result<()> {
         cx.tx.execute("UPDATE message SET root = NULL WHERE root = ?1", params![meant.row])?;
     } else {
         cx.tx.execute(
-            "UPDATE message SET hidden = 1, root = CASE WHEN kind >= 2 THEN NULL ELSE root END WHERE id = ?1",
+            "UPDATE message SET hidden = 1, namespace = NULL, root = CASE WHEN kind >= 2 THEN NULL ELSE root END WHERE id = ?1",
             params![meant.row],
         )?;
         search::changed(cx, meant.row)?;
@@ -486,6 +488,7 @@ fn stanza(id: &ItemId, to: &BareJid, said: &Said<'_>, takes_states: bool) -> Vec
             }
             message.child(reactions).child(origin).child(Tag::with_ns("store", ns::HINTS))
         }
+        Kind::Payload => message.xml(&said.body).child(origin).child(Tag::with_ns("store", ns::HINTS)),
     };
     let active = (takes_states && said.kind == Kind::Text).then(|| Tag::with_ns("active", ns::CHAT_STATES));
     message.child_opt(active).into_bytes()

@@ -329,7 +329,7 @@ fn read(connection: &Connection, row: &Row<'_>, with: BareJid) -> Result<(Messag
     Ok((message, position))
 }
 
-fn state(code: i64, reason: Option<String>) -> Option<SendState> {
+pub(crate) fn state(code: i64, reason: Option<String>) -> Option<SendState> {
     Some(match code {
         1 => SendState::Queued,
         2 => SendState::Sent,

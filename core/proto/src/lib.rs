@@ -1,9 +1,12 @@
 //! What XMPP says: pure values and state machines. No tokio, no SQLite, no clock, no randomness of its own.
 
 pub mod address;
+pub mod adhoc;
+pub mod atom;
 pub mod back_off;
 pub mod content;
 pub mod deadlines;
+pub mod disco;
 pub mod features;
 pub mod form;
 pub mod message;

@@ -17,6 +17,8 @@ const MAX_ID: usize = 1_024;
 /// What a message says, borrowed from its element.
 #[derive(Debug, Default)]
 pub struct MessageView<'a> {
+    /// All of it, for what is not read here.
+    pub element: Option<&'a Element>,
     /// `from`, not normalised.
     pub from: Option<&'a str>,
     /// `to`, not normalised.
@@ -100,7 +102,7 @@ pub struct Archived<'a> {
 impl<'a> MessageView<'a> {
     /// Reads an element that is a `<message/>`. Never fails: what cannot be read is absent.
     pub fn read(element: &'a Element) -> Self {
-        let mut view = Self::default();
+        let mut view = Self { element: Some(element), ..Self::default() };
         // Once through them all: to look each up by its name takes a comparison of namespaces each time.
         for ((namespace, name), value) in element.attrs() {
             match name.as_str() {

@@ -3,6 +3,9 @@
 macro_rules! namespaces {
     ($($(#[$doc:meta])* $name:ident = $uri:literal;)*) => {
         $($(#[$doc])* pub const $name: &str = $uri;)*
+
+        /// All of them: what is spoken here, and by nobody else.
+        pub const ALL: &[&str] = &[$($uri),*];
     };
 }
 
@@ -31,6 +34,8 @@ namespaces! {
     DISCO_INFO = "http://jabber.org/protocol/disco#info";
     /// XEP-0030: service discovery.
     DISCO_ITEMS = "http://jabber.org/protocol/disco#items";
+    /// XEP-0050: ad-hoc commands.
+    COMMANDS = "http://jabber.org/protocol/commands";
     /// XEP-0059: result set management.
     RSM = "http://jabber.org/protocol/rsm";
     /// XEP-0066: data that lies elsewhere.
@@ -59,6 +64,8 @@ namespaces! {
     PING = "urn:xmpp:ping";
     /// XEP-0203: delayed delivery.
     DELAY = "urn:xmpp:delay";
+    /// XEP-0277: a person's feed.
+    MICROBLOG = "urn:xmpp:microblog:0";
     /// XEP-0280: carbons.
     CARBONS = "urn:xmpp:carbons:2";
     /// XEP-0297: forwarding.
@@ -129,6 +136,8 @@ namespaces! {
     NOTIFICATIONS = "urn:xmpp:notification-settings:1";
     /// XEP-0484: FAST.
     FAST = "urn:xmpp:fast:0";
+    /// RFC 4287: entries of a feed.
+    ATOM = "http://www.w3.org/2005/Atom";
     /// XEP-0511: what a link leads to, as RDF.
     RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#";
     /// XEP-0511: the properties of Open Graph.

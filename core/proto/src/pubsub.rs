@@ -115,6 +115,11 @@ pub fn item(node: &str, id: &str) -> Tag {
     pubsub(about("items", node).child(Tag::new("item").attr("id", id)))
 }
 
+/// The newest items (XEP-0060 §6.5.7).
+pub fn newest(node: &str, limit: u32) -> Tag {
+    pubsub(about("items", node).attr("max_items", limit.to_string()))
+}
+
 /// A page of items (XEP-0060 §6.5.4): the newest, or those behind an item that the last page ended with.
 pub fn page(node: &str, limit: u32, after: Option<&str>) -> Tag {
     let set = Tag::with_ns("set", ns::RSM).child(Tag::new("max").text(limit.to_string()));

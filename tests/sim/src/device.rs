@@ -66,6 +66,8 @@ pub(crate) struct User {
     pub(crate) asked: BTreeMap<RequestId, Asked>,
     /// Durable, as the core said.
     pub(crate) sent: Vec<Draft>,
+    /// The same of what apps say to each other.
+    pub(crate) played: Vec<Draft>,
     /// Texts that the user took back.
     pub(crate) taken_back: BTreeSet<String>,
     /// Texts that the user deleted here, and those that it may have: nobody said that it was done.

@@ -7,7 +7,10 @@ use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 use whimbrel_engine::store::{self, Secret, Settings};
 
-use crate::{device::jid, server::address};
+use crate::{
+    device::jid,
+    server::{PLAY, address},
+};
 
 const FILE: &str = "account.db";
 const SECRET: Secret = Secret([7; 48]);
@@ -69,6 +72,8 @@ fn encrypted_template(account: usize) -> Disk {
     let connection = store::open(&disk.path(FILE), &SECRET).expect("a healthy disk");
     let agent = Uuid::from_u128(account as u128 + 1);
     store::create_account(&connection, &jid(account), agent, 0).expect("a new file");
+    // Of the app's namespaces, that of what is said in messages.
+    connection.execute("INSERT INTO claim (namespace, kind) VALUES (?1, 1)", [PLAY]).expect("a new file");
     let settings = Settings { resource: Some("phone"), allow_plain: true, connection: "{}" };
     store::configure(&connection, &settings).expect("a new file");
     assert_eq!(store::account(&connection).ok().flatten().map(|jid| jid.to_string()), Some(address(account)));

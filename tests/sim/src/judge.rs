@@ -4,6 +4,8 @@
 //! never goes back. When it has come to rest: nothing is lost, doubled or out of order, on any device, and nothing is
 //! left to do.
 
+mod plays;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -393,6 +395,7 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
         found(world, device, *with, SEARCHES)?;
     }
     as_amended(world, device)?;
+    plays::judge(world, device, &reader)?;
     let archive = &world.server().accounts[phone.account].archive;
     let archived: BTreeSet<String> =
         archive.iter().filter_map(|entry| server::text(&entry.message)).collect();

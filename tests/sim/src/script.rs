@@ -104,6 +104,8 @@ pub enum Deed {
     Delete { with: usize },
     /// Its user looks for one of the messages on the screen.
     Search { with: usize },
+    /// Its app says something that only the other's app understands.
+    Play { with: usize },
     /// Its user types.
     Type { with: usize },
     /// The app comes to the front, or goes.
@@ -207,6 +209,8 @@ pub struct Size {
 /// What is done to messages follows from the seed, and not from what else does; and so does what they are looked for.
 const CHANGES: u64 = 0x0308_0424_0444;
 const LATER: u64 = 0x0490_0490;
+/// And so does what apps say to each other.
+const PLAYS: u64 = 0x0334;
 
 impl Script {
     /// The world of this seed.
@@ -278,6 +282,16 @@ impl Script {
             let with = other_account(&devices, device, later);
             let deed = if later.random() { Deed::Delete { with } } else { Deed::Search { with } };
             acts.push(Act { at: at(later), device, deed });
+        }
+        let plays = &mut StdRng::seed_from_u64(seed ^ PLAYS);
+        for _ in 0..plays.random_range(0..8) {
+            let device = plays.random_range(0..all);
+            let with = other_account(&devices, device, plays);
+            let mut when = at(plays);
+            for _ in 0..plays.random_range(1..5) {
+                acts.push(Act { at: when, device, deed: Deed::Play { with } });
+                when += *[0, 3, 500].choose(plays).unwrap_or(&0);
+            }
         }
         let faults = size.faults + rng.random_range(0..=size.faults);
         for _ in 0..faults {

@@ -298,6 +298,14 @@ pub(crate) fn amends(message: &Element) -> bool {
         .any(|(name, ns)| message.has_child(name, ns))
 }
 
+/// The namespace that apps speak.
+pub(crate) const PLAY: &str = "urn:whimbrel:sim:play";
+
+/// What one app says to the other, if the message is that.
+pub(crate) fn play(message: &Element) -> Option<String> {
+    message.get_child("play", PLAY)?.attr("text").map(str::to_owned)
+}
+
 /// Its text, if it is a message with one.
 pub(crate) fn body(message: &Element) -> Option<String> {
     message.get_child("body", ns::JABBER_CLIENT).map(Element::text)

@@ -60,7 +60,8 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Builds the console and gives back where it is.
 pub(crate) fn console(release: bool) -> Result<PathBuf> {
-    let mut build = command(&["build", "-p", "whimbrel", "--example", "console"]);
+    // With it the sample that plays, which is looked for beside it.
+    let mut build = command(&["build", "-p", "whimbrel", "--example", "console", "--example", "nim"]);
     if release {
         build.arg("--release");
     }

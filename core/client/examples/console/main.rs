@@ -3,6 +3,7 @@
 //! Tests and other programs drive the core with it. Commands are begun in the order of their lines and answered as they
 //! finish; events come in between. The end of input means `quit`, which leaves the session on the server.
 
+mod service;
 mod shapes;
 mod vault;
 
@@ -23,8 +24,8 @@ use clap::Parser;
 use serde_json::{Map, Value, json};
 use tokio::{sync::mpsc, task};
 use whimbrel::{
-    Account, Address, Client, Connection, Cursor, Delete, Draft, Error, ItemId, Mute, Network, NetworkId,
-    NodeOptions, Options, Outgoing, Picture, Push, Report, Role, Search, Server, Timeline,
+    Account, AdHoc, Address, Client, Connection, Cursor, Delete, Draft, Error, ItemId, Mute, Network,
+    NetworkId, NodeOptions, Options, Outgoing, Picture, Push, Report, Role, Search, Server, Timeline,
 };
 
 #[derive(Parser)]
@@ -123,7 +124,12 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     if let Some(error) = &broken {
         print(&shapes::failure(&Value::Null, error));
     }
-    let console = Rc::new(Console { client, account: RefCell::new(account), timelines: RefCell::default() });
+    let console = Rc::new(Console {
+        client,
+        account: RefCell::new(account),
+        timelines: RefCell::default(),
+        commands: RefCell::default(),
+    });
     console.follow();
     let mut working = task::JoinSet::new();
     let mut lines = read_lines();
@@ -181,6 +187,8 @@ struct Console {
     account: RefCell<Account>,
     /// Each with whoever shows its updates.
     timelines: RefCell<BTreeMap<Address, (Timeline, task::AbortHandle)>>,
+    /// Commands of services that are under way, by what the console calls them.
+    commands: RefCell<BTreeMap<String, AdHoc>>,
 }
 
 impl Console {
@@ -204,6 +212,11 @@ impl Console {
                 Err(_) => account.connect().await,
             };
         });
+    }
+
+    /// What to call a command that begins.
+    fn name(&self) -> String {
+        format!("c{}", self.commands.borrow().len())
     }
 
     async fn start_over(&self) -> Result<(), Error> {
@@ -369,6 +382,9 @@ impl Console {
             "foreground" => {
                 self.client.set_foreground(is_on(request));
                 Ok(json!({}))
+            }
+            action if service::ACTIONS.contains(&action) => {
+                service::act(self, &account, action, request).await
             }
             "follow" => done(account.follow(text(request, "node")?, is_on(request)).await),
             action if NODE_ACTIONS.contains(&action) => node(&account, action, request).await,

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use whimbrel::{
-    Address, Conversation, Error, Event, FoundIn, GapKind, Hit, Item, Message, Mute, PushState, Reaction,
-    SendState, Splice, Status, Update,
+    Address, Conversation, Error, Event, FeedEntry, FoundIn, GapKind, Hit, Item, Message, Mute, Payload,
+    PushState, Reaction, SendState, Splice, Status, Update,
     text::{Location, Span, Style},
 };
 
@@ -52,6 +52,15 @@ pub(crate) fn event(event: &Event) -> Value {
         Event::Retracted { from, node, ids } => {
             json!({ "event": "retracted", "from": from, "node": node, "items": ids })
         }
+        Event::Feed { of } => json!({ "event": "feed", "of": of }),
+        Event::Asked { id, from, kind, payload } => {
+            json!({ "event": "asked", "asked": id, "from": from, "kind": kind, "xml": payload })
+        }
+        Event::Payload(payload) => {
+            let mut shape = self::payload(payload);
+            shape["event"] = "payload".into();
+            shape
+        }
         Event::Push(state) => {
             let mut shape = push(state);
             shape["event"] = "push".into();
@@ -61,6 +70,29 @@ pub(crate) fn event(event: &Event) -> Value {
         Event::TooLarge { what, size } => json!({ "event": "too_large", "what": what, "size": size }),
         Event::Raw { outgoing, xml } => json!({ "event": "raw", if *outgoing { "out" } else { "in" }: xml }),
     }
+}
+
+pub(crate) fn entry(entry: &FeedEntry) -> Value {
+    let mut shape = json!(entry.entry);
+    shape["id"] = entry.id.as_str().into();
+    shape["at"] = entry.at.into();
+    shape
+}
+
+pub(crate) fn payload(payload: &Payload) -> Value {
+    let mut shape = json!({
+        "id": payload.id,
+        "with": payload.with,
+        "from": payload.from,
+        "mine": payload.mine,
+        "namespace": payload.namespace,
+        "xml": payload.xml,
+        "at": payload.at,
+    });
+    if let Some(state) = &payload.state {
+        put_state(&mut shape, state);
+    }
+    shape
 }
 
 pub(crate) fn push(state: &PushState) -> Value {

@@ -96,7 +96,7 @@ fn form(element: &Element) -> Vec<(String, String)> {
 }
 
 /// XEP-0115 §5.1 of an answer that has one identity.
-fn hash_of(disco: &Element) -> String {
+pub(super) fn hash_of(disco: &Element) -> String {
     use base64::Engine as _;
     use sha1::Digest as _;
     let query = disco.get_child("query", ns::DISCO_INFO).unwrap();

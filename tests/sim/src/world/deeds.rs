@@ -8,10 +8,10 @@ use whimbrel_engine::{
 
 use super::{Happening, World};
 use crate::{
-    device::{Asked, User, jid},
+    device::{Asked, Draft, User, jid},
     judge,
     script::{Deed, DiskFailure, When},
-    server::{self, EDITED, HATED, element},
+    server::{self, EDITED, HATED, PLAY, element},
     world::lines::TOO_LARGE,
 };
 
@@ -53,6 +53,7 @@ impl World {
             }
             Deed::Delete { with } => self.deletes(device, with),
             Deed::Search { with } => self.searches(device, with),
+            Deed::Play { with } => self.plays(device, with),
             Deed::Type { with } => {
                 self.asks(
                     device,
@@ -128,7 +129,9 @@ impl World {
                     // Of what changes another nobody says who has it.
                     let known =
                         |text: String| held.iter().all(|held| held.iter().any(|(_, known)| *known == text));
-                    !server::amends(message) && server::text(message).is_none_or(known)
+                    !server::amends(message)
+                        && server::play(message).is_none()
+                        && server::text(message).is_none_or(known)
                 });
             }
             Deed::Mute { back } => {
@@ -220,6 +223,17 @@ impl World {
         }
     }
 
+    /// An app says something that is shown to nobody. Whether the core has it is known if it says so at once.
+    fn plays(&mut self, device: usize, with: usize) {
+        let phone = &mut self.devices[device];
+        let (id, number) = (User::names(&mut phone.rng), phone.user.changes());
+        let draft = Draft { id: id.clone(), to: with, text: format!("{}.play{number}", phone.name) };
+        let xml = format!("<play xmlns='{PLAY}' text='{}'/>", draft.text);
+        if self.asks(device, Asked::Other, Command::SendPayload { id, to: jid(with), xml }) == Some(true) {
+            self.devices[device].user.played.push(draft);
+        }
+    }
+
     fn writes(&mut self, device: usize, to: usize, end: &str) {
         let phone = &mut self.devices[device];
         let draft = phone.user.writes(&phone.name, to, end, &mut phone.rng);
@@ -268,6 +282,7 @@ fn is_by_the_user(deed: &Deed) -> bool {
             | Deed::Edit { .. }
             | Deed::Retract { .. }
             | Deed::React { .. }
+            | Deed::Play { .. }
             | Deed::Delete { .. }
             | Deed::Search { .. }
             | Deed::Type { .. }
