@@ -63,6 +63,15 @@ impl Account {
         guard::task(async move { Ok(account.disconnect().await?) }).await
     }
 
+    /// Gives the account another password on its server (XEP-0077 §3.3). Whatever happens meanwhile, the next login is by the one
+    /// that counts. Fails with `Offline` where there is no connection; where it was lost meanwhile, or with `TimedOut`, nobody
+    /// knows yet, and an event tells. With `ServerRefused` where the server takes no such password, and `InvalidInput` where
+    /// it is empty, too long or cannot be sent, or another change is under way.
+    pub async fn change_password(&self, password: String) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.change_password(&password).await?) }).await
+    }
+
     /// Sends a message and returns its id when it is durable: how far it comes is the state of its item.
     ///
     /// The id is a UUID made by the caller; the same id again is the same message, so a call that was cancelled or killed can

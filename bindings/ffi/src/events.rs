@@ -42,6 +42,13 @@ pub enum Event {
         /// How far.
         state: SendState,
     },
+    /// A change of the password has come to its end.
+    Password {
+        /// The new one counts; otherwise the old one.
+        done: bool,
+        /// Why the server did not take it.
+        condition: Option<String>,
+    },
     /// The registration for push notifications came further.
     Push {
         /// How far.
@@ -116,6 +123,12 @@ fn told(event: whimbrel::Event) -> Option<Event> {
         whimbrel::Event::Changed(message) => Event::Changed { message: message.into() },
         whimbrel::Event::State { id, with, state } => {
             Event::State { id: id.0, with: with.to_string(), state: state.into() }
+        }
+        whimbrel::Event::Password(whimbrel::PasswordChange::Done) => {
+            Event::Password { done: true, condition: None }
+        }
+        whimbrel::Event::Password(whimbrel::PasswordChange::Refused { condition }) => {
+            Event::Password { done: false, condition: Some(condition) }
         }
         whimbrel::Event::Push(state) => Event::Push { state: state.into() },
         whimbrel::Event::CaughtUp => Event::CaughtUp,

@@ -19,6 +19,7 @@ mod guard;
 mod lists;
 mod platform;
 mod records;
+mod registration;
 #[cfg(feature = "test-support")]
 mod test_support;
 mod vault;
@@ -39,6 +40,9 @@ pub use crate::{
         GapKind, Hit, Item, Link, Message, Mute, Network, NetworkKind, Notify, Options, Outgoing, Picture,
         Presence, PresenceSubscription, Preview, Push, PushState, Reaction, ReplyTo, Report, ReportReason,
         Search, SendState, Server, Show, Status, TextRange, WakeUp,
+    },
+    registration::{
+        Registration, RegistrationChoice, RegistrationField, RegistrationForm, RegistrationMedia,
     },
     vault::{KeyVault, Scope, file_vault},
 };

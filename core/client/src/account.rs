@@ -239,6 +239,27 @@ impl Account {
         self.done(Command::Disconnect).await
     }
 
+    /// Gives the account another password on its server (XEP-0077 §3.3). Whatever happens meanwhile, a kill as well, the next login
+    /// is by the one that counts.
+    ///
+    /// # Errors
+    /// [`Error::Offline`] where there is no connection; where it was lost meanwhile, or with [`Error::TimedOut`], nobody knows yet:
+    /// the server is asked again, and [`Event::Password`] tells. [`Error::ServerRefused`] where it takes no such password, or
+    /// lets nobody change one; [`Error::InvalidInput`] where it is empty, longer than a kilobyte or cannot be sent, or
+    /// another change is under way; [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn change_password(&self, password: &str) -> Result<(), Error> {
+        self.done(Command::ChangePassword { password: password.to_owned() }).await
+    }
+
+    pub(crate) async fn leave(&self) -> Result<(), Error> {
+        self.life().wanted = false;
+        self.done(Command::Leave).await
+    }
+
+    pub(crate) async fn unregister(&self) -> Result<(), Error> {
+        self.done(Command::Unregister).await
+    }
+
     /// Sends a text, or an [`Outgoing`] with more to it. Returns when it is durable: how far it comes is the
     /// [`crate::SendState`] of its item. The same id again is the same message, so a call that was cancelled or killed can be
     /// repeated.

@@ -54,6 +54,7 @@ mod lists;
 mod log;
 mod net;
 mod node;
+mod registration;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -64,14 +65,15 @@ pub use whimbrel_engine::{
     api::{
         Affiliation, Change, ChangeKind, ChatState, Contact, Conversation, Delete, Draft, Error, Event, Gap,
         GapKind, Item, ItemId, Link, Message, Mute, Network, NetworkId, NetworkKind, NodeItem, NodeOptions,
-        Notify, Outgoing, Picture, Presence, Preview, Push, PushState, Reaction, ReplyTo, Report,
-        ReportReason, SendState, Show, Status, Subscription as PresenceSubscription, Unusable,
+        Notify, Outgoing, PasswordChange, Picture, Presence, Preview, Push, PushState, Reaction, ReplyTo,
+        Report, ReportReason, SendState, Show, Status, Subscription as PresenceSubscription, Unusable,
     },
     search::{Cursor, Found, Hit, Search},
     splice::{Splice, apply},
 };
 
 pub use whimbrel_proto::{
+    negotiation::registration::{Field, Form, Media},
     text,
     uri::{self, Uri},
 };
@@ -83,5 +85,6 @@ pub use crate::{
     log::{LogLevel, LogSink, log_to},
     net::connect::{Connection, Resolver, Server, Srv},
     node::{Node, NodePage},
+    registration::Registration,
     vault::{FileVault, KeyVault, Scope},
 };

@@ -6,6 +6,7 @@ CREATE TABLE account (
     jid           TEXT    NOT NULL,
     resource      TEXT,                       -- what the user calls this device
     password      TEXT,
+    new_password  TEXT,                       -- the server was asked to take it in the old one's place, and may have
     allow_plain   INTEGER NOT NULL DEFAULT 0,
     connection    TEXT    NOT NULL DEFAULT '{}', -- host, proxy, certificates: JSON, the client's own
     user_agent_id TEXT    NOT NULL,           -- UUIDv4 of the installation (XEP-0388)

@@ -41,8 +41,19 @@ pub enum Command {
     Connect,
     /// Close the session on the server and stay offline. Replied to when the stream is closed.
     Disconnect,
+    /// Likewise, for good: a token that the server has given is to be of no more use to anybody (XEP-0484 §3.5). Replied to when the
+    /// server knows, or cannot be told.
+    Leave,
     /// Stop: acknowledge what was handled, hang up so that the session can be resumed. Nothing else is taken after it.
     Suspend,
+    /// Another password (XEP-0077 §3.3). Replied to when the server has taken it; [`Error::Offline`] or [`Error::TimedOut`] where
+    /// that is not known yet, and then told by [`Event::Password`].
+    ChangePassword {
+        /// It.
+        password: String,
+    },
+    /// Delete the account on its server (XEP-0077 §3.2). Replied to when that is done; it then stays offline.
+    Unregister,
     /// A text to a contact. Replied to when it is durable; doing it twice with one id sends it once.
     Send {
         /// A UUID made by the caller; also the stanza's id and origin-id (XEP-0359).
@@ -465,6 +476,18 @@ pub enum PushState {
     },
     /// Signed out without a connection: our server goes on telling that app server, which has to ignore it.
     LeftBehind(Push),
+}
+
+/// What became of a change of the password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PasswordChange {
+    /// The new one counts.
+    Done,
+    /// The old one still counts.
+    Refused {
+        /// The condition of RFC 6120 §8.3.3.
+        condition: String,
+    },
 }
 
 /// What the platform says of the network.
@@ -1094,6 +1117,8 @@ pub enum Event {
         /// They; none: all that there were.
         ids: Vec<String>,
     },
+    /// A change of the password has come to its end.
+    Password(PasswordChange),
     /// The registration for push notifications came further.
     Push(PushState),
     /// The server's answer was larger than can be read: what it was about stays as it was.

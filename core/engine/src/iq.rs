@@ -11,7 +11,7 @@ use whimbrel_proto::{address, deadlines::Deadlines, ns, write::Tag};
 
 use crate::{
     account::{Account, Archive, Cx},
-    api::Event,
+    api::{self, Event},
     catch_up::Query,
     error::Result,
     input::{Drained, Now},
@@ -40,6 +40,10 @@ pub(crate) enum Pending {
     Page(Query),
     /// Something was asked of a node.
     Node(Question),
+    /// Another password.
+    Password {
+        password: String,
+    },
     /// A vCard that is to have this picture.
     Portrait {
         hash: String,
@@ -50,6 +54,8 @@ pub(crate) enum Pending {
         node: String,
         on: bool,
     },
+    /// The account is to be deleted on its server.
+    Unregister,
     /// The server has read what was written up to this number (STREAM 8).
     Probe {
         number: u64,
@@ -84,6 +90,8 @@ const PATIENCE: u64 = 60_000;
 const MAX_ANSWERS: i64 = 500;
 /// What is longer of a question is not echoed, in bytes.
 const MAX_ECHO: usize = 1_024;
+/// Characters of a server's own words about a failure that are told.
+const MAX_WORDS: usize = 500;
 
 impl Account {
     /// A question was sent: its time begins.
@@ -178,8 +186,10 @@ impl Account {
             Pending::Page(_)
             | Pending::Block { .. }
             | Pending::Node(_)
+            | Pending::Password { .. }
             | Pending::Portrait { .. }
             | Pending::Push { .. }
+            | Pending::Unregister
             | Pending::Probe { .. }
             | Pending::Nothing => {
                 return Ok(());
@@ -201,7 +211,10 @@ impl Account {
         let Some(pending) = self.question(cx, id, element.attr("from"))? else { return Ok(()) };
         let failed = element.attr("type") == Some("error");
         let answer = if failed { Err(condition(element)) } else { Ok(element) };
-        self.settle(cx, id, pending, answer)
+        cx.refusal = element.get_child("error", ns::JABBER_CLIENT).filter(|_| failed).cloned();
+        let done = self.settle(cx, id, pending, answer);
+        cx.refusal = None;
+        done
     }
 
     /// An answer or a question that was too large to be built (STREAM 21). It is an answer nevertheless: nobody waits longer, and
@@ -220,8 +233,10 @@ impl Account {
                     | Pending::Block { .. }
                     | Pending::Blocklist
                     | Pending::Node(_)
+                    | Pending::Password { .. }
                     | Pending::Portrait { .. }
                     | Pending::Push { .. }
+                    | Pending::Unregister
                     | Pending::Probe { .. }
                     | Pending::Nothing => "answer",
                 };
@@ -279,6 +294,10 @@ impl Account {
             }
             (Pending::Blocklist, Ok(element)) => self.blocklist(cx, element),
             (Pending::Block { jid, on }, answer) => self.block_answered(cx, &jid, on, answer.err()),
+            (Pending::Password { password }, answer) => {
+                self.password_answered(cx, &password, answer.map(drop))
+            }
+            (Pending::Unregister, answer) => self.unregistered(cx, id, answer.map(drop)),
             (Pending::Portrait { hash }, Ok(element)) => self.portrait_came(cx, &hash, element),
             (Pending::Node(question), answer) => self.node_answered(cx, id, question, answer),
             (Pending::Push { service, node, on }, answer) => {
@@ -438,6 +457,16 @@ fn condition(element: &Element) -> &str {
         .flat_map(Element::children)
         .find(|child| child.has_ns(ns::STANZA_ERRORS) && child.name() != "text")
         .map_or("undefined-condition", Element::name)
+}
+
+/// What an app is told of an error: its condition, and what else the server said.
+pub(crate) fn refused(cx: &Cx<'_>, condition: &str) -> api::Error {
+    if condition == "remote-server-timeout" {
+        return api::Error::TimedOut;
+    }
+    let said = cx.refusal.as_ref().and_then(|error| error.get_child("text", ns::STANZA_ERRORS));
+    let text = said.map(|text| text.text().chars().take(MAX_WORDS).collect());
+    api::Error::ServerRefused { condition: condition.to_owned(), text }
 }
 
 /// Reads an address, or nothing.

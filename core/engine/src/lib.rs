@@ -24,6 +24,7 @@ mod mutants;
 pub mod mutants;
 mod news;
 mod outbox;
+mod password;
 pub mod person;
 mod pubsub;
 mod pulse;

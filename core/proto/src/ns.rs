@@ -31,10 +31,14 @@ namespaces! {
     DISCO_INFO = "http://jabber.org/protocol/disco#info";
     /// XEP-0030: service discovery.
     DISCO_ITEMS = "http://jabber.org/protocol/disco#items";
+    /// XEP-0050: ad-hoc commands.
+    COMMANDS = "http://jabber.org/protocol/commands";
     /// XEP-0059: result set management.
     RSM = "http://jabber.org/protocol/rsm";
     /// XEP-0066: data that lies elsewhere.
     OOB = "jabber:x:oob";
+    /// XEP-0077: registration.
+    REGISTER = "jabber:iq:register";
     /// XEP-0084: a picture.
     AVATAR_DATA = "urn:xmpp:avatar:data";
     /// XEP-0084: which picture.
@@ -59,6 +63,10 @@ namespaces! {
     PING = "urn:xmpp:ping";
     /// XEP-0203: delayed delivery.
     DELAY = "urn:xmpp:delay";
+    /// XEP-0221: what a field of a form is about.
+    MEDIA = "urn:xmpp:media-element";
+    /// XEP-0231: data that comes along.
+    BOB = "urn:xmpp:bob";
     /// XEP-0280: carbons.
     CARBONS = "urn:xmpp:carbons:2";
     /// XEP-0297: forwarding.
@@ -91,6 +99,8 @@ namespaces! {
     PUBLISH_OPTIONS = "http://jabber.org/protocol/pubsub#publish-options";
     /// XEP-0359: stanza ids.
     SID = "urn:xmpp:sid:0";
+    /// XEP-0379: a token that was given to somebody.
+    PREAUTH = "urn:xmpp:pars:0";
     /// XEP-0372: references.
     REFERENCE = "urn:xmpp:reference:0";
     /// XEP-0382: spoilers.
@@ -111,6 +121,8 @@ namespaces! {
     SASL_CB = "urn:xmpp:sasl-cb:0";
     /// XEP-0444: reactions.
     REACTIONS = "urn:xmpp:reactions:0";
+    /// XEP-0445: registration with an invitation.
+    IBR_TOKEN = "urn:xmpp:ibr-token:0";
     /// XEP-0461: replies.
     REPLY = "urn:xmpp:reply:0";
     /// XEP-0478: stream limits.
@@ -119,6 +131,8 @@ namespaces! {
     DISPLAYED = "urn:xmpp:mds:displayed:0";
     /// XEP-0484: FAST.
     FAST = "urn:xmpp:fast:0";
+    /// XEP-0494: who has access to the account.
+    CLIENT_ACCESS = "urn:xmpp:cam:0";
     /// XEP-0511: what a link leads to, as RDF.
     RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#";
     /// XEP-0511: the properties of Open Graph.

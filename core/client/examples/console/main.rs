@@ -24,7 +24,7 @@ use serde_json::{Map, Value, json};
 use tokio::{sync::mpsc, task};
 use whimbrel::{
     Account, Address, Client, Connection, Cursor, Delete, Draft, Error, ItemId, Mute, Network, NetworkId,
-    NodeOptions, Options, Outgoing, Picture, Push, Report, Role, Search, Server, Timeline,
+    NodeOptions, Options, Outgoing, Picture, Push, Registration, Report, Role, Search, Server, Timeline,
 };
 
 #[derive(Parser)]
@@ -115,7 +115,8 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         resolver: None,
     };
     let client = Client::open(&arguments.data, vault, options).await?;
-    let (account, mut broken) = match client.add_account(arguments.account.clone(), connection).await {
+    let (account, mut broken) = match client.add_account(arguments.account.clone(), connection.clone()).await
+    {
         Ok(account) => (account, None),
         // It is there and cannot be opened: it says why, and can be started over.
         Err(error) => (client.account(&arguments.account).ok_or_else(|| error.clone())?, Some(error)),
@@ -123,8 +124,15 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     if let Some(error) = &broken {
         print(&shapes::failure(&Value::Null, error));
     }
-    let console = Rc::new(Console { client, account: RefCell::new(account), timelines: RefCell::default() });
+    let console = Rc::new(Console {
+        client,
+        connection,
+        account: RefCell::new(account),
+        timelines: RefCell::default(),
+        registration: RefCell::default(),
+    });
     console.follow();
+    console.sign_in();
     let mut working = task::JoinSet::new();
     let mut lines = read_lines();
     let mut quit = None;
@@ -178,13 +186,15 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
 
 struct Console {
     client: Client,
+    connection: Connection,
     account: RefCell<Account>,
     /// Each with whoever shows its updates.
     timelines: RefCell<BTreeMap<Address, (Timeline, task::AbortHandle)>>,
+    registration: RefCell<Option<Registration>>,
 }
 
 impl Console {
-    /// Shows what happens to the account, and signs in.
+    /// Shows what happens to the account.
     fn follow(&self) {
         let account = self.account.borrow().clone();
         let mut events = account.events();
@@ -197,6 +207,10 @@ impl Console {
                 print(&shapes::event(&event));
             }
         });
+    }
+
+    fn sign_in(&self) {
+        let account = self.account.borrow().clone();
         task::spawn_local(async move {
             // How it goes is told by events.
             let _ = match std::env::var("WHIMBREL_PASSWORD") {
@@ -212,7 +226,33 @@ impl Console {
         self.timelines.borrow_mut().clear();
         self.account.replace(account);
         self.follow();
+        self.sign_in();
         Ok(())
+    }
+
+    /// Asks a server for an account, or answers what it wants to know; then the new account is the console's.
+    async fn register(&self, request: &Value) -> Result<Value, Error> {
+        if request["answers"].is_null() {
+            let (address, token) = (address(request, "server")?, request["token"].as_str());
+            let registration = self.client.register(&address, token, self.connection.clone()).await?;
+            let form = shapes::form(registration.form());
+            self.registration.replace(Some(registration));
+            return Ok(json!({ "form": form }));
+        }
+        let mut registration = self.registration.take().ok_or(Error::NotFound)?;
+        match registration.submit(&read(request, "answers")?).await {
+            Ok(account) => {
+                self.timelines.borrow_mut().clear();
+                let jid = account.jid().to_string();
+                self.account.replace(account);
+                self.follow();
+                Ok(json!({ "account": jid }))
+            }
+            Err(error) => {
+                self.registration.replace(Some(registration));
+                Err(error)
+            }
+        }
     }
 
     async fn act(self: &Rc<Self>, action: &str, request: &Value) -> Result<Value, Error> {
@@ -383,6 +423,10 @@ impl Console {
                 let timeout = Duration::from_millis(u64::from(number(request, "timeout_ms", 30_000)?));
                 done(account.sync(timeout).await)
             }
+            "register" => self.register(request).await,
+            "change_password" => done(account.change_password(text(request, "password")?).await),
+            "delete_account" => done(self.client.delete_account(account.jid()).await),
+            "remove_account" => done(self.client.remove_account(account.jid()).await),
             "sign_in" => done(account.sign_in(text(request, "password")?).await),
             "connect" => done(account.connect().await),
             "disconnect" => done(account.disconnect().await),

@@ -1,9 +1,10 @@
 //! The shapes of what is printed (`tests/console.md`).
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
 use whimbrel::{
-    Address, Conversation, Error, Event, FoundIn, GapKind, Hit, Item, Message, Mute, PushState, Reaction,
-    SendState, Splice, Status, Update,
+    Address, Conversation, Error, Event, Field, Form, FoundIn, GapKind, Hit, Item, Media, Message, Mute,
+    PasswordChange, PushState, Reaction, SendState, Splice, Status, Update,
     text::{Location, Span, Style},
 };
 
@@ -51,6 +52,10 @@ pub(crate) fn event(event: &Event) -> Value {
         Event::Retracted { from, node, ids } => {
             json!({ "event": "retracted", "from": from, "node": node, "items": ids })
         }
+        Event::Password(PasswordChange::Done) => json!({ "event": "password", "password": "done" }),
+        Event::Password(PasswordChange::Refused { condition }) => {
+            json!({ "event": "password", "password": "refused", "condition": condition })
+        }
         Event::Push(state) => {
             let mut shape = push(state);
             shape["event"] = "push".into();
@@ -60,6 +65,24 @@ pub(crate) fn event(event: &Event) -> Value {
         Event::TooLarge { what, size } => json!({ "event": "too_large", "what": what, "size": size }),
         Event::Raw { outgoing, xml } => json!({ "event": "raw", if *outgoing { "out" } else { "in" }: xml }),
     }
+}
+
+pub(crate) fn form(form: &Form) -> Value {
+    let media =
+        |media: &Media| json!({ "type": media.kind, "uri": media.uri, "data": BASE64.encode(&media.bytes) });
+    let field = |field: &Field| {
+        json!({
+            "name": field.name,
+            "label": field.label,
+            "kind": field.kind,
+            "required": field.required,
+            "value": field.value,
+            "choices": field.choices.iter().map(|(label, value)| json!([label, value])).collect::<Vec<_>>(),
+            "media": field.media.iter().map(media).collect::<Vec<_>>(),
+        })
+    };
+    let fields: Vec<Value> = form.fields.iter().map(field).collect();
+    json!({ "instructions": form.instructions, "url": form.url, "fields": fields })
 }
 
 pub(crate) fn push(state: &PushState) -> Value {

@@ -18,6 +18,7 @@ mod login;
 mod messages;
 mod model;
 mod news;
+mod password;
 mod person;
 mod pubsub;
 mod push;

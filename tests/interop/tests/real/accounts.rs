@@ -1,0 +1,120 @@
+//! The account itself over real servers: another password, a new account with an invitation and without, and its end.
+
+use interop::{Console, Error, Kind};
+use serde_json::{Value, json};
+
+use crate::support::{PATIENCE, ROMEO, Stage};
+
+/// What the console was refused with: its error, and the server's condition in words.
+fn refused(result: interop::Result<Value>) -> (String, String) {
+    match result {
+        Err(Error::Refused { kind, text, .. }) => (kind, text),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn password_is_changed_and_the_next_login_is_by_it_over(kind: Kind) {
+    let Some(stage) = Stage::on(kind) else { return };
+    let phone = stage.phone(ROMEO.0, ROMEO.1);
+    let romeo = Console::start(&phone).unwrap();
+    romeo.wait_online(PATIENCE).unwrap();
+    romeo.request("change_password", json!({ "password": "quill & ink" }), PATIENCE).unwrap();
+    let told = romeo.wait_event("password", PATIENCE, |event| event.name() == "password").unwrap();
+    assert_eq!(told.str("password"), "done");
+    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    // As it was signed in before, a token or not.
+    romeo.request("disconnect", json!({}), PATIENCE).unwrap();
+    romeo.request("connect", json!({}), PATIENCE).unwrap();
+    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    drop(romeo);
+    // On another device only the new one counts.
+    let mut tablet = stage.phone(ROMEO.0, ROMEO.1);
+    tablet.data = stage.dir.path().join("tablet");
+    let tablet = Console::start(&tablet).unwrap();
+    tablet
+        .wait_event("offline", PATIENCE, |event| {
+            event.name() == "offline" && event.str("reason") == "wrong_password"
+        })
+        .unwrap();
+    tablet.request("sign_in", json!({ "password": "quill & ink" }), PATIENCE).unwrap();
+}
+
+#[test]
+fn password_is_changed_and_the_next_login_is_by_it_over_prosody_13() {
+    password_is_changed_and_the_next_login_is_by_it_over(Kind::Prosody13);
+}
+
+#[test]
+fn password_is_changed_and_the_next_login_is_by_it_over_prosody_0_12() {
+    password_is_changed_and_the_next_login_is_by_it_over(Kind::Prosody012);
+}
+
+#[test]
+fn password_is_changed_and_the_next_login_is_by_it_over_ejabberd() {
+    password_is_changed_and_the_next_login_is_by_it_over(Kind::Ejabberd);
+}
+
+fn account_is_registered_and_deleted_over(kind: Kind) {
+    let Some(stage) = Stage::on(kind) else { return };
+    let console = Console::start(&stage.phone("nobody@a.test", "none")).unwrap();
+    let form = console.request("register", json!({ "server": "a.test" }), PATIENCE).unwrap();
+    let fields = form["form"]["fields"].as_array().unwrap();
+    for name in ["username", "password"] {
+        assert!(fields.iter().any(|field| field["name"] == name), "{form}");
+    }
+    let answers = |name: &str| json!({ "answers": { "username": name, "password": "balcony" } });
+    // The name is taken: another one, on the same stream.
+    let (kind, text) = refused(console.request("register", answers("alice"), PATIENCE));
+    assert_eq!(kind, "server_refused");
+    assert!(text.contains("conflict"), "{text}");
+    let made = console.request("register", answers("tybalt"), PATIENCE).unwrap();
+    assert_eq!(made["account"], "tybalt@a.test");
+    console.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    console.request("delete_account", json!({}), PATIENCE).unwrap();
+    // It is gone there, and its name free again.
+    let again = Console::start(&stage.phone("tybalt@a.test", "balcony")).unwrap();
+    again
+        .wait_event("offline", PATIENCE, |event| {
+            event.name() == "offline" && event.str("reason") == "wrong_password"
+        })
+        .unwrap();
+}
+
+#[test]
+fn account_is_registered_and_deleted_over_prosody_13() {
+    account_is_registered_and_deleted_over(Kind::Prosody13);
+}
+
+#[test]
+fn account_is_registered_and_deleted_over_prosody_0_12() {
+    account_is_registered_and_deleted_over(Kind::Prosody012);
+}
+
+#[test]
+fn account_is_registered_and_deleted_over_ejabberd() {
+    account_is_registered_and_deleted_over(Kind::Ejabberd);
+}
+
+/// Prosody's own invitations; ejabberd 24.12 has none.
+fn invitation_makes_one_account_over(kind: Kind) {
+    let Some(stage) = Stage::on(kind) else { return };
+    let link = stage.server.invitation("a.test").unwrap();
+    let token = link.split("preauth=").nth(1).unwrap().split(';').next().unwrap().to_owned();
+    let console = Console::start(&stage.phone("nobody@a.test", "none")).unwrap();
+    let ask =
+        |token: &str| console.request("register", json!({ "server": "a.test", "token": token }), PATIENCE);
+    let (_, text) = refused(ask("made-up"));
+    assert!(text.contains("invalid or expired"), "{text}");
+    ask(&token).unwrap();
+    let answers = json!({ "answers": { "username": "rosaline", "password": "vow" } });
+    let made = console.request("register", answers, PATIENCE).unwrap();
+    assert_eq!(made["account"], "rosaline@a.test");
+    // Used up.
+    let (_, text) = refused(ask(&token));
+    assert!(text.contains("invalid or expired"), "{text}");
+}
+
+#[test]
+fn invitation_makes_one_account_over_prosody_13() {
+    invitation_makes_one_account_over(Kind::Prosody13);
+}
