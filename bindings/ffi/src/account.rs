@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use crate::{
-    ChatState, ContactList, ConversationList, Cursor, Delete, Draft, Events, Found, Mute, Notify, Outgoing,
-    Picture, Push, PushState, Report, Search, Status, Timeline, WhimbrelError,
+    ChatState, ClientAccess, ContactList, ConversationList, Cursor, Delete, DiskUse, Draft, Events, Found,
+    Invitation, Mute, Notify, Outgoing, Picture, Push, PushState, Report, Search, ServerInfo, Status,
+    Timeline, WhimbrelError,
     counted::Counted,
     error::{address, full_address},
     guard,
@@ -70,6 +71,64 @@ impl Account {
     pub async fn change_password(&self, password: String) -> Result<(), WhimbrelError> {
         let account = self.account.clone();
         guard::task(async move { Ok(account.change_password(&password).await?) }).await
+    }
+
+    /// What our server says of itself: whom to turn to (XEP-0157), where outages are told (XEP-0455), its software (XEP-0092). Without
+    /// a connection what it said last. Fails with `Offline` where it never said anything, `TimedOut`, `ServerRefused`.
+    pub async fn server_info(&self) -> Result<ServerInfo, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.server_info().await?.into()) }).await
+    }
+
+    /// Who has access to the account: our own sessions and others (XEP-0494). Fails with `Offline`, `TimedOut`, and
+    /// `ServerRefused` where the server does not tell.
+    pub async fn clients(&self) -> Result<Vec<ClientAccess>, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.clients().await?.into_iter().map(Into::into).collect()) }).await
+    }
+
+    /// Takes somebody's access away, by its id. Fails as `clients`, and with `ServerRefused` (`password-reset-required`) where only
+    /// another password keeps it out.
+    pub async fn revoke_client(&self, id: String) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.revoke_client(&id).await?) }).await
+    }
+
+    /// What the account takes on the disk.
+    pub async fn disk_use(&self) -> Result<DiskUse, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.disk_use()?.into()) }).await
+    }
+
+    /// Adds who has invited us by a link (XEP-0379): they are asked with the link's token, so that they accept without being asked
+    /// about, and are accepted when they ask in turn, within a month. Fails with `InvalidInput` where it can be no token.
+    pub async fn add_inviter(
+        &self,
+        jid: String,
+        name: Option<String>,
+        token: String,
+    ) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.add_inviter(&address(&jid)?, name.as_deref(), &token).await?) })
+            .await
+    }
+
+    /// A link by which somebody becomes a contact without our being asked: whoever opens it first. Our server makes it where it
+    /// knows how (XEP-0401); else it is our own (XEP-0379), suggests `name`, counts for `valid_for`, and is accepted by this device.
+    pub async fn invite(
+        &self,
+        name: Option<String>,
+        valid_for: Duration,
+    ) -> Result<Invitation, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.invite(name.as_deref(), valid_for).await?.into()) }).await
+    }
+
+    /// A link by which somebody may register on our server, under this name or any (XEP-0401 §5.4). Fails with `Offline`, `TimedOut`,
+    /// and `ServerRefused` where we may not, or the server does not know how.
+    pub async fn invite_to_server(&self, username: Option<String>) -> Result<Invitation, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.invite_to_server(username.as_deref()).await?.into()) }).await
     }
 
     /// Sends a message and returns its id when it is durable: how far it comes is the state of its item.

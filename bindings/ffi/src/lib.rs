@@ -36,10 +36,11 @@ pub use crate::{
     },
     platform::{LogLevel, LogSink, Resolver, Srv, log_to},
     records::{
-        Change, ChangeKind, ChatState, Connection, Contact, Conversation, Cursor, Delete, Draft, Found, Gap,
-        GapKind, Hit, Item, Link, Message, Mute, Network, NetworkKind, Notify, Options, Outgoing, Picture,
-        Presence, PresenceSubscription, Preview, Push, PushState, Reaction, ReplyTo, Report, ReportReason,
-        Search, SendState, Server, Show, Status, TextRange, WakeUp,
+        Change, ChangeKind, ChatState, ClientAccess, Connection, Contact, ContactAddress, Conversation,
+        Cursor, Delete, DiskUse, Draft, Found, Gap, GapKind, Hit, Invitation, Item, Link, Message, Mute,
+        Network, NetworkKind, Notify, Options, Outgoing, Permission, Picture, Presence, PresenceSubscription,
+        Preview, Push, PushState, Reaction, ReplyTo, Report, ReportReason, Search, SendState, Server,
+        ServerInfo, Show, Status, TextRange, WakeUp,
     },
     registration::{
         Registration, RegistrationChoice, RegistrationField, RegistrationForm, RegistrationMedia,

@@ -44,6 +44,7 @@
 mod account;
 mod bell;
 mod client;
+mod disk;
 mod driver;
 mod installation;
 #[cfg(feature = "internals")]
@@ -63,10 +64,11 @@ mod vault;
 pub use jid::{BareJid as Address, Jid as FullAddress};
 pub use whimbrel_engine::{
     api::{
-        Affiliation, Change, ChangeKind, ChatState, Contact, Conversation, Delete, Draft, Error, Event, Gap,
-        GapKind, Item, ItemId, Link, Message, Mute, Network, NetworkId, NetworkKind, NodeItem, NodeOptions,
-        Notify, Outgoing, PasswordChange, Picture, Presence, Preview, Push, PushState, Reaction, ReplyTo,
-        Report, ReportReason, SendState, Show, Status, Subscription as PresenceSubscription, Unusable,
+        Affiliation, Change, ChangeKind, ChatState, ClientAccess, Contact, ContactAddress, Conversation,
+        Delete, Draft, Error, Event, Gap, GapKind, Invitation, Item, ItemId, Link, Message, Mute, Network,
+        NetworkId, NetworkKind, NodeItem, NodeOptions, Notify, Outgoing, PasswordChange, Permission, Picture,
+        Presence, Preview, Push, PushState, Reaction, ReplyTo, Report, ReportReason, SendState, ServerInfo,
+        Show, Status, Subscription as PresenceSubscription, Unusable,
     },
     search::{Cursor, Found, Hit, Search},
     splice::{Splice, apply},
@@ -81,6 +83,7 @@ pub use whimbrel_proto::{
 pub use crate::{
     account::{Account, Events, Older, WakeUp},
     client::{Client, FoundIn, Options, Role},
+    disk::DiskUse,
     lists::{ContactList, ConversationList, Subscription, Timeline, Update},
     log::{LogLevel, LogSink, log_to},
     net::connect::{Connection, Resolver, Server, Srv},

@@ -28,6 +28,7 @@ CREATE TABLE login (
     csi           INTEGER NOT NULL DEFAULT 0, -- XEP-0352 is offered; a row, since a resumed stream sends no features
     push          INTEGER,                    -- XEP-0357 is offered; NULL: not known yet
     nodes         INTEGER,                    -- nodes of our own (XEP-0163): 0 none, 1 there, 2 with conditions; NULL: not known yet
+    server        TEXT,                       -- what it says of itself (XEP-0157, 0455, 0092): JSON
     roster_ver    TEXT                        -- NULL: the server has no versioning or we have no roster yet
 ) STRICT;
 
@@ -208,6 +209,18 @@ CREATE TABLE contact (
 CREATE TABLE subscription_request (
     jid TEXT    PRIMARY KEY,
     at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Tokens that somebody was given (XEP-0379): whoever shows one is accepted, once, until then (ms UTC).
+CREATE TABLE invitation (
+    token TEXT    PRIMARY KEY,
+    until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Who invited us: is accepted when they ask, until then.
+CREATE TABLE expected (
+    jid   TEXT    PRIMARY KEY,
+    until INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- What people show of themselves, we too.

@@ -50,6 +50,9 @@ impl Account {
             }
             Command::News => Ok(Reply::News(self.news(cx)?)),
             Command::ChangePassword { password } => return self.change_password(cx, request, password),
+            Command::ServerInfo => return self.server_info(cx, request),
+            Command::Clients => return self.clients(cx, request),
+            Command::Revoke { client } => return self.revoke(cx, request, client),
             Command::Unregister => return self.unregister(cx, request),
             Command::Send { id, to, what } => self.send(cx, id, to, what)?,
             Command::Edit { id, message, text } => self.edit(cx, id, message, text)?,
@@ -64,6 +67,13 @@ impl Account {
             Command::Older { .. } => return self.older(cx, request),
             Command::AddContact { jid, name } => {
                 self.add_contact(cx, jid, name.as_deref()).map(|()| Ok(Reply::Done))?
+            }
+            Command::AddInviter { jid, name, token } => self.add_inviter(cx, jid, name.as_deref(), token)?,
+            Command::Invite { name, valid_for } => {
+                return self.invite(cx, request, name.as_deref(), *valid_for);
+            }
+            Command::InviteToServer { username } => {
+                return self.invite_to_server(cx, request, username.as_deref());
             }
             Command::EditContact { jid, name, groups } => {
                 self.edit_contact(cx, jid, name.as_deref(), groups).map(|()| Ok(Reply::Done))?

@@ -11,10 +11,11 @@ use whimbrel_proto::{address, deadlines::Deadlines, ns, write::Tag};
 
 use crate::{
     account::{Account, Archive, Cx},
-    api::{self, Event},
+    api::{self, Event, ServerInfo},
     catch_up::Query,
     error::Result,
     input::{Drained, Now},
+    invitation::Asked,
     mutants::{self, Mutant},
     outbox::Kind,
     pubsub::{self, Question},
@@ -37,7 +38,11 @@ pub(crate) enum Pending {
     },
     /// XEP-0280.
     Carbons,
+    /// Who has access to the account.
+    Clients,
     Page(Query),
+    /// A link to be given to somebody.
+    Invitation(Asked),
     /// Something was asked of a node.
     Node(Question),
     /// Another password.
@@ -53,6 +58,12 @@ pub(crate) enum Pending {
         service: String,
         node: String,
         on: bool,
+    },
+    /// Somebody's access was to be taken away.
+    Revoke,
+    /// What our server is; and then by which software it runs.
+    ServerInfo {
+        info: Option<Box<ServerInfo>>,
     },
     /// The account is to be deleted on its server.
     Unregister,
@@ -185,10 +196,14 @@ impl Account {
             }
             Pending::Page(_)
             | Pending::Block { .. }
+            | Pending::Clients
+            | Pending::Invitation(_)
             | Pending::Node(_)
             | Pending::Password { .. }
             | Pending::Portrait { .. }
             | Pending::Push { .. }
+            | Pending::Revoke
+            | Pending::ServerInfo { .. }
             | Pending::Unregister
             | Pending::Probe { .. }
             | Pending::Nothing => {
@@ -232,10 +247,14 @@ impl Account {
                     Pending::Carbons
                     | Pending::Block { .. }
                     | Pending::Blocklist
+                    | Pending::Clients
+                    | Pending::Invitation(_)
                     | Pending::Node(_)
                     | Pending::Password { .. }
                     | Pending::Portrait { .. }
                     | Pending::Push { .. }
+                    | Pending::Revoke
+                    | Pending::ServerInfo { .. }
                     | Pending::Unregister
                     | Pending::Probe { .. }
                     | Pending::Nothing => "answer",
@@ -297,6 +316,11 @@ impl Account {
             (Pending::Password { password }, answer) => {
                 self.password_answered(cx, &password, answer.map(drop))
             }
+            (Pending::Invitation(asked), answer) => self.invitation_told(cx, id, asked, answer),
+            (Pending::Clients | Pending::Revoke, answer) => self.access_told(cx, id, answer),
+            (Pending::ServerInfo { info }, answer) => {
+                self.server_told(cx, id, info.map(|info| *info), answer)
+            }
             (Pending::Unregister, answer) => self.unregistered(cx, id, answer.map(drop)),
             (Pending::Portrait { hash }, Ok(element)) => self.portrait_came(cx, &hash, element),
             (Pending::Node(question), answer) => self.node_answered(cx, id, question, answer),
@@ -335,6 +359,7 @@ impl Account {
             self.ask_how_far(cx, 1, None)?;
         }
         self.push_is_offered(cx, has(ns::PUSH))?;
+        self.follow_server_info(cx)?;
         if !has(ns::MAM) {
             self.login.archive = Archive::Unknown;
             self.all_doubts_settled(cx)?;

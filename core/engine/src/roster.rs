@@ -152,6 +152,9 @@ impl Account {
             }
             return self.answer_subscription(cx, &from, "subscribed");
         }
+        if self.accepts_invited(cx, &from, element)? {
+            return Ok(());
+        }
         let added = cx.tx.execute(
             "INSERT OR IGNORE INTO subscription_request (jid, at) SELECT ?1, ?2
              WHERE (SELECT count(*) FROM subscription_request) < ?3",
@@ -162,14 +165,18 @@ impl Account {
     }
 
     pub(crate) fn add_contact(&mut self, cx: &mut Cx<'_>, jid: &BareJid, name: Option<&str>) -> Result<()> {
+        let groups = self.groups_of(cx, jid)?;
+        self.edit_contact(cx, jid, name, &groups)?;
+        self.answer_subscription(cx, jid, "subscribe")
+    }
+
+    /// An item is set as a whole (RFC 6121 §2.4): what is not said is gone.
+    pub(crate) fn groups_of(&self, cx: &Cx<'_>, jid: &BareJid) -> Result<Vec<String>> {
         let groups: Option<String> = cx
             .tx
             .query_row("SELECT groups FROM contact WHERE jid = ?1", params![jid.as_str()], |row| row.get(0))
             .optional()?;
-        // An item is set as a whole (RFC 6121 §2.4): what is not said is gone.
-        let groups: Vec<String> = groups.map_or(Ok(Vec::new()), |groups| serde_json::from_str(&groups))?;
-        self.edit_contact(cx, jid, name, &groups)?;
-        self.answer_subscription(cx, jid, "subscribe")
+        groups.map_or(Ok(Vec::new()), |groups| Ok(serde_json::from_str(&groups)?))
     }
 
     pub(crate) fn edit_contact(

@@ -23,8 +23,9 @@ use clap::Parser;
 use serde_json::{Map, Value, json};
 use tokio::{sync::mpsc, task};
 use whimbrel::{
-    Account, Address, Client, Connection, Cursor, Delete, Draft, Error, ItemId, Mute, Network, NetworkId,
-    NodeOptions, Options, Outgoing, Picture, Push, Registration, Report, Role, Search, Server, Timeline,
+    Account, Address, Client, Connection, Cursor, Delete, DiskUse, Draft, Error, ItemId, Mute, Network,
+    NetworkId, NodeOptions, Options, Outgoing, Picture, Push, Registration, Report, Role, Search, Server,
+    Timeline,
 };
 
 #[derive(Parser)]
@@ -321,6 +322,19 @@ impl Console {
             }
             "roster" => Ok(json!({ "contacts": account.contacts().items()? })),
             "add" => done(account.add_contact(&address(request, "jid")?, request["name"].as_str()).await),
+            "add_inviter" => {
+                let (jid, name) = (address(request, "jid")?, request["name"].as_str());
+                done(account.add_inviter(&jid, name, text(request, "token")?).await)
+            }
+            "invite" => {
+                let valid_for = Duration::from_secs(u64::from(number(request, "valid_for_s", 7 * 86_400)?));
+                let invitation = account.invite(request["name"].as_str(), valid_for).await?;
+                Ok(json!({ "invitation": invitation }))
+            }
+            "invite_to_server" => {
+                let invitation = account.invite_to_server(request["username"].as_str()).await?;
+                Ok(json!({ "invitation": invitation }))
+            }
             "edit_contact" => {
                 let (name, groups) = (request["name"].as_str(), read(request, "groups")?);
                 done(account.edit_contact(&address(request, "jid")?, name, groups).await)
@@ -424,6 +438,13 @@ impl Console {
                 done(account.sync(timeout).await)
             }
             "register" => self.register(request).await,
+            "server_info" => Ok(json!({ "server": account.server_info().await? })),
+            "disk_use" => {
+                let DiskUse { total, set_aside, index, pictures } = account.disk_use()?;
+                Ok(json!({ "total": total, "set_aside": set_aside, "index": index, "pictures": pictures }))
+            }
+            "clients" => Ok(json!({ "clients": account.clients().await? })),
+            "revoke" => done(account.revoke_client(text(request, "client")?).await),
             "change_password" => done(account.change_password(text(request, "password")?).await),
             "delete_account" => done(self.client.delete_account(account.jid()).await),
             "remove_account" => done(self.client.remove_account(account.jid()).await),

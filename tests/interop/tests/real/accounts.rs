@@ -3,7 +3,7 @@
 use interop::{Console, Error, Kind};
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, ROMEO, Stage};
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id};
 
 /// What the console was refused with: its error, and the server's condition in words.
 fn refused(result: interop::Result<Value>) -> (String, String) {
@@ -117,4 +117,80 @@ fn invitation_makes_one_account_over(kind: Kind) {
 #[test]
 fn invitation_makes_one_account_over_prosody_13() {
     invitation_makes_one_account_over(Kind::Prosody13);
+}
+
+fn server_says_what_it_is_and_links_make_friends_over(kind: Kind) {
+    let Some(stage) = Stage::on(kind) else { return };
+    let romeo = Console::start(&stage.phone(ROMEO.0, ROMEO.1)).unwrap();
+    let juliet = Console::start(&stage.phone(JULIET.0, JULIET.1)).unwrap();
+    for console in [&romeo, &juliet] {
+        console.wait_online(PATIENCE).unwrap();
+    }
+    let said = romeo.request("server_info", json!({}), PATIENCE).unwrap();
+    let software = if kind == Kind::Ejabberd { "ejabberd" } else { "Prosody" };
+    assert_eq!(said["server"]["software"], software, "{said}");
+    assert!(said["server"]["version"].is_string());
+    let contacts = said["server"]["contacts"].as_array().unwrap();
+    assert!(contacts.iter().any(|at| at["kind"] == "abuse" && at["uri"] == "mailto:abuse@a.test"), "{said}");
+    let used = romeo.request("disk_use", json!({}), PATIENCE).unwrap();
+    assert!(used["total"].as_u64() > Some(4_096), "{used}");
+
+    // Her link, opened by him: nobody is asked.
+    let made = juliet.request("invite", json!({ "name": "Juliet" }), PATIENCE).unwrap();
+    let uri = made["invitation"]["uri"].as_str().unwrap();
+    assert!(uri.starts_with("xmpp:bob@b.test?roster;preauth="), "{uri}");
+    let token = uri.split("preauth=").nth(1).unwrap().split(';').next().unwrap();
+    let add = json!({ "jid": JULIET.0, "name": "Juliet", "token": token });
+    romeo.request("add_inviter", add, PATIENCE).unwrap();
+    for (console, friend) in [(&romeo, JULIET.0), (&juliet, ROMEO.0)] {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            let roster = console.request("roster", json!({}), PATIENCE).unwrap();
+            let contacts = roster["contacts"].as_array().cloned().unwrap_or_default();
+            if contacts.iter().any(|contact| contact["jid"] == friend && contact["subscription"] == "both") {
+                break;
+            }
+            assert!(std::time::Instant::now() < deadline, "{roster}");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+}
+
+#[test]
+fn server_says_what_it_is_and_links_make_friends_over_prosody_13() {
+    server_says_what_it_is_and_links_make_friends_over(Kind::Prosody13);
+}
+
+#[test]
+fn server_says_what_it_is_and_links_make_friends_over_ejabberd() {
+    server_says_what_it_is_and_links_make_friends_over(Kind::Ejabberd);
+}
+
+fn removed_account_leaves_nothing_behind_over(kind: Kind) {
+    let Some(stage) = Stage::on(kind) else { return };
+    let phone = stage.phone(ROMEO.0, ROMEO.1);
+    let romeo = Console::start(&phone).unwrap();
+    romeo.wait_online(PATIENCE).unwrap();
+    let id = id("what is not to stay");
+    romeo.send_message(JULIET.0, &id, "what is not to stay", PATIENCE).unwrap();
+    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    romeo.request("remove_account", json!({}), PATIENCE).unwrap();
+    assert_eq!(std::fs::read_dir(phone.data.join("accounts")).unwrap().count(), 0);
+    // What a keychain would keep of it is gone as well.
+    let left: Vec<_> = std::fs::read_dir(&phone.data)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .filter(|name| name.starts_with("installation-") || name.starts_with("database-"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn removed_account_leaves_nothing_behind_over_prosody_13() {
+    removed_account_leaves_nothing_behind_over(Kind::Prosody13);
+}
+
+#[test]
+fn removed_account_leaves_nothing_behind_over_ejabberd() {
+    removed_account_leaves_nothing_behind_over(Kind::Ejabberd);
 }
