@@ -6,8 +6,8 @@ use tokio::sync::watch;
 
 use crate::{
     ChatState, ClientAccess, ContactList, ConversationList, Cursor, Delete, DiskUse, Draft, Events, Found,
-    Invitation, Mute, Notify, Outgoing, Picture, Push, PushState, Report, Search, ServerInfo, Status,
-    Timeline, WhimbrelError,
+    Imported, Invitation, Mute, Notify, Outgoing, Picture, Push, PushState, Report, Search, ServerInfo,
+    Status, Timeline, WhimbrelError,
     counted::Counted,
     error::{address, full_address},
     guard,
@@ -92,6 +92,22 @@ impl Account {
     pub async fn revoke_client(&self, id: String) -> Result<(), WhimbrelError> {
         let account = self.account.clone();
         guard::task(async move { Ok(account.revoke_client(&id).await?) }).await
+    }
+
+    /// Writes all that the account has to a file that this device, another one, or other software can take back (XEP-0227). Never
+    /// passwords, tokens or keys; but it is not encrypted. Returns how many messages it holds. Fails with `StorageFull`, with
+    /// `DatabaseUnusable` where it cannot be written, and with `Suspended`, also where the account is suspended meanwhile.
+    pub async fn export_to(&self, path: String) -> Result<u64, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.export(path.as_ref()).await?) }).await
+    }
+
+    /// Takes what `export_to` has written on this or another device, or another server or app in the form of XEP-0227. What is here
+    /// already is not taken twice, so it can be repeated. Fails with `NotFound` where there is no such file, and with
+    /// `InvalidInput` where it is of other accounts, or damaged: then it says where, and how much was taken before.
+    pub async fn import_from(&self, path: String) -> Result<Imported, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.import(path.as_ref()).await?.into()) }).await
     }
 
     /// What the account takes on the disk.

@@ -162,6 +162,13 @@ impl Client {
         })
     }
 
+    /// A text for a developer: versions, states and counts of all accounts, and the last lines of the log, if `keep_log` or `log_to`
+    /// was called. It has no content, no keys and no addresses.
+    pub async fn log_bundle(&self) -> Result<String, WhimbrelError> {
+        let client = self.client.clone();
+        guard::task(async move { Ok(client.log_bundle()) }).await
+    }
+
     /// The system wants memory back: what can be had again from the files is let go of.
     pub fn low_memory(&self) -> Result<(), WhimbrelError> {
         guard::sync(|| {

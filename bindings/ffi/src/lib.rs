@@ -34,13 +34,13 @@ pub use crate::{
         ConversationSubscription, ConversationUpdate, Timeline, TimelineSplice, TimelineSubscription,
         TimelineUpdate,
     },
-    platform::{LogLevel, LogSink, Resolver, Srv, log_to},
+    platform::{LogLevel, LogSink, Resolver, Srv, keep_log, log_to},
     records::{
         Change, ChangeKind, ChatState, ClientAccess, Connection, Contact, ContactAddress, Conversation,
-        Cursor, Delete, DiskUse, Draft, Found, Gap, GapKind, Hit, Invitation, Item, Link, Message, Mute,
-        Network, NetworkKind, Notify, Options, Outgoing, Permission, Picture, Presence, PresenceSubscription,
-        Preview, Push, PushState, Reaction, ReplyTo, Report, ReportReason, Search, SendState, Server,
-        ServerInfo, Show, Status, TextRange, WakeUp,
+        Cursor, Delete, DiskUse, Draft, Found, Gap, GapKind, Hit, Imported, Invitation, Item, Link, Message,
+        Mute, Network, NetworkKind, Notify, Options, Outgoing, Permission, Picture, Presence,
+        PresenceSubscription, Preview, Push, PushState, Reaction, ReplyTo, Report, ReportReason, Search,
+        SendState, Server, ServerInfo, Show, Status, TextRange, WakeUp,
     },
     registration::{
         Registration, RegistrationChoice, RegistrationField, RegistrationForm, RegistrationMedia,

@@ -1202,6 +1202,24 @@ pub struct DiskUse {
     pub pictures: u64,
 }
 
+/// What came of a file, in messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Imported {
+    /// They are new here.
+    pub added: u64,
+    /// They were here, or are nobody's.
+    pub known: u64,
+    /// Elements that are not understood here.
+    pub skipped: u64,
+}
+
+impl From<whimbrel::Imported> for Imported {
+    fn from(imported: whimbrel::Imported) -> Self {
+        let whimbrel::Imported { added, known, skipped } = imported;
+        Self { added, known, skipped }
+    }
+}
+
 /// A link to be given to somebody: whoever has it first is let in.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct Invitation {

@@ -751,6 +751,10 @@ impl Account {
         self.inner.shared.read(query)
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
     pub(crate) fn home(&self) -> &Home {
         &self.inner.home
     }

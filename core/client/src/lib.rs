@@ -43,6 +43,7 @@
 
 mod account;
 mod bell;
+mod bundle;
 mod client;
 mod disk;
 mod driver;
@@ -59,16 +60,17 @@ mod registration;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod vault;
 
 pub use jid::{BareJid as Address, Jid as FullAddress};
 pub use whimbrel_engine::{
     api::{
         Affiliation, Change, ChangeKind, ChatState, ClientAccess, Contact, ContactAddress, Conversation,
-        Delete, Draft, Error, Event, Gap, GapKind, Invitation, Item, ItemId, Link, Message, Mute, Network,
-        NetworkId, NetworkKind, NodeItem, NodeOptions, Notify, Outgoing, PasswordChange, Permission, Picture,
-        Presence, Preview, Push, PushState, Reaction, ReplyTo, Report, ReportReason, SendState, ServerInfo,
-        Show, Status, Subscription as PresenceSubscription, Unusable,
+        Delete, Draft, Error, Event, Gap, GapKind, Imported, Invitation, Item, ItemId, Link, Message, Mute,
+        Network, NetworkId, NetworkKind, NodeItem, NodeOptions, Notify, Outgoing, PasswordChange, Permission,
+        Picture, Presence, Preview, Push, PushState, Reaction, ReplyTo, Report, ReportReason, SendState,
+        ServerInfo, Show, Status, Subscription as PresenceSubscription, Unusable,
     },
     search::{Cursor, Found, Hit, Search},
     splice::{Splice, apply},
@@ -85,7 +87,7 @@ pub use crate::{
     client::{Client, FoundIn, Options, Role},
     disk::DiskUse,
     lists::{ContactList, ConversationList, Subscription, Timeline, Update},
-    log::{LogLevel, LogSink, log_to},
+    log::{LogLevel, LogSink, keep_log, log_to},
     net::connect::{Connection, Resolver, Server, Srv},
     node::{Node, NodePage},
     registration::Registration,

@@ -12,6 +12,7 @@ CREATE TABLE account (
     user_agent_id TEXT    NOT NULL,           -- UUIDv4 of the installation (XEP-0388)
     told          INTEGER NOT NULL DEFAULT 0, -- the newest row of `message` that the app knows of
     indexed       INTEGER NOT NULL DEFAULT 0, -- up to which row of `message` the index of words is
+    imported      TEXT,                       -- from which file (XEP-0227) all that was here before the first session came
     openings      INTEGER NOT NULL DEFAULT 0, -- how often the file was opened to be written: behind what the vault knows, it is a copy
     created_at    INTEGER NOT NULL
 ) STRICT;

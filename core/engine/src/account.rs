@@ -24,6 +24,7 @@ use crate::{
     conversation,
     effect::{Effect, Touched},
     error::{Error, Result},
+    import::Cursor,
     input::{Input, LinkId, Now},
     keep_alive::{self, KeepAlive},
     mutants::{self, Mutant},
@@ -91,6 +92,7 @@ pub(crate) struct Account {
     /// When the first mute of a conversation is over, ms UTC.
     pub(crate) unmute_at: Option<i64>,
     pub(crate) reading: Reading,
+    pub(crate) importing: Cursor,
     pub(crate) indexing: Indexing,
     /// Reason and detail of the last failure that the app was told of.
     pub(crate) told: Option<(String, String)>,
@@ -459,6 +461,7 @@ impl Account {
             catching_up: CatchingUp::default(),
             unmute_at: conversation::next_end(connection)?,
             reading: Reading::default(),
+            importing: Cursor::default(),
             indexing: Indexing::default(),
             told: None,
             after_start: true,

@@ -5,6 +5,7 @@
 use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
 use jid::{BareJid, Jid};
+use minidom::Element;
 use serde::{Deserialize, Serialize};
 pub use whimbrel_proto::content::{Link, Preview};
 use whimbrel_proto::{
@@ -228,6 +229,14 @@ pub enum Command {
         node: String,
         /// Whether to be told.
         on: bool,
+    },
+    /// A part of a file that was exported, or of another archive in the form of XEP-0227. Replied to with [`Reply::Imported`] when it is
+    /// durable; what is there already is not taken twice.
+    Import {
+        /// Names the file, so that its parts are known to be of one.
+        file: String,
+        /// Children of its user's elements, in their order.
+        elements: Vec<Element>,
     },
     /// A stanza as it is. Counted, kept and resent like any other of ours.
     Raw {
@@ -607,6 +616,8 @@ pub enum Reply {
     Configuration(NodeOptions),
     /// Who may do what with a node.
     Affiliations(Vec<(BareJid, Affiliation)>),
+    /// What came of a part of a file.
+    Imported(Imported),
     /// A link to be given to somebody.
     Invitation(Invitation),
     /// What our server says of itself.
@@ -615,6 +626,17 @@ pub enum Reply {
     Clients(Vec<ClientAccess>),
     /// What is new since the app was last told.
     News(News),
+}
+
+/// What came of a file, in messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Imported {
+    /// They are new here.
+    pub added: u64,
+    /// They were here, or are nobody's.
+    pub known: u64,
+    /// Elements that are not understood here.
+    pub skipped: u64,
 }
 
 /// A link to be given to somebody: whoever has it first is let in.

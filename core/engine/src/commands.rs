@@ -97,6 +97,7 @@ impl Account {
                 return self.node(cx, request, owner.as_ref(), node, action);
             }
             Command::Follow { node, on } => self.follow(cx, node, *on)?,
+            Command::Import { file, elements } => self.import(cx, file, elements)?,
             Command::Raw { xml } => self.raw(cx, xml)?,
             Command::Sync { timeout } => {
                 self.waiting.sync.push((request, cx.now.mono.saturating_add(*timeout)));

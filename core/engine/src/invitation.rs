@@ -128,21 +128,16 @@ impl Account {
                 if command.is_some_and(|command| command.attr("status") == Some("executing")) =>
             {
                 let command = command.expect("it is executing");
-                let fields = form::fields(command).filter_map(|(var, value)| match var {
-                    "FORM_TYPE" => None,
-                    "username" => Some((var, username.clone().unwrap_or(value))),
-                    "roster-subscription" => Some((var, "true".to_owned())),
-                    var => Some((var, value)),
-                });
-                let kind = form::fields(command).find(|(var, _)| *var == "FORM_TYPE").map(|(_, kind)| kind);
-                let filled = form::submit(
-                    kind.as_deref()
-                        .unwrap_or(Asked::node(&Asked::Account { username: None, filled_in: true })),
-                    fields,
-                );
-                let session = command.attr("sessionid");
                 let asked = Asked::Account { username: username.clone(), filled_in: true };
-                return self.ask_for_invitation(cx, request, asked, Some((session, filled)));
+                let kind = form::fields(command).find(|(var, _)| *var == "FORM_TYPE").map(|(_, kind)| kind);
+                let fields = form::fields(command).filter(|(var, _)| *var != "FORM_TYPE");
+                let filled = fields.map(|(var, value)| match var {
+                    "username" => (var, username.clone().unwrap_or(value)),
+                    "roster-subscription" => (var, "true".to_owned()),
+                    var => (var, value),
+                });
+                let form = form::submit(kind.as_deref().unwrap_or(asked.node()), filled);
+                return self.ask_for_invitation(cx, request, asked, Some((command.attr("sessionid"), form)));
             }
             (None, Asked::Account { .. }) => Err(match answer {
                 Err(condition) => refused(cx, condition),

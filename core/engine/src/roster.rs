@@ -265,6 +265,21 @@ fn store(cx: &Cx<'_>, item: &Element) -> Result<i64> {
     Ok(subscription)
 }
 
+/// An item of a roster that was kept elsewhere, until the server is asked. Whether it is new here.
+pub(crate) fn import(cx: &mut Cx<'_>, item: &Element) -> Result<bool> {
+    let Some(jid) = bare(item.attr("jid")) else { return Ok(false) };
+    let (is_known, count): (bool, i64) = cx.tx.query_row(
+        "SELECT EXISTS (SELECT 1 FROM contact WHERE jid = ?1), (SELECT count(*) FROM contact)",
+        params![jid.as_str()],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    if is_known || count >= MAX as i64 {
+        return Ok(false);
+    }
+    store(cx, item)?;
+    Ok(true)
+}
+
 /// All contacts, and those who ask to be one.
 ///
 /// # Errors

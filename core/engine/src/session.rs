@@ -149,19 +149,22 @@ impl Account {
                 Out::Restart => Effect::RestartStream { link },
             });
         }
-        let leaving = self.waiting.leaving.is_some();
+        let is_let_in = match &step.progress {
+            Progress::Going(negotiation) => negotiation.is_logged_in(),
+            Progress::Online(_) => true,
+            Progress::Failed(_) => false,
+        };
+        if is_let_in && self.waiting.leaving.is_some() {
+            // By that the server has forgotten the token.
+            cx.out.push(Effect::Close { link });
+            self.went_offline(cx, None, "signed out".into(), Again::Never);
+            return Ok(());
+        }
         match step.progress {
-            Progress::Going(negotiation) if !leaving || !negotiation.is_logged_in() => {
+            Progress::Going(negotiation) => {
                 self.link = Link::Negotiating { link, negotiation, began, deadline: cx.now.mono + LOGIN };
                 Ok(())
             }
-            // The server has let us in, and by that has forgotten the token.
-            Progress::Going(_) | Progress::Online(_) if leaving => {
-                cx.out.push(Effect::Close { link });
-                self.went_offline(cx, None, "signed out".into(), Again::Never);
-                Ok(())
-            }
-            Progress::Going(_) => Ok(()),
             Progress::Online(negotiated) => {
                 let took = cx.now.mono.saturating_sub(began);
                 let round_trip = took / u64::from(negotiated.flights.max(1));

@@ -10,7 +10,7 @@ use std::{
     cell::RefCell,
     collections::BTreeMap,
     io::{BufRead as _, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     rc::Rc,
     sync::Arc,
@@ -443,6 +443,9 @@ impl Console {
                 let DiskUse { total, set_aside, index, pictures } = account.disk_use()?;
                 Ok(json!({ "total": total, "set_aside": set_aside, "index": index, "pictures": pictures }))
             }
+            "export" => Ok(json!({ "messages": account.export(Path::new(text(request, "file")?)).await? })),
+            "import" => Ok(json!({ "imported": account.import(Path::new(text(request, "file")?)).await? })),
+            "log_bundle" => Ok(json!({ "text": self.client.log_bundle() })),
             "clients" => Ok(json!({ "clients": account.clients().await? })),
             "revoke" => done(account.revoke_client(text(request, "client")?).await),
             "change_password" => done(account.change_password(text(request, "password")?).await),

@@ -10,6 +10,7 @@ mod blocking;
 mod conversation;
 mod copies;
 mod deletions;
+mod export;
 mod failures;
 mod hostile;
 mod invitation;

@@ -135,7 +135,7 @@ mod hostile {
     use super::*;
 
     #[test]
-    fn server_is_not_described_by_others_and_not_without_end() {
+    fn forged_iq_result_about_our_server() {
         let mut world = World::online();
         let (id, _) = world.asks_server(Command::ServerInfo);
         for from in [JULIET, "capulet.lit"] {

@@ -240,7 +240,7 @@ mod hostile {
     use super::*;
 
     #[test]
-    fn password_change_is_answered_by_our_server_only() {
+    fn forged_iq_result_for_a_password() {
         let mut world = World::online();
         world.changes_password("quill");
         let (id, _) = world.password_question();

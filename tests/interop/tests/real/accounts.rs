@@ -3,7 +3,7 @@
 use interop::{Console, Error, Kind};
 use serde_json::{Value, json};
 
-use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id};
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id, texts};
 
 /// What the console was refused with: its error, and the server's condition in words.
 fn refused(result: interop::Result<Value>) -> (String, String) {
@@ -193,4 +193,60 @@ fn removed_account_leaves_nothing_behind_over_prosody_13() {
 #[test]
 fn removed_account_leaves_nothing_behind_over_ejabberd() {
     removed_account_leaves_nothing_behind_over(Kind::Ejabberd);
+}
+
+fn account_is_taken_to_another_device_over(kind: Kind) {
+    let Some(stage) = Stage::on(kind) else { return };
+    let romeo = Console::start(&stage.phone(ROMEO.0, ROMEO.1)).unwrap();
+    let juliet = Console::start(&stage.phone(JULIET.0, JULIET.1)).unwrap();
+    for console in [&romeo, &juliet] {
+        console.wait_online(PATIENCE).unwrap();
+    }
+    for number in 0..30 {
+        let (from, to) = if number % 2 == 0 { (&romeo, JULIET.0) } else { (&juliet, ROMEO.0) };
+        let text = format!("line {number}");
+        from.send_message(to, &id(&text), &text, PATIENCE).unwrap();
+        from.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    }
+    romeo.wait_message("line 29", PATIENCE).unwrap();
+    romeo.request("edit", json!({ "message": id("line 0"), "text": "the first line" }), PATIENCE).unwrap();
+    romeo.request("draft", json!({ "with": JULIET.0, "text": "not yet said" }), PATIENCE).unwrap();
+    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    let file = stage.dir.path().join("romeo.xml").display().to_string();
+    let held = romeo.request("export", json!({ "file": file }), PATIENCE).unwrap();
+    assert_eq!(held["messages"], 31);
+    // Said after the export.
+    juliet.send_message(ROMEO.0, &id("since then"), "since then", PATIENCE).unwrap();
+    romeo.wait_message("since then", PATIENCE).unwrap();
+    let shown = |console: &Console| {
+        let opened = json!({ "with": JULIET.0, "limit": 200 });
+        texts(console.request("timeline", opened, PATIENCE).unwrap()["items"].as_array().unwrap())
+    };
+
+    // Another device, never online before.
+    let mut tablet = stage.phone(ROMEO.0, "not the password");
+    tablet.data = stage.dir.path().join("tablet");
+    let tablet = Console::start(&tablet).unwrap();
+    tablet.wait_event("offline", PATIENCE, |event| event.str("reason") == "wrong_password").unwrap();
+    let taken = tablet.request("import", json!({ "file": file }), PATIENCE).unwrap();
+    assert_eq!((&taken["imported"]["added"], &taken["imported"]["known"]), (&json!(31), &json!(0)));
+    tablet.request("sign_in", json!({ "password": ROMEO.1 }), PATIENCE).unwrap();
+    tablet.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    assert_eq!(shown(&tablet), shown(&romeo));
+    assert_eq!(shown(&tablet)[0], "the first line");
+    let again = tablet.request("import", json!({ "file": file }), PATIENCE).unwrap();
+    assert_eq!(again["imported"]["added"], 0);
+    assert_eq!(shown(&tablet), shown(&romeo));
+    let (kind, _) = refused(juliet.request("import", json!({ "file": file }), PATIENCE));
+    assert_eq!(kind, "invalid_input", "it is his");
+}
+
+#[test]
+fn account_is_taken_to_another_device_over_prosody_13() {
+    account_is_taken_to_another_device_over(Kind::Prosody13);
+}
+
+#[test]
+fn account_is_taken_to_another_device_over_ejabberd() {
+    account_is_taken_to_another_device_over(Kind::Ejabberd);
 }
