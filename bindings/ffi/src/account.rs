@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use crate::{
-    Audience, Card, ChatState, ContactList, ConversationList, Cursor, Delete, Draft, Events, Found,
-    KnownCard, Mute, Notify, Outgoing, Picture, Push, PushState, Report, Search, Status, Timeline,
-    WhimbrelError,
+    Audience, Card, ChatState, ClientAccess, ContactList, ConversationList, Cursor, Delete, DiskUse, Draft,
+    Events, Found, Imported, Invitation, KnownCard, Mute, Notify, Outgoing, Picture, Push, PushState, Report,
+    Search, ServerInfo, Status, Timeline, WhimbrelError,
     counted::Counted,
     error::{address, full_address},
     guard,
@@ -62,6 +62,89 @@ impl Account {
     pub async fn disconnect(&self) -> Result<(), WhimbrelError> {
         let account = self.account.clone();
         guard::task(async move { Ok(account.disconnect().await?) }).await
+    }
+
+    /// Gives the account another password on its server (XEP-0077 §3.3). Whatever happens meanwhile, the next login is by the one
+    /// that counts. Fails with `Offline` where there is no connection; where it was lost meanwhile, or with `TimedOut`, nobody
+    /// knows yet, and an event tells. With `ServerRefused` where the server takes no such password, and `InvalidInput` where
+    /// it is empty, too long or cannot be sent, or another change is under way.
+    pub async fn change_password(&self, password: String) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.change_password(&password).await?) }).await
+    }
+
+    /// What our server says of itself: whom to turn to (XEP-0157), where outages are told (XEP-0455), its software (XEP-0092). Without
+    /// a connection what it said last. Fails with `Offline` where it never said anything, `TimedOut`, `ServerRefused`.
+    pub async fn server_info(&self) -> Result<ServerInfo, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.server_info().await?.into()) }).await
+    }
+
+    /// Who has access to the account: our own sessions and others (XEP-0494). Fails with `Offline`, `TimedOut`, and
+    /// `ServerRefused` where the server does not tell.
+    pub async fn clients(&self) -> Result<Vec<ClientAccess>, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.clients().await?.into_iter().map(Into::into).collect()) }).await
+    }
+
+    /// Takes somebody's access away, by its id. Fails as `clients`, and with `ServerRefused` (`password-reset-required`) where only
+    /// another password keeps it out.
+    pub async fn revoke_client(&self, id: String) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.revoke_client(&id).await?) }).await
+    }
+
+    /// Writes all that the account has to a file that this device, another one, or other software can take back (XEP-0227). Never
+    /// passwords, tokens or keys; but it is not encrypted. Returns how many messages it holds. Fails with `StorageFull`, with
+    /// `DatabaseUnusable` where it cannot be written, and with `Suspended`, also where the account is suspended meanwhile.
+    pub async fn export_to(&self, path: String) -> Result<u64, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.export(path.as_ref()).await?) }).await
+    }
+
+    /// Takes what `export_to` has written on this or another device, or another server or app in the form of XEP-0227. What is here
+    /// already is not taken twice, so it can be repeated. Fails with `NotFound` where there is no such file, and with
+    /// `InvalidInput` where it is of other accounts, or damaged: then it says where, and how much was taken before.
+    pub async fn import_from(&self, path: String) -> Result<Imported, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.import(path.as_ref()).await?.into()) }).await
+    }
+
+    /// What the account takes on the disk.
+    pub async fn disk_use(&self) -> Result<DiskUse, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.disk_use()?.into()) }).await
+    }
+
+    /// Adds who has invited us by a link (XEP-0379): they are asked with the link's token, so that they accept without being asked
+    /// about, and are accepted when they ask in turn, within a month. Fails with `InvalidInput` where it can be no token.
+    pub async fn add_inviter(
+        &self,
+        jid: String,
+        name: Option<String>,
+        token: String,
+    ) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.add_inviter(&address(&jid)?, name.as_deref(), &token).await?) })
+            .await
+    }
+
+    /// A link by which somebody becomes a contact without our being asked: whoever opens it first. Our server makes it where it
+    /// knows how (XEP-0401); else it is our own (XEP-0379), suggests `name`, counts for `valid_for`, and is accepted by this device.
+    pub async fn invite(
+        &self,
+        name: Option<String>,
+        valid_for: Duration,
+    ) -> Result<Invitation, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.invite(name.as_deref(), valid_for).await?.into()) }).await
+    }
+
+    /// A link by which somebody may register on our server, under this name or any (XEP-0401 §5.4). Fails with `Offline`, `TimedOut`,
+    /// and `ServerRefused` where we may not, or the server does not know how.
+    pub async fn invite_to_server(&self, username: Option<String>) -> Result<Invitation, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.invite_to_server(username.as_deref()).await?.into()) }).await
     }
 
     /// Sends a message and returns its id when it is durable: how far it comes is the state of its item.

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Account, Connection, KeyVault, Network, Options, Resolver, WakeUp, WhimbrelError, counted::Counted,
-    error::address, guard, platform::Names, vault::Bridge,
+    Account, Connection, KeyVault, Network, Options, Registration, Resolver, WakeUp, WhimbrelError,
+    counted::Counted, error::address, guard, platform::Names, vault::Bridge,
 };
 
 /// All accounts of one data directory.
@@ -65,6 +65,25 @@ impl Client {
         .await
     }
 
+    /// Asks a server for a new account (XEP-0077). `jid` is the server's address, or the new account's where it has a name already;
+    /// `token` is that of an invitation, as a link has it (XEP-0445). It connects as `connection` says, and so does the account.
+    ///
+    /// Fails with `Offline`, `TimedOut`, `NotFound` where there is no such host, `Untrusted`, and `ServerRefused` where it
+    /// registers nobody, or the invitation counts no more (`item-not-found`).
+    pub async fn register(
+        &self,
+        jid: String,
+        token: Option<String>,
+        connection: Connection,
+    ) -> Result<Arc<Registration>, WhimbrelError> {
+        let client = self.client.clone();
+        guard::task(async move {
+            let registration = client.register(&address(&jid)?, token.as_deref(), connection.into()).await?;
+            Ok(Registration::new(registration))
+        })
+        .await
+    }
+
     /// Stops all accounts and closes every file, within this time as far as the peers allow. Sessions stay on their
     /// servers. Calls answer `Suspended` until `resume`. Doing it twice is harmless.
     pub async fn suspend(&self, within: Duration) -> Result<(), WhimbrelError> {
@@ -102,6 +121,14 @@ impl Client {
         guard::task(async move { Ok(client.remove_account(&address(&jid)?).await?) }).await
     }
 
+    /// Deletes the account on its server (XEP-0077 §3.2), with all that the server has of it, and then as `remove_account`. It has
+    /// to be online. Fails with `Offline`, `TimedOut` or `ServerRefused`, and then nothing was deleted here; where the link was
+    /// lost before the server's answer the account may be gone there.
+    pub async fn delete_account(&self, jid: String) -> Result<(), WhimbrelError> {
+        let client = self.client.clone();
+        guard::task(async move { Ok(client.delete_account(&address(&jid)?).await?) }).await
+    }
+
     /// After `KeyLost` or a damaged file: sets the file aside (it is never deleted) and begins anew with an empty one. Then
     /// `sign_in`. The old object, and what follows it, answers `Closed`. Fails with `NotFound`, and as `add_account`.
     pub async fn start_over(&self, jid: String) -> Result<Arc<Account>, WhimbrelError> {
@@ -133,6 +160,13 @@ impl Client {
             self.client.set_foreground(foreground);
             Ok(())
         })
+    }
+
+    /// A text for a developer: versions, states and counts of all accounts, and the last lines of the log, if `keep_log` or `log_to`
+    /// was called. It has no content, no keys and no addresses.
+    pub async fn log_bundle(&self) -> Result<String, WhimbrelError> {
+        let client = self.client.clone();
+        guard::task(async move { Ok(client.log_bundle()) }).await
     }
 
     /// The system wants memory back: what can be had again from the files is let go of.

@@ -67,6 +67,13 @@ pub enum Event {
         /// The address of whose it is.
         of: String,
     },
+    /// A change of the password has come to its end.
+    Password {
+        /// The new one counts; otherwise the old one.
+        done: bool,
+        /// Why the server did not take it.
+        condition: Option<String>,
+    },
     /// The registration for push notifications came further.
     Push {
         /// How far.
@@ -150,6 +157,12 @@ fn told(event: whimbrel::Event) -> Option<Event> {
         },
         whimbrel::Event::Payload(payload) => Event::NewPayload { payload: payload.into() },
         whimbrel::Event::Feed { of } => Event::FeedChanged { of: of.to_string() },
+        whimbrel::Event::Password(whimbrel::PasswordChange::Done) => {
+            Event::Password { done: true, condition: None }
+        }
+        whimbrel::Event::Password(whimbrel::PasswordChange::Refused { condition }) => {
+            Event::Password { done: false, condition: Some(condition) }
+        }
         whimbrel::Event::Push(state) => Event::Push { state: state.into() },
         whimbrel::Event::CaughtUp => Event::CaughtUp,
         whimbrel::Event::TooLarge { what, size } => Event::TooLarge { what, size },

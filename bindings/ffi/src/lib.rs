@@ -21,6 +21,7 @@ mod guard;
 mod lists;
 mod platform;
 mod records;
+mod registration;
 mod services;
 #[cfg(feature = "test-support")]
 mod test_support;
@@ -38,12 +39,16 @@ pub use crate::{
         ConversationSubscription, ConversationUpdate, Timeline, TimelineSplice, TimelineSubscription,
         TimelineUpdate,
     },
-    platform::{LogLevel, LogSink, Resolver, Srv, log_to},
+    platform::{LogLevel, LogSink, Resolver, Srv, keep_log, log_to},
     records::{
-        Change, ChangeKind, ChatState, Connection, Contact, Conversation, Cursor, Delete, Draft, Found, Gap,
-        GapKind, Hit, Item, Link, Message, Mute, Network, NetworkKind, Notify, Options, Outgoing, Picture,
-        Presence, PresenceSubscription, Preview, Push, PushState, Reaction, ReplyTo, Report, ReportReason,
-        Search, SendState, Server, Show, Status, TextRange, WakeUp,
+        Change, ChangeKind, ChatState, ClientAccess, Connection, Contact, ContactAddress, Conversation,
+        Cursor, Delete, DiskUse, Draft, Found, Gap, GapKind, Hit, Imported, Invitation, Item, Link, Message,
+        Mute, Network, NetworkKind, Notify, Options, Outgoing, Permission, Picture, Presence,
+        PresenceSubscription, Preview, Push, PushState, Reaction, ReplyTo, Report, ReportReason, Search,
+        SendState, Server, ServerInfo, Show, Status, TextRange, WakeUp,
+    },
+    registration::{
+        Registration, RegistrationChoice, RegistrationField, RegistrationForm, RegistrationMedia,
     },
     services::{
         AdHoc, Answer, Choice, ClaimKind, CommandAction, CommandNote, CommandNoteKind, CommandStage,

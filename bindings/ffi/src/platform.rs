@@ -31,6 +31,12 @@ pub fn log_to(sink: Arc<dyn LogSink>, most: LogLevel) -> Result<(), WhimbrelErro
     guard::sync(|| Ok(whimbrel::log_to(Arc::new(Log(sink)), most.into())?))
 }
 
+/// Keeps the last lines that the library says for a log, for `log_bundle`. `log_to` does that as well.
+#[uniffi::export]
+pub fn keep_log() -> Result<(), WhimbrelError> {
+    guard::sync(|| Ok(whimbrel::keep_log()?))
+}
+
 struct Log(Arc<dyn LogSink>);
 
 impl whimbrel::LogSink for Log {

@@ -1121,3 +1121,177 @@ impl From<whimbrel::WakeUp> for WakeUp {
         }
     }
 }
+
+/// What our server says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct ServerInfo {
+    /// When it said so, ms UTC.
+    pub at: i64,
+    /// What it calls itself.
+    pub name: Option<String>,
+    /// By which software it runs (XEP-0092).
+    pub software: Option<String>,
+    /// Of which version.
+    pub version: Option<String>,
+    /// Whom to turn to (XEP-0157).
+    pub contacts: Vec<ContactAddress>,
+    /// Where it is told, by https, whether the service is out (XEP-0455): files in JSON that are of use while the server cannot be
+    /// reached. Fetching one tells who keeps it that its user asks, so that is for the app to do.
+    pub outages: Vec<String>,
+}
+
+/// Whom to turn to.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct ContactAddress {
+    /// For what: `abuse`, `admin`, `feedback`, `sales`, `security`, `status`, `support`.
+    pub kind: String,
+    /// `mailto:`, `xmpp:` or `https:`; nobody has looked at it.
+    pub uri: String,
+}
+
+/// Who has access to the account (XEP-0494).
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct ClientAccess {
+    /// For `revoke_client`.
+    pub id: String,
+    /// Online, or soon back.
+    pub connected: bool,
+    /// It has logged in; otherwise it was only allowed to.
+    pub has_session: bool,
+    /// ms UTC.
+    pub first_seen: Option<i64>,
+    /// ms UTC.
+    pub last_seen: Option<i64>,
+    /// Its software, as it says.
+    pub software: Option<String>,
+    /// The software's home page.
+    pub uri: Option<String>,
+    /// What its user calls the device.
+    pub device: Option<String>,
+    /// It knows the password: only another password keeps it out.
+    pub by_password: bool,
+    /// It has a token (XEP-0484).
+    pub by_token: bool,
+    /// It was granted access otherwise.
+    pub by_grant: bool,
+    /// What it may do.
+    pub permission: Permission,
+}
+
+/// What somebody who has access may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Permission {
+    /// Everything.
+    Unrestricted,
+    /// All but what others' access depends on.
+    Normal,
+    /// Less.
+    Restricted,
+}
+
+/// What an account takes on the disk, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct DiskUse {
+    /// All of its files: its database with the journals, and what `start_over` has set aside.
+    pub total: u64,
+    /// Of these, what was set aside.
+    pub set_aside: u64,
+    /// Of the database, the index of words.
+    pub index: u64,
+    /// Of the database, pictures of people. They are bounded, and can be had again.
+    pub pictures: u64,
+}
+
+/// What came of a file, in messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Imported {
+    /// They are new here.
+    pub added: u64,
+    /// They were here, or are nobody's.
+    pub known: u64,
+    /// Elements that are not understood here.
+    pub skipped: u64,
+}
+
+impl From<whimbrel::Imported> for Imported {
+    fn from(imported: whimbrel::Imported) -> Self {
+        let whimbrel::Imported { added, known, skipped } = imported;
+        Self { added, known, skipped }
+    }
+}
+
+/// A link to be given to somebody: whoever has it first is let in.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Invitation {
+    /// An `xmpp:` link.
+    pub uri: String,
+    /// The same for people without an app, by https.
+    pub landing_page: Option<String>,
+    /// Until when it counts, ms UTC; nothing: nobody says.
+    pub expires: Option<i64>,
+    /// One may register on our server with it.
+    pub registers: bool,
+}
+
+impl From<whimbrel::ServerInfo> for ServerInfo {
+    fn from(info: whimbrel::ServerInfo) -> Self {
+        let whimbrel::ServerInfo { at, name, software, version, contacts, outages } = info;
+        let contacts = contacts
+            .into_iter()
+            .map(|whimbrel::ContactAddress { kind, uri }| ContactAddress { kind, uri })
+            .collect();
+        Self { at, name, software, version, contacts, outages }
+    }
+}
+
+impl From<whimbrel::ClientAccess> for ClientAccess {
+    fn from(client: whimbrel::ClientAccess) -> Self {
+        let whimbrel::ClientAccess {
+            id,
+            connected,
+            has_session,
+            first_seen,
+            last_seen,
+            software,
+            uri,
+            device,
+            by_password,
+            by_token,
+            by_grant,
+            permission,
+        } = client;
+        let permission = match permission {
+            whimbrel::Permission::Unrestricted => Permission::Unrestricted,
+            whimbrel::Permission::Normal => Permission::Normal,
+            whimbrel::Permission::Restricted => Permission::Restricted,
+        };
+        Self {
+            id,
+            connected,
+            has_session,
+            first_seen,
+            last_seen,
+            software,
+            uri,
+            device,
+            by_password,
+            by_token,
+            by_grant,
+            permission,
+        }
+    }
+}
+
+impl From<whimbrel::DiskUse> for DiskUse {
+    fn from(used: whimbrel::DiskUse) -> Self {
+        let whimbrel::DiskUse { total, set_aside, index, pictures } = used;
+        Self { total, set_aside, index, pictures }
+    }
+}
+
+impl From<whimbrel::Invitation> for Invitation {
+    fn from(invitation: whimbrel::Invitation) -> Self {
+        let whimbrel::Invitation { uri, landing_page, expires, registers } = invitation;
+        Self { uri, landing_page, expires, registers }
+    }
+}

@@ -29,9 +29,10 @@ use whimbrel_engine::{
 use whimbrel_proto::ns;
 
 use crate::{
-    AdHoc, Address, AskedId, Audience, Card, ChatState, ClaimKind, Delete, Draft, Entities, Entity, Error,
-    Event, Feed, FeedEntry, FullAddress, Info, ItemId, KnownCard, Message, Mute, Notify, Options, Outgoing,
-    Payload, Picture, Push, PushState, Report, RequestKind, Role, Status,
+    AdHoc, Address, AskedId, Audience, Card, ChatState, ClaimKind, ClientAccess, Delete, Draft, Entities,
+    Entity, Error, Event, Feed, FeedEntry, FullAddress, Info, Invitation, ItemId, KnownCard, Message, Mute,
+    Notify, Options, Outgoing, Payload, Picture, Push, PushState, Report, RequestKind, Role, ServerInfo,
+    Status,
     bell::{self, Bell},
     client,
     driver::{Driver, Request, Stopped},
@@ -242,6 +243,60 @@ impl Account {
         self.done(Command::Disconnect).await
     }
 
+    /// Gives the account another password on its server (XEP-0077 §3.3). Whatever happens meanwhile, a kill as well, the next login
+    /// is by the one that counts.
+    ///
+    /// # Errors
+    /// [`Error::Offline`] where there is no connection; where it was lost meanwhile, or with [`Error::TimedOut`], nobody knows yet:
+    /// the server is asked again, and [`Event::Password`] tells. [`Error::ServerRefused`] where it takes no such password, or
+    /// lets nobody change one; [`Error::InvalidInput`] where it is empty, longer than a kilobyte or cannot be sent, or
+    /// another change is under way; [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn change_password(&self, password: &str) -> Result<(), Error> {
+        self.done(Command::ChangePassword { password: password.to_owned() }).await
+    }
+
+    /// What our server says of itself: whom to turn to (XEP-0157), where outages are told (XEP-0455), its software (XEP-0092). Without
+    /// a connection what it said last, at most a week before it was last there.
+    ///
+    /// # Errors
+    /// [`Error::Offline`] where it never said anything; [`Error::TimedOut`], [`Error::ServerRefused`].
+    pub async fn server_info(&self) -> Result<ServerInfo, Error> {
+        match self.ask(Command::ServerInfo).await? {
+            Reply::Server(info) => Ok(*info),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Who has access to the account: our own sessions and others (XEP-0494).
+    ///
+    /// # Errors
+    /// [`Error::Offline`], [`Error::TimedOut`], [`Error::ServerRefused`] where the server does not tell.
+    pub async fn clients(&self) -> Result<Vec<ClientAccess>, Error> {
+        match self.ask(Command::Clients).await? {
+            Reply::Clients(clients) => Ok(clients),
+            Reply::Done => Ok(Vec::new()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Takes somebody's access away, by [`ClientAccess::id`] (XEP-0494).
+    ///
+    /// # Errors
+    /// As [`Account::clients`]; [`Error::ServerRefused`] with `password-reset-required` where only another password keeps it out:
+    /// see [`Account::change_password`].
+    pub async fn revoke_client(&self, id: &str) -> Result<(), Error> {
+        self.done(Command::Revoke { client: id.to_owned() }).await
+    }
+
+    pub(crate) async fn leave(&self) -> Result<(), Error> {
+        self.life().wanted = false;
+        self.done(Command::Leave).await
+    }
+
+    pub(crate) async fn unregister(&self) -> Result<(), Error> {
+        self.done(Command::Unregister).await
+    }
+
     /// Sends a text, or an [`Outgoing`] with more to it. Returns when it is durable: how far it comes is the
     /// [`crate::SendState`] of its item. The same id again is the same message, so a call that was cancelled or killed can be
     /// repeated.
@@ -391,6 +446,41 @@ impl Account {
     /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
     pub async fn add_contact(&self, jid: &Address, name: Option<&str>) -> Result<(), Error> {
         self.done(Command::AddContact { jid: jid.clone(), name: name.map(str::to_owned) }).await
+    }
+
+    /// Adds who has invited us by a link (XEP-0379, [`crate::uri::Action::Roster`]): they are asked with the link's token, so that they
+    /// accept without being asked about, and are accepted when they ask in turn, within a month.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] where the token is empty or longer than a kilobyte; [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn add_inviter(&self, jid: &Address, name: Option<&str>, token: &str) -> Result<(), Error> {
+        let (jid, name) = (jid.clone(), name.map(str::to_owned));
+        self.done(Command::AddInviter { jid, name, token: token.to_owned() }).await
+    }
+
+    /// A link by which somebody becomes a contact without our being asked: whoever opens it first. Our server makes it where it
+    /// knows how (XEP-0401); else it is our own (XEP-0379), suggests `name`, counts for `valid_for`, and is accepted by this device.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`], [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn invite(&self, name: Option<&str>, valid_for: Duration) -> Result<Invitation, Error> {
+        let valid_for = u64::try_from(valid_for.as_millis()).unwrap_or(u64::MAX);
+        self.invitation(Command::Invite { name: name.map(str::to_owned), valid_for }).await
+    }
+
+    /// A link by which somebody may register on our server, under this name or any (XEP-0401 §5.4).
+    ///
+    /// # Errors
+    /// [`Error::Offline`], [`Error::TimedOut`]; [`Error::ServerRefused`] where we may not, or the server does not know how.
+    pub async fn invite_to_server(&self, username: Option<&str>) -> Result<Invitation, Error> {
+        self.invitation(Command::InviteToServer { username: username.map(str::to_owned) }).await
+    }
+
+    async fn invitation(&self, command: Command) -> Result<Invitation, Error> {
+        match self.ask(command).await? {
+            Reply::Invitation(invitation) => Ok(invitation),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Changes how a contact is called and grouped (RFC 6121 §2.4).
@@ -832,6 +922,17 @@ impl Account {
 
     pub(crate) async fn close(&self) {
         self.stop(Error::Closed).await;
+    }
+
+    pub(crate) fn read<T>(
+        &self,
+        query: impl FnOnce(&rusqlite::Connection) -> whimbrel_engine::Result<T>,
+    ) -> Result<T, Error> {
+        self.inner.shared.read(query)
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
     }
 
     pub(crate) fn home(&self) -> &Home {

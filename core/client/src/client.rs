@@ -21,6 +21,7 @@ use crate::{
     Address, Cursor, Error, Hit, Network, Search,
     account::{Account, Home, WakeUp},
     net::connect::{Connection, Resolver, Route},
+    registration::Registration,
     vault::{KeyVault, Scope, write_whole},
 };
 
@@ -87,6 +88,9 @@ struct Life {
     foreground: bool,
     network: Option<Network>,
 }
+
+/// Time for telling the server that this device is gone.
+const TO_LEAVE: Duration = Duration::from_secs(10);
 
 /// What SQLite keeps of one database. The journal without its file must never be found by another.
 const FILES: [&str; 3] = ["", "-wal", "-shm"];
@@ -205,6 +209,24 @@ impl Client {
         Ok(account)
     }
 
+    /// Asks a server for a new account (XEP-0077). `address` is the server's, or the new account's where it has a name already;
+    /// `token` is that of an invitation, as a link has it ([`crate::uri::Action::Register`], XEP-0445). It connects as
+    /// `connection` says, and so does the account then.
+    ///
+    /// # Errors
+    /// [`Error::Offline`], [`Error::TimedOut`], [`Error::NotFound`] where there is no such host, [`Error::Untrusted`];
+    /// [`Error::ServerRefused`] where it registers nobody, or the invitation counts no more
+    /// (`item-not-found`; Prosody 13 says `forbidden`).
+    pub async fn register(
+        &self,
+        address: &Address,
+        token: Option<&str>,
+        connection: Connection,
+    ) -> Result<Registration, Error> {
+        self.is_open()?;
+        Registration::begin(self.clone(), address.clone(), token, connection).await
+    }
+
     /// Its directory, with its name on the door.
     fn move_in(&self, home: &Home) -> io::Result<()> {
         let address = home.dir.join("address");
@@ -217,16 +239,18 @@ impl Client {
         fs::File::open(self.inner.dir.join("accounts"))?.sync_all()
     }
 
-    /// Signs out and deletes everything of this account from the device. Unsent messages are lost. Where it fails or is
-    /// cancelled, it can be called again. Without a connection the server is not told that this device is gone: its session
-    /// ends by itself, and a registration for push notifications stays ([`crate::PushState::LeftBehind`]).
+    /// Signs out and deletes everything of this account from the device: files, secrets in the vault, its registration for push
+    /// notifications, and on the server the token that lets this device in (XEP-0484). Unsent messages are lost. Where it
+    /// fails or is cancelled, it can be called again. Without a connection the server is not told that this device is gone:
+    /// its session ends by itself, its token when it has run out, and a registration for push notifications stays
+    /// ([`crate::PushState::LeftBehind`]).
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::DatabaseUnusable`] where files cannot be deleted.
     pub async fn remove_account(&self, jid: &Address) -> Result<(), Error> {
         self.is_open()?;
         let account = self.account(jid).ok_or(Error::NotFound)?;
-        let _ = account.disconnect().await;
+        let _ = tokio::time::timeout(TO_LEAVE, account.leave()).await;
         account.close().await;
         let dir = &account.home().dir;
         for ending in FILES {
@@ -238,6 +262,18 @@ impl Client {
         self.inner.vault.delete(&account.home().installation())?;
         self.accounts_mut().remove(jid);
         Ok(())
+    }
+
+    /// Deletes the account on its server (XEP-0077 §3.2), with all that the server has of it, and then as
+    /// [`Client::remove_account`]. It has to be online.
+    ///
+    /// # Errors
+    /// [`Error::Offline`], [`Error::TimedOut`] and [`Error::ServerRefused`], and then nothing was deleted here; where the link was
+    /// lost before the server's answer the account may be gone there. Else as [`Client::remove_account`].
+    pub async fn delete_account(&self, jid: &Address) -> Result<(), Error> {
+        self.is_open()?;
+        self.account(jid).ok_or(Error::NotFound)?.unregister().await?;
+        self.remove_account(jid).await
     }
 
     /// After [`Error::KeyLost`] or a damaged file: sets the file aside (it is never deleted) and begins anew with an empty

@@ -70,7 +70,9 @@
 mod account;
 mod adhoc;
 mod bell;
+mod bundle;
 mod client;
+mod disk;
 mod driver;
 mod feed;
 mod installation;
@@ -82,27 +84,31 @@ mod lists;
 mod log;
 mod net;
 mod node;
+mod registration;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod vault;
 
 pub use jid::{BareJid as Address, Jid as FullAddress};
 pub use whimbrel_engine::{
     api::{
-        Affiliation, AskedId, Audience, Change, ChangeKind, ChatState, Choice, ClaimKind, CommandAction,
-        CommandNote, CommandNoteKind, CommandStage, CommandStatus, Contact, Conversation, Delete, Draft,
-        Entities, Entity, Entry, EntryLink, Error, Event, FeedEntry, Field, FieldKind, Form, FormError,
-        FormKind, Gap, GapKind, Identity, Info, Item, ItemId, KnownCard, Link, Message, Mute, Network,
-        NetworkId, NetworkKind, NodeItem, NodeOptions, Notify, Outgoing, Payload, Picture, Post, Presence,
-        Preview, Push, PushState, Reaction, ReplyTo, Report, ReportReason, RequestKind, SendState, Show,
-        Status, Subscription as PresenceSubscription, Unusable,
+        Affiliation, AskedId, Audience, Change, ChangeKind, ChatState, Choice, ClaimKind, ClientAccess,
+        CommandAction, CommandNote, CommandNoteKind, CommandStage, CommandStatus, Contact, ContactAddress,
+        Conversation, Delete, Draft, Entities, Entity, Entry, EntryLink, Error, Event, FeedEntry, Field,
+        FieldKind, Form, FormError, FormKind, Gap, GapKind, Identity, Imported, Info, Invitation, Item,
+        ItemId, KnownCard, Link, Message, Mute, Network, NetworkId, NetworkKind, NodeItem, NodeOptions,
+        Notify, Outgoing, PasswordChange, Payload, Permission, Picture, Post, Presence, Preview, Push,
+        PushState, Reaction, ReplyTo, Report, ReportReason, RequestKind, SendState, ServerInfo, Show, Status,
+        Subscription as PresenceSubscription, Unusable,
     },
     search::{Cursor, Found, Hit, Search},
     splice::{Splice, apply},
 };
 
 pub use whimbrel_proto::{
+    negotiation::registration::{Field as RegistrationField, Form as RegistrationForm, Media},
     text,
     uri::{self, Uri},
     vcard::{self as card, Card},
@@ -112,10 +118,12 @@ pub use crate::{
     account::{Account, Events, Older, WakeUp},
     adhoc::AdHoc,
     client::{Client, FoundIn, Options, Role},
+    disk::DiskUse,
     feed::Feed,
     lists::{ContactList, ConversationList, Subscription, Timeline, Update},
-    log::{LogLevel, LogSink, log_to},
+    log::{LogLevel, LogSink, keep_log, log_to},
     net::connect::{Connection, Resolver, Server, Srv},
     node::{Node, NodePage},
+    registration::Registration,
     vault::{FileVault, KeyVault, Scope},
 };

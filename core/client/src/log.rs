@@ -11,7 +11,7 @@ use std::{
     fmt::{self, Write as _},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
@@ -25,7 +25,7 @@ use tracing::{
     span,
 };
 
-use crate::Error;
+use crate::{Error, bundle::Ring};
 
 /// Lines that may wait for the sink.
 const WAITING: usize = 1024;
@@ -55,7 +55,9 @@ struct Log {
     lines: SyncSender<Line>,
     /// Left out since the last line that was taken.
     left_out: AtomicU64,
-    to: Mutex<(Arc<dyn LogSink>, LogLevel)>,
+    to: Mutex<(Option<Arc<dyn LogSink>>, LogLevel)>,
+    /// For [`crate::Client::log_bundle`].
+    kept: Mutex<Ring>,
 }
 
 struct Line {
@@ -72,13 +74,35 @@ static LOG: OnceLock<Arc<Log>> = OnceLock::new();
 /// # Errors
 /// [`Error::InvalidInput`] where the process has a subscriber of `tracing`, which hears it all already.
 pub fn log_to(sink: Arc<dyn LogSink>, most: LogLevel) -> Result<(), Error> {
+    listen(Some((sink, most)))
+}
+
+/// Keeps the last lines that the library says for a log, at info and above, for [`crate::Client::log_bundle`]. [`log_to`] does that as
+/// well.
+///
+/// # Errors
+/// As [`log_to`].
+pub fn keep_log() -> Result<(), Error> {
+    listen(None)
+}
+
+/// What was kept.
+pub(crate) fn kept() -> Vec<String> {
+    LOG.get().map(|log| log.kept().lines().map(str::to_owned).collect()).unwrap_or_default()
+}
+
+fn listen(to: Option<(Arc<dyn LogSink>, LogLevel)>) -> Result<(), Error> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _one_at_a_time = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(log) = LOG.get() {
-        *log.to() = (sink, most);
+        if let Some((sink, most)) = to {
+            *log.to() = (Some(sink), most);
+        }
     } else {
         let (lines, said) = sync_channel(WAITING);
-        let log = Arc::new(Log { lines, left_out: AtomicU64::new(0), to: Mutex::new((sink, most)) });
+        let to = to.map_or((None, LogLevel::Info), |(sink, most)| (Some(sink), most));
+        let (to, kept) = (Mutex::new(to), Mutex::default());
+        let log = Arc::new(Log { lines, left_out: AtomicU64::new(0), to, kept });
         tracing::subscriber::set_global_default(Said(Arc::clone(&log)))
             .map_err(|error| Error::InvalidInput { what: error.to_string() })?;
         let telling = Arc::clone(&log);
@@ -94,11 +118,28 @@ pub fn log_to(sink: Arc<dyn LogSink>, most: LogLevel) -> Result<(), Error> {
 }
 
 impl Log {
-    fn to(&self) -> std::sync::MutexGuard<'_, (Arc<dyn LogSink>, LogLevel)> {
+    fn to(&self) -> MutexGuard<'_, (Option<Arc<dyn LogSink>>, LogLevel)> {
         self.to.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn kept(&self) -> MutexGuard<'_, Ring> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is listened to: what is kept, at least.
+    fn most(&self) -> LogLevel {
+        self.to().1.max(LogLevel::Info)
+    }
+
     fn say(&self, level: LogLevel, target: &'static str, text: String) {
+        self.kept().keep(level, target, &text);
+        let wanted = {
+            let (sink, most) = &*self.to();
+            sink.is_some() && level <= *most
+        };
+        if !wanted {
+            return;
+        }
         let left_out = self.left_out.swap(0, Ordering::Relaxed);
         if self.lines.try_send(Line { level, target, text, left_out }).is_err() {
             self.left_out.fetch_add(left_out + 1, Ordering::Relaxed);
@@ -111,7 +152,7 @@ impl Log {
             if left_out > 0 {
                 let _ = write!(text, " ({left_out} lines before this were left out)");
             }
-            if level <= most {
+            if let (Some(sink), true) = (sink, level <= most) {
                 // A sink that panics has lost a line, and nobody else has.
                 let _ = catch_unwind(AssertUnwindSafe(|| sink.log(level, target, &text)));
             }
@@ -126,11 +167,11 @@ impl Subscriber for Said {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.is_event()
             && metadata.target().starts_with("whimbrel")
-            && level(*metadata.level()).is_some_and(|level| level <= self.0.to().1)
+            && level(*metadata.level()).is_some_and(|level| level <= self.0.most())
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(match self.0.to().1 {
+        Some(match self.0.most() {
             LogLevel::Error => LevelFilter::ERROR,
             LogLevel::Warn => LevelFilter::WARN,
             LogLevel::Info => LevelFilter::INFO,

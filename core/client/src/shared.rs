@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     account: Address,
     path: PathBuf,
     reader: Mutex<Reader>,
+    /// Held while somebody reads the file beside that.
+    snapshot: Mutex<()>,
     listeners: Mutex<Vec<Listener>>,
     pub(crate) status: watch::Sender<Status>,
     /// Who follows a list.
@@ -90,6 +92,7 @@ impl Shared {
             account,
             path,
             reader: Mutex::new(Reader::Shut(Error::Suspended)),
+            snapshot: Mutex::default(),
             listeners: Mutex::default(),
             status: watch::Sender::new(offline),
             stales: Mutex::default(),
@@ -133,10 +136,25 @@ impl Shared {
         }
     }
 
+    /// To be held by whoever opens the file once more: until then it is not closed.
+    pub(crate) fn snapshot(&self) -> MutexGuard<'_, ()> {
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the file may be open.
+    pub(crate) fn is_readable(&self) -> Result<(), Error> {
+        match &*self.reader() {
+            Reader::Shut(why) => Err(why.clone()),
+            Reader::Open(_) | Reader::Idle(_) => Ok(()),
+        }
+    }
+
     /// Closes the file. Whoever waits for a change goes on waiting, unless it is for good.
     pub(crate) fn close_reader(&self, why: Error) {
         let for_good = matches!(why, Error::Closed);
         *self.reader() = Reader::Shut(why);
+        // Whoever reads beside it sees that, and closes the file as well.
+        drop(self.snapshot());
         if for_good {
             self.listeners().clear();
             self.status.send_modify(|_| {});

@@ -6,11 +6,13 @@ CREATE TABLE account (
     jid           TEXT    NOT NULL,
     resource      TEXT,                       -- what the user calls this device
     password      TEXT,
+    new_password  TEXT,                       -- the server was asked to take it in the old one's place, and may have
     allow_plain   INTEGER NOT NULL DEFAULT 0,
     connection    TEXT    NOT NULL DEFAULT '{}', -- host, proxy, certificates: JSON, the client's own
     user_agent_id TEXT    NOT NULL,           -- UUIDv4 of the installation (XEP-0388)
     told          INTEGER NOT NULL DEFAULT 0, -- the newest row of `message` that the app knows of
     indexed       INTEGER NOT NULL DEFAULT 0, -- up to which row of `message` the index of words is
+    imported      TEXT,                       -- from which file (XEP-0227) all that was here before the first session came
     openings      INTEGER NOT NULL DEFAULT 0, -- how often the file was opened to be written: behind what the vault knows, it is a copy
     created_at    INTEGER NOT NULL
 ) STRICT;
@@ -27,6 +29,7 @@ CREATE TABLE login (
     csi           INTEGER NOT NULL DEFAULT 0, -- XEP-0352 is offered; a row, since a resumed stream sends no features
     push          INTEGER,                    -- XEP-0357 is offered; NULL: not known yet
     nodes         INTEGER,                    -- nodes of our own (XEP-0163): 0 none, 1 there, 2 with conditions; NULL: not known yet
+    server        TEXT,                       -- what it says of itself (XEP-0157, 0455, 0092): JSON
     roster_ver    TEXT                        -- NULL: the server has no versioning or we have no roster yet
 ) STRICT;
 
@@ -213,6 +216,18 @@ CREATE TABLE contact (
 CREATE TABLE subscription_request (
     jid TEXT    PRIMARY KEY,
     at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Tokens that somebody was given (XEP-0379): whoever shows one is accepted, once, until then (ms UTC).
+CREATE TABLE invitation (
+    token TEXT    PRIMARY KEY,
+    until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Who invited us: is accepted when they ask, until then.
+CREATE TABLE expected (
+    jid   TEXT    PRIMARY KEY,
+    until INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- What people show of themselves, we too.

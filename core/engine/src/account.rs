@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jid::{BareJid, FullJid};
+use minidom::Element;
 use rand::RngCore;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use uuid::Uuid;
@@ -23,6 +24,7 @@ use crate::{
     conversation,
     effect::{Effect, Touched},
     error::{Error, Result},
+    import::Cursor,
     input::{Input, LinkId, Now},
     keep_alive::{self, KeepAlive},
     mutants::{self, Mutant},
@@ -55,6 +57,10 @@ pub(crate) struct Account {
     pub(crate) jid: BareJid,
     pub(crate) resource: Option<String>,
     pub(crate) password: Option<String>,
+    /// What the server was asked to take in its place, and may have.
+    pub(crate) new_password: Option<String>,
+    /// The next login is to try what that would replace.
+    pub(crate) try_old_password: bool,
     pub(crate) allow_plain: bool,
     pub(crate) user_agent: Uuid,
     pub(crate) login: LoginMemory,
@@ -88,6 +94,7 @@ pub(crate) struct Account {
     /// When the first mute of a conversation is over, ms UTC.
     pub(crate) unmute_at: Option<i64>,
     pub(crate) telling: Telling,
+    pub(crate) importing: Cursor,
     pub(crate) indexing: Indexing,
     /// Reason and detail of the last failure that the app was told of.
     pub(crate) told: Option<(String, String)>,
@@ -260,6 +267,10 @@ pub(crate) struct Online {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Waiting {
     pub(crate) sign_in: Vec<RequestId>,
+    /// For another password.
+    pub(crate) password: Vec<RequestId>,
+    /// For the server to forget this device: what is connected is connected for that.
+    pub(crate) leaving: Option<RequestId>,
     pub(crate) sync: Vec<(RequestId, u64)>,
     /// By the id of the question whose answer is theirs.
     pub(crate) asked: BTreeMap<String, RequestId>,
@@ -292,6 +303,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) rng: &'a mut dyn RngCore,
     pub(crate) out: Vec<Effect>,
     pub(crate) touched: Touched,
+    /// The error that is being answered.
+    pub(crate) refusal: Option<Element>,
     /// The conversation that was looked up last. No step deletes one.
     pub(crate) conversation: Option<(BareJid, i64)>,
     /// The gap that was looked at last: its upper edge, and whether it is dense.
@@ -313,6 +326,7 @@ impl<'a> Cx<'a> {
             rng,
             out,
             touched,
+            refusal: None,
             conversation: None,
             room: None,
             awaits: None,
@@ -347,17 +361,22 @@ const REFUSALS: (u64, u64) = (120_000, 3_600_000);
 impl Account {
     pub(crate) fn load(connection: &Connection, config: Config, next_link: u64) -> Result<Self> {
         let account = connection
-            .query_row("SELECT jid, resource, password, allow_plain, user_agent_id FROM account", [], |row| {
-                Ok((
-                    row.get::<_, String>(0)?,
-                    row.get(1)?,
-                    row.get(2)?,
-                    row.get(3)?,
-                    row.get::<_, String>(4)?,
-                ))
-            })
+            .query_row(
+                "SELECT jid, resource, password, allow_plain, user_agent_id, new_password FROM account",
+                [],
+                |row| {
+                    Ok((
+                        row.get::<_, String>(0)?,
+                        row.get(1)?,
+                        row.get(2)?,
+                        row.get(3)?,
+                        row.get::<_, String>(4)?,
+                        row.get(5)?,
+                    ))
+                },
+            )
             .optional()?;
-        let Some((jid, resource, password, allow_plain, agent)) = account else {
+        let Some((jid, resource, password, allow_plain, agent, new_password)) = account else {
             return Err(Error::bug("the file holds no account"));
         };
         let login = connection.query_row(
@@ -409,6 +428,8 @@ impl Account {
             jid: BareJid::new(&jid).map_err(|_| Error::bug("the account's address"))?,
             resource,
             password,
+            new_password,
+            try_old_password: false,
             allow_plain,
             user_agent: Uuid::parse_str(&agent).map_err(|_| Error::bug("the user agent's id"))?,
             login: LoginMemory {
@@ -449,6 +470,7 @@ impl Account {
             catching_up: CatchingUp::default(),
             unmute_at: conversation::next_end(connection)?,
             telling: Telling::default(),
+            importing: Cursor::default(),
             indexing: Indexing::default(),
             told: None,
             after_start: true,
@@ -497,8 +519,8 @@ impl Account {
     /// be handled again, one at a time.
     pub(crate) fn reload(&mut self, connection: &Connection, now: Now) -> Result<()> {
         let fresh = Self::load(connection, self.config.clone(), self.next_link)?;
-        (self.resource, self.password, self.allow_plain) =
-            (fresh.resource, fresh.password, fresh.allow_plain);
+        (self.resource, self.allow_plain) = (fresh.resource, fresh.allow_plain);
+        (self.password, self.new_password) = (fresh.password, fresh.new_password);
         self.login = fresh.login;
         if mutants::on(Mutant::HandledMovesOnFullDisk) {
             self.session = Session { sm: self.session.sm.take(), ..fresh.session };
@@ -533,8 +555,12 @@ impl Account {
         }
         self.link = Link::Down;
         let waiting = std::mem::take(&mut self.waiting);
-        let requests =
-            waiting.sign_in.into_iter().chain(waiting.sync.into_iter().map(|(request, _)| request));
+        let requests = waiting
+            .sign_in
+            .into_iter()
+            .chain(waiting.password)
+            .chain(waiting.leaving)
+            .chain(waiting.sync.into_iter().map(|(request, _)| request));
         for request in requests.chain(waiting.asked.into_values()) {
             effects.push(Effect::Reply { request, result: Err(why.clone()) });
         }
@@ -663,7 +689,7 @@ impl Account {
         }
     }
 
-    fn online_element(&mut self, cx: &mut Cx<'_>, element: &minidom::Element) -> Result<()> {
+    fn online_element(&mut self, cx: &mut Cx<'_>, element: &Element) -> Result<()> {
         self.heard(cx)?;
         #[cfg(test)]
         crate::tests::poison(element);

@@ -5,6 +5,7 @@
 use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
 use jid::{BareJid, Jid};
+use minidom::Element;
 use serde::{Deserialize, Serialize};
 pub use whimbrel_proto::{
     adhoc::{CommandAction, CommandNote, CommandNoteKind, CommandStage, CommandStatus},
@@ -51,8 +52,28 @@ pub enum Command {
     Connect,
     /// Close the session on the server and stay offline. Replied to when the stream is closed.
     Disconnect,
+    /// Likewise, for good: a token that the server has given is to be of no more use to anybody (XEP-0484 §3.5). Replied to when the
+    /// server knows, or cannot be told.
+    Leave,
     /// Stop: acknowledge what was handled, hang up so that the session can be resumed. Nothing else is taken after it.
     Suspend,
+    /// Another password (XEP-0077 §3.3). Replied to when the server has taken it; [`Error::Offline`] or [`Error::TimedOut`] where
+    /// that is not known yet, and then told by [`Event::Password`].
+    ChangePassword {
+        /// It.
+        password: String,
+    },
+    /// What our server says of itself. Replied to with [`Reply::Server`]: without a connection what it said last.
+    ServerInfo,
+    /// Who has access to the account (XEP-0494). Replied to with [`Reply::Clients`].
+    Clients,
+    /// Take somebody's access away (XEP-0494 §4.2).
+    Revoke {
+        /// A [`ClientAccess::id`].
+        client: String,
+    },
+    /// Delete the account on its server (XEP-0077 §3.2). Replied to when that is done; it then stays offline.
+    Unregister,
     /// A text to a contact. Replied to when it is durable; doing it twice with one id sends it once.
     Send {
         /// A UUID made by the caller; also the stanza's id and origin-id (XEP-0359).
@@ -141,6 +162,28 @@ pub enum Command {
         name: Option<String>,
         /// In which groups to show them.
         groups: Vec<String>,
+    },
+    /// Add who has invited us by a link (XEP-0379), and accept them when they ask in turn. Replied to when it is durable.
+    AddInviter {
+        /// Whom.
+        jid: BareJid,
+        /// How to call them.
+        name: Option<String>,
+        /// The link's token.
+        token: String,
+    },
+    /// A link by which somebody becomes a contact without being asked about (XEP-0379), our server's (XEP-0401) or our own. Replied
+    /// to with [`Reply::Invitation`].
+    Invite {
+        /// What to call us, for those who open a link of our own.
+        name: Option<String>,
+        /// How long a link of our own counts, in ms.
+        valid_for: u64,
+    },
+    /// A link by which somebody may register on our server (XEP-0401 §5.4). Replied to with [`Reply::Invitation`].
+    InviteToServer {
+        /// Under which name; `None`: which they like.
+        username: Option<String>,
     },
     /// Remove a contact (RFC 6121 §2.5).
     RemoveContact {
@@ -250,6 +293,14 @@ pub enum Command {
         of: Jid,
         /// What.
         what: Ask,
+    },
+    /// A part of a file that was exported, or of another archive in the form of XEP-0227. Replied to with [`Reply::Imported`] when it is
+    /// durable; what is there already is not taken twice.
+    Import {
+        /// Names the file, so that its parts are known to be of one.
+        file: String,
+        /// Children of its user's elements, in their order.
+        elements: Vec<Element>,
     },
     /// A stanza as it is. Counted, kept and resent like any other of ours.
     Raw {
@@ -640,6 +691,18 @@ pub enum PushState {
     LeftBehind(Push),
 }
 
+/// What became of a change of the password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PasswordChange {
+    /// The new one counts.
+    Done,
+    /// The old one still counts.
+    Refused {
+        /// The condition of RFC 6120 §8.3.3.
+        condition: String,
+    },
+}
+
 /// What the platform says of the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
@@ -736,8 +799,109 @@ pub enum Reply {
     Stage(CommandStage),
     /// What was answered: one element, or nothing.
     Answer(Option<String>),
+    /// What came of a part of a file.
+    Imported(Imported),
+    /// A link to be given to somebody.
+    Invitation(Invitation),
+    /// What our server says of itself.
+    Server(Box<ServerInfo>),
+    /// Who has access to the account.
+    Clients(Vec<ClientAccess>),
     /// What is new since the app was last told.
     News(News),
+}
+
+/// What came of a file, in messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Imported {
+    /// They are new here.
+    pub added: u64,
+    /// They were here, or are nobody's.
+    pub known: u64,
+    /// Elements that are not understood here.
+    pub skipped: u64,
+}
+
+/// A link to be given to somebody: whoever has it first is let in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Invitation {
+    /// An `xmpp:` link.
+    pub uri: String,
+    /// The same for people without an app, by https.
+    pub landing_page: Option<String>,
+    /// Until when it counts, ms UTC; `None`: nobody says.
+    pub expires: Option<i64>,
+    /// One may register on our server with it.
+    pub registers: bool,
+}
+
+/// What our server says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServerInfo {
+    /// When it said so, ms UTC.
+    pub at: i64,
+    /// What it calls itself.
+    pub name: Option<String>,
+    /// By which software it runs (XEP-0092).
+    pub software: Option<String>,
+    /// Of which version.
+    pub version: Option<String>,
+    /// Whom to turn to (XEP-0157).
+    pub contacts: Vec<ContactAddress>,
+    /// Where it is told, by https, whether the service is out (XEP-0455): files in JSON that are of use while the server cannot be
+    /// reached. Fetching one tells who keeps it that its user asks, so that is for the app to do.
+    pub outages: Vec<String>,
+}
+
+/// Whom to turn to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContactAddress {
+    /// For what: `abuse`, `admin`, `feedback`, `sales`, `security`, `status`, `support`.
+    pub kind: String,
+    /// `mailto:`, `xmpp:` or `https:`; nobody has looked at it.
+    pub uri: String,
+}
+
+/// Who has access to the account (XEP-0494).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClientAccess {
+    /// For [`Command::Revoke`].
+    pub id: String,
+    /// Online, or soon back.
+    pub connected: bool,
+    /// It has logged in; otherwise it was only allowed to.
+    pub has_session: bool,
+    /// ms UTC.
+    pub first_seen: Option<i64>,
+    /// ms UTC.
+    pub last_seen: Option<i64>,
+    /// Its software, as it says.
+    pub software: Option<String>,
+    /// The software's home page.
+    pub uri: Option<String>,
+    /// What its user calls the device.
+    pub device: Option<String>,
+    /// It knows the password: only another password keeps it out.
+    pub by_password: bool,
+    /// It has a token (XEP-0484).
+    pub by_token: bool,
+    /// It was granted access otherwise.
+    pub by_grant: bool,
+    /// What it may do.
+    pub permission: Permission,
+}
+
+/// What somebody who has access may do (XEP-0494 §4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Permission {
+    /// Everything.
+    Unrestricted,
+    /// All but what others' access depends on.
+    Normal,
+    /// Less.
+    Restricted,
 }
 
 /// What is new since the app was last told, or suspended.
@@ -1327,6 +1491,8 @@ pub enum Event {
         /// Whose.
         of: BareJid,
     },
+    /// A change of the password has come to its end.
+    Password(PasswordChange),
     /// The registration for push notifications came further.
     Push(PushState),
     /// The server's answer was larger than can be read: what it was about stays as it was.

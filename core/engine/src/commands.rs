@@ -20,8 +20,7 @@ impl Account {
         let done = match command {
             Command::SignIn { password } => {
                 if let Some(password) = password {
-                    self.password = Some(password.clone());
-                    cx.tx.execute("UPDATE account SET password = ?1", params![password])?;
+                    self.password_was_given(cx, password)?;
                 }
                 self.go_online(cx);
                 if self.online().is_none() {
@@ -35,16 +34,10 @@ impl Account {
                 Ok(Reply::Done)
             }
             Command::Disconnect => {
-                (self.wanted, self.barred) = (false, false);
-                self.withdraw_push(cx)?;
-                if let Some(link) = self.current_link() {
-                    cx.out.push(Effect::Close { link });
-                    self.session.sm = None;
-                    self.session.dirty = true;
-                    self.went_offline(cx, None, "signed out".into(), Again::Never);
-                }
+                self.disconnect(cx)?;
                 Ok(Reply::Done)
             }
+            Command::Leave => return self.leave(cx, request),
             Command::Suspend => {
                 self.told(cx)?;
                 if self.online().is_some() && self.telling.due.is_some() {
@@ -56,6 +49,11 @@ impl Account {
                 Ok(Reply::Done)
             }
             Command::News => Ok(Reply::News(self.news(cx)?)),
+            Command::ChangePassword { password } => return self.change_password(cx, request, password),
+            Command::ServerInfo => return self.server_info(cx, request),
+            Command::Clients => return self.clients(cx, request),
+            Command::Revoke { client } => return self.revoke(cx, request, client),
+            Command::Unregister => return self.unregister(cx, request),
             Command::Send { id, to, what } => self.send(cx, id, to, what)?,
             Command::Edit { id, message, text } => self.edit(cx, id, message, text)?,
             Command::Retract { id, message } => self.retract(cx, id, message)?,
@@ -69,6 +67,13 @@ impl Account {
             Command::Older { .. } => return self.older(cx, request),
             Command::AddContact { jid, name } => {
                 self.add_contact(cx, jid, name.as_deref()).map(|()| Ok(Reply::Done))?
+            }
+            Command::AddInviter { jid, name, token } => self.add_inviter(cx, jid, name.as_deref(), token)?,
+            Command::Invite { name, valid_for } => {
+                return self.invite(cx, request, name.as_deref(), *valid_for);
+            }
+            Command::InviteToServer { username } => {
+                return self.invite_to_server(cx, request, username.as_deref());
             }
             Command::EditContact { jid, name, groups } => {
                 self.edit_contact(cx, jid, name.as_deref(), groups).map(|()| Ok(Reply::Done))?
@@ -99,6 +104,7 @@ impl Account {
             Command::Ask { of, what } => return self.ask_service(cx, request, of, what),
             Command::Feed { of, action } => return self.feed(cx, request, of, action),
             Command::Follow { node, on } => self.follow(cx, node, *on)?,
+            Command::Import { file, elements } => self.import(cx, file, elements)?,
             Command::Raw { xml } => self.raw(cx, xml)?,
             Command::Sync { timeout } => {
                 self.waiting.sync.push((request, cx.now.mono.saturating_add(*timeout)));
@@ -115,6 +121,31 @@ impl Account {
             self.back_off.reset();
             self.retry = Some(cx.now.mono);
         }
+    }
+
+    fn disconnect(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        (self.wanted, self.barred) = (false, false);
+        self.withdraw_push(cx)?;
+        if let Some(link) = self.current_link() {
+            cx.out.push(Effect::Close { link });
+            self.session.sm = None;
+            self.session.dirty = true;
+            self.went_offline(cx, None, "signed out".into(), Again::Never);
+        }
+        Ok(())
+    }
+
+    /// A token is invalidated by a login with it (XEP-0484 §3.5), so there is one more, which goes no further.
+    fn leave(&mut self, cx: &mut Cx<'_>, request: RequestId) -> Result<()> {
+        let can = self.online().is_some() && self.login.token.is_some();
+        self.disconnect(cx)?;
+        if can {
+            self.waiting.leaving = Some(request);
+            self.connect(cx);
+        } else {
+            cx.reply(request, Ok(Reply::Done));
+        }
+        Ok(())
     }
 
     fn mark_read(&mut self, cx: &mut Cx<'_>, with: &BareJid) -> Result<std::result::Result<Reply, Error>> {

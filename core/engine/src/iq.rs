@@ -11,12 +11,13 @@ use whimbrel_proto::{address, deadlines::Deadlines, ns, write::Tag};
 
 use crate::{
     account::{Account, Archive, Cx},
-    api::{ClaimKind, Event},
+    api::{self, ClaimKind, Event, ServerInfo},
     card,
     catch_up::Query,
     claims,
     error::Result,
     input::{Drained, Now},
+    invitation::Asked,
     mutants::{self, Mutant},
     outbox::Kind,
     pubsub::{self, Question},
@@ -39,13 +40,21 @@ pub(crate) enum Pending {
     },
     /// XEP-0280.
     Carbons,
+    /// Who has access to the account.
+    Clients,
     Page(Query),
+    /// A link to be given to somebody.
+    Invitation(Asked),
     /// Something was asked of a node.
     Node(Question),
     /// Something about a card.
     Card(card::Question),
     /// Something was asked of a service.
     Service(services::Question),
+    /// Another password.
+    Password {
+        password: String,
+    },
     /// A vCard that is to have this picture.
     Portrait {
         hash: String,
@@ -56,6 +65,14 @@ pub(crate) enum Pending {
         node: String,
         on: bool,
     },
+    /// Somebody's access was to be taken away.
+    Revoke,
+    /// What our server is; and then by which software it runs.
+    ServerInfo {
+        info: Option<Box<ServerInfo>>,
+    },
+    /// The account is to be deleted on its server.
+    Unregister,
     /// The server has read what was written up to this number (STREAM 8).
     Probe {
         number: u64,
@@ -90,6 +107,8 @@ const PATIENCE: u64 = 60_000;
 pub(crate) const MAX_ANSWERS: i64 = 500;
 /// What is longer of a question is not echoed, in bytes.
 const MAX_ECHO: usize = 1_024;
+/// Characters of a server's own words about a failure that are told.
+const MAX_WORDS: usize = 500;
 
 impl Account {
     /// A question was sent: its time begins.
@@ -201,11 +220,17 @@ impl Account {
             }
             Pending::Page(_)
             | Pending::Block { .. }
+            | Pending::Clients
+            | Pending::Invitation(_)
             | Pending::Node(_)
             | Pending::Card(_)
             | Pending::Service(_)
+            | Pending::Password { .. }
             | Pending::Portrait { .. }
             | Pending::Push { .. }
+            | Pending::Revoke
+            | Pending::ServerInfo { .. }
+            | Pending::Unregister
             | Pending::Probe { .. }
             | Pending::Nothing => {
                 return Ok(());
@@ -227,7 +252,10 @@ impl Account {
         let Some(pending) = self.question(cx, id, element.attr("from"))? else { return Ok(()) };
         let failed = element.attr("type") == Some("error");
         let answer = if failed { Err(condition(element)) } else { Ok(element) };
-        self.settle(cx, id, pending, answer)
+        cx.refusal = element.get_child("error", ns::JABBER_CLIENT).filter(|_| failed).cloned();
+        let done = self.settle(cx, id, pending, answer);
+        cx.refusal = None;
+        done
     }
 
     /// An answer or a question that was too large to be built (STREAM 21). It is an answer nevertheless: nobody waits longer, and
@@ -245,11 +273,17 @@ impl Account {
                     Pending::Carbons
                     | Pending::Block { .. }
                     | Pending::Blocklist
+                    | Pending::Clients
+                    | Pending::Invitation(_)
                     | Pending::Node(_)
                     | Pending::Card(_)
                     | Pending::Service(_)
+                    | Pending::Password { .. }
                     | Pending::Portrait { .. }
                     | Pending::Push { .. }
+                    | Pending::Revoke
+                    | Pending::ServerInfo { .. }
+                    | Pending::Unregister
                     | Pending::Probe { .. }
                     | Pending::Nothing => "answer",
                 };
@@ -308,6 +342,15 @@ impl Account {
             (Pending::Blocklist, Ok(element)) => self.blocklist(cx, element),
             (Pending::Block { jid, on }, answer) => self.block_answered(cx, &jid, on, answer.err()),
             (Pending::Card(question), answer) => self.card_answered(cx, id, question, answer),
+            (Pending::Password { password }, answer) => {
+                self.password_answered(cx, &password, answer.map(drop))
+            }
+            (Pending::Invitation(asked), answer) => self.invitation_told(cx, id, asked, answer),
+            (Pending::Clients | Pending::Revoke, answer) => self.access_told(cx, id, answer),
+            (Pending::ServerInfo { info }, answer) => {
+                self.server_told(cx, id, info.map(|info| *info), answer)
+            }
+            (Pending::Unregister, answer) => self.unregistered(cx, id, answer.map(drop)),
             (Pending::Portrait { hash }, Ok(element)) => self.portrait_came(cx, &hash, element),
             (Pending::Node(question), answer) => self.node_answered(cx, id, question, answer),
             (Pending::Service(question), answer) => {
@@ -349,6 +392,7 @@ impl Account {
             self.ask_own_nodes(cx)?;
         }
         self.push_is_offered(cx, has(ns::PUSH))?;
+        self.follow_server_info(cx)?;
         if !has(ns::MAM) {
             self.login.archive = Archive::Unknown;
             self.all_doubts_settled(cx)?;
@@ -478,6 +522,16 @@ fn condition(element: &Element) -> &str {
         .flat_map(Element::children)
         .find(|child| child.has_ns(ns::STANZA_ERRORS) && child.name() != "text")
         .map_or("undefined-condition", Element::name)
+}
+
+/// What an app is told of an error: its condition, and what else the server said.
+pub(crate) fn refused(cx: &Cx<'_>, condition: &str) -> api::Error {
+    if condition == "remote-server-timeout" {
+        return api::Error::TimedOut;
+    }
+    let said = cx.refusal.as_ref().and_then(|error| error.get_child("text", ns::STANZA_ERRORS));
+    let text = said.map(|text| text.text().chars().take(MAX_WORDS).collect());
+    api::Error::ServerRefused { condition: condition.to_owned(), text }
 }
 
 /// Reads an address, or nothing.

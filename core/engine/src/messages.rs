@@ -616,7 +616,7 @@ fn named(cx: &Cx<'_>, peer: &BareJid, name: &str, mine: bool) -> Result<Option<(
 }
 
 /// Looks for a message by its name, in the whole conversation (STREAM 20). `kept`: it may have come before.
-fn known_by_name(
+pub(crate) fn known_by_name(
     cx: &Cx<'_>,
     conversation: i64,
     name: &str,
@@ -791,6 +791,15 @@ pub(crate) fn advance(cx: &mut Cx<'_>, message: i64, state: &SendState) -> Resul
     if forward { set_state(cx, message, state) } else { Ok(()) }
 }
 
+/// A receipt or a marker that was seen elsewhere, as the code of what it says.
+pub(crate) fn confirm(cx: &mut Cx<'_>, message: i64, code: i64) -> Result<()> {
+    match code {
+        3 => advance(cx, message, &SendState::Delivered),
+        4 => advance(cx, message, &SendState::Displayed),
+        _ => Ok(()),
+    }
+}
+
 pub(crate) fn set_state(cx: &mut Cx<'_>, message: i64, state: &SendState) -> Result<()> {
     let reason = match state {
         SendState::Failed { reason } => Some(reason.as_str()),
@@ -881,7 +890,7 @@ pub(crate) fn touch_line(cx: &mut Cx<'_>, peer: &BareJid) {
     touch(cx, peer, i64::MAX);
 }
 
-fn cut(body: &str) -> &str {
+pub(crate) fn cut(body: &str) -> &str {
     if body.len() <= MAX_BODY {
         return body;
     }

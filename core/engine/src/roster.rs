@@ -159,6 +159,9 @@ impl Account {
             }
             return self.answer_subscription(cx, &from, "subscribed");
         }
+        if self.accepts_invited(cx, &from, element)? {
+            return Ok(());
+        }
         let added = cx.tx.execute(
             "INSERT OR IGNORE INTO subscription_request (jid, at) SELECT ?1, ?2
              WHERE (SELECT count(*) FROM subscription_request) < ?3",
@@ -169,14 +172,18 @@ impl Account {
     }
 
     pub(crate) fn add_contact(&mut self, cx: &mut Cx<'_>, jid: &BareJid, name: Option<&str>) -> Result<()> {
+        let groups = self.groups_of(cx, jid)?;
+        self.edit_contact(cx, jid, name, &groups)?;
+        self.answer_subscription(cx, jid, "subscribe")
+    }
+
+    /// An item is set as a whole (RFC 6121 §2.4): what is not said is gone.
+    pub(crate) fn groups_of(&self, cx: &Cx<'_>, jid: &BareJid) -> Result<Vec<String>> {
         let groups: Option<String> = cx
             .tx
             .query_row("SELECT groups FROM contact WHERE jid = ?1", params![jid.as_str()], |row| row.get(0))
             .optional()?;
-        // An item is set as a whole (RFC 6121 §2.4): what is not said is gone.
-        let groups: Vec<String> = groups.map_or(Ok(Vec::new()), |groups| serde_json::from_str(&groups))?;
-        self.edit_contact(cx, jid, name, &groups)?;
-        self.answer_subscription(cx, jid, "subscribe")
+        groups.map_or(Ok(Vec::new()), |groups| Ok(serde_json::from_str(&groups)?))
     }
 
     pub(crate) fn edit_contact(
@@ -263,6 +270,21 @@ fn store(cx: &Cx<'_>, item: &Element) -> Result<i64> {
             .execute(params![jid.as_str()])?;
     }
     Ok(subscription)
+}
+
+/// An item of a roster that was kept elsewhere, until the server is asked. Whether it is new here.
+pub(crate) fn import(cx: &mut Cx<'_>, item: &Element) -> Result<bool> {
+    let Some(jid) = bare(item.attr("jid")) else { return Ok(false) };
+    let (is_known, count): (bool, i64) = cx.tx.query_row(
+        "SELECT EXISTS (SELECT 1 FROM contact WHERE jid = ?1), (SELECT count(*) FROM contact)",
+        params![jid.as_str()],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    if is_known || count >= MAX as i64 {
+        return Ok(false);
+    }
+    store(cx, item)?;
+    Ok(true)
 }
 
 /// All contacts, and those who ask to be one.

@@ -98,7 +98,7 @@ impl Account {
         let login = Login {
             jid: self.jid.clone(),
             resource: self.resource.clone(),
-            password: self.password.clone(),
+            password: self.password_to_try(),
             token: self.login.token.clone(),
             user_agent: self.user_agent,
             software: self.config.software.clone(),
@@ -107,6 +107,12 @@ impl Account {
             pins: self.login.pins,
             allow_plain: self.allow_plain,
             offer: self.login.offer.clone(),
+            invalidate: self.waiting.leaving.is_some(),
+        };
+        let login = if login.invalidate {
+            Login { password: None, resume: None, use_bind2: false, ..login }
+        } else {
+            login
         };
         let step = Negotiation::start(login, tls);
         self.negotiated_step(cx, link, step, cx.now.mono)
@@ -143,6 +149,17 @@ impl Account {
                 Out::Restart => Effect::RestartStream { link },
             });
         }
+        let is_let_in = match &step.progress {
+            Progress::Going(negotiation) => negotiation.is_logged_in(),
+            Progress::Online(_) => true,
+            Progress::Failed(_) => false,
+        };
+        if is_let_in && self.waiting.leaving.is_some() {
+            // By that the server has forgotten the token.
+            cx.out.push(Effect::Close { link });
+            self.went_offline(cx, None, "signed out".into(), Again::Never);
+            return Ok(());
+        }
         match step.progress {
             Progress::Going(negotiation) => {
                 self.link = Link::Negotiating { link, negotiation, began, deadline: cx.now.mono + LOGIN };
@@ -168,6 +185,11 @@ impl Account {
         // What was pipelined may have been what went wrong: begin with open eyes next time.
         if self.login.offer.take().is_some() {
             self.save_login(cx)?;
+        }
+        if matches!(failure, Failure::WrongPassword) && self.tries_old_password() {
+            // Nobody who waits hears of it.
+            self.connect(cx);
+            return Ok(());
         }
         let detail = failure.to_string();
         let refused = |condition: &str, text| api::Error::ServerRefused { condition: condition.into(), text };
@@ -309,6 +331,8 @@ impl Account {
                 (false, condition)
             }
         };
+        let by_token = negotiated.mechanism.starts_with("HT-");
+        self.logged_in_with(cx, by_token)?;
         // A new session is taken for active; a resumed one is told in any case, since servers differ (XEP-0352 §5).
         if resumed || !self.foreground {
             self.send_csi(cx);
@@ -569,8 +593,13 @@ impl Account {
         for request in std::mem::take(&mut self.waiting.sign_in) {
             cx.reply(request, Err(answer.clone()));
         }
-        for request in std::mem::take(&mut self.waiting.asked).into_values() {
+        let waiting = &mut self.waiting;
+        let asked = std::mem::take(&mut waiting.asked).into_values();
+        for request in asked.chain(std::mem::take(&mut waiting.password)) {
             cx.reply(request, Err(api::Error::Offline));
+        }
+        if let Some(request) = self.waiting.leaving.take() {
+            cx.reply(request, Ok(Reply::Done));
         }
         // The same failure on every attempt is told once.
         let told = (reason.clone(), detail.clone());

@@ -171,6 +171,17 @@ pub fn connection(connection: &Connection) -> Result<String> {
     Ok(connection.query_row("SELECT connection FROM account", [], |row| row.get(0))?)
 }
 
+/// What the index of words and the pictures take, in bytes.
+///
+/// # Errors
+/// Where the world failed.
+pub fn parts(connection: &Connection) -> Result<(u64, u64)> {
+    let sum = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|sum| sum as u64);
+    let index = sum("SELECT coalesce(sum(length(block)), 0) FROM word_data")?;
+    let pictures = sum("SELECT coalesce(sum(length(bytes)), 0) FROM avatar")?;
+    Ok((index, pictures))
+}
+
 /// Less than a page was left of the file: SQLite would take it for a new one and write over it. While a file is made, its
 /// journal lies beside it.
 fn is_stump(path: &Path) -> bool {

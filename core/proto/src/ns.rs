@@ -40,6 +40,8 @@ namespaces! {
     RSM = "http://jabber.org/protocol/rsm";
     /// XEP-0066: data that lies elsewhere.
     OOB = "jabber:x:oob";
+    /// XEP-0077: registration.
+    REGISTER = "jabber:iq:register";
     /// XEP-0084: a picture.
     AVATAR_DATA = "urn:xmpp:avatar:data";
     /// XEP-0084: which picture.
@@ -66,6 +68,10 @@ namespaces! {
     DELAY = "urn:xmpp:delay";
     /// XEP-0277: a person's feed.
     MICROBLOG = "urn:xmpp:microblog:0";
+    /// XEP-0221: what a field of a form is about.
+    MEDIA = "urn:xmpp:media-element";
+    /// XEP-0231: data that comes along.
+    BOB = "urn:xmpp:bob";
     /// XEP-0280: carbons.
     CARBONS = "urn:xmpp:carbons:2";
     /// XEP-0297: forwarding.
@@ -102,6 +108,8 @@ namespaces! {
     PUBLISH_OPTIONS = "http://jabber.org/protocol/pubsub#publish-options";
     /// XEP-0359: stanza ids.
     SID = "urn:xmpp:sid:0";
+    /// XEP-0379: a token that was given to somebody.
+    PREAUTH = "urn:xmpp:pars:0";
     /// XEP-0372: references.
     REFERENCE = "urn:xmpp:reference:0";
     /// XEP-0382: spoilers.
@@ -122,6 +130,8 @@ namespaces! {
     SASL_CB = "urn:xmpp:sasl-cb:0";
     /// XEP-0444: reactions.
     REACTIONS = "urn:xmpp:reactions:0";
+    /// XEP-0445: registration with an invitation.
+    IBR_TOKEN = "urn:xmpp:ibr-token:0";
     /// XEP-0461: replies.
     REPLY = "urn:xmpp:reply:0";
     /// XEP-0478: stream limits.
@@ -138,6 +148,8 @@ namespaces! {
     FAST = "urn:xmpp:fast:0";
     /// RFC 4287: entries of a feed.
     ATOM = "http://www.w3.org/2005/Atom";
+    /// XEP-0494: who has access to the account.
+    CLIENT_ACCESS = "urn:xmpp:cam:0";
     /// XEP-0511: what a link leads to, as RDF.
     RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#";
     /// XEP-0511: the properties of Open Graph.

@@ -58,6 +58,15 @@ pub enum Action<'a> {
         name: Option<&'a str>,
         /// Its groups.
         groups: Vec<&'a str>,
+        /// With this they accept us without being asked (XEP-0379).
+        token: Option<&'a str>,
+        /// With the token one may register with their server, too (XEP-0401).
+        registers: bool,
+    },
+    /// Register with a server, under this name if the address has one (XEP-0445).
+    Register {
+        /// The invitation.
+        token: Option<&'a str>,
     },
     /// Remove a contact.
     Remove,
@@ -128,7 +137,13 @@ impl Query {
             },
             "subscribe" => Action::Subscribe,
             "unsubscribe" => Action::Unsubscribe,
-            "roster" => Action::Roster { name: self.parameter("name"), groups: self.all("group").collect() },
+            "roster" => Action::Roster {
+                name: self.parameter("name"),
+                groups: self.all("group").collect(),
+                token: self.parameter("preauth"),
+                registers: self.parameter("ibr") == Some("y"),
+            },
+            "register" => Action::Register { token: self.parameter("preauth") },
             "remove" => Action::Remove,
             "join" => Action::Join { password: self.parameter("password") },
             _ => Action::Other(self),
@@ -342,7 +357,12 @@ mod tests {
         assert_eq!(query("remove").action(), Action::Remove);
         let roster = query("roster;name=Romeo%20Montague;group=Friends;group=Verona");
         let groups = vec!["Friends", "Verona"];
-        assert_eq!(roster.action(), Action::Roster { name: Some("Romeo Montague"), groups });
+        let named = Action::Roster { name: Some("Romeo Montague"), groups, token: None, registers: false };
+        assert_eq!(roster.action(), named);
+        let invites = query("roster;preauth=T;ibr=y");
+        let invitation = Action::Roster { name: None, groups: Vec::new(), token: Some("T"), registers: true };
+        assert_eq!(invites.action(), invitation);
+        assert_eq!(query("register;preauth=T").action(), Action::Register { token: Some("T") });
         assert_eq!(query("join;password=cauldron").action(), Action::Join { password: Some("cauldron") });
         let command = query("command;node=stats;action");
         let parameters = [("node", "stats"), ("action", "")].map(|(k, v)| (k.to_owned(), v.to_owned()));

@@ -130,6 +130,7 @@ fn account(knows: &Element) -> (Login, Tls) {
         },
         allow_plain: has("plain"),
         offer,
+        invalidate: false,
     };
     let tls = Tls {
         exporter: (!has("noexporter")).then(|| EXPORTER.to_vec()),

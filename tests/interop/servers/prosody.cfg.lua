@@ -75,6 +75,7 @@ modules_disabled = { "s2s_auth_dane_in" }
 allow_registration = true
 registration_invite_only = false
 min_seconds_between_registrations = 0
+contact_info = { abuse = { "mailto:abuse@a.test", "xmpp:alice@a.test" }, support = { "https://a.test/help" } }
 
 archive_expires_after = "never"
 default_archive_policy = true

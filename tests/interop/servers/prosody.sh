@@ -2,6 +2,7 @@
 # prosody.sh    runs whichever Prosody is on the PATH in the foreground: everything it keeps lies in $WHIMBREL_DIR, its ports
 # count up from $WHIMBREL_PORT. Makes the certificates and the three accounts the first time.
 # prosody.sh register USER HOST PASSWORD    adds an account, while the server runs or before.
+# prosody.sh invite HOST    makes an invitation to register there, and says its link.
 #
 # `prosody --version` is a trap: it starts a server on the public ports. `prosodyctl about` only answers.
 set -e
@@ -15,6 +16,10 @@ register() { prosodyctl --root --config "$config" register "$1" "$2" "$3"; }
 if [ "$1" = register ]; then
   register "$2" "$3" "$4"
   exit
+fi
+if [ "$1" = invite ]; then
+  # 13 says its link by the shell of the running server only; 0.12 has no such words.
+  exec prosodyctl --root --config "$config" shell invite create_account "$2"
 fi
 mkdir -p "$WHIMBREL_DIR/data"
 . "$here/certificates.sh" "$WHIMBREL_DIR/certs"

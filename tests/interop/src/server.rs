@@ -197,6 +197,22 @@ impl Server {
         Ok(())
     }
 
+    /// A link with which somebody may register on this host (XEP-0445). Prosody 13 only.
+    pub fn invitation(&self, host: &str) -> Result<String> {
+        let script = self.dir().join("scripts/prosody.sh").display().to_string();
+        let said = self.dir().join("invitation");
+        let output = fs::File::create(&said).map_err(Error::io("making a file for the invitation"))?;
+        let mut command = self.command(&["bash", &script, "invite", host])?;
+        command.stdin(Stdio::null()).stdout(output);
+        let what = "prosodyctl shell invite create_account";
+        let status = spawn(command).and_then(|mut child| child.wait()).map_err(Error::io(what))?;
+        let said = fs::read_to_string(&said).unwrap_or_default();
+        match said.split_whitespace().find(|word| word.starts_with("xmpp:")) {
+            Some(link) if status.success() => Ok(link.to_owned()),
+            _ => Err(Error::Failed { what: what.into(), said }),
+        }
+    }
+
     fn command(&self, program: &[&str]) -> Result<std::process::Command> {
         let mut variables = vec![
             ("WHIMBREL_DIR", self.dir().display().to_string()),

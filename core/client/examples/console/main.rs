@@ -11,7 +11,7 @@ use std::{
     cell::RefCell,
     collections::BTreeMap,
     io::{BufRead as _, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     rc::Rc,
     sync::Arc,
@@ -24,8 +24,9 @@ use clap::Parser;
 use serde_json::{Map, Value, json};
 use tokio::{sync::mpsc, task};
 use whimbrel::{
-    Account, AdHoc, Address, Client, Connection, Cursor, Delete, Draft, Error, ItemId, Mute, Network,
-    NetworkId, NodeOptions, Options, Outgoing, Picture, Push, Report, Role, Search, Server, Timeline,
+    Account, AdHoc, Address, Client, Connection, Cursor, Delete, DiskUse, Draft, Error, ItemId, Mute,
+    Network, NetworkId, NodeOptions, Options, Outgoing, Picture, Push, Registration, Report, Role, Search,
+    Server, Timeline,
 };
 
 #[derive(Parser)]
@@ -116,7 +117,8 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         resolver: None,
     };
     let client = Client::open(&arguments.data, vault, options).await?;
-    let (account, mut broken) = match client.add_account(arguments.account.clone(), connection).await {
+    let (account, mut broken) = match client.add_account(arguments.account.clone(), connection.clone()).await
+    {
         Ok(account) => (account, None),
         // It is there and cannot be opened: it says why, and can be started over.
         Err(error) => (client.account(&arguments.account).ok_or_else(|| error.clone())?, Some(error)),
@@ -126,11 +128,14 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     }
     let console = Rc::new(Console {
         client,
+        connection,
         account: RefCell::new(account),
         timelines: RefCell::default(),
         commands: RefCell::default(),
+        registration: RefCell::default(),
     });
     console.follow();
+    console.sign_in();
     let mut working = task::JoinSet::new();
     let mut lines = read_lines();
     let mut quit = None;
@@ -184,15 +189,17 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
 
 struct Console {
     client: Client,
+    connection: Connection,
     account: RefCell<Account>,
     /// Each with whoever shows its updates.
     timelines: RefCell<BTreeMap<Address, (Timeline, task::AbortHandle)>>,
     /// Commands of services that are under way, by what the console calls them.
     commands: RefCell<BTreeMap<String, AdHoc>>,
+    registration: RefCell<Option<Registration>>,
 }
 
 impl Console {
-    /// Shows what happens to the account, and signs in.
+    /// Shows what happens to the account.
     fn follow(&self) {
         let account = self.account.borrow().clone();
         let mut events = account.events();
@@ -205,6 +212,10 @@ impl Console {
                 print(&shapes::event(&event));
             }
         });
+    }
+
+    fn sign_in(&self) {
+        let account = self.account.borrow().clone();
         task::spawn_local(async move {
             // How it goes is told by events.
             let _ = match std::env::var("WHIMBREL_PASSWORD") {
@@ -225,7 +236,33 @@ impl Console {
         self.timelines.borrow_mut().clear();
         self.account.replace(account);
         self.follow();
+        self.sign_in();
         Ok(())
+    }
+
+    /// Asks a server for an account, or answers what it wants to know; then the new account is the console's.
+    async fn register(&self, request: &Value) -> Result<Value, Error> {
+        if request["answers"].is_null() {
+            let (address, token) = (address(request, "server")?, request["token"].as_str());
+            let registration = self.client.register(&address, token, self.connection.clone()).await?;
+            let form = shapes::form(registration.form());
+            self.registration.replace(Some(registration));
+            return Ok(json!({ "form": form }));
+        }
+        let mut registration = self.registration.take().ok_or(Error::NotFound)?;
+        match registration.submit(&read(request, "answers")?).await {
+            Ok(account) => {
+                self.timelines.borrow_mut().clear();
+                let jid = account.jid().to_string();
+                self.account.replace(account);
+                self.follow();
+                Ok(json!({ "account": jid }))
+            }
+            Err(error) => {
+                self.registration.replace(Some(registration));
+                Err(error)
+            }
+        }
     }
 
     async fn act(self: &Rc<Self>, action: &str, request: &Value) -> Result<Value, Error> {
@@ -294,6 +331,19 @@ impl Console {
             }
             "roster" => Ok(json!({ "contacts": account.contacts().items()? })),
             "add" => done(account.add_contact(&address(request, "jid")?, request["name"].as_str()).await),
+            "add_inviter" => {
+                let (jid, name) = (address(request, "jid")?, request["name"].as_str());
+                done(account.add_inviter(&jid, name, text(request, "token")?).await)
+            }
+            "invite" => {
+                let valid_for = Duration::from_secs(u64::from(number(request, "valid_for_s", 7 * 86_400)?));
+                let invitation = account.invite(request["name"].as_str(), valid_for).await?;
+                Ok(json!({ "invitation": invitation }))
+            }
+            "invite_to_server" => {
+                let invitation = account.invite_to_server(request["username"].as_str()).await?;
+                Ok(json!({ "invitation": invitation }))
+            }
             "edit_contact" => {
                 let (name, groups) = (request["name"].as_str(), read(request, "groups")?);
                 done(account.edit_contact(&address(request, "jid")?, name, groups).await)
@@ -405,6 +455,20 @@ impl Console {
                 let timeout = Duration::from_millis(u64::from(number(request, "timeout_ms", 30_000)?));
                 done(account.sync(timeout).await)
             }
+            "register" => self.register(request).await,
+            "server_info" => Ok(json!({ "server": account.server_info().await? })),
+            "disk_use" => {
+                let DiskUse { total, set_aside, index, pictures } = account.disk_use()?;
+                Ok(json!({ "total": total, "set_aside": set_aside, "index": index, "pictures": pictures }))
+            }
+            "export" => Ok(json!({ "messages": account.export(Path::new(text(request, "file")?)).await? })),
+            "import" => Ok(json!({ "imported": account.import(Path::new(text(request, "file")?)).await? })),
+            "log_bundle" => Ok(json!({ "text": self.client.log_bundle() })),
+            "clients" => Ok(json!({ "clients": account.clients().await? })),
+            "revoke" => done(account.revoke_client(text(request, "client")?).await),
+            "change_password" => done(account.change_password(text(request, "password")?).await),
+            "delete_account" => done(self.client.delete_account(account.jid()).await),
+            "remove_account" => done(self.client.remove_account(account.jid()).await),
             "sign_in" => done(account.sign_in(text(request, "password")?).await),
             "connect" => done(account.connect().await),
             "disconnect" => done(account.disconnect().await),

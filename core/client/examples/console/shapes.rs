@@ -1,9 +1,11 @@
 //! The shapes of what is printed (`tests/console.md`).
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
 use whimbrel::{
-    Address, Conversation, Error, Event, FeedEntry, FoundIn, GapKind, Hit, Item, Message, Mute, Payload,
-    PushState, Reaction, SendState, Splice, Status, Update,
+    Address, Conversation, Error, Event, FeedEntry, FoundIn, GapKind, Hit, Item, Media, Message, Mute,
+    PasswordChange, Payload, PushState, Reaction, RegistrationField, RegistrationForm, SendState, Splice,
+    Status, Update,
     text::{Location, Span, Style},
 };
 
@@ -61,6 +63,10 @@ pub(crate) fn event(event: &Event) -> Value {
             shape["event"] = "payload".into();
             shape
         }
+        Event::Password(PasswordChange::Done) => json!({ "event": "password", "password": "done" }),
+        Event::Password(PasswordChange::Refused { condition }) => {
+            json!({ "event": "password", "password": "refused", "condition": condition })
+        }
         Event::Push(state) => {
             let mut shape = push(state);
             shape["event"] = "push".into();
@@ -93,6 +99,24 @@ pub(crate) fn payload(payload: &Payload) -> Value {
         put_state(&mut shape, state);
     }
     shape
+}
+
+pub(crate) fn form(form: &RegistrationForm) -> Value {
+    let media =
+        |media: &Media| json!({ "type": media.kind, "uri": media.uri, "data": BASE64.encode(&media.bytes) });
+    let field = |field: &RegistrationField| {
+        json!({
+            "name": field.name,
+            "label": field.label,
+            "kind": field.kind,
+            "required": field.required,
+            "value": field.value,
+            "choices": field.choices.iter().map(|(label, value)| json!([label, value])).collect::<Vec<_>>(),
+            "media": field.media.iter().map(media).collect::<Vec<_>>(),
+        })
+    };
+    let fields: Vec<Value> = form.fields.iter().map(field).collect();
+    json!({ "instructions": form.instructions, "url": form.url, "fields": fields })
 }
 
 pub(crate) fn push(state: &PushState) -> Value {

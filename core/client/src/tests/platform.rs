@@ -59,6 +59,70 @@ async fn log_has_addresses_at_debug_only_and_neither_passwords_nor_messages() {
     assert!(next.all().iter().all(|(level, _)| *level <= LogLevel::Info));
 }
 
+#[tokio::test]
+async fn log_bundle_has_nothing_of_what_a_busy_account_has() {
+    crate::keep_log().unwrap();
+    let stage = Stage::new();
+    let (client, account, mut peer) = stage.online().await;
+    account.send(ItemId::new(), &juliet(), "But soft, what light?").await.unwrap();
+    account.set_draft(&juliet(), Some(crate::Draft { text: "unsaid".into(), reply_to: None })).await.unwrap();
+    account.add_contact(&juliet(), Some("Julia")).await.unwrap();
+    let push = crate::Push {
+        service: "push.example".parse().unwrap(),
+        node: "n0de".into(),
+        secret: Some("s3cret".into()),
+    };
+    account.set_push(Some(push)).await.unwrap();
+    let changing = tokio::spawn({
+        let account = account.clone();
+        async move { account.change_password("quill and ink").await }
+    });
+    while !client.log_bundle().contains("another password under way: yes") {
+        tokio::task::yield_now().await;
+    }
+    peer.say(&message("It is the east"));
+    peer.say("<message from='juliet@capulet.lit/balcony' to='romeo@montague.lit' id='deep'><body>too</body>");
+    peer.say(&("<deep>".repeat(200) + &"</deep>".repeat(200) + "</message>"));
+    while !account.conversations().items().unwrap().iter().any(|conversation| conversation.unread > 1) {
+        tokio::task::yield_now().await;
+    }
+    let text = client.log_bundle();
+    assert!(text.contains("messages: 3") && text.contains("account 1: online"), "{text}");
+    assert!(text.contains("in quarantine: 1") && text.contains(" info whimbrel::shared: online"), "{text}");
+    drop(peer);
+    assert_eq!(soon(changing).await.unwrap(), Err(Error::Offline));
+    status_becomes(&account, |status| !matches!(status, Status::Online)).await;
+    let keys: Vec<String> = {
+        let entries = stage.keychain.entries.lock().unwrap();
+        let hex = |bytes: &Vec<u8>| bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        entries.values().map(hex).chain(entries.keys().cloned()).collect()
+    };
+    let private = [
+        "romeo",
+        "montague",
+        "juliet",
+        "capulet",
+        "Julia",
+        "balcony",
+        "orchard",
+        ".lit",
+        "127.0.0.1",
+        "But soft",
+        "east",
+        "unsaid",
+        "s3cret",
+        "n0de",
+        "push.example",
+        "quill",
+        "secret",
+        &stage.dir.path().display().to_string(),
+    ];
+    let text = text + &client.log_bundle();
+    for private in private.into_iter().map(str::to_owned).chain(keys) {
+        assert!(!text.contains(&private), "{private} in {text}");
+    }
+}
+
 /// Knows one server, by what it was asked.
 struct Names {
     port: u16,

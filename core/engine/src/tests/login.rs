@@ -179,3 +179,29 @@ fn unreadable_at_the_same_place_twice_binds_anew() {
     world.reconnect(Resume::Accept);
     assert!(chokes(&mut world));
 }
+
+#[test]
+fn token_is_invalidated_by_one_more_login_that_goes_no_further() {
+    let mut world = World::new();
+    world.first_login("secret");
+    assert_eq!(world.does(Command::Leave), None);
+    world.dial();
+    let authenticate = world.next("authenticate");
+    assert_eq!(authenticate.get_child("fast", ns::FAST).unwrap().attr("invalidate"), Some("true"));
+    assert!(
+        authenticate.get_child("resume", ns::SM).is_none()
+            && authenticate.get_child("bind", ns::BIND2).is_none()
+    );
+    world.gets_all(&[FEATURES, &success("secret", "")]);
+    assert_eq!(world.replies.last().unwrap().1, Ok(Reply::Done));
+    assert!(world.hung_up && world.link.is_none());
+    world.pass(3_600_000);
+    assert!(world.link.is_none());
+    // Without a connection, or where nothing comes of it, nobody waits.
+    assert_eq!(world.does(Command::Leave), Some(Ok(Reply::Done)));
+    let mut world = World::new();
+    world.first_login("secret");
+    world.does(Command::Leave);
+    world.cut();
+    assert_eq!(world.replies.last().unwrap().1, Ok(Reply::Done));
+}

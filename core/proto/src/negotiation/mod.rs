@@ -10,6 +10,7 @@
 //! each kind of element at most a bounded number of times.
 
 mod mechanism;
+pub mod registration;
 
 use jid::{BareJid, FullJid};
 use minidom::Element;
@@ -54,6 +55,8 @@ pub struct Login {
     pub allow_plain: bool,
     /// What this server offered last time, and so what may be sent before it offers it again.
     pub offer: Option<Features>,
+    /// Its token is to be of no more use to anybody (XEP-0484 §3.5).
+    pub invalidate: bool,
 }
 
 /// The session to go back to (XEP-0198 §5).
@@ -356,6 +359,11 @@ impl Negotiation {
         finish(context, next)
     }
 
+    /// Whether the server has let us in, and no session is there yet.
+    pub fn is_logged_in(&self) -> bool {
+        matches!(self.state, State::LoggedIn(_))
+    }
+
     /// Takes what happened.
     pub fn handle(self, event: Event<'_>, rng: &mut dyn RngCore) -> Step {
         let Self { mut context, state } = self;
@@ -533,7 +541,9 @@ impl Context {
         }
         let mut requested = None;
         if by_token {
-            authenticate = authenticate.child(Tag::with_ns("fast", ns::FAST));
+            let invalidate = self.login.invalidate.then_some("true");
+            authenticate =
+                authenticate.child(Tag::with_ns("fast", ns::FAST).attr_opt("invalidate", invalidate));
         } else if let Some(name) = mechanism::for_new_token(&offer.fast, &self.tls, choice.pins) {
             authenticate =
                 authenticate.child(Tag::with_ns("request-token", ns::FAST).attr("mechanism", name));

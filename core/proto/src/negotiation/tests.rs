@@ -32,6 +32,7 @@ fn login() -> Login {
         pins: Pins::default(),
         allow_plain: false,
         offer: None,
+        invalidate: false,
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "all of it is tests, the functions that they share as well")]
 
+mod accounts;
 mod amendments;
 mod bad_input;
 mod broken_link;
