@@ -755,6 +755,10 @@ impl Account {
             return Ok(());
         }
         self.catching_up.smaller = self.catching_up.smaller.saturating_sub(1);
+        if query.known > 0 {
+            // What was read may have its name now.
+            self.tell_what_is_due(cx)?;
+        }
         // What is still changing (XEP-0313 §4.2.3, `stable`) is not complete, whatever it says.
         let stable = !fin.is_some_and(|fin| matches!(fin.attr("stable"), Some("false" | "0")));
         let complete = stable && fin.is_some_and(|fin| matches!(fin.attr("complete"), Some("true" | "1")));
@@ -859,6 +863,7 @@ impl Account {
             if progress(cx.tx)?.is_none() {
                 cx.event(Event::CaughtUp);
                 self.tell_soon(cx);
+                self.ask_after_check(cx)?;
             }
         } else {
             // It never closes by guess. A page that leads nowhere: empty, the same again, or back to what was read before.

@@ -60,6 +60,15 @@ impl Account {
         self.telling.due = Some(self.telling.due.map_or(soon, |due| due.min(soon)));
     }
 
+    /// If there is anything that waited for something else.
+    pub(crate) fn tell_what_is_due(&mut self, cx: &Cx<'_>) -> Result<()> {
+        let any = "SELECT EXISTS (SELECT 1 FROM displayed WHERE due = 1)";
+        if cx.tx.prepare_cached(any)?.query_row([], |row| row.get(0))? {
+            self.tell_soon(cx);
+        }
+        Ok(())
+    }
+
     fn tell_later(&mut self, cx: &Cx<'_>) {
         let wait = AGAIN << self.telling.unanswered.min(DOUBLINGS);
         self.telling.unanswered += 1;

@@ -43,12 +43,13 @@ impl Account {
         if self.login.archive == Archive::Unknown {
             return Ok(());
         }
+        // Where a message stands its first id has its place: of a resend, others may have come before it that are not read.
         // What was deleted here was read all the same.
         // What was read elsewhere and is not here yet is newer than what was read here, until nothing is missing.
         let rows: Vec<(String, Option<String>, Option<String>)> = cx
             .tx
             .prepare_cached(
-                "SELECT d.jid, d.said, (SELECT (SELECT a.id FROM archived AS a WHERE a.message = m.id AND a.archive = ?1 ORDER BY a.place DESC LIMIT 1)
+                "SELECT d.jid, d.said, (SELECT (SELECT a.id FROM archived AS a WHERE a.message = m.id AND a.archive = ?1 ORDER BY a.place LIMIT 1)
                    FROM message AS m WHERE m.conversation = c.id AND m.position <= c.read_position AND m.mine = 0 AND (m.hidden = 0 OR m.kind = 5)
                    ORDER BY m.position DESC, m.id DESC LIMIT 1)
                  FROM displayed AS d JOIN conversation AS c ON c.jid = d.jid

@@ -70,5 +70,8 @@ found! {
     what_stands_below_a_gap_is_not_beyond_it,
     what_was_dropped_at_the_archives_beginning_moves_nothing_that_is_known,
     what_was_read_and_moves_is_not_unread,
+    what_was_read_before_it_had_a_name_is_told_once_it_has,
+    what_was_read_elsewhere_is_asked_when_more_than_a_page_was_missing,
+    what_was_read_is_told_by_the_first_of_its_names,
     what_was_read_last_and_moves_takes_the_read_mark_along,
 }
