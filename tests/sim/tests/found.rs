@@ -44,6 +44,7 @@ found! {
     offline_message_that_comes_late_stands_in_order,
     older_page_asked_by_time_leaves_what_is_newer,
     older_page_behind_a_first_page_of_receipts_leaves_what_came_live,
+    older_page_has_room_below_what_stands_close_together,
     older_page_moves_what_came_live_no_further_than_it_must,
     older_pages_after_a_first_page_without_a_message_at_its_head,
     older_pages_asked_by_time_leave_what_is_newer_behind_receipts,

@@ -39,9 +39,11 @@ impl Query {
             && self.edge.is_some_and(|edge| known.position > edge)
     }
 
-    /// Of what is read from its end: what stands there or above is known to be newer.
-    fn ends_before(&self) -> Option<i64> {
-        self.edge.filter(|_| self.is_backwards())
+    /// Of what is read from its end, which is known to be newer: how high a result may stand, so that the rest of the page has room
+    /// behind it.
+    fn ceiling(&self) -> Option<i64> {
+        let rest = (PAGE - i64::from(self.seen)).max(1);
+        self.edge.filter(|_| self.is_backwards()).map(|end| end.saturating_sub(rest))
     }
 }
 
@@ -58,14 +60,11 @@ impl Account {
     ) -> Result<i64> {
         let anywhere = query.is_floating() && !query.has_not_reached(known);
         let cursor = if anywhere { i64::MIN } else { query.cursor };
-        let end = query.ends_before();
-        let keeps = |place: i64| place > cursor && end.is_none_or(|end| place < end);
-        // What has to move below the end moves no further than the rest of the page needs: what stands there and is not named may
-        // have been before it.
-        let position = match end {
-            Some(end) if known.position >= end => {
-                position.max(end.saturating_sub((PAGE - i64::from(query.seen)).max(1)))
-            }
+        let ceiling = query.ceiling();
+        let keeps = |place: i64| place > cursor && ceiling.is_none_or(|ceiling| place <= ceiling);
+        // What has to move below the end moves no further than it must: what stands there and is not named may have been before it.
+        let position = match ceiling {
+            Some(ceiling) if known.position > ceiling => position.max(ceiling),
             _ => position,
         };
         if mutants::on(Mutant::ResultsUnordered) {
@@ -113,7 +112,7 @@ impl Account {
         mut position: i64,
     ) -> Result<i64> {
         let (message, standing) = (known.message, known.position);
-        let too_high = query.ends_before().is_some_and(|end| standing >= end);
+        let too_high = query.ceiling().is_some_and(|ceiling| standing > ceiling);
         let conversation = conversation_of(cx, message)?;
         let beyond = match query.aim {
             // Far above it stands beyond the gap that is being filled. Above the first page is no gap.
