@@ -174,16 +174,20 @@ fn what_the_core_speaks_cannot_be_claimed() {
     assert!(matches!(world.claims("urn:x:100", ClaimKind::Messages), Some(Err(Error::InvalidInput { .. }))));
 }
 
-#[test]
-fn who_asks_without_end_fills_nothing() {
-    let mut world = claiming();
-    for n in 0..1_000 {
-        world.is_asked("juliet@capulet.lit/x", &format!("q{n}"));
-        if n % 50 == 0 {
-            world.acknowledge();
+mod hostile {
+    use super::*;
+
+    #[test]
+    fn iq_flood_for_the_app_fills_nothing() {
+        let mut world = claiming();
+        for n in 0..1_000 {
+            world.is_asked("juliet@capulet.lit/x", &format!("q{n}"));
+            if n % 50 == 0 {
+                world.acknowledge();
+            }
         }
+        assert_eq!(world.app_was_asked().len(), 100);
+        assert_eq!(world.count("SELECT count(*) FROM asked"), 100);
+        assert_eq!(world.condition(), ("q100".into(), "resource-constraint".into()));
     }
-    assert_eq!(world.app_was_asked().len(), 100);
-    assert_eq!(world.count("SELECT count(*) FROM asked"), 100);
-    assert_eq!(world.condition(), ("q100".into(), "resource-constraint".into()));
 }
