@@ -105,11 +105,6 @@ impl Account {
         }
         for (conversation, peer) in touched {
             messages::relist(cx, conversation)?;
-            cx.tx.execute(
-                "UPDATE conversation SET unread = (SELECT count(*) FROM message AS m WHERE m.conversation = conversation.id
-                 AND m.position > conversation.read_position AND m.mine = 0 AND m.hidden = 0) WHERE id = ?1",
-                params![conversation],
-            )?;
             messages::touch(cx, &peer, i64::MIN);
         }
         (cx.touched.conversations, cx.touched.contacts) = (true, true);
@@ -253,6 +248,13 @@ impl Account {
         if matches!(kind, 0 | 2) {
             let stands_for = target.filter(|_| kind == Kind::Correction.code() && root.is_none());
             amendments::gather(cx, &peer, conversation, [name, stanza_id, stands_for])?;
+        }
+        if !mine && !hidden {
+            cx.tx
+                .prepare_cached(
+                    "UPDATE conversation SET unread = unread + 1 WHERE id = ?1 AND read_position < ?2",
+                )?
+                .execute(params![conversation, position])?;
         }
         if let (Some(root), true) = (root, hidden) {
             amendments::amended(cx, root)?;
