@@ -50,6 +50,8 @@ pub(crate) struct Cursor {
 #[derive(Default)]
 struct Place<'a> {
     deleted: Option<&'a str>,
+    /// For what it stood, then.
+    stood_for: Option<&'a str>,
     placeholder: bool,
     payload: Option<&'a str>,
     position: Option<i64>,
@@ -200,7 +202,10 @@ impl Account {
             self.session.dirty = true;
         }
         let said = said.filter(|_| kind != DELETED);
-        let (target, namespace) = said.as_ref().map(Said::names).unwrap_or_default();
+        let (target, namespace) = match &said {
+            Some(said) => said.names(),
+            None => (place.stood_for, None),
+        };
         let root = match (&said, target) {
             (Some(said), Some(target)) => {
                 amendments::root(cx.tx, Reference { conversation, kind: said.kind, mine, position, target })?
@@ -368,7 +373,8 @@ impl Account {
         cx.tx.execute(
             "UPDATE conversation SET draft = coalesce(draft, ?2), pinned = max(pinned, ?3), muted_until = coalesce(muted_until, ?4),
              archived = max(archived, ?5), notify = max(notify, ?6), takes_states = max(takes_states, ?7),
-             cleared = CASE WHEN ?8 THEN coalesce(cleared, ?9) ELSE cleared END WHERE id = ?1",
+             cleared = CASE WHEN ?8 THEN coalesce(cleared, ?9) ELSE cleared END,
+             set_at = CASE WHEN ?8 THEN max(set_at, ?10) ELSE set_at END WHERE id = ?1",
             params![
                 conversation,
                 draft,
@@ -379,6 +385,7 @@ impl Account {
                 number(tag, "states", 0..=2).unwrap_or(0),
                 restores,
                 number(tag, "cleared", -HIGHEST..=HIGHEST),
+                number(tag, "set-at", 0..=HIGHEST).unwrap_or(0),
             ],
         )?;
         let read = match number(tag, "read", -HIGHEST..=HIGHEST).filter(|_| restores) {
@@ -463,6 +470,7 @@ fn place(result: &Element) -> Place<'_> {
         Some((id, number(archived, "place", -HIGHEST..=HIGHEST)?))
     });
     Place {
+        stood_for: short(row, "target").filter(|_| short(row, "kind") == Some("deleted")),
         deleted: short(row, "digest").filter(|_| short(row, "kind") == Some("deleted")),
         placeholder: short(row, "kind") == Some("placeholder"),
         payload: short(row, "namespace").filter(|_| short(row, "kind") == Some("payload")),
