@@ -50,6 +50,8 @@ pub(crate) struct Cursor {
 #[derive(Default)]
 struct Place<'a> {
     deleted: Option<&'a str>,
+    /// For what it stood, then.
+    stood_for: Option<&'a str>,
     placeholder: bool,
     payload: Option<&'a str>,
     position: Option<i64>,
@@ -105,11 +107,6 @@ impl Account {
         }
         for (conversation, peer) in touched {
             messages::relist(cx, conversation)?;
-            cx.tx.execute(
-                "UPDATE conversation SET unread = (SELECT count(*) FROM message AS m WHERE m.conversation = conversation.id
-                 AND m.position > conversation.read_position AND m.mine = 0 AND m.hidden = 0) WHERE id = ?1",
-                params![conversation],
-            )?;
             messages::touch(cx, &peer, i64::MIN);
         }
         (cx.touched.conversations, cx.touched.contacts) = (true, true);
@@ -205,7 +202,10 @@ impl Account {
             self.session.dirty = true;
         }
         let said = said.filter(|_| kind != DELETED);
-        let (target, namespace) = said.as_ref().map(Said::names).unwrap_or_default();
+        let (target, namespace) = match &said {
+            Some(said) => said.names(),
+            None => (place.stood_for, None),
+        };
         let root = match (&said, target) {
             (Some(said), Some(target)) => {
                 amendments::root(cx.tx, Reference { conversation, kind: said.kind, mine, position, target })?
@@ -253,6 +253,13 @@ impl Account {
         if matches!(kind, 0 | 2) {
             let stands_for = target.filter(|_| kind == Kind::Correction.code() && root.is_none());
             amendments::gather(cx, &peer, conversation, [name, stanza_id, stands_for])?;
+        }
+        if !mine && !hidden {
+            cx.tx
+                .prepare_cached(
+                    "UPDATE conversation SET unread = unread + 1 WHERE id = ?1 AND read_position < ?2",
+                )?
+                .execute(params![conversation, position])?;
         }
         if let (Some(root), true) = (root, hidden) {
             amendments::amended(cx, root)?;
@@ -366,7 +373,8 @@ impl Account {
         cx.tx.execute(
             "UPDATE conversation SET draft = coalesce(draft, ?2), pinned = max(pinned, ?3), muted_until = coalesce(muted_until, ?4),
              archived = max(archived, ?5), notify = max(notify, ?6), takes_states = max(takes_states, ?7),
-             cleared = CASE WHEN ?8 THEN coalesce(cleared, ?9) ELSE cleared END WHERE id = ?1",
+             cleared = CASE WHEN ?8 THEN coalesce(cleared, ?9) ELSE cleared END,
+             set_at = CASE WHEN ?8 THEN max(set_at, ?10) ELSE set_at END WHERE id = ?1",
             params![
                 conversation,
                 draft,
@@ -377,6 +385,7 @@ impl Account {
                 number(tag, "states", 0..=2).unwrap_or(0),
                 restores,
                 number(tag, "cleared", -HIGHEST..=HIGHEST),
+                number(tag, "set-at", 0..=HIGHEST).unwrap_or(0),
             ],
         )?;
         let read = match number(tag, "read", -HIGHEST..=HIGHEST).filter(|_| restores) {
@@ -461,6 +470,7 @@ fn place(result: &Element) -> Place<'_> {
         Some((id, number(archived, "place", -HIGHEST..=HIGHEST)?))
     });
     Place {
+        stood_for: short(row, "target").filter(|_| short(row, "kind") == Some("deleted")),
         deleted: short(row, "digest").filter(|_| short(row, "kind") == Some("deleted")),
         placeholder: short(row, "kind") == Some("placeholder"),
         payload: short(row, "namespace").filter(|_| short(row, "kind") == Some("payload")),
