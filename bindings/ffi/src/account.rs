@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::{
     Audience, Card, ChatState, ClientAccess, ContactList, ConversationList, Cursor, Delete, DiskUse, Draft,
     Events, Found, Imported, Invitation, KnownCard, Mute, Notify, Outgoing, Picture, Push, PushState, Report,
-    Search, ServerInfo, Status, Timeline, WhimbrelError,
+    Search, ServerInfo, Signals, Status, Timeline, WhimbrelError,
     counted::Counted,
     error::{address, full_address},
     guard,
@@ -397,7 +397,42 @@ impl Account {
         guard::task(async move { Ok(account.remove_contact(&address(&jid)?).await?) }).await
     }
 
-    /// Lets a contact see our presence (RFC 6121 §3.1.4), also one that has not asked yet, where the server can remember that (§3.4).
+    /// Does not let them see our presence (RFC 6121 §3.2), whether they ask, were accepted before they did, or see it now.
+    pub async fn decline_contact(&self, jid: String) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.decline_contact(&address(&jid)?).await?) }).await
+    }
+
+    /// What contacts are told of what we do, unless it is decided otherwise for one of them. It stays on this device. Strangers are
+    /// told nothing, whatever is decided.
+    pub async fn set_signals(&self, signals: Signals) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.set_signals(signals.into()).await?) }).await
+    }
+
+    /// What one of them is told; nothing given: as in general.
+    pub async fn set_signals_with(&self, jid: String, signals: Option<Signals>) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(
+            async move { Ok(account.set_signals_with(&address(&jid)?, signals.map(Into::into)).await?) },
+        )
+        .await
+    }
+
+    /// What contacts are told in general.
+    pub async fn signals(&self) -> Result<Signals, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.signals()?.into()) }).await
+    }
+
+    /// Whether to notify of what strangers write. At first it is so.
+    pub async fn set_notify_of_strangers(&self, on: bool) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.set_notify_of_strangers(on).await?) }).await
+    }
+
+    /// Lets a contact see our presence (RFC 6121 §3.1.4), also one that has not asked yet (§3.4): once they ask they are
+    /// answered.
     pub async fn accept_contact(&self, jid: String) -> Result<(), WhimbrelError> {
         let account = self.account.clone();
         guard::task(async move { Ok(account.accept_contact(&address(&jid)?).await?) }).await

@@ -45,7 +45,7 @@ pub use crate::{
         Cursor, Delete, DiskUse, Draft, Found, Gap, GapKind, Hit, Imported, Invitation, Item, Link, Message,
         Mute, Network, NetworkKind, Notify, Options, Outgoing, Permission, Picture, Presence,
         PresenceSubscription, Preview, Push, PushState, Reaction, ReplyTo, Report, ReportReason, Search,
-        SendState, Server, ServerInfo, Show, Status, TextRange, WakeUp,
+        SendState, Server, ServerInfo, Show, Signals, Status, TextRange, WakeUp,
     },
     registration::{
         Registration, RegistrationChoice, RegistrationField, RegistrationForm, RegistrationMedia,

@@ -409,6 +409,11 @@ pub struct Conversation {
     pub chat_state: Option<ChatState>,
     /// What was begun and not sent.
     pub draft: Option<Draft>,
+    /// Somebody who is not in our roster and whom we have never written to: they learn nothing of us until we do, or add or
+    /// accept them. They stand behind those whom we know.
+    pub is_stranger: bool,
+    /// What they are told of what we do, where that is otherwise than in general.
+    pub signals: Option<Signals>,
     /// It stands above those that are not.
     pub pinned: bool,
     /// Until when nothing in it is notified of.
@@ -417,6 +422,20 @@ pub struct Conversation {
     pub archived: bool,
     /// Of what in it to be notified, while it is not muted.
     pub notify: Notify,
+}
+
+/// What contacts are told of what we do, without our writing it; only those who may see our presence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Signals {
+    /// That their messages have arrived (XEP-0184).
+    #[uniffi(default = true)]
+    pub delivered: bool,
+    /// That we have seen them (XEP-0333).
+    #[uniffi(default = true)]
+    pub displayed: bool,
+    /// That we are typing, or look (XEP-0085); those, too, whom we have written to.
+    #[uniffi(default = true)]
+    pub typing: bool,
 }
 
 /// What was begun and not sent.
@@ -910,11 +929,25 @@ impl From<whimbrel::Conversation> for Conversation {
             unread: conversation.unread,
             chat_state: conversation.chat_state.map(Into::into),
             draft: conversation.draft.map(Into::into),
+            is_stranger: conversation.is_stranger,
+            signals: conversation.signals.map(Into::into),
             pinned: conversation.pinned,
             muted: conversation.muted.map(Into::into),
             archived: conversation.archived,
             notify: conversation.notify.into(),
         }
+    }
+}
+
+impl From<whimbrel::Signals> for Signals {
+    fn from(whimbrel::Signals { delivered, displayed, typing }: whimbrel::Signals) -> Self {
+        Self { delivered, displayed, typing }
+    }
+}
+
+impl From<Signals> for whimbrel::Signals {
+    fn from(Signals { delivered, displayed, typing }: Signals) -> Self {
+        Self { delivered, displayed, typing }
     }
 }
 

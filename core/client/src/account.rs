@@ -23,6 +23,7 @@ use whimbrel_engine::{
     lease::Claim,
     payloads, person, push,
     search::{self, Cursor, Found, Search},
+    signals,
     store::{self, Installation, Secret},
 };
 
@@ -32,7 +33,7 @@ use crate::{
     AdHoc, Address, AskedId, Audience, Card, ChatState, ClaimKind, ClientAccess, Delete, Draft, Entities,
     Entity, Error, Event, Feed, FeedEntry, FullAddress, Info, Invitation, ItemId, KnownCard, Message, Mute,
     Notify, Options, Outgoing, Payload, Picture, Push, PushState, Report, RequestKind, Role, ServerInfo,
-    Status,
+    Signals, Status,
     bell::{self, Bell},
     client,
     driver::{Driver, Request, Stopped},
@@ -588,12 +589,53 @@ impl Account {
         self.done(Command::RemoveContact { jid: jid.clone() }).await
     }
 
-    /// Lets a contact see our presence (RFC 6121 §3.1.4), also one that has not asked yet, where the server can remember that (§3.4).
+    /// Lets a contact see our presence (RFC 6121 §3.1.4), also one that has not asked yet (§3.4): once they ask they are answered.
     ///
     /// # Errors
     /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
     pub async fn accept_contact(&self, jid: &Address) -> Result<(), Error> {
         self.done(Command::Accept { jid: jid.clone() }).await
+    }
+
+    /// Does not let them see our presence (RFC 6121 §3.2), whether they ask, were accepted before they did, or see it now.
+    ///
+    /// # Errors
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn decline_contact(&self, jid: &Address) -> Result<(), Error> {
+        self.done(Command::Decline { jid: jid.clone() }).await
+    }
+
+    /// What contacts are told of what we do, unless it is decided otherwise for one of them. It stays on this device, as what follows
+    /// here. Strangers ([`crate::Conversation::is_stranger`]) are told nothing, whatever is decided.
+    ///
+    /// # Errors
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn set_signals(&self, signals: Signals) -> Result<(), Error> {
+        self.done(Command::SetSignals { with: None, signals: Some(signals) }).await
+    }
+
+    /// What one of them is told; `None`: as in general.
+    ///
+    /// # Errors
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn set_signals_with(&self, with: &Address, signals: Option<Signals>) -> Result<(), Error> {
+        self.done(Command::SetSignals { with: Some(with.clone()), signals }).await
+    }
+
+    /// What contacts are told in general.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn signals(&self) -> Result<Signals, Error> {
+        self.inner.shared.read(signals::in_general)
+    }
+
+    /// Whether to notify of what strangers write ([`WakeUp::notify`], [`Event::Message`]). At first it is so.
+    ///
+    /// # Errors
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    pub async fn set_notify_of_strangers(&self, on: bool) -> Result<(), Error> {
+        self.done(Command::NotifyOfStrangers { on }).await
     }
 
     /// A node of our own (XEP-0163). It need not be there yet.

@@ -10,6 +10,8 @@ CREATE TABLE account (
     allow_plain   INTEGER NOT NULL DEFAULT 0,
     connection    TEXT    NOT NULL DEFAULT '{}', -- host, proxy, certificates: JSON, the client's own
     user_agent_id TEXT    NOT NULL,           -- UUIDv4 of the installation (XEP-0388)
+    signals       INTEGER NOT NULL DEFAULT 7, -- bits of what contacts are told: 1 arrived, 2 seen, 4 somebody types
+    strangers     INTEGER NOT NULL DEFAULT 1, -- whether to notify of what strangers write
     told          INTEGER NOT NULL DEFAULT 0, -- the newest row of `message` that the app knows of
     indexed       INTEGER NOT NULL DEFAULT 0, -- up to which row of `message` the index of words is
     imported      TEXT,                       -- from which file (XEP-0227) all that was here before the first session came
@@ -27,6 +29,7 @@ CREATE TABLE login (
     max_stanza    INTEGER,                    -- XEP-0478, bytes
     archive       INTEGER NOT NULL DEFAULT 0, -- the account's archive (XEP-0313): 0 unknown or none, 1 there, 2 keeps everything
     csi           INTEGER NOT NULL DEFAULT 0, -- XEP-0352 is offered; a row, since a resumed stream sends no features
+    pre_approval  INTEGER NOT NULL DEFAULT 0, -- RFC 6121 §3.4 is offered; likewise
     push          INTEGER,                    -- XEP-0357 is offered; NULL: not known yet
     nodes         INTEGER,                    -- nodes of our own (XEP-0163): 0 none, 1 there, 2 with conditions; NULL: not known yet
     server        TEXT,                       -- what it says of itself (XEP-0157, 0455, 0092): JSON
@@ -90,6 +93,8 @@ CREATE TABLE conversation (
     cleared       INTEGER,                    -- what an archive brings below it was deleted before it was here
     chat_state    TEXT,                       -- the peer's (XEP-0085)
     takes_states  INTEGER NOT NULL DEFAULT 0, -- the peer knows chat states: 0 unknown, 1 yes, 2 no (XEP-0085 §5.1)
+    ours          INTEGER NOT NULL DEFAULT 0, -- we have written in it
+    signals       INTEGER,                    -- as in `account`; NULL: as in general
     draft         TEXT,                       -- what was begun and not sent: JSON
     pinned        INTEGER NOT NULL DEFAULT 0,
     muted_until   INTEGER,                    -- ms UTC; the largest number: for ever; NULL: not muted
@@ -228,6 +233,11 @@ CREATE TABLE invitation (
 CREATE TABLE expected (
     jid   TEXT    PRIMARY KEY,
     until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Whom the user has accepted before they asked, where the server does not keep that.
+CREATE TABLE accepted (
+    jid TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 
 -- What people show of themselves, we too.

@@ -113,6 +113,8 @@ pub(crate) struct LoginMemory {
     pub(crate) max_stanza: Option<u64>,
     pub(crate) archive: Archive,
     pub(crate) csi: bool,
+    /// Whether the server keeps an approval until somebody asks (RFC 6121 §3.4).
+    pub(crate) pre_approval: bool,
     /// Whether push notifications are offered, where that is known.
     pub(crate) push: Option<bool>,
     /// Nodes of our own, where that is known.
@@ -380,7 +382,7 @@ impl Account {
             return Err(Error::bug("the file holds no account"));
         };
         let login = connection.query_row(
-            "SELECT pins, offer, token, max_stanza, archive, roster_ver, csi, push, nodes FROM login",
+            "SELECT pins, offer, token, max_stanza, archive, roster_ver, csi, push, nodes, pre_approval FROM login",
             [],
             |row| {
                 Ok((
@@ -393,6 +395,7 @@ impl Account {
                     row.get::<_, bool>(6)?,
                     row.get::<_, Option<bool>>(7)?,
                     row.get::<_, Option<i64>>(8)?,
+                    row.get::<_, bool>(9)?,
                 ))
             },
         )?;
@@ -443,6 +446,7 @@ impl Account {
                     _ => Archive::Unknown,
                 },
                 csi: login.6,
+                pre_approval: login.9,
                 push: login.7,
                 nodes: login.8.map(|nodes| match nodes {
                     2 => Nodes::WithConditions,
@@ -789,7 +793,7 @@ impl Account {
     pub(crate) fn save_login(&self, cx: &Cx<'_>) -> Result<()> {
         let login = &self.login;
         cx.tx.execute(
-            "UPDATE login SET pins = ?1, offer = ?2, token = ?3, max_stanza = ?4, archive = ?5, roster_ver = ?6, csi = ?7, push = ?8, nodes = ?9",
+            "UPDATE login SET pins = ?1, offer = ?2, token = ?3, max_stanza = ?4, archive = ?5, roster_ver = ?6, csi = ?7, push = ?8, nodes = ?9, pre_approval = ?10",
             params![
                 serde_json::to_string(&login.pins)?,
                 login.offer.as_ref().map(serde_json::to_string).transpose()?,
@@ -800,6 +804,7 @@ impl Account {
                 login.csi,
                 login.push,
                 login.nodes.map(|nodes| nodes as i64),
+                login.pre_approval,
             ],
         )?;
         Ok(())

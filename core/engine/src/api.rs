@@ -190,7 +190,25 @@ pub enum Command {
         /// Whom.
         jid: BareJid,
     },
-    /// Let a contact see our presence (RFC 6121 §3.1.4), also one that has not asked yet (§3.4).
+    /// Do not let them see our presence (RFC 6121 §3.2), whether they ask, were accepted before they did, or see it now.
+    Decline {
+        /// Whom.
+        jid: BareJid,
+    },
+    /// What contacts are told of what we do. Replied to when it is durable.
+    SetSignals {
+        /// One contact; `None`: in general.
+        with: Option<BareJid>,
+        /// What; `None`: as in general, or everything.
+        signals: Option<Signals>,
+    },
+    /// Whether to notify of what strangers write. Replied to when it is durable.
+    NotifyOfStrangers {
+        /// Whether.
+        on: bool,
+    },
+    /// Let a contact see our presence (RFC 6121 §3.1.4), also one that has not asked yet (§3.4): by the server, or where that does not
+    /// remember it by us, once they ask.
     Accept {
         /// Whom.
         jid: BareJid,
@@ -1274,6 +1292,11 @@ pub struct Conversation {
     pub blocked: bool,
     /// What was begun and not sent.
     pub draft: Option<Draft>,
+    /// Somebody who is not in our roster and whom we have never written to: they learn nothing of us until we do, or add or
+    /// accept them. They stand behind those whom we know.
+    pub is_stranger: bool,
+    /// What they are told of what we do, where that is otherwise than in general.
+    pub signals: Option<Signals>,
     /// It stands above those that are not.
     pub pinned: bool,
     /// Until when nothing in it is notified of.
@@ -1320,6 +1343,24 @@ pub struct Picture {
     pub kind: String,
     /// Its file.
     pub bytes: Vec<u8>,
+}
+
+/// What contacts are told of what we do, without our writing it; only those who may see our presence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signals {
+    /// That their messages have arrived (XEP-0184).
+    pub delivered: bool,
+    /// That we have seen them (XEP-0333).
+    pub displayed: bool,
+    /// That we are typing, or look (XEP-0085); those, too, whom we have written to.
+    pub typing: bool,
+}
+
+impl Default for Signals {
+    /// Everything.
+    fn default() -> Self {
+        Self { delivered: true, displayed: true, typing: true }
+    }
 }
 
 /// Who may read what we say of ourselves.

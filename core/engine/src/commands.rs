@@ -13,6 +13,7 @@ use crate::{
     messages,
     outbox::Kind,
     session::Again,
+    signals,
 };
 
 impl Account {
@@ -88,6 +89,9 @@ impl Account {
             Command::Unblock { jid } => self.unblock(cx, jid).map(|()| Ok(Reply::Done))?,
             Command::RemoveContact { jid } => self.remove_contact(cx, jid).map(|()| Ok(Reply::Done))?,
             Command::Accept { jid } => self.accept(cx, jid).map(|()| Ok(Reply::Done))?,
+            Command::Decline { jid } => self.decline(cx, jid).map(|()| Ok(Reply::Done))?,
+            Command::SetSignals { with, signals } => Ok(self.set_signals(cx, with.as_ref(), *signals)?),
+            Command::NotifyOfStrangers { on } => Ok(self.set_notify_of_strangers(cx, *on)?),
             Command::SetPush { push } => {
                 if push.as_ref().is_some_and(|push| push.node.is_empty()) {
                     Err(Error::InvalidInput { what: "the node is empty".into() })
@@ -173,6 +177,7 @@ impl Account {
             self.read_on(cx, with.as_str())?;
             if asks & 2 != 0
                 && self.sees_our_presence(cx, with)?
+                && signals::with(cx, with)?.displayed
                 && let Some(id) = stanza_id.or(name)
             {
                 let marker = Tag::new("message")
@@ -196,7 +201,7 @@ impl Account {
         if self.online().is_none() {
             return Ok(Err(Error::Offline));
         }
-        if !messages::takes_states(cx, with)? {
+        if !messages::takes_states(cx, with)? || signals::is_stranger(cx, with)? {
             // XEP-0085 §5.1: whoever answered without chat states is not sent any.
             return Ok(Ok(Reply::Done));
         }

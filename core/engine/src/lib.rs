@@ -46,6 +46,7 @@ mod send;
 mod services;
 mod session;
 mod settings;
+pub mod signals;
 pub mod splice;
 pub mod store;
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::{
     error::{Error, Result},
     input::Drained,
     mutants::{self, Mutant},
-    outbox, payloads, read_position, timeline,
+    outbox, payloads, read_position, signals, timeline,
 };
 
 /// Distance between neighbours, so that something can be put between them later.
@@ -181,6 +181,7 @@ impl Account {
         // XEP-0184 §8: a receipt to a stranger would tell that we are here.
         if let (Stored::New(_), true, Some(id)) = (stored, view.wants_receipt, view.id)
             && self.sees_our_presence(cx, &peer)?
+            && signals::with(cx, &peer)?.delivered
         {
             self.send_receipt(cx, from.as_str(), id)?;
         }
@@ -587,6 +588,7 @@ fn listed(
         .prepare_cached(
             "UPDATE conversation SET
                unread = unread + (?4 = 0 AND ?3 > read_position),
+               ours = max(ours, ?4),
                -- What was written before is no reason to bring it back; a time ahead of ours is of another clock.
                archived = CASE WHEN archived THEN NOT (
                  (last_message IS NULL OR ?3 > last_position) AND coalesce(muted_until, 0) <= ?5
@@ -651,14 +653,15 @@ pub(crate) fn known_by_name(
     Ok(None)
 }
 
-/// Whether the peer may be sent chat states: it knows them, or did not show yet that it does not (XEP-0085 §5.1).
+/// Whether the peer is to be sent chat states: it knows them, or did not show yet that it does not (XEP-0085 §5.1), and our user
+/// wants to.
 pub(crate) fn takes_states(cx: &Cx<'_>, peer: &BareJid) -> Result<bool> {
     let known: Option<i64> = cx
         .tx
         .prepare_cached("SELECT takes_states FROM conversation WHERE jid = ?1")?
         .query_row(params![peer.as_str()], |row| row.get(0))
         .optional()?;
-    Ok(known != Some(2))
+    Ok(known != Some(2) && signals::with(cx, peer)?.typing)
 }
 
 fn note_chat_states(cx: &Cx<'_>, peer: &BareJid, has_state: bool) -> Result<()> {

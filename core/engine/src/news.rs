@@ -18,6 +18,7 @@ use crate::{
     blocking::is_blocked,
     effect::Effect,
     error::Result,
+    signals::IS_STRANGER,
     timeline,
 };
 
@@ -132,7 +133,10 @@ const MESSAGE: &str = "m.mine = 0 AND m.hidden = 0 AND m.position > c.read_posit
 const CONVERSATION: &str = "c.unread > 0 AND c.muted_until IS NULL AND c.archived = 0 AND c.notify < 2";
 
 fn conversation() -> String {
-    format!("{CONVERSATION} AND NOT {}", is_blocked("c.jid"))
+    format!(
+        "{CONVERSATION} AND NOT {} AND NOT ({IS_STRANGER} AND (SELECT strangers FROM account) = 0)",
+        is_blocked("c.jid")
+    )
 }
 
 /// Whether anything in this conversation may be notified of.

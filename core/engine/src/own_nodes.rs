@@ -24,6 +24,8 @@ const PACE: u64 = 5_000;
 /// How long after nobody has answered they are asked and told again, in ms, and how often that doubles: to half a day.
 const AGAIN: u64 = 600_000;
 const DOUBLINGS: u32 = 6;
+/// How often a session says again what somebody else has taken back.
+const REPAIRS: usize = 20;
 /// Items of a page, and pages that are asked for.
 const PAGE: u32 = 100;
 const PAGES: u32 = 50;
@@ -150,6 +152,11 @@ impl Account {
             OwnNode::Displayed => self.read_was_told(cx, with, condition),
             OwnNode::Settings => self.settings_were_told(cx, with, condition),
         }
+    }
+
+    /// Whether this may be said again: with whom, over which word. Of each once, so that devices that do not agree do not go on for ever.
+    pub(crate) fn may_repair(&self, repair: &(String, String)) -> bool {
+        self.telling.repaired.len() < REPAIRS && !self.telling.repaired.contains(repair)
     }
 
     /// A new session: what was under way may not have arrived, and what the nodes say has to be asked.

@@ -18,8 +18,6 @@ use crate::{
     own_nodes::OwnNode,
 };
 
-/// How often a session says again what somebody else has taken back.
-const REPAIRS: usize = 20;
 /// Longest id of an archive, in bytes.
 const MAX_ID: usize = 1_024;
 
@@ -140,7 +138,7 @@ impl Account {
     /// The node says less than what was read here.
     fn say_again(&mut self, cx: &Cx<'_>, with: &BareJid, id: &str, told: i64) -> Result<()> {
         let repair = (with.to_string(), id.to_owned());
-        if self.telling.repaired.len() >= REPAIRS || self.telling.repaired.contains(&repair) {
+        if !self.may_repair(&repair) {
             return Ok(());
         }
         let less = cx

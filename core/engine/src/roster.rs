@@ -162,6 +162,9 @@ impl Account {
         if self.accepts_invited(cx, &from, element)? {
             return Ok(());
         }
+        if cx.tx.execute("DELETE FROM accepted WHERE jid = ?1", params![from.as_str()])? > 0 {
+            return self.answer_subscription(cx, &from, "subscribed");
+        }
         let added = cx.tx.execute(
             "INSERT OR IGNORE INTO subscription_request (jid, at) SELECT ?1, ?2
              WHERE (SELECT count(*) FROM subscription_request) < ?3",
@@ -200,6 +203,7 @@ impl Account {
 
     pub(crate) fn remove_contact(&mut self, cx: &mut Cx<'_>, jid: &BareJid) -> Result<()> {
         let item = Tag::new("item").attr("jid", jid.as_str()).attr("subscription", "remove");
+        cx.tx.execute("DELETE FROM accepted WHERE jid = ?1", params![jid.as_str()])?;
         self.set_item(cx, item)
     }
 
@@ -211,9 +215,23 @@ impl Account {
     }
 
     pub(crate) fn accept(&mut self, cx: &mut Cx<'_>, jid: &BareJid) -> Result<()> {
-        cx.tx.execute("DELETE FROM subscription_request WHERE jid = ?1", params![jid.as_str()])?;
+        let asked =
+            cx.tx.execute("DELETE FROM subscription_request WHERE jid = ?1", params![jid.as_str()])?;
         cx.touched.contacts = true;
+        if asked == 0 && !self.login.pre_approval {
+            // RFC 6121 §3.4.1: such a server is not told before they ask, and forgets it.
+            cx.tx.execute("INSERT OR IGNORE INTO accepted (jid) VALUES (?1)", params![jid.as_str()])?;
+            return Ok(());
+        }
         self.answer_subscription(cx, jid, "subscribed")
+    }
+
+    /// They are not to see our presence (RFC 6121 §3.2), whether they ask, were accepted before they did, or see it now.
+    pub(crate) fn decline(&mut self, cx: &mut Cx<'_>, jid: &BareJid) -> Result<()> {
+        cx.tx.execute("DELETE FROM subscription_request WHERE jid = ?1", params![jid.as_str()])?;
+        cx.tx.execute("DELETE FROM accepted WHERE jid = ?1", params![jid.as_str()])?;
+        cx.touched.contacts = true;
+        self.answer_subscription(cx, jid, "unsubscribed")
     }
 
     fn answer_subscription(&mut self, cx: &mut Cx<'_>, jid: &BareJid, kind: &str) -> Result<()> {
@@ -268,6 +286,7 @@ fn store(cx: &Cx<'_>, item: &Element) -> Result<i64> {
         cx.tx
             .prepare_cached("DELETE FROM subscription_request WHERE jid = ?1")?
             .execute(params![jid.as_str()])?;
+        cx.tx.prepare_cached("DELETE FROM accepted WHERE jid = ?1")?.execute(params![jid.as_str()])?;
     }
     Ok(subscription)
 }
@@ -294,7 +313,7 @@ pub(crate) fn import(cx: &mut Cx<'_>, item: &Element) -> Result<bool> {
 pub fn contacts(connection: &Connection) -> Result<Vec<Contact>> {
     let sql = format!(
         "SELECT c.jid, c.name, c.subscription, c.asked, EXISTS (SELECT 1 FROM subscription_request AS r WHERE r.jid = c.jid),
-                p.show, c.approved, c.groups, {},
+                p.show, c.approved OR EXISTS (SELECT 1 FROM accepted WHERE jid = c.jid), c.groups, {},
                 p.text, (SELECT CASE WHEN count(*) = count(idle_at) THEN max(idle_at) END FROM presence WHERE bare = c.jid), s.nick, {}
          FROM contact AS c LEFT JOIN person AS s ON s.jid = c.jid
          LEFT JOIN presence AS p ON p.jid = (SELECT jid FROM presence WHERE bare = c.jid ORDER BY priority DESC, show, jid LIMIT 1)

@@ -405,6 +405,7 @@ impl Account {
     fn learn(&mut self, features: &Features) {
         self.login.max_stanza = features.max_bytes;
         self.login.csi = features.csi;
+        self.login.pre_approval = features.pre_approval;
     }
 
     /// What is neither message, presence nor iq.

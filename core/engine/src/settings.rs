@@ -76,6 +76,11 @@ impl Account {
         let known = known.unwrap_or_default();
         let at = settings.at.unwrap_or(known);
         if at < known {
+            let repair = (with.to_string(), at.to_string());
+            if !self.may_repair(&repair) {
+                return Ok(());
+            }
+            self.telling.repaired.insert(repair);
             // What is under way by now says it anyway.
             cx.tx.execute(
                 "UPDATE conversation SET settings_due = 1 WHERE jid = ?1 AND settings_due = 0",

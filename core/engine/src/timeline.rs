@@ -15,7 +15,7 @@ use crate::{
     conversation,
     error::{Error, Result},
     messages::chat_state,
-    person,
+    person, signals,
 };
 
 const COLUMNS: &str = "m.id, m.local_id, c.jid, m.sender, m.mine, m.body, m.kind, m.at, m.written_at, m.state, m.reason, m.position, m.extra, m.target IS NOT NULL, m.root, m.amended";
@@ -227,7 +227,8 @@ fn gaps(connection: &Connection, from: Start, end: End) -> Result<Vec<(i64, Gap)
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The conversations: the pinned ones first, the archived ones last, and among each those with the newest messages first.
+/// The conversations: those with people whom we know, then strangers, then the archived ones; among each the pinned ones first, and
+/// then those with the newest messages.
 ///
 /// # Errors
 /// Where the world failed.
@@ -239,6 +240,7 @@ pub fn conversations(connection: &Connection) -> Result<Vec<Conversation>> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
     archived: bool,
+    stranger: bool,
     pinned: Reverse<bool>,
     newest: Reverse<i64>,
     id: i64,
@@ -252,12 +254,14 @@ pub fn lines(connection: &Connection, only: Option<&BareJid>) -> Result<Vec<(Ran
     let one = if only.is_some() { "AND c.jid = ?1" } else { "" };
     let sql = format!(
         "SELECT {COLUMNS}, c.unread, c.chat_state, coalesce((SELECT name FROM contact WHERE jid = c.jid), s.nick),
-           c.draft, c.pinned, c.muted_until, c.archived, c.notify, c.last_position, c.id, {}, {}
+           c.draft, c.pinned, c.muted_until, c.archived, c.notify, c.last_position, c.id, {}, {}, {}, c.signals
          FROM conversation AS c LEFT JOIN message AS m ON m.id = c.last_message LEFT JOIN person AS s ON s.jid = c.jid
          WHERE (c.last_message IS NOT NULL OR c.draft IS NOT NULL OR c.pinned = 1) {one}
-         ORDER BY c.archived, c.pinned DESC, c.last_position DESC, c.id",
+         ORDER BY c.archived, {}, c.pinned DESC, c.last_position DESC, c.id",
         is_blocked("c.jid"),
         person::AVATAR,
+        signals::IS_STRANGER,
+        signals::IS_STRANGER,
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(rusqlite::params_from_iter(only.map(|with| with.as_str())))?;
@@ -269,8 +273,13 @@ pub fn lines(connection: &Connection, only: Option<&BareJid>) -> Result<Vec<(Ran
         let last = if is_empty { None } else { Some(read(connection, row, with.clone())?.0) };
         let name: Option<String> = row.get(18)?;
         let (draft, pinned, muted, archived, notify) = conversation::read(row, 19)?;
-        let rank =
-            Rank { archived, pinned: Reverse(pinned), newest: Reverse(row.get(24)?), id: row.get(25)? };
+        let rank = Rank {
+            archived,
+            stranger: row.get(28)?,
+            pinned: Reverse(pinned),
+            newest: Reverse(row.get(24)?),
+            id: row.get(25)?,
+        };
         let line = Conversation {
             name: name.unwrap_or_else(|| {
                 with.node().map_or_else(|| with.to_string(), |node| node.as_str().to_owned())
@@ -280,6 +289,8 @@ pub fn lines(connection: &Connection, only: Option<&BareJid>) -> Result<Vec<(Ran
             last,
             blocked: row.get(26)?,
             avatar: row.get(27)?,
+            is_stranger: rank.stranger,
+            signals: row.get::<_, Option<i64>>(29)?.map(signals::read),
             draft,
             pinned,
             muted,

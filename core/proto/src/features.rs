@@ -28,6 +28,9 @@ pub struct Features {
     pub csi: bool,
     /// RFC 6121 §2.6.
     pub roster_versioning: bool,
+    /// RFC 6121 §3.4: it keeps an approval until somebody asks.
+    #[serde(default)]
+    pub pre_approval: bool,
     /// XEP-0478, in bytes.
     pub max_bytes: Option<u64>,
 }
@@ -63,6 +66,7 @@ impl Features {
                 "sm" if child.has_ns(ns::SM) => features.sm = true,
                 "csi" if child.has_ns(ns::CSI) => features.csi = true,
                 "ver" if child.has_ns(ns::ROSTER_VER) => features.roster_versioning = true,
+                "sub" if child.has_ns(ns::PRE_APPROVAL) => features.pre_approval = true,
                 "limits" if child.has_ns(ns::LIMITS) => {
                     // RFC 6120 §13.12: no server may take less than 10,000. One that says so would silence us.
                     features.max_bytes = child

@@ -136,6 +136,8 @@ namespaces! {
     REPLY = "urn:xmpp:reply:0";
     /// XEP-0478: stream limits.
     LIMITS = "urn:xmpp:stream-limits:0";
+    /// RFC 6121 §3.4: approval before anybody asks.
+    PRE_APPROVAL = "urn:xmpp:features:pre-approval";
     /// XEP-0490: how far a conversation was read.
     DISPLAYED = "urn:xmpp:mds:displayed:0";
     /// The settings of conversations: a node of ours, see [`crate::settings`].

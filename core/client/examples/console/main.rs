@@ -24,9 +24,9 @@ use clap::Parser;
 use serde_json::{Map, Value, json};
 use tokio::{sync::mpsc, task};
 use whimbrel::{
-    Account, AdHoc, Address, Client, Connection, Cursor, Delete, DiskUse, Draft, Error, ItemId, Mute,
-    Network, NetworkId, NodeOptions, Options, Outgoing, Picture, Push, Registration, Report, Role, Search,
-    Server, Timeline,
+    Account, AdHoc, Address, Client, Connection, Cursor, Delete, DiskUse, Draft, Error, ItemId, Link, Mute,
+    Network, NetworkId, NodeOptions, Options, Outgoing, Picture, Preview, Push, Registration, Report, Role,
+    Search, Server, Timeline,
 };
 
 #[derive(Parser)]
@@ -381,6 +381,15 @@ impl Console {
             "unblock" => done(account.unblock(&read(request, "jid")?).await),
             "blocked" => Ok(json!({ "blocked": account.blocked()? })),
             "remove" => done(account.remove_contact(&address(request, "jid")?).await),
+            "decline" => done(account.decline_contact(&address(request, "jid")?).await),
+            "signals" => match (&request["with"], &request["signals"]) {
+                (Value::Null, Value::Null) => Ok(json!({ "signals": account.signals()? })),
+                (Value::Null, _) => done(account.set_signals(read(request, "signals")?).await),
+                _ => done(
+                    account.set_signals_with(&address(request, "with")?, read(request, "signals")?).await,
+                ),
+            },
+            "strangers" => done(account.set_notify_of_strangers(is_on(request)).await),
             "accept" => done(account.accept_contact(&address(request, "jid")?).await),
             "delete" => {
                 let what = match (&request["before"], request["message"].as_str()) {
@@ -518,6 +527,8 @@ fn outgoing(request: &Value) -> Result<Outgoing, Error> {
         spoiler: some("spoiler"),
         thread: some("thread"),
         not_after: request["not_after"].as_i64(),
+        links: read::<Option<Vec<Link>>>(request, "links")?.unwrap_or_default(),
+        previews: read::<Option<Vec<Preview>>>(request, "previews")?.unwrap_or_default(),
         ..text(request, "text")?.into()
     })
 }

@@ -192,6 +192,8 @@ pub(crate) fn conversation(conversation: &Conversation) -> Value {
         "blocked": conversation.blocked,
         "avatar": conversation.avatar,
         "last": conversation.last.as_ref().map(message),
+        "is_stranger": conversation.is_stranger,
+        "signals": conversation.signals,
         "pinned": conversation.pinned,
         "archived": conversation.archived,
         "notify": conversation.notify,

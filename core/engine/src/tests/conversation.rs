@@ -79,8 +79,12 @@ fn draft_is_kept_over_a_kill_and_ends_when_it_is_sent() {
 
 #[test]
 fn pinned_conversations_stand_first_and_archived_ones_last() {
-    let mut world = World::online();
-    for (id, who) in [JULIET, NURSE, "tybalt@capulet.lit", "paris@verona.lit"].into_iter().enumerate() {
+    let all = [JULIET, NURSE, "tybalt@capulet.lit", "paris@verona.lit"];
+    let mut world = World::new();
+    world.server.roster = all.map(|who| (who.to_owned(), "both")).into();
+    world.connect();
+    world.serve();
+    for (id, who) in all.into_iter().enumerate() {
         world.gets(&says(who, id as u32, "hello"));
     }
     world.sets(JULIET, Setting::Pinned(true));

@@ -9,6 +9,7 @@ mod archive;
 mod blocking;
 mod card;
 mod claims;
+mod contacts;
 mod conversation;
 mod copies;
 mod deletions;
@@ -127,6 +128,8 @@ struct Server {
     /// Where it wants to be asked to resume.
     location: &'static str,
     push: bool,
+    /// RFC 6121 §3.4.
+    pre_approval: bool,
     /// What its account's service discovery says of nodes.
     nodes: &'static str,
     /// The items of its node for read positions.
@@ -184,6 +187,7 @@ impl World {
                 resumed_from: 0,
                 location: "",
                 push: false,
+                pre_approval: false,
                 nodes: "",
                 displayed: String::new(),
                 settings: String::new(),
@@ -367,8 +371,9 @@ impl World {
         self.gets("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
         let sm = if self.server.sm { "<sm xmlns='urn:xmpp:sm:3'/>" } else { "" };
         let csi = if self.server.csi { "<csi xmlns='urn:xmpp:csi:0'/>" } else { "" };
+        let sub = if self.server.pre_approval { "<sub xmlns='urn:xmpp:features:pre-approval'/>" } else { "" };
         self.gets(&format!(
-            "<features xmlns='http://etherx.jabber.org/streams'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>{sm}{csi}
+            "<features xmlns='http://etherx.jabber.org/streams'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>{sm}{csi}{sub}
              <limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>{}</max-bytes></limits></features>",
             self.server.max_bytes
         ));

@@ -166,6 +166,12 @@ fn of_two_decisions_that_cross_the_later_one_stays_and_then_nothing_is_said() {
     world.pass(PACE);
     assert_eq!(world.published(), [(JULIET.to_owned(), here.clone())]);
     world.gets(&elsewhere(JULIET, &here));
+    // Whoever says the older one over and over is not answered each time.
+    for _ in 0..100 {
+        world.gets(&elsewhere(JULIET, &archived(at - 1_000)));
+        world.pass(100);
+    }
+    world.stays_silent();
     // Of the same time is what the server has.
     world.gets(&elsewhere(JULIET, &Settings { notify: Notify::Never, ..pinned(at) }));
     assert_eq!(world.line(JULIET).notify, Notify::Never);

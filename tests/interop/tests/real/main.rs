@@ -8,6 +8,7 @@ mod bad_input;
 mod broken_link;
 mod cards;
 mod catch_up;
+mod contacts;
 mod conversation;
 mod feed;
 mod full_disk;

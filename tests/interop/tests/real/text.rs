@@ -1,6 +1,7 @@
 //! What a message of a foreign client looks like, and what a user decides about a conversation: over kills.
 
 use interop::{Console, Kind};
+use minidom::Element;
 use serde_json::{Value, json};
 
 use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id, peer::Peer};
@@ -100,6 +101,59 @@ fn decisions_about_a_conversation_are_kept_over(kind: Kind) {
     romeo.quit(PATIENCE).unwrap();
 }
 
+/// Spoilers, threads, data that lies elsewhere, and what links lead to, from a foreign client and to it.
+fn what_a_message_carries_goes_both_ways_over(kind: Kind) {
+    let Some(stage) = Stage::on(kind) else { return };
+    let romeo = Console::start(&stage.phone(ROMEO.0, ROMEO.1)).unwrap();
+    romeo.wait_online(PATIENCE).unwrap();
+    let mut juliet = Peer::sign_in(&stage.server, JULIET, "nest");
+    let url = "https://b.test/tomb?a=1&b=2";
+    let text = format!("See {url}");
+    let escaped = url.replace('&', "&amp;");
+    // As the examples of XEP-0382, XEP-0201, XEP-0066 and XEP-0511 have it.
+    juliet.say(&format!(
+        "<message type='chat' to='{}' id='m1'><body>See {escaped}</body><spoiler xmlns='urn:xmpp:spoiler:0'>the &lt;end&gt;</spoiler>\
+         <thread parent='act-1'>act-5</thread><x xmlns='jabber:x:oob'><url>{escaped}</url><desc>A tomb</desc></x>\
+         <rdf:Description xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#' xmlns:og='https://ogp.me/ns#' rdf:about='{escaped}'>\
+         <og:title>Tomb</og:title><og:description>of the Capulets</og:description><og:url>{escaped}</og:url><og:image>https://b.test/t.png</og:image>\
+         <og:site_name>Verona</og:site_name></rdf:Description></message>",
+        ROMEO.0
+    ));
+    let came = romeo.wait_message(&text, PATIENCE).unwrap().body;
+    let links = json!([{ "url": url, "description": "A tomb" }]);
+    let previews = json!([{
+        "url": url, "title": "Tomb", "description": "of the Capulets", "site": "Verona", "images": ["https://b.test/t.png"],
+    }]);
+    assert_eq!((&came["spoiler"], &came["thread"]), (&json!("the <end>"), &json!("act-5")));
+    assert_eq!((&came["links"], &came["previews"]), (&links, &previews));
+
+    let said = json!({
+        "to": JULIET.0, "text": text, "spoiler": "the <end>", "thread": "act-5", "links": links, "previews": previews,
+    });
+    romeo.request("send", said, PATIENCE).unwrap();
+    let heard = juliet.hear("</message>");
+    let heard = heard[heard.find("<message").unwrap()..].split_inclusive("</message>").next().unwrap();
+    // A server may write quotes, prefixes and the order of attributes as it likes.
+    let element: Element = format!("<x xmlns='jabber:client'>{heard}</x>").parse().unwrap();
+    let message = element.children().next().unwrap();
+    let child =
+        |name: &str, ns: &str| message.get_child(name, ns).unwrap_or_else(|| panic!("no {name} in {heard}"));
+    assert_eq!(child("body", "jabber:client").text(), text);
+    assert_eq!(child("spoiler", "urn:xmpp:spoiler:0").text(), "the <end>");
+    assert_eq!(child("thread", "jabber:client").text(), "act-5");
+    let data = child("x", "jabber:x:oob");
+    let part = |name| data.get_child(name, "jabber:x:oob").unwrap().text();
+    assert_eq!((part("url").as_str(), part("desc").as_str()), (url, "A tomb"));
+    let about = child("Description", "http://www.w3.org/1999/02/22-rdf-syntax-ns#");
+    let part = |name| about.get_child(name, "https://ogp.me/ns#").unwrap().text();
+    assert_eq!((part("title").as_str(), part("site_name").as_str()), ("Tomb", "Verona"));
+    assert!(
+        about.attrs().iter().any(|((_, name), value)| name.as_str() == "about" && value == url),
+        "{heard}"
+    );
+    romeo.quit(PATIENCE).unwrap();
+}
+
 #[test]
 fn foreign_message_is_shown_with_its_styles_over_prosody_13() {
     foreign_message_is_shown_with_its_styles_over(Kind::Prosody13);
@@ -118,4 +172,14 @@ fn decisions_about_a_conversation_are_kept_over_prosody_13() {
 #[test]
 fn decisions_about_a_conversation_are_kept_over_ejabberd() {
     decisions_about_a_conversation_are_kept_over(Kind::Ejabberd);
+}
+
+#[test]
+fn what_a_message_carries_goes_both_ways_over_prosody_13() {
+    what_a_message_carries_goes_both_ways_over(Kind::Prosody13);
+}
+
+#[test]
+fn what_a_message_carries_goes_both_ways_over_ejabberd() {
+    what_a_message_carries_goes_both_ways_over(Kind::Ejabberd);
 }

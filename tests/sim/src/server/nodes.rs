@@ -62,9 +62,11 @@ impl Server {
         let behind = after.and_then(|after| kept.iter().position(|item| address(item.with) == after));
         let index = behind.map_or(0, |at| at + 1);
         let item = kept.get(index).map(|item| item.item(account)).unwrap_or_default();
+        let last =
+            kept.get(index).map(|item| format!("<last>{}</last>", address(item.with))).unwrap_or_default();
         let node = items.attr("node").unwrap_or_default();
         format!(
-            "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='{node}'>{item}</items><set xmlns='http://jabber.org/protocol/rsm'><first index='{index}'/><count>{}</count></set></pubsub>",
+            "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='{node}'>{item}</items><set xmlns='http://jabber.org/protocol/rsm'><first index='{index}'/>{last}<count>{}</count></set></pubsub>",
             kept.len()
         )
     }

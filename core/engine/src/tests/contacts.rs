@@ -1,0 +1,182 @@
+//! Who is a contact and who is not: approval before anybody asks, strangers, and what they are told.
+
+use super::*;
+use crate::{
+    api::{ChatState, Contact, Conversation, Signals},
+    roster, signals,
+};
+
+const NURSE: &str = "nurse@capulet.lit";
+
+impl World {
+    fn commands(&mut self, command: Command) {
+        assert_eq!(self.does(command), Some(Ok(Reply::Done)));
+    }
+
+    fn contact_of(&self, jid: &str) -> Option<Contact> {
+        roster::contacts(&self.file()).unwrap().into_iter().find(|contact| contact.jid.as_str() == jid)
+    }
+
+    fn conversation_with(&self, jid: &str) -> Conversation {
+        timeline::conversations(&self.file())
+            .unwrap()
+            .into_iter()
+            .find(|line| line.with.as_str() == jid)
+            .unwrap()
+    }
+
+    /// What went to somebody and is no text: receipts, markers, chat states, answers to their requests.
+    fn tells(&mut self, whom: &str) -> Vec<String> {
+        self.acknowledge();
+        let all = std::mem::take(&mut self.wrote);
+        let is_theirs = |stanza: &&Element| stanza.attr("to").is_some_and(|to| to.starts_with(whom));
+        let told = all.iter().filter(is_theirs).filter(|stanza| body(stanza).is_none()).map(|stanza| {
+            let kind = stanza.attr("type").filter(|_| stanza.name() == "presence");
+            kind.unwrap_or_else(|| stanza.children().next().unwrap().name()).to_owned()
+        });
+        told.collect()
+    }
+}
+
+fn asks(who: &str) -> String {
+    format!("<presence type='subscribe' from='{who}'/>")
+}
+
+fn wants_all(who: &str, id: u32) -> String {
+    format!(
+        "<message type='chat' from='{who}/x' to='{OWN}' id='m{id}'><body>{id}</body><request xmlns='urn:xmpp:receipts'/>
+         <markable xmlns='urn:xmpp:chat-markers:0'/><active xmlns='http://jabber.org/protocol/chatstates'/></message>"
+    )
+}
+
+fn jid(text: &str) -> BareJid {
+    text.parse().unwrap()
+}
+
+fn sees_all(world: &mut World, who: &str, id: u32) {
+    world.gets(&wants_all(who, id));
+    world.commands(Command::MarkRead { with: jid(who) });
+    world.commands(Command::SetChatState { with: jid(who), state: ChatState::Composing });
+}
+
+#[test]
+fn who_was_accepted_before_is_answered_when_they_ask() {
+    // The server does not remember it: we do.
+    let mut world = World::online();
+    world.commands(Command::Accept { jid: jid(NURSE) });
+    assert_eq!(world.tells(NURSE), Vec::<String>::new());
+    world.kill();
+    world.reconnect(Resume::Accept);
+    world.gets(&asks(NURSE));
+    assert_eq!(world.tells(NURSE), ["subscribed"]);
+    assert!(world.contact_of(NURSE).is_none_or(|contact| !contact.asks));
+    // Once.
+    world.gets(&asks(NURSE));
+    assert_eq!(world.tells(NURSE), Vec::<String>::new());
+    assert!(world.contact_of(NURSE).unwrap().asks);
+    // And no longer, where the user thinks otherwise.
+    world.commands(Command::Accept { jid: jid("paris@verona.lit") });
+    world.commands(Command::Decline { jid: jid("paris@verona.lit") });
+    world.gets(&asks("paris@verona.lit"));
+    assert!(world.contact_of("paris@verona.lit").unwrap().asks);
+}
+
+#[test]
+fn server_that_remembers_is_told_at_once() {
+    let mut world = World::new();
+    world.server.pre_approval = true;
+    world.connect();
+    world.serve();
+    world.cut();
+    world.reconnect(Resume::Accept);
+    world.commands(Command::Accept { jid: jid(NURSE) });
+    assert_eq!(world.tells(NURSE), ["subscribed"], "known, though a resumed stream does not say it");
+}
+
+#[test]
+fn who_asks_is_accepted_or_declined() {
+    let mut world = World::online();
+    for (who, command, told) in [
+        (NURSE, Command::Accept { jid: jid(NURSE) }, "subscribed"),
+        ("paris@verona.lit", Command::Decline { jid: jid("paris@verona.lit") }, "unsubscribed"),
+    ] {
+        world.gets(&asks(who));
+        assert!(world.contact_of(who).unwrap().asks);
+        world.commands(command);
+        assert_eq!(world.tells(who), [told]);
+        assert!(world.contact_of(who).is_none());
+    }
+}
+
+#[test]
+fn stranger_learns_nothing_of_us_until_they_are_answered() {
+    let mut world = World::online();
+    sees_all(&mut world, NURSE, 1);
+    assert_eq!(world.tells(NURSE), Vec::<String>::new());
+    sees_all(&mut world, JULIET, 2);
+    assert_eq!(world.tells(JULIET), ["received", "displayed", "composing"]);
+    assert!(world.conversation_with(NURSE).is_stranger && !world.conversation_with(JULIET).is_stranger);
+    // They stand behind those whom we know, and before what is archived.
+    world.gets(&wants_all(NURSE, 3));
+    let listed = |world: &World| -> Vec<String> {
+        timeline::conversations(&world.file())
+            .unwrap()
+            .into_iter()
+            .map(|line| line.with.to_string())
+            .collect()
+    };
+    assert_eq!(listed(&world), [JULIET, NURSE]);
+    let id = ItemId("00000000-0000-4000-8000-000000000099".into());
+    world.does(Command::Send { id, to: jid(NURSE), what: "Who are you?".into() });
+    assert!(!world.conversation_with(NURSE).is_stranger);
+    assert_eq!(listed(&world), [NURSE, JULIET]);
+    sees_all(&mut world, NURSE, 4);
+    assert_eq!(world.tells(NURSE), ["composing"], "their messages are confirmed once they see our presence");
+    // Or added.
+    world.gets(&wants_all("paris@verona.lit", 5));
+    assert!(world.conversation_with("paris@verona.lit").is_stranger);
+    world.gets("<iq type='set' id='p'><query xmlns='jabber:iq:roster'><item jid='paris@verona.lit' subscription='none' ask='subscribe'/></query></iq>");
+    assert!(!world.conversation_with("paris@verona.lit").is_stranger);
+}
+
+#[test]
+fn strangers_are_notified_of_if_the_user_wants() {
+    let mut world = World::online();
+    let notified = |world: &mut World| match world.does(Command::News) {
+        Some(Ok(Reply::News(news))) => news.notify.len(),
+        other => panic!("{other:?}"),
+    };
+    world.gets(&wants_all(NURSE, 1));
+    assert_eq!(notified(&mut world), 1);
+    world.commands(Command::NotifyOfStrangers { on: false });
+    world.gets(&wants_all(NURSE, 2));
+    world.gets(&wants_all(JULIET, 3));
+    assert_eq!(notified(&mut world), 1);
+}
+
+#[test]
+fn what_contacts_are_told_is_the_user_s_choice() {
+    let mut world = World::online();
+    let none = Signals { delivered: false, displayed: false, typing: false };
+    world.commands(Command::SetSignals { with: None, signals: Some(none) });
+    world.kill();
+    world.reconnect(Resume::Accept);
+    sees_all(&mut world, JULIET, 1);
+    assert_eq!(world.tells(JULIET), Vec::<String>::new());
+    assert_eq!(signals::in_general(&world.file()).unwrap(), none);
+    // With her otherwise than in general.
+    let typing = Signals { typing: true, ..none };
+    world.commands(Command::SetSignals { with: Some(juliet()), signals: Some(typing) });
+    assert_eq!(world.conversation_with(JULIET).signals, Some(typing));
+    sees_all(&mut world, JULIET, 2);
+    assert_eq!(world.tells(JULIET), ["composing"]);
+    world.commands(Command::SetSignals { with: Some(juliet()), signals: None });
+    sees_all(&mut world, JULIET, 3);
+    assert_eq!(world.tells(JULIET), Vec::<String>::new());
+    world.says("typed");
+    let has_state = |message: &Element| message.has_child("active", ns::CHAT_STATES);
+    assert!(!world.all("message").iter().any(has_state));
+    world.commands(Command::SetSignals { with: None, signals: None });
+    sees_all(&mut world, JULIET, 4);
+    assert_eq!(world.tells(JULIET), ["received", "displayed", "composing"]);
+}
