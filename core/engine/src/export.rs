@@ -219,7 +219,7 @@ fn message(tx: &Connection, own: &str, row: &Row<'_>) -> Result<Tag> {
 
 fn conversations(tx: &Connection, say: &mut Say<'_>) -> Result<()> {
     let mut statement = tx.prepare(
-        "SELECT jid, read_position, cleared, draft, pinned, muted_until, archived, notify, takes_states, set_at,
+        "SELECT jid, read_position, cleared, draft, pinned, muted_until, archived, notify, takes_states, set_at, ours, signals,
                 (SELECT a.id FROM message AS m JOIN archived AS a ON a.message = m.id
                  WHERE m.conversation = c.id AND m.position <= c.read_position ORDER BY m.position DESC LIMIT 1)
          FROM conversation AS c ORDER BY jid",
@@ -234,14 +234,16 @@ fn conversations(tx: &Connection, say: &mut Say<'_>) -> Result<()> {
         let mut tag = Tag::new("conversation")
             .attr("with", row.get::<_, String>(0)?)
             .attr_opt("read", (read != i64::MIN).then(|| read.to_string()))
-            .attr_opt("read-id", row.get::<_, Option<String>>(10)?)
+            .attr_opt("read-id", row.get::<_, Option<String>>(12)?)
             .attr_opt("cleared", some(2)?)
             .attr_opt("pinned", number(row.get(4)?))
             .attr_opt("muted-until", some(5)?)
             .attr_opt("archived", number(row.get(6)?))
             .attr_opt("notify", number(row.get(7)?))
             .attr_opt("states", number(row.get(8)?))
-            .attr_opt("set-at", number(row.get(9)?));
+            .attr_opt("set-at", number(row.get(9)?))
+            .attr_opt("ours", number(row.get(10)?))
+            .attr_opt("signals", some(11)?);
         if let Some(draft) = row.get::<_, Option<String>>(3)? {
             let draft: api::Draft = serde_json::from_str(&draft)?;
             let answered = draft.reply_to.map(|id| id.0);

@@ -106,6 +106,12 @@ impl Account {
             }
         }
         for (conversation, peer) in touched {
+            cx.tx
+                .prepare_cached(
+                    "UPDATE conversation SET ours = 1 WHERE id = ?1 AND ours = 0
+                     AND EXISTS (SELECT 1 FROM message WHERE conversation = ?1 AND mine = 1 AND kind = 0)",
+                )?
+                .execute(params![conversation])?;
             messages::relist(cx, conversation)?;
             messages::touch(cx, &peer, i64::MIN);
         }
@@ -372,7 +378,7 @@ impl Account {
         // What was decided here since counts more.
         cx.tx.execute(
             "UPDATE conversation SET draft = coalesce(draft, ?2), pinned = max(pinned, ?3), muted_until = coalesce(muted_until, ?4),
-             archived = max(archived, ?5), notify = max(notify, ?6), takes_states = max(takes_states, ?7),
+             archived = max(archived, ?5), notify = max(notify, ?6), takes_states = max(takes_states, ?7), ours = max(ours, ?11), signals = coalesce(signals, ?12),
              cleared = CASE WHEN ?8 THEN coalesce(cleared, ?9) ELSE cleared END,
              set_at = CASE WHEN ?8 THEN max(set_at, ?10) ELSE set_at END WHERE id = ?1",
             params![
@@ -386,6 +392,8 @@ impl Account {
                 restores,
                 number(tag, "cleared", -HIGHEST..=HIGHEST),
                 number(tag, "set-at", 0..=HIGHEST).unwrap_or(0),
+                number(tag, "ours", 0..=1).unwrap_or(0),
+                number(tag, "signals", 0..=7),
             ],
         )?;
         let read = match number(tag, "read", -HIGHEST..=HIGHEST).filter(|_| restores) {

@@ -197,7 +197,9 @@ impl Account {
         let subscribe =
             Tag::new("presence").attr("to", jid.as_str()).attr("type", "subscribe").child(preauth);
         self.enqueue(cx, Kind::Note, jid.as_str(), None, &subscribe.into_bytes())?;
-        self.accept(cx, jid)?;
+        if self.login.pre_approval {
+            self.answer_subscription(cx, jid, "subscribed")?;
+        }
         Ok(Ok(Reply::Done))
     }
 
@@ -218,7 +220,7 @@ impl Account {
         if expected + shown == 0 {
             return Ok(false);
         }
-        self.accept(cx, from)?;
+        self.answer_subscription(cx, from, "subscribed")?;
         if shown > 0 {
             let name = self.name_of(cx, from)?;
             self.add_contact(cx, from, name.as_deref())?;

@@ -234,7 +234,7 @@ impl Account {
         self.answer_subscription(cx, jid, "unsubscribed")
     }
 
-    fn answer_subscription(&mut self, cx: &mut Cx<'_>, jid: &BareJid, kind: &str) -> Result<()> {
+    pub(crate) fn answer_subscription(&mut self, cx: &mut Cx<'_>, jid: &BareJid, kind: &str) -> Result<()> {
         // Unlike other presence this is a decision: it must survive a session, so it waits like a note.
         let presence = Tag::new("presence").attr("to", jid.as_str()).attr("type", kind);
         self.enqueue(cx, Kind::Note, jid.as_str(), None, &presence.into_bytes())
