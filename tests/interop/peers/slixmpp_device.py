@@ -208,6 +208,8 @@ class Device(slixmpp.ClientXMPP):
                 break
         try:
             said_read = await self.plugin["xep_0490"].catch_up()
+            # A device that was in a tunnel may have taken the node back. Who knows better says it again; else nobody can know.
+            self.read.clear()
             self.note_read(said_read["pubsub"]["items"])
         except IqError as error:
             if error.condition != "item-not-found":
