@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Account, Connection, KeyVault, Network, Options, Registration, Resolver, WakeUp, WhimbrelError,
-    counted::Counted, error::address, guard, platform::Names, vault::Bridge,
+    Account, Connection, FoundIn, FoundPlace, KeyVault, Network, Options, Registration, Resolver, Search,
+    WakeUp, WhimbrelError, counted::Counted, error::address, guard, platform::Names, vault::Bridge,
 };
 
 /// All accounts of one data directory.
@@ -47,6 +47,26 @@ impl Client {
     /// One of the accounts, or nothing.
     pub fn account(&self, jid: String) -> Result<Option<Arc<Account>>, WhimbrelError> {
         guard::sync(|| Ok(self.client.account(&address(&jid)?).map(Account::new)))
+    }
+
+    /// Looks for messages in all accounts, the newest first, up to `limit` of them, 1 to 500; with a place: behind that hit. Fewer
+    /// than `limit` are the last. An account that cannot be read has no hits.
+    pub async fn search(
+        &self,
+        search: Search,
+        before: Option<FoundPlace>,
+        limit: u32,
+    ) -> Result<Vec<FoundIn>, WhimbrelError> {
+        let client = self.client.clone();
+        guard::task(async move {
+            let before = match before {
+                Some(FoundPlace { account, cursor }) => Some((address(&account)?, cursor.into())),
+                None => None,
+            };
+            let before = before.as_ref().map(|(account, cursor)| (account, *cursor));
+            Ok(client.search(&search.try_into()?, before, limit).into_iter().map(Into::into).collect())
+        })
+        .await
     }
 
     /// Adds an account, or changes how an existing one connects. It does not connect yet: see `signIn`.

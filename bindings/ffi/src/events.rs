@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
 
-use crate::{Message, Payload, PushState, RequestKind, SendState, WhimbrelError, counted::Counted, guard};
+use crate::{
+    Message, NodeItem, Payload, PushState, RequestKind, SendState, WhimbrelError, counted::Counted, guard,
+};
 
 /// What happened, for logs and for notifications of an app that is running. Lists follow their own updates instead, and how the
 /// account is doing is its status.
@@ -66,6 +68,24 @@ pub enum Event {
     FeedChanged {
         /// The address of whose it is.
         of: String,
+    },
+    /// Items were published to a node that is followed or subscribed to.
+    Published {
+        /// The address of whose node it is: an account's or a service's.
+        of: String,
+        /// Its name.
+        node: String,
+        /// They; of very many the first.
+        items: Vec<NodeItem>,
+    },
+    /// Items of such a node were taken back.
+    Retracted {
+        /// The address of whose node it is.
+        of: String,
+        /// Its name.
+        node: String,
+        /// They; none: all that there were.
+        ids: Vec<String>,
     },
     /// A change of the password has come to its end.
     Password {
@@ -139,7 +159,7 @@ impl Events {
     }
 }
 
-/// Progress is in the status, raw stanzas are for consoles, and nodes are not in the faces yet.
+/// Progress is in the status, and raw stanzas are for consoles.
 fn told(event: whimbrel::Event) -> Option<Event> {
     Some(match event {
         whimbrel::Event::Online { resumed, after_start, .. } => Event::Online { resumed, after_start },
@@ -166,9 +186,14 @@ fn told(event: whimbrel::Event) -> Option<Event> {
         whimbrel::Event::Push(state) => Event::Push { state: state.into() },
         whimbrel::Event::CaughtUp => Event::CaughtUp,
         whimbrel::Event::TooLarge { what, size } => Event::TooLarge { what, size },
-        whimbrel::Event::Progress { .. }
-        | whimbrel::Event::Raw { .. }
-        | whimbrel::Event::Published { .. }
-        | whimbrel::Event::Retracted { .. } => return None,
+        whimbrel::Event::Published { from, node, items } => Event::Published {
+            of: from.to_string(),
+            node,
+            items: items.into_iter().map(Into::into).collect(),
+        },
+        whimbrel::Event::Retracted { from, node, ids } => {
+            Event::Retracted { of: from.to_string(), node, ids }
+        }
+        whimbrel::Event::Progress { .. } | whimbrel::Event::Raw { .. } => return None,
     })
 }

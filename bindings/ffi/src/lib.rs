@@ -19,6 +19,7 @@ mod events;
 mod feed;
 mod guard;
 mod lists;
+mod node;
 mod platform;
 mod records;
 mod registration;
@@ -39,13 +40,14 @@ pub use crate::{
         ConversationSubscription, ConversationUpdate, Timeline, TimelineSplice, TimelineSubscription,
         TimelineUpdate,
     },
+    node::{Affiliation, Node, NodeAffiliation, NodeItem, NodePage, private_node, public_node},
     platform::{LogLevel, LogSink, Resolver, Srv, keep_log, log_to},
     records::{
         Change, ChangeKind, ChatState, ClientAccess, Connection, Contact, ContactAddress, Conversation,
-        Cursor, Delete, DiskUse, Draft, Found, Gap, GapKind, Hit, Imported, Invitation, Item, Link, Message,
-        Mute, Network, NetworkKind, Notify, Options, Outgoing, Permission, Picture, Presence,
-        PresenceSubscription, Preview, Push, PushState, Reaction, ReplyTo, Report, ReportReason, Search,
-        SendState, Server, ServerInfo, Show, Signals, Status, TextRange, WakeUp,
+        Cursor, Delete, DiskUse, Draft, Found, FoundIn, FoundPlace, Gap, GapKind, Hit, Imported, Invitation,
+        Item, Link, Message, Mute, Network, NetworkKind, Notify, Options, Outgoing, Permission, Picture,
+        Presence, PresenceSubscription, Preview, Push, PushState, Reaction, ReplyTo, Report, ReportReason,
+        Search, SendState, Server, ServerInfo, Show, Signals, Status, TextRange, WakeUp,
     },
     registration::{
         Registration, RegistrationChoice, RegistrationField, RegistrationForm, RegistrationMedia,

@@ -274,6 +274,24 @@ pub struct Hit {
     pub matches: Vec<TextRange>,
 }
 
+/// A message that was found in one of all accounts.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct FoundIn {
+    /// It.
+    pub hit: Hit,
+    /// Where it stands among those of all accounts.
+    pub place: FoundPlace,
+}
+
+/// Where a hit stands among those of all accounts.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct FoundPlace {
+    /// The address of whose it is.
+    pub account: String,
+    /// Where it stands among theirs. Nobody looks into it.
+    pub cursor: Cursor,
+}
+
 /// A part of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct TextRange {
@@ -856,6 +874,13 @@ impl From<whimbrel::Hit> for Hit {
             matches: whimbrel::text::utf16(&message.text, &matches).into_iter().map(range).collect(),
             message: message.into(),
         }
+    }
+}
+
+impl From<whimbrel::FoundIn> for FoundIn {
+    fn from(whimbrel::FoundIn { account, hit }: whimbrel::FoundIn) -> Self {
+        let place = FoundPlace { account: account.to_string(), cursor: hit.cursor.into() };
+        Self { place, hit: hit.into() }
     }
 }
 

@@ -127,6 +127,8 @@ macro_rules! mirrored {
     };
 }
 
+pub(crate) use mirrored;
+
 mirrored! {
     /// What a form is for (XEP-0004 §3.1).
     FormKind {

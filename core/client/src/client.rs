@@ -150,16 +150,16 @@ impl Client {
         self.accounts_mut().get(jid).cloned()
     }
 
-    /// Looks for messages in all accounts, the newest first, up to `limit` of them, 1 to 500. `before` is where the page before this
-    /// one ended; fewer than `limit` are the last. An account that cannot be read has no hits.
-    pub fn search(&self, search: &Search, before: Option<&FoundIn>, limit: u32) -> Vec<FoundIn> {
+    /// Looks for messages in all accounts, the newest first, up to `limit` of them, 1 to 500. `before` is whose the last hit of the
+    /// page before this one was, and its cursor; fewer than `limit` are the last. An account that cannot be read has no hits.
+    pub fn search(&self, search: &Search, before: Option<(&Address, Cursor)>, limit: u32) -> Vec<FoundIn> {
         let mut all = Vec::new();
         for account in self.accounts() {
-            let before = before.map(|last| match account.jid().cmp(&last.account) {
-                Ordering::Equal => last.hit.cursor,
+            let before = before.map(|(last, cursor)| match account.jid().cmp(last) {
+                Ordering::Equal => cursor,
                 // Those of one moment are in the order of their accounts.
-                Ordering::Less => Cursor { row: i64::MIN, ..last.hit.cursor },
-                Ordering::Greater => Cursor { row: i64::MAX, ..last.hit.cursor },
+                Ordering::Less => Cursor { row: i64::MIN, ..cursor },
+                Ordering::Greater => Cursor { row: i64::MAX, ..cursor },
             });
             let found = account.search(search, before, limit).unwrap_or_default();
             let account = account.jid();

@@ -259,10 +259,10 @@ async fn hits_of_all_accounts_are_merged_newest_first_and_paged_without_a_hole()
     let wanted = Search { text: "number".into(), ..Search::default() };
     let (mut all, mut before) = (Vec::new(), None);
     loop {
-        let page = client.search(&wanted, before.as_ref(), 4);
+        let page = client.search(&wanted, before.as_ref().map(|(account, cursor)| (account, *cursor)), 4);
         all.extend(page.iter().map(|found| found.hit.message.text.clone()));
         match page.last() {
-            Some(last) => before = Some(last.clone()),
+            Some(last) => before = Some((last.account.clone(), last.hit.cursor)),
             None => break,
         }
     }
