@@ -42,6 +42,74 @@ public class Account internal constructor(private val account: FfiAccount) {
     public suspend fun disconnect(): Unit = call { account.disconnect() }
 
     /**
+     * Gives the account another password on its server (XEP-0077 §3.3). Whatever happens meanwhile, the next login is by the one that
+     * counts. Fails with [WhimbrelException.Offline] where there is no connection; where it was lost meanwhile, or with
+     * [WhimbrelException.TimedOut], nobody knows yet, and [Event.Password] tells. With [WhimbrelException.ServerRefused] where the
+     * server takes no such password, and [WhimbrelException.InvalidInput] where it is empty, too long or cannot be sent, or another
+     * change is under way.
+     */
+    public suspend fun changePassword(password: String): Unit = call { account.changePassword(password) }
+
+    /**
+     * What our server says of itself: whom to turn to (XEP-0157), where outages are told (XEP-0455), its software (XEP-0092). Without a
+     * connection what it said last. Fails with [WhimbrelException.Offline] where it never said anything,
+     * [WhimbrelException.TimedOut], [WhimbrelException.ServerRefused].
+     */
+    public suspend fun serverInfo(): ServerInfo = call { account.serverInfo() }.toFace()
+
+    /**
+     * Who has access to the account: our own sessions and others (XEP-0494). Fails with [WhimbrelException.Offline],
+     * [WhimbrelException.TimedOut], and [WhimbrelException.ServerRefused] where the server does not tell.
+     */
+    public suspend fun clients(): List<ClientAccess> = call { account.clients() }.map { it.toFace() }
+
+    /**
+     * Takes somebody's access away, by its [ClientAccess.id]. Fails as [clients], and with [WhimbrelException.ServerRefused]
+     * (`password-reset-required`) where only another password keeps it out.
+     */
+    public suspend fun revokeClient(id: String): Unit = call { account.revokeClient(id) }
+
+    /**
+     * Writes all that the account has to a file that this device, another one, or other software can take back (XEP-0227). Never
+     * passwords, tokens or keys; but it is not encrypted. Returns how many messages it holds. Fails with
+     * [WhimbrelException.StorageFull], with [WhimbrelException.DatabaseUnusable] where it cannot be written, and with
+     * [WhimbrelException.Suspended], also where the account is suspended meanwhile.
+     */
+    public suspend fun exportTo(path: String): Long = call { account.exportTo(path) }.toLong()
+
+    /**
+     * Takes what [exportTo] has written on this or another device, or another server or app in the form of XEP-0227. What is here
+     * already is not taken twice, so it can be repeated. Fails with [WhimbrelException.NotFound] where there is no such file, and with
+     * [WhimbrelException.InvalidInput] where it is of other accounts, or damaged: then it says where, and how much was taken before.
+     */
+    public suspend fun importFrom(path: String): Imported = call { account.importFrom(path) }.toFace()
+
+    /** What the account takes on the disk. */
+    public suspend fun diskUse(): DiskUse = call { account.diskUse() }.toFace()
+
+    /**
+     * Adds who has invited us by a link (XEP-0379): they are asked with the link's token, so that they accept without being asked
+     * about, and are accepted when they ask in turn, within a month. Fails with [WhimbrelException.InvalidInput] where it can be no
+     * token.
+     */
+    public suspend fun addInviter(address: String, token: String, name: String? = null): Unit =
+        call { account.addInviter(address, name, token) }
+
+    /**
+     * A link by which somebody becomes a contact without our being asked: whoever opens it first. Our server makes it where it knows
+     * how (XEP-0401); else it is our own (XEP-0379), suggests [name], counts for [validFor], and is accepted by this device.
+     */
+    public suspend fun invite(validFor: Duration, name: String? = null): Invitation =
+        call { account.invite(name, validFor.toJavaDuration()) }.toFace()
+
+    /**
+     * A link by which somebody may register on our server, under this name or any (XEP-0401 §5.4). Fails with
+     * [WhimbrelException.Offline], [WhimbrelException.TimedOut], and [WhimbrelException.ServerRefused] where we may not, or the server
+     * does not know how.
+     */
+    public suspend fun inviteToServer(username: String? = null): Invitation = call { account.inviteToServer(username) }.toFace()
+
+    /**
      * Sends a text and returns its id when it is durable: how far it comes is the [Message.state] of its item.
      *
      * A call that was cancelled or killed may have been taken. Who repeats it with the same [id] sends one message. Fails with
@@ -200,11 +268,109 @@ public class Account internal constructor(private val account: FfiAccount) {
     /** Tells contacts what we are called (XEP-0172); empty: nothing. Returns when it is durable. */
     public suspend fun setNickname(name: String): Unit = call { account.setNickname(name) }
 
+    /**
+     * What somebody says of themselves at length (XEP-0292, XEP-0054), as their server has it now; we ourselves, too. Empty where they
+     * say nothing, or nothing to us. Fails with [WhimbrelException.Offline], [WhimbrelException.TimedOut],
+     * [WhimbrelException.ServerRefused].
+     */
+    public suspend fun card(of: String): Card = call { account.card(of) }.toFace()
+
+    /** The same as it was when it was last read, and our own as it was last set; for showing it at once, and offline. */
+    public suspend fun knownCard(of: String): KnownCard? = call { account.knownCard(of) }?.toFace()
+
+    /**
+     * Says this of ourselves at length. What the server has of us and a card has no place for stays. Returns when it is durable; the
+     * server has it as soon as there is a connection. Fails with [WhimbrelException.InvalidInput] where a value is empty or too long,
+     * or there are too many.
+     */
+    public suspend fun setCard(card: Card, audience: Audience): Unit = call { account.setCard(card.toFfi(), audience.toFfi()) }
+
     /** Removes a contact (RFC 6121 §2.5). The messages stay. */
     public suspend fun removeContact(address: String): Unit = call { account.removeContact(address) }
 
     /** Lets a contact see our presence (RFC 6121 §3.1.4), also one that has not asked yet, where the server can remember that (§3.4). */
     public suspend fun acceptContact(address: String): Unit = call { account.acceptContact(address) }
+
+    /**
+     * A node of this name (XEP-0060), which need not be there yet.
+     *
+     * @param of the address of whose it is, an account or a service; `null`: our own (XEP-0163)
+     */
+    public fun node(name: String, of: String? = null): Node = Node(name, answered { account.node(name, of) })
+
+    /**
+     * From now on tells what contacts and our other devices publish to their nodes of this name (XEP-0163 §4.3), as [Event.Published]
+     * and [Event.Retracted]; or no longer. Returns when it is durable. Fails with [WhimbrelException.InvalidInput] for a name of no or
+     * more than 1024 bytes, or the hundred-and-first.
+     */
+    public suspend fun follow(node: String, on: Boolean = true): Unit = call { account.follow(node, on) }
+
+    /** The feed of an account (XEP-0277), which may be our own. It need not be there yet. */
+    public fun feed(of: String): Feed = Feed(of, answered { account.feed(of) })
+
+    /** Whether what contacts and our other devices publish in their feeds is kept as it comes. Returns when it is durable. */
+    public suspend fun followFeeds(on: Boolean = true): Unit = call { account.followFeeds(on) }
+
+    /**
+     * What an address, or a node of it, is and can do (XEP-0030 §3). Fails with [WhimbrelException.Offline],
+     * [WhimbrelException.TimedOut], [WhimbrelException.ServerRefused].
+     */
+    public suspend fun info(of: String, node: String? = null): Info = call { account.info(of, node) }.toFace()
+
+    /**
+     * What belongs to an address, or to a node of it (XEP-0030 §4). Fails as [info].
+     *
+     * @param after behind these: a page's [Entities.next]
+     */
+    public suspend fun itemsOf(address: String, node: String? = null, after: String? = null): Entities =
+        call { account.itemsOf(address, node, after) }.toFace()
+
+    /** What a service does for us on command (XEP-0050 §2.3): each has the node that [execute] takes. Fails as [info]. */
+    public suspend fun commandsOf(address: String): List<Entity> = call { account.commandsOf(address) }.map { it.toFace() }
+
+    /** Has a service execute a command, which may ask for more before it is done. Fails as [info]. */
+    public suspend fun execute(node: String, of: String): AdHoc = AdHoc(call { account.execute(of, node) })
+
+    /**
+     * Asks anybody anything (RFC 6120 §8.2.3) with one well-formed element. Returns what was answered: one element, or `null`. Fails as
+     * [info], and with [WhimbrelException.InvalidInput] where it is not one element, or larger than the server takes.
+     */
+    public suspend fun request(xml: String, of: String, kind: RequestKind = RequestKind.GET): String? =
+        call { account.request(of, kind.toFfi(), xml) }
+
+    /**
+     * The app speaks this namespace from now on, or no longer, and on this device: in questions to us, told as [Event.Asked], or in
+     * messages that have no text, told as [Event.NewPayload]. What came before is not looked at again: it is claimed before the first
+     * sign-in. Of strangers nothing is told. Fails with [WhimbrelException.InvalidInput] for what is no namespace, is spoken here
+     * already, or is one too many.
+     */
+    public suspend fun claim(namespace: String, what: ClaimKind, on: Boolean = true): Unit =
+        call { account.claim(namespace, what.toFfi(), on) }
+
+    /**
+     * Answers what we were asked; what is not answered within a minute is refused. Returns when it is durable. Fails
+     * with [WhimbrelException.NotFound] where it was answered, or asked in an earlier session, and with
+     * [WhimbrelException.InvalidInput] where the answer is not one element, too large, or no condition.
+     */
+    public suspend fun answer(asked: Event.Asked, answer: Answer): Unit =
+        call { account.answer(asked.id, answer.toFfi()) }
+
+    /**
+     * Sends something that only the app understands, in a message that is shown to nobody: one well-formed element in a namespace that
+     * is claimed. As with [send] it is durable when this returns, and the same [id] is the same message. Fails with
+     * [WhimbrelException.InvalidInput], [WhimbrelException.StorageFull], [WhimbrelException.DatabaseUnusable].
+     */
+    public suspend fun sendPayload(xml: String, to: String, id: String = newId()): String =
+        call { account.sendPayload(id, to, xml) }
+
+    /**
+     * What was exchanged with a contact in a namespace, in the archive's order, up to [limit] of it, 1 to 500. What comes late may stand
+     * before what was read: after [sync] it is complete.
+     *
+     * @param after behind this one, by its id. Fails with [WhimbrelException.NotFound] where there is none
+     */
+    public suspend fun payloads(with: String, namespace: String, limit: Int = 50, after: String? = null): List<Payload> =
+        call { account.payloads(with, namespace, after, limit.toCount()) }.map { it.toFace() }
 
     /**
      * Has our server tell this app server when something comes while this device is away (XEP-0357), and no other; `null`: nobody.
@@ -231,7 +397,7 @@ public class Account internal constructor(private val account: FfiAccount) {
     override fun toString(): String = "Account($address)"
 }
 
-private fun newId() = UUID.randomUUID().toString()
+internal fun newId() = UUID.randomUUID().toString()
 
 /**
  * What is to be sent.
@@ -327,8 +493,10 @@ public sealed interface Event {
      * A message is new here.
      *
      * @property message which
+     * @property notify whether to notify of it, if nobody looks at its conversation: it was not read here or on another device, and its
+     *   user wants to be notified of such messages. Whether another device is in use at this moment is not known
      */
-    public data class NewMessage(val message: Message) : Event
+    public data class NewMessage(val message: Message, val notify: Boolean) : Event
 
     /**
      * A message was corrected, retracted or reacted to.
@@ -347,6 +515,56 @@ public sealed interface Event {
     public data class State(val id: String, val with: String, val state: SendState) : Event
 
     /**
+     * We are asked something in a namespace that the app has claimed, by somebody who may see us. It is to be answered within a minute:
+     * see [Account.answer].
+     *
+     * @property id unique in the account
+     * @property from the full address of who asks; `null`: our server
+     * @property kind how
+     * @property xml one element
+     */
+    public data class Asked(val id: Long, val from: String?, val kind: RequestKind, val xml: String) : Event
+
+    /**
+     * Something in a message that only the app understands is new here.
+     *
+     * @property payload it
+     */
+    public data class NewPayload(val payload: Payload) : Event
+
+    /**
+     * Something in a feed is new, changed or gone.
+     *
+     * @property of the address of whose it is
+     */
+    public data class FeedChanged(val of: String) : Event
+
+    /**
+     * Items were published to a node that is followed or subscribed to.
+     *
+     * @property of the address of whose node it is: an account's or a service's
+     * @property node its name
+     * @property items they; of very many the first
+     */
+    public data class Published(val of: String, val node: String, val items: List<NodeItem>) : Event
+
+    /**
+     * Items of such a node were taken back.
+     *
+     * @property of the address of whose node it is
+     * @property node its name
+     * @property ids they; none: all that there were
+     */
+    public data class Retracted(val of: String, val node: String, val ids: List<String>) : Event
+
+    /**
+     * A change of the password has come to its end.
+     *
+     * @property change to which
+     */
+    public data class Password(val change: PasswordChange) : Event
+
+    /**
      * The registration for push notifications came further.
      *
      * @property state how far
@@ -363,6 +581,19 @@ public sealed interface Event {
      * @property size in bytes
      */
     public data class TooLarge(val what: String, val size: Long) : Event
+}
+
+/** How a change of the password has ended. */
+public sealed interface PasswordChange {
+    /** The new one counts. */
+    public data object Done : PasswordChange
+
+    /**
+     * The old one counts.
+     *
+     * @property condition why the server did not take the new one (RFC 6120 §8.3.3)
+     */
+    public data class Refused(val condition: String) : PasswordChange
 }
 
 /**

@@ -45,6 +45,9 @@ public class Client private constructor(private val client: FfiClient) {
          */
         public suspend fun logTo(sink: LogSink, most: LogLevel = LogLevel.INFO): Unit =
             withContext(Dispatchers.IO) { answered { im.whimbrel.ffi.logTo(sink.toFfi(), most.toFfi()) } }
+
+        /** Keeps the last lines that the library says for a log, for [logBundle]. [logTo] does that as well. */
+        public suspend fun keepLog(): Unit = withContext(Dispatchers.IO) { answered { im.whimbrel.ffi.keepLog() } }
     }
 
     /** All accounts, by address. */
@@ -65,11 +68,40 @@ public class Client private constructor(private val client: FfiClient) {
         Account(call { client.addAccount(address, connection.toFfi()) })
 
     /**
+     * Asks a server for a new account (XEP-0077). It connects as [connection] says, and so does the account then.
+     *
+     * Fails with [WhimbrelException.Offline], [WhimbrelException.TimedOut], [WhimbrelException.NotFound] where there is no such host,
+     * [WhimbrelException.Untrusted], and [WhimbrelException.ServerRefused] where it registers nobody, or the invitation counts no more
+     * (`item-not-found`).
+     *
+     * @param address the server's, or the new account's where it has a name already
+     * @param token that of an invitation, as a link has it (XEP-0445)
+     */
+    public suspend fun register(address: String, token: String? = null, connection: Connection = Connection()): Registration =
+        Registration(call { client.register(address, token, connection.toFfi()) })
+
+    /**
+     * Looks for messages in all accounts, the newest first, up to [limit] of them, 1 to 500; fewer are the last. An account that cannot
+     * be read has no hits.
+     *
+     * @param before the last of the page before this one
+     */
+    public suspend fun search(search: Search, limit: Int = 50, before: FoundIn? = null): List<FoundIn> =
+        call { client.search(search.toFfi(), before?.toPlace(), limit.toCount()) }.map { it.toFace() }
+
+    /**
      * Signs out and deletes everything of this account from the device. Unsent messages are lost. Fails with
      * [WhimbrelException.NotFound], and with [WhimbrelException.DatabaseUnusable] where files cannot be deleted; then it can be
      * called again.
      */
     public suspend fun removeAccount(address: String): Unit = call { client.removeAccount(address) }
+
+    /**
+     * Deletes the account on its server (XEP-0077 §3.2), with all that the server has of it, and then as [removeAccount]. It has to be
+     * online. Fails with [WhimbrelException.Offline], [WhimbrelException.TimedOut] or [WhimbrelException.ServerRefused], and then
+     * nothing was deleted here; where the link was lost before the server's answer the account may be gone there.
+     */
+    public suspend fun deleteAccount(address: String): Unit = call { client.deleteAccount(address) }
 
     /**
      * After [WhimbrelException.KeyLost] or a damaged file: sets the file aside (it is never deleted) and begins anew with an empty
@@ -117,6 +149,12 @@ public class Client private constructor(private val client: FfiClient) {
 
     /** The app is in front of its user, or no longer (XEP-0352). It is until told otherwise. */
     public fun setForeground(foreground: Boolean): Unit = answered { client.setForeground(foreground) }
+
+    /**
+     * A text for a developer: versions, states and counts of all accounts, and the last lines of the log, if [keepLog] or [logTo] was
+     * called. It has no content, no keys and no addresses.
+     */
+    public suspend fun logBundle(): String = call { client.logBundle() }
 
     /** The system wants memory back (`onTrimMemory`): what can be had again from the files is let go of. */
     public fun lowMemory(): Unit = answered { client.lowMemory() }

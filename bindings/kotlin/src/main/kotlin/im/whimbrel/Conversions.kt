@@ -10,8 +10,11 @@ import im.whimbrel.ffi.Conversation as FfiConversation
 import im.whimbrel.ffi.Draft as FfiDraft
 import im.whimbrel.ffi.Event as FfiEvent
 import im.whimbrel.ffi.Found as FfiFound
+import im.whimbrel.ffi.FoundIn as FfiFoundIn
+import im.whimbrel.ffi.FoundPlace as FfiFoundPlace
 import im.whimbrel.ffi.Gap as FfiGap
 import im.whimbrel.ffi.GapKind as FfiGapKind
+import im.whimbrel.ffi.Hit as FfiHit
 import im.whimbrel.ffi.Item as FfiItem
 import im.whimbrel.ffi.Link as FfiLink
 import im.whimbrel.ffi.LogLevel as FfiLogLevel
@@ -70,7 +73,7 @@ internal fun Int.toCount(): UInt {
     return toUInt()
 }
 
-private fun Long.toInstant() = Instant.fromEpochMilliseconds(this)
+internal fun Long.toInstant() = Instant.fromEpochMilliseconds(this)
 
 internal fun FfiException.toFace(): WhimbrelException = when (this) {
     is FfiException.Offline -> WhimbrelException.Offline()
@@ -184,9 +187,15 @@ internal fun FfiStatus.toFace(): Status = when (this) {
 internal fun FfiEvent.toFace(): Event = when (this) {
     is FfiEvent.Online -> Event.Online(resumed, afterStart)
     is FfiEvent.Offline -> Event.Offline(detail)
-    is FfiEvent.NewMessage -> Event.NewMessage(message.toFace())
+    is FfiEvent.NewMessage -> Event.NewMessage(message.toFace(), notify)
     is FfiEvent.Changed -> Event.Changed(message.toFace())
     is FfiEvent.State -> Event.State(id, with, state.toFace())
+    is FfiEvent.Asked -> Event.Asked(asked, from, kind.toFace(), xml)
+    is FfiEvent.NewPayload -> Event.NewPayload(payload.toFace())
+    is FfiEvent.FeedChanged -> Event.FeedChanged(of)
+    is FfiEvent.Published -> Event.Published(of, node, items.map { it.toFace() })
+    is FfiEvent.Retracted -> Event.Retracted(of, node, ids)
+    is FfiEvent.Password -> Event.Password(if (done) PasswordChange.Done else PasswordChange.Refused(condition.orEmpty()))
     is FfiEvent.Push -> Event.Push(state.toFace())
     FfiEvent.CaughtUp -> Event.CaughtUp
     is FfiEvent.TooLarge -> Event.TooLarge(what, size.toLong())
@@ -205,10 +214,13 @@ internal fun Outgoing.toFfi(): FfiOutgoing = FfiOutgoing(
 internal fun Search.toFfi(): FfiSearch =
     FfiSearch(text, with, from, since?.toEpochMilliseconds(), until?.toEpochMilliseconds(), hasLink)
 
-internal fun FfiFound.toFace(): Found = Found(
-    hits = hits.map { hit -> Hit(hit.message.toFace(), hit.matches.map { it.start.toInt()..<it.end.toInt() }) },
-    next = next?.let(::Cursor),
-)
+internal fun FfiFound.toFace(): Found = Found(hits.map { it.toFace() }, next?.let(::Cursor))
+
+private fun FfiHit.toFace() = Hit(message.toFace(), matches.map { it.start.toInt()..<it.end.toInt() })
+
+internal fun FfiFoundIn.toFace(): FoundIn = FoundIn(place.account, hit.toFace(), Cursor(place.cursor))
+
+internal fun FoundIn.toPlace(): FfiFoundPlace = FfiFoundPlace(account, cursor.cursor)
 
 internal fun Push.toFfi(): FfiPush = FfiPush(service, node, secret)
 
@@ -304,7 +316,7 @@ private fun FfiGap.toFace() = Gap(
     },
 )
 
-private fun FfiSendState.toFace() = when (this) {
+internal fun FfiSendState.toFace(): SendState = when (this) {
     FfiSendState.Queued -> SendState.Queued
     FfiSendState.Sent -> SendState.Sent
     FfiSendState.Delivered -> SendState.Delivered

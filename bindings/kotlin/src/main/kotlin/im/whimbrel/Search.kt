@@ -38,6 +38,15 @@ public data class Found(val hits: List<Hit>, val next: Cursor?)
  */
 public data class Hit(val message: Message, val matches: List<IntRange>)
 
+/**
+ * A message that was found in one of all accounts: see [Client.search].
+ *
+ * @property account the address of whose it is
+ * @property hit it
+ * @property cursor where it stands among theirs
+ */
+public data class FoundIn(val account: String, val hit: Hit, val cursor: Cursor)
+
 /** Where a page of hits has ended. */
 public class Cursor internal constructor(internal val cursor: FfiCursor) {
     override fun equals(other: Any?): Boolean = other is Cursor && cursor == other.cursor
