@@ -296,7 +296,8 @@ public class Account internal constructor(private val account: FfiAccount) {
      *
      * @param of the address of whose it is, an account or a service; `null`: our own (XEP-0163)
      */
-    public fun node(name: String, of: String? = null): Node = Node(name, answered { account.node(name, of) })
+    public fun node(name: String, of: String? = null): Node =
+        Node(name, of ?: address, answered { account.node(name, of) })
 
     /**
      * From now on tells what contacts and our other devices publish to their nodes of this name (XEP-0163 §4.3), as [Event.Published]

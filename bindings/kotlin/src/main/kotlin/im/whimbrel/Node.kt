@@ -12,6 +12,8 @@ import im.whimbrel.ffi.NodeItem as FfiNodeItem
 public class Node internal constructor(
     /** Its name. */
     public val name: String,
+    /** The address of whose it is. */
+    public val of: String,
     private val node: FfiNode,
 ) {
     /**

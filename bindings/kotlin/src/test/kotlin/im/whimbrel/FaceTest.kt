@@ -10,6 +10,7 @@ import org.junit.jupiter.api.Assertions.assertFalse
 import org.junit.jupiter.api.Assertions.assertNotEquals
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
+import org.junit.jupiter.api.assertThrows
 
 /** What the face does by itself. */
 class FaceTest : Scenario() {
@@ -99,7 +100,28 @@ class FaceTest : Scenario() {
         assertFails<WhimbrelException.InvalidInput> { alice.timeline("bob@a.test", limit = -1) }
         assertFails<WhimbrelException.InvalidInput> { alice.send("text", "bob@a.test", id = "no UUID") }
         assertFails<WhimbrelException.InvalidInput> { alice.send("", "bob@a.test") }
+        assertFails<WhimbrelException.InvalidInput> { alice.node("play", of = "@") }
+        assertFails<WhimbrelException.InvalidInput> { alice.feed("@") }
         assertFails<WhimbrelException.InvalidInput> { alice.setPush(Push("a.test", node = "")) }
+    }
+
+    @Test
+    fun `a form is read, filled in and submitted`() {
+        val form = Form.parse(
+            "<x xmlns='jabber:x:data' type='form'><title>A game</title>" +
+                "<field var='side' type='list-single' label='Side'><required/>" +
+                "<option label='White'><value>w</value></option><option><value>b</value></option></field></x>",
+        )
+        assertEquals(Form.Kind.FORM to "A game", form.kind to form.title)
+        val side = checkNotNull(form["side"])
+        assertTrue(side.kind == Form.Field.Kind.LIST_SINGLE && side.required && side.label == "Side", "$side")
+        assertEquals(listOf(Form.Choice("White", "w"), Form.Choice(null, "b")), side.options)
+        assertThrows<WhimbrelException.InvalidInput> { form.submitted() }
+        assertThrows<WhimbrelException.InvalidInput> { form.filled(mapOf("side" to listOf("c"))) }
+        val filled = form.filled(mapOf("side" to listOf("b")))
+        assertEquals(listOf("b"), filled["side"]?.values)
+        assertTrue("<field var='side'><value>b</value></field>" in filled.submitted(), filled.submitted())
+        assertThrows<WhimbrelException.InvalidInput> { Form.parse("no form") }
     }
 
     @Test

@@ -7,9 +7,14 @@ import javax.crypto.SecretKey
 import javax.crypto.spec.GCMParameterSpec
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.CoroutineStart
+import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.SharingStarted
 import kotlinx.coroutines.flow.StateFlow
 import kotlinx.coroutines.flow.catch
+import kotlinx.coroutines.flow.channelFlow
+import kotlinx.coroutines.flow.filter
+import kotlinx.coroutines.flow.map
 import kotlinx.coroutines.flow.stateIn
 import kotlinx.coroutines.launch
 
@@ -46,6 +51,53 @@ class Screen(private val account: Account, private val timeline: Timeline, priva
     }
 
     fun seen() = scope.launch { account.markRead(timeline.with) }
+}
+// end
+
+// sample: a new account
+/** With a link `xmpp:montague.lit?register;preauth=TOKEN`: the server is `montague.lit`. */
+suspend fun join(client: Client, server: String, token: String?, name: String, connection: Connection = Connection()): Account =
+    client.register(server, token, connection).use { registration ->
+        // What else it wants to know is in `registration.form`, for a person.
+        registration.submit(mapOf("username" to name, "password" to "secret"))
+    }
+// end
+
+// sample: a game
+class Nim(private val account: Account, private val opponent: String) {
+    /** Before the first sign-in, so that no move is missed. */
+    suspend fun begin() = account.claim(NIM, ClaimKind.MESSAGES)
+
+    /** On the disk when it returns. With the same id it is the same move, so that it can be repeated after a kill. */
+    suspend fun take(sticks: Int, id: String) = account.sendPayload("<move xmlns='$NIM' sticks='$sticks'/>", opponent, id)
+
+    /** All moves so far, theirs and ours, in their order; and again whenever there is another. */
+    val moves: Flow<List<Payload>> = channelFlow {
+        // It listens before it reads, so that no move falls in between.
+        launch(start = CoroutineStart.UNDISPATCHED) {
+            account.events.filter { it is Event.NewPayload && it.payload.namespace == NIM }.collect { send(Unit) }
+        }
+        send(Unit)
+    }.map { account.payloads(opponent, NIM, limit = 500) }
+
+    private companion object {
+        const val NIM = "urn:example:nim"
+    }
+}
+// end
+
+// sample: to another device
+/** The file is not encrypted: whoever has it reads all. */
+suspend fun export(account: Account, directory: String): String {
+    val file = "$directory/${account.address}.xml"
+    account.exportTo(file)
+    return file
+}
+
+/** On the new device, where it may be done before the first sign-in; and again, if it was killed meanwhile. */
+suspend fun import(client: Client, address: String, file: String, connection: Connection = Connection()): Long {
+    val account = client.addAccount(address, connection)
+    return account.importFrom(file).added
 }
 // end
 

@@ -2,6 +2,7 @@ package im.whimbrel
 
 import java.io.File
 import java.io.PrintStream
+import java.util.UUID
 import javax.crypto.KeyGenerator
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.cancelAndJoin
@@ -77,6 +78,30 @@ class SamplesTest : Scenario() {
             bob.account.messages(alice.address) { it.single().state == SendState.Displayed }
             coroutineContext.cancelChildren()
         }
+    }
+
+    @Test
+    fun `an account is made, plays, and is taken along`() = play {
+        val old = open("old")
+        val alice = join(old, "a.test", token = null, newcomer("alice"), direct())
+        val bob = device("bob", person("bob"))
+        val games = Nim(alice, bob.address) to Nim(bob.account, alice.address)
+        games.toList().forEach { it.begin() }
+        bob.signIn()
+        befriend(alice, bob.account)
+        val id = UUID.randomUUID().toString()
+        repeat(2) { games.first.take(2, id) }
+        games.second.moves.first { it.size == 1 }
+        games.second.take(3, UUID.randomUUID().toString())
+        val moves = games.first.moves.first { it.size == 2 }
+        assertEquals(listOf(true to "2", false to "3"), moves.map { it.mine to it.xml.substringAfter("sticks='").take(1) })
+
+        alice.send("Well played", bob.address)
+        val file = export(alice, "$directory")
+        val new = open("new")
+        // Moves are messages.
+        assertEquals(3, import(new, alice.address, file, direct()))
+        assertEquals(listOf("Well played"), checkNotNull(new.account(alice.address)).texts(bob.address, 1))
     }
 
     @Test

@@ -9,7 +9,11 @@ import java.util.concurrent.atomic.AtomicInteger
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.CoroutineStart
+import kotlinx.coroutines.Deferred
 import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.async
+import kotlinx.coroutines.flow.filterIsInstance
 import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.flow.map
 import kotlinx.coroutines.runBlocking
@@ -51,14 +55,16 @@ abstract class Scenario {
 
     /** A device with an account that nobody else has, signed in and caught up. */
     suspend fun online(name: String, connection: Connection = direct()): Device =
-        device(name, person(name), connection).also {
-            it.account.signIn(PASSWORD)
-            it.account.sync(60.seconds)
-        }
+        device(name, person(name), connection).also { it.signIn() }
 }
 
 class Device(val client: Client, val account: Account) {
     val address: String get() = account.address
+
+    suspend fun signIn() {
+        account.signIn(PASSWORD)
+        account.sync(60.seconds)
+    }
 }
 
 const val PASSWORD = "secret"
@@ -67,10 +73,13 @@ private val people = AtomicInteger()
 
 /** Registers an account that no other test has, nor another run over the same server. */
 suspend fun person(name: String): String {
-    val local = "$name-${ProcessHandle.current().pid()}-${people.incrementAndGet()}"
+    val local = newcomer(name)
     door("account $local")
     return "$local@a.test"
 }
+
+/** A name that nobody has yet. */
+fun newcomer(name: String) = "$name-${ProcessHandle.current().pid()}-${people.incrementAndGet()}"
 
 /** Asks for something at the stage's door. */
 suspend fun door(command: String) = withContext(Dispatchers.IO) {
@@ -101,6 +110,11 @@ suspend fun Account.messages(with: String, so: (List<Message>) -> Boolean): List
     timeline(with).items.map { it.filterIsInstance<Message>() }.first(so)
 
 suspend fun Account.texts(with: String, count: Int): List<String> = messages(with) { it.size >= count }.map { it.text }
+
+/** What happens from now on, as far as it is waited for. */
+inline fun <reified E : Event> CoroutineScope.heard(account: Account, crossinline so: (E) -> Boolean = { true }): Deferred<E> =
+    // It listens before this returns.
+    async(start = CoroutineStart.UNDISPATCHED) { account.events.filterIsInstance<E>().first { so(it) } }
 
 /** Both see each other's presence, and so may know what the other has received and seen. */
 suspend fun befriend(one: Account, other: Account) {

@@ -4,24 +4,24 @@ import im.whimbrel.Account
 import im.whimbrel.Conversation
 import im.whimbrel.Cursor
 import im.whimbrel.Draft
+import im.whimbrel.FoundIn
 import im.whimbrel.Hit
 import im.whimbrel.Message
 import im.whimbrel.Mute
 import im.whimbrel.Notify
-import im.whimbrel.PASSWORD
 import im.whimbrel.Scenario
 import im.whimbrel.Search
 import im.whimbrel.Timeline
 import im.whimbrel.TimelineItem
 import im.whimbrel.WhimbrelException
 import im.whimbrel.assertFails
+import im.whimbrel.direct
 import im.whimbrel.door
 import im.whimbrel.messages
 import im.whimbrel.person
 import java.util.UUID
 import kotlin.time.Clock
 import kotlin.time.Duration.Companion.hours
-import kotlin.time.Duration.Companion.seconds
 import kotlin.time.Instant
 import kotlinx.coroutines.flow.first
 import org.junit.jupiter.api.Assertions.assertEquals
@@ -105,14 +105,61 @@ class ConversationTest : Scenario() {
     @Test
     fun `read on one device is read on the other`() = play {
         val phone = online("alice")
-        val tablet = device("tablet", phone.address)
-        tablet.account.signIn(PASSWORD)
-        tablet.account.sync(60.seconds)
+        val tablet = device("tablet", phone.address).also { it.signIn() }
         val bob = online("bob")
         bob.account.send("Wherefore art thou?", phone.address)
         for (device in listOf(phone, tablet)) device.account.line(bob.address) { it.unread == 1L }
         phone.account.markRead(bob.address)
         tablet.account.line(bob.address) { it.unread == 0L }
+    }
+
+    @Test
+    fun `settings agree on two devices`() = play {
+        val phone = online("alice")
+        val tablet = device("tablet", phone.address).also { it.signIn() }
+        val (bob, carol) = List(2) { person("friend") }
+        phone.account.send("Good night, good night!", bob)
+        phone.account.setPinned(true, bob)
+        phone.account.setNotify(Notify.ON_MENTION, bob)
+        // With whom nothing was said yet.
+        phone.account.setPinned(true, carol)
+        tablet.account.line(bob) { it.pinned && it.notify == Notify.ON_MENTION }
+        tablet.account.line(carol) { it.pinned && it.last == null }
+
+        // What was decided offline is told once there is a connection, and leaves the rest.
+        tablet.account.disconnect()
+        tablet.account.setMuted(Mute.ForEver, bob)
+        tablet.account.setArchived(true, bob)
+        phone.account.setPinned(false, carol)
+        tablet.account.connect()
+        for (device in listOf(phone, tablet)) {
+            val line = device.account.line(bob) { it.muted == Mute.ForEver && it.archived }
+            assertTrue(line.pinned && line.notify == Notify.ON_MENTION, "$line")
+            device.account.conversations.items.first { all -> all.none { it.with == carol } }
+        }
+    }
+
+    @Test
+    fun `search in all accounts`() = play {
+        val both = open("both")
+        val accounts = List(2) { both.addAccount(person("alice"), direct()) }
+        val bob = person("bob")
+        val said = (0..<25).associate { number ->
+            val account = accounts[if (number % 3 == 0) 0 else 1]
+            account.send("number $number", bob)
+            "number $number" to account.address
+        }
+        val found = mutableListOf<FoundIn>()
+        do {
+            val page = both.search(Search("number"), limit = 4, before = found.lastOrNull())
+            found += page
+        } while (page.isNotEmpty())
+        assertEquals(25, found.size)
+        assertEquals(said, found.associate { it.hit.message.text to it.account })
+        val times = found.map { it.hit.message.at }
+        assertEquals(times.sortedDescending(), times)
+        assertEquals(listOf(said["number 7"]), both.search(Search("\"number 7\"")).map { it.account })
+        assertEquals(emptyList<FoundIn>(), both.search(Search("letter")))
     }
 
     private suspend fun Account.line(with: String, so: (Conversation) -> Boolean): Conversation =

@@ -1,0 +1,157 @@
+package im.whimbrel.scenarios
+
+import im.whimbrel.Audience
+import im.whimbrel.Card
+import im.whimbrel.Client
+import im.whimbrel.Draft
+import im.whimbrel.Event
+import im.whimbrel.PASSWORD
+import im.whimbrel.PasswordChange
+import im.whimbrel.Scenario
+import im.whimbrel.WhimbrelException
+import im.whimbrel.assertFails
+import im.whimbrel.befriend
+import im.whimbrel.direct
+import im.whimbrel.heard
+import im.whimbrel.messages
+import im.whimbrel.newcomer
+import im.whimbrel.person
+import im.whimbrel.texts
+import java.io.File
+import kotlin.time.Duration.Companion.days
+import kotlin.time.Duration.Companion.milliseconds
+import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.delay
+import kotlinx.coroutines.flow.first
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertFalse
+import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Test
+
+class AccountTest : Scenario() {
+    @Test
+    fun `read and publish a card`() = play {
+        val juliet = online("juliet")
+        val romeo = online("romeo")
+        val said = Card(
+            fullName = "Juliet <Capulet>",
+            name = Card.Name(family = "Capulet", given = "Juliet"),
+            nicknames = listOf("Jule"),
+            birthday = "1580-07-31",
+            organisations = listOf(Card.Organisation("Capulet", units = listOf("Orchard"))),
+            titles = listOf("Daughter"),
+            telephones = listOf(Card.Line("+39-045-1", kinds = listOf("work"), preferred = true)),
+            addresses = listOf(Card.PostalAddress(street = "Via Cappello 23", locality = "Verona")),
+            note = "by any other name",
+        )
+        juliet.account.setCard(said, Audience.CONTACTS)
+        assertEquals(said, juliet.account.knownCard(juliet.address)?.card)
+        juliet.account.sync(60.seconds)
+        assertEquals(Card(), romeo.account.card(juliet.address), "a stranger is told nothing")
+        befriend(romeo.account, juliet.account)
+        var read = romeo.account.card(juliet.address)
+        while (read.fullName == null) {
+            delay(50.milliseconds)
+            read = romeo.account.card(juliet.address)
+        }
+        assertEquals(said, read)
+
+        // Kept, for whoever is offline.
+        romeo.account.disconnect()
+        assertFails<WhimbrelException.Offline> { romeo.account.card(juliet.address) }
+        assertEquals(said, romeo.account.knownCard(juliet.address)?.card)
+        assertEquals(null, romeo.account.knownCard("nobody@a.test"))
+        val tooMany = Card(nicknames = List(10_000) { "Jule" })
+        assertFails<WhimbrelException.InvalidInput> { juliet.account.setCard(tooMany, Audience.EVERYBODY) }
+    }
+
+    @Test
+    fun `register, change the password, and delete the account`() = play {
+        val taken = person("taken").substringBefore('@')
+        val client = open("tybalt")
+        assertFails<WhimbrelException.ServerRefused> { client.register("a.test", token = "made up", connection = direct()) }
+        val name = newcomer("tybalt")
+        val tybalt = client.register("a.test", connection = direct()).use { registration ->
+            assertTrue(registration.form.fields.map { it.name }.containsAll(listOf("username", "password")), "${registration.form}")
+            val refused = assertFails<WhimbrelException.ServerRefused> {
+                registration.submit(mapOf("username" to taken, "password" to PASSWORD))
+            }
+            assertEquals("conflict", refused.condition)
+            // Another one, on the same form.
+            registration.submit(mapOf("username" to name, "password" to PASSWORD))
+        }
+        assertEquals("$name@a.test", tybalt.address)
+        tybalt.sync(60.seconds)
+        val info = tybalt.serverInfo()
+        assertEquals("Prosody", info.software)
+        assertTrue(info.contacts.any { it.kind == "abuse" && it.uri == "mailto:abuse@a.test" }, "$info")
+        assertTrue(tybalt.diskUse().total > 4096)
+        assertTrue(tybalt.invite(validFor = 1.days).uri.startsWith("xmpp:${tybalt.address}?"))
+
+        val changed = heard<Event.Password>(tybalt)
+        tybalt.changePassword("quill & ink")
+        assertEquals(PasswordChange.Done, changed.await().change)
+        val other = device("other", tybalt.address).account
+        assertFails<WhimbrelException.WrongPassword> { other.signIn(PASSWORD) }
+        other.signIn("quill & ink")
+        other.disconnect()
+
+        client.deleteAccount(tybalt.address)
+        assertEquals(0, client.accounts.size)
+        assertFails<WhimbrelException.WrongPassword> { other.signIn("quill & ink") }
+        assertFails<WhimbrelException.NotFound> { client.deleteAccount(tybalt.address) }
+    }
+
+    @Test
+    fun `export everything and import it on a new device`() = play {
+        val old = online("alice")
+        val bob = online("bob")
+        val first = old.account.send("line 1", bob.address)
+        for (line in 2..6) {
+            val (from, to) = if (line % 2 == 0) bob to old else old to bob
+            old.account.texts(bob.address, line - 1)
+            from.account.send("line $line", to.address)
+        }
+        old.account.texts(bob.address, 6)
+        old.account.sync(60.seconds)
+        old.account.edit(first, "the first line")
+        old.account.setDraft(Draft("not yet said"), bob.address)
+        old.account.sync(60.seconds)
+        val texts = listOf("the first line") + (2..6).map { "line $it" }
+        assertEquals(texts, old.account.texts(bob.address, 6))
+        val file = "$directory/alice.xml"
+        val held = old.account.exportTo(file)
+        assertFalse(PASSWORD in File(file).readText())
+
+        // Never online before, and not yet.
+        val new = device("new", old.address)
+        val imported = new.account.importFrom(file)
+        assertEquals(held to 0L, imported.added to imported.known)
+        assertEquals(texts, new.account.texts(bob.address, 6))
+        assertEquals("not yet said", new.account.conversations.items.first().single().draft?.text)
+        new.signIn()
+        assertEquals(0, new.account.importFrom(file).added)
+        assertEquals(texts, new.account.messages(bob.address) { true }.map { it.text })
+
+        assertFails<WhimbrelException.InvalidInput> { bob.account.importFrom(file) }
+        assertFails<WhimbrelException.NotFound> { new.account.importFrom("$file.none") }
+    }
+
+    @Test
+    fun `a log bundle says nothing of what was written`() = play {
+        Client.keepLog()
+        val alice = online("alice")
+        val bob = online("bob")
+        alice.account.send("But soft, what light?", bob.address)
+        bob.account.texts(alice.address, 1)
+        alice.account.disconnect()
+        alice.account.connect()
+        alice.account.sync(60.seconds)
+        val bundle = alice.client.logBundle()
+        assertTrue("account 1: online" in bundle, bundle)
+        val lines = checkNotNull(Regex("log: (\\d+) lines").find(bundle)).groupValues[1].toInt()
+        assertTrue(lines > 0, bundle)
+        val names = listOf(alice, bob).map { it.address.substringBefore('@') }
+        for (said in listOf("But soft", "a.test", PASSWORD) + names) assertFalse(said in bundle, "$said in $bundle")
+    }
+}
