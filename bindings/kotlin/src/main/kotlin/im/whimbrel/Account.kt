@@ -288,8 +288,28 @@ public class Account internal constructor(private val account: FfiAccount) {
     /** Removes a contact (RFC 6121 §2.5). The messages stay. */
     public suspend fun removeContact(address: String): Unit = call { account.removeContact(address) }
 
-    /** Lets a contact see our presence (RFC 6121 §3.1.4), also one that has not asked yet, where the server can remember that (§3.4). */
+    /**
+     * Lets a contact see our presence (RFC 6121 §3.1.4), also one that has not asked yet (§3.4): once they ask they are answered.
+     */
     public suspend fun acceptContact(address: String): Unit = call { account.acceptContact(address) }
+
+    /** Does not let them see our presence (RFC 6121 §3.2), whether they ask, were accepted before they did, or see it now. */
+    public suspend fun declineContact(address: String): Unit = call { account.declineContact(address) }
+
+    /** What contacts are told in general. */
+    public suspend fun signals(): Signals = call { account.signals() }.toFace()
+
+    /**
+     * What contacts are told of what we do, unless it is decided otherwise for one of them. It stays on this device. Strangers are told
+     * nothing, whatever is decided.
+     */
+    public suspend fun setSignals(signals: Signals): Unit = call { account.setSignals(signals.toFfi()) }
+
+    /** What one of them is told; `null`: as in general. */
+    public suspend fun setSignals(signals: Signals?, with: String): Unit = call { account.setSignalsWith(with, signals?.toFfi()) }
+
+    /** Whether to notify of what strangers write: see [Conversation.isStranger]. At first it is so. */
+    public suspend fun setNotifyOfStrangers(on: Boolean): Unit = call { account.setNotifyOfStrangers(on) }
 
     /**
      * A node of this name (XEP-0060), which need not be there yet.

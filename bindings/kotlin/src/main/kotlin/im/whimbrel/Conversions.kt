@@ -37,6 +37,7 @@ import im.whimbrel.ffi.Search as FfiSearch
 import im.whimbrel.ffi.SendState as FfiSendState
 import im.whimbrel.ffi.Server as FfiServer
 import im.whimbrel.ffi.Show as FfiShow
+import im.whimbrel.ffi.Signals as FfiSignals
 import im.whimbrel.ffi.Srv as FfiSrv
 import im.whimbrel.ffi.Status as FfiStatus
 import im.whimbrel.ffi.Style as FfiStyle
@@ -333,11 +334,17 @@ internal fun FfiConversation.toFace(): Conversation = Conversation(
     unread = unread.toLong(),
     chatState = chatState?.toFace(),
     draft = draft?.let { Draft(it.text, it.replyTo) },
+    isStranger = isStranger,
+    signals = signals?.toFace(),
     pinned = pinned,
     muted = muted?.toFace(),
     archived = archived,
     notify = notify.toFace(),
 )
+
+internal fun FfiSignals.toFace(): Signals = Signals(delivered, displayed, typing)
+
+internal fun Signals.toFfi(): FfiSignals = FfiSignals(delivered, displayed, typing)
 
 internal fun Draft.toFfi(): FfiDraft = FfiDraft(text, replyTo)
 

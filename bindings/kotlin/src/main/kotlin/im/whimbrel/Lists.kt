@@ -360,6 +360,9 @@ public sealed interface SendState {
  * @property unread how many were not read
  * @property chatState what the contact is doing
  * @property draft what was begun and not sent
+ * @property isStranger somebody who is not in our roster and whom we have never written to: they learn nothing of us until we do, or
+ *   add or accept them. They stand behind those whom we know
+ * @property signals what they are told of what we do, where that is otherwise than in general
  * @property pinned it stands above those that are not
  * @property muted until when nothing in it is notified of
  * @property archived it stands apart, behind all others
@@ -374,6 +377,8 @@ public data class Conversation(
     val unread: Long,
     val chatState: ChatState?,
     val draft: Draft?,
+    val isStranger: Boolean,
+    val signals: Signals?,
     val pinned: Boolean,
     val muted: Mute?,
     val archived: Boolean,
@@ -387,6 +392,15 @@ public data class Conversation(
  * @property replyTo which message it answers
  */
 public data class Draft(val text: String, val replyTo: String? = null)
+
+/**
+ * What contacts are told of what we do, without our writing it; only those who may see our presence.
+ *
+ * @property delivered that their messages have arrived (XEP-0184)
+ * @property displayed that we have seen them (XEP-0333)
+ * @property typing that we are typing, or look (XEP-0085); those, too, whom we have written to
+ */
+public data class Signals(val delivered: Boolean = true, val displayed: Boolean = true, val typing: Boolean = true)
 
 /** Until when a conversation is muted. */
 public sealed interface Mute {

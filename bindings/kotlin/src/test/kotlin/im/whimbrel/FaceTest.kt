@@ -5,6 +5,7 @@ import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.CopyOnWriteArrayList
 import kotlin.time.Duration.Companion.milliseconds
 import kotlinx.coroutines.delay
+import kotlinx.coroutines.flow.first
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
 import org.junit.jupiter.api.Assertions.assertNotEquals
@@ -103,6 +104,21 @@ class FaceTest : Scenario() {
         assertFails<WhimbrelException.InvalidInput> { alice.node("play", of = "@") }
         assertFails<WhimbrelException.InvalidInput> { alice.feed("@") }
         assertFails<WhimbrelException.InvalidInput> { alice.setPush(Push("a.test", node = "")) }
+    }
+
+    @Test
+    fun `what contacts are told is decided in general and for one of them`() = play {
+        val (alice, bob) = open("alice").addAccount("alice@a.test", direct()) to "bob@a.test"
+        assertEquals(Signals(), alice.signals())
+        alice.setSignals(Signals(typing = false))
+        assertEquals(Signals(typing = false), alice.signals())
+        alice.send("But soft, what light?", bob)
+        alice.setSignals(Signals(displayed = false), with = bob)
+        val line = alice.conversations.items.first { all -> all.any { it.signals != null } }.single()
+        assertEquals(Signals(displayed = false), line.signals)
+        assertFalse(line.isStranger)
+        alice.setSignals(null, with = bob)
+        alice.conversations.items.first { all -> all.single().signals == null }
     }
 
     @Test
