@@ -6,7 +6,7 @@ internal import WhimbrelFFI
 /// Calls are commands: they return when the account has taken them durably, and what becomes of them is seen in the lists. A call
 /// whose task is cancelled throws `CancellationError`, and may have been taken all the same.
 public final class Account: Sendable {
-    private let account: WhimbrelFFI.Account
+    let account: WhimbrelFFI.Account
 
     /// Whose account it is.
     public let address: String
