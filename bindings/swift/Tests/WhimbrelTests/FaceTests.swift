@@ -143,6 +143,43 @@ extension OverARealServer {
         }
     }
 
+    @Test("what contacts are told is decided in general and for one of them", .timeLimit(.minutes(1)))
+    func signals() async throws {
+        try await World.play { world in
+            let bob = "bob@a.test"
+            let alice = try await world.client("alice").addAccount("alice@a.test", connection: straight())
+            #expect(try await alice.signals() == Signals())
+            try await alice.setSignals(Signals(typing: false))
+            #expect(try await alice.signals() == Signals(typing: false))
+            try await alice.send("But soft, what light?", to: bob)
+            try await alice.setSignals(Signals(displayed: false), with: bob)
+            let line = try await alice.line(bob) { $0.signals != nil }
+            #expect(line.signals == Signals(displayed: false) && !line.isStranger)
+            try await alice.setSignals(nil, with: bob)
+            _ = try await alice.line(bob) { $0.signals == nil }
+        }
+    }
+
+    @Test("a stranger stands apart until they are answered", .timeLimit(.minutes(1)))
+    func stranger() async throws {
+        try await World.play { world in
+            let (_, alice) = try await world.signedIn("alice")
+            let (_, bob) = try await world.signedIn("bob")
+            try await alice.setNotifyOfStrangers(false)
+            var events = alice.events.makeAsyncIterator()
+            try await bob.send("Who is there?", to: alice.address)
+            let notify = try await events.first { if case .newMessage(_, let notify) = $0 { notify } else { nil } }
+            #expect(!notify)
+            _ = try await alice.line(bob.address) { $0.isStranger }
+            try await bob.addContact(alice.address)
+            _ = try await alice.contacts.items.first { $0.contains { $0.address == bob.address && $0.asks } }
+            try await alice.declineContact(bob.address)
+            _ = try await alice.contacts.items.first { !$0.contains { $0.asks } }
+            try await alice.send("Nobody", to: bob.address)
+            _ = try await alice.line(bob.address) { !$0.isStranger }
+        }
+    }
+
     @Test("a form is filled in and submitted")
     func form() throws {
         let xml = """
