@@ -6,7 +6,7 @@ internal import WhimbrelFFI
 /// Calls are commands: they return when the account has taken them durably, and what becomes of them is seen in the lists. A call
 /// whose task is cancelled throws `CancellationError`, and may have been taken all the same.
 public final class Account: Sendable {
-    private let account: WhimbrelFFI.Account
+    let account: WhimbrelFFI.Account
 
     /// Whose account it is.
     public let address: String
@@ -250,9 +250,37 @@ public final class Account: Sendable {
         try await waiting { [account] in try await account.removeContact(jid: address) }
     }
 
-    /// Lets a contact see our presence (RFC 6121 §3.1.4), also one that has not asked yet, where the server can remember that (§3.4).
+    /// Lets a contact see our presence (RFC 6121 §3.1.4), also one that has not asked yet (§3.4): once they ask they are answered.
     public func acceptContact(_ address: String) async throws {
         try await waiting { [account] in try await account.acceptContact(jid: address) }
+    }
+
+    /// Does not let them see our presence (RFC 6121 §3.2), whether they ask, were accepted before they did, or see it now.
+    public func declineContact(_ address: String) async throws {
+        try await waiting { [account] in try await account.declineContact(jid: address) }
+    }
+
+    /// What contacts are told in general.
+    public func signals() async throws -> Signals {
+        try await waiting { [account] in Signals(try await account.signals()) }
+    }
+
+    /// What contacts are told of what we do, unless it is decided otherwise for one of them. It stays on this device. Strangers are told
+    /// nothing, whatever is decided.
+    public func setSignals(_ signals: Signals) async throws {
+        try await waiting { [account] in try await account.setSignals(signals: signals.generated) }
+    }
+
+    /// What one of them is told; nothing given: as in general.
+    public func setSignals(_ signals: Signals?, with address: String) async throws {
+        try await waiting { [account] in
+            try await account.setSignalsWith(jid: address, signals: signals?.generated)
+        }
+    }
+
+    /// Whether to notify of what strangers write: see ``Conversation/isStranger``. At first it is so.
+    public func setNotifyOfStrangers(_ on: Bool) async throws {
+        try await waiting { [account] in try await account.setNotifyOfStrangers(on: on) }
     }
 
     /// Has our server tell this app server when something comes while this device is away (XEP-0357), and no other; nothing:

@@ -25,21 +25,21 @@ func told<Value>(by what: String, _ call: () throws -> Value) throws -> Value {
 /// A call that waits. Throws `CancellationError` as soon as the caller's task is cancelled; before that nothing was begun.
 func waiting<Value: Sendable>(_ call: @escaping @Sendable () async throws -> Value) async throws -> Value {
     try Task.checkCancellation()
-    let answer = Answer<Value>()
+    let outcome = Outcome<Value>()
     return try await withTaskCancellationHandler {
         try await withCheckedThrowingContinuation { continuation in
-            answer.awaited(by: continuation)
+            outcome.awaited(by: continuation)
             Task {
-                do { answer.give(.success(try await call())) } catch { answer.give(.failure(WhimbrelError(thrown: error))) }
+                do { outcome.give(.success(try await call())) } catch { outcome.give(.failure(WhimbrelError(thrown: error))) }
             }
         }
     } onCancel: {
-        answer.give(.failure(CancellationError()))
+        outcome.give(.failure(CancellationError()))
     }
 }
 
 /// The first answer counts, and may come before anybody waits for it.
-private final class Answer<Value: Sendable>: @unchecked Sendable {
+private final class Outcome<Value: Sendable>: @unchecked Sendable {
     private let lock = NSLock()
     private var given: Result<Value, any Error>?
     private var continuation: CheckedContinuation<Value, any Error>?

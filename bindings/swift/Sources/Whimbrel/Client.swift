@@ -4,7 +4,7 @@ internal import WhimbrelFFI
 /// All accounts of one data directory. Made once, by ``open(directory:vault:options:resolver:)``, and kept for as long as the process
 /// lives.
 public final class Client: Sendable {
-    private let client: WhimbrelFFI.Client
+    let client: WhimbrelFFI.Client
 
     private init(_ client: WhimbrelFFI.Client) {
         self.client = client
@@ -52,6 +52,20 @@ public final class Client: Sendable {
     /// Throws ``WhimbrelError/invalidInput(what:)`` for what is no address.
     public func account(_ address: String) throws -> Account? {
         try immediately { try client.account(jid: address).map(Account.init) }
+    }
+
+    /// Looks for messages in all accounts, the newest first, up to `limit` of them, 1 to 500; fewer are the last. An account that cannot
+    /// be read has no hits.
+    ///
+    /// Throws ``WhimbrelError/invalidInput(what:)`` where an address in it is none.
+    ///
+    /// - Parameter before: The last of the page before this one.
+    public func search(_ search: Search, before: FoundIn? = nil, limit: Int = 50) async throws -> [FoundIn] {
+        try await waiting { [client] in
+            try await client.search(
+                search: search.generated, before: before?.place, limit: UInt32(clamping: limit)
+            ).map(FoundIn.init)
+        }
     }
 
     /// Adds an account, or changes how an existing one connects. It does not connect yet: see ``Account/signIn(password:)``.

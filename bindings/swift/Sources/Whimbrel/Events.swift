@@ -9,12 +9,27 @@ public enum Event: Sendable, Equatable {
     case online(resumed: Bool, afterStart: Bool)
     /// The session is gone or could not be had. What happened is said for a person.
     case offline(detail: String)
-    /// A message is new here.
-    case newMessage(Message)
+    /// A message is new here. `notify` says whether to notify of it, if nobody looks at its conversation: it was not read here or on
+    /// another device, and its user wants to be notified of such messages. Whether another device is in use at this moment is
+    /// not known.
+    case newMessage(Message, notify: Bool)
     /// A message was corrected, retracted or reacted to: so it is shown now.
     case changed(Message)
     /// A message of ours came further.
     case state(id: String, with: String, state: SendState)
+    /// We are asked something in a namespace that the app has claimed, by somebody who may see us. It is to be answered within a
+    /// minute: see ``Account/answer(_:with:)``.
+    case asked(Asked)
+    /// Something in a message that only the app understands is new here.
+    case newPayload(Payload)
+    /// Something in the feed of this address is new, changed or gone.
+    case feedChanged(of: String)
+    /// Items were published to a node that is followed or subscribed to, of an account or a service; of very many the first.
+    case published(of: String, node: String, items: [NodeItem])
+    /// Items of such a node were taken back; none: all that there were.
+    case retracted(of: String, node: String, ids: [String])
+    /// A change of the password has come to its end.
+    case password(PasswordChange)
     /// The registration for push notifications came further.
     case push(PushState)
     /// Nothing is missing any more.
@@ -28,14 +43,31 @@ public enum Event: Sendable, Equatable {
             switch event {
             case .online(let resumed, let afterStart): .online(resumed: resumed, afterStart: afterStart)
             case .offline(let detail): .offline(detail: detail)
-            case .newMessage(let message): .newMessage(Message(message))
+            case .newMessage(let message, let notify): .newMessage(Message(message), notify: notify)
             case .changed(let message): .changed(Message(message))
             case .state(let id, let with, let state): .state(id: id, with: with, state: SendState(state))
+            case .asked(let asked, let from, let kind, let xml):
+                .asked(Asked(id: asked, from: from, kind: RequestKind(kind), xml: xml))
+            case .newPayload(let payload): .newPayload(Payload(payload))
+            case .feedChanged(let of): .feedChanged(of: of)
+            case .published(let of, let node, let items):
+                .published(of: of, node: node, items: items.map(NodeItem.init))
+            case .retracted(let of, let node, let ids): .retracted(of: of, node: node, ids: ids)
+            case .password(done: true, condition: _): .password(.done)
+            case .password(done: false, let condition): .password(.refused(condition: condition ?? ""))
             case .push(let state): .push(PushState(state))
             case .caughtUp: .caughtUp
             case .tooLarge(let what, let size): .tooLarge(what: what, size: Int(clamping: size))
             }
     }
+}
+
+/// How a change of the password has ended: see ``Account/changePassword(_:)``.
+public enum PasswordChange: Sendable, Equatable {
+    /// The new one counts.
+    case done
+    /// The old one counts: the server did not take the new one, by a condition of RFC 6120 §8.3.3.
+    case refused(condition: String)
 }
 
 /// What happens to an account from `makeAsyncIterator()` on, in order.

@@ -64,6 +64,22 @@ public struct Hit: Sendable, Equatable, Identifiable {
     }
 }
 
+/// A message that was found in one of all accounts.
+public struct FoundIn: Sendable, Equatable {
+    /// The address of whose it is.
+    public let account: String
+    /// It.
+    public let hit: Hit
+    /// Where it stands among those of all accounts.
+    let place: WhimbrelFFI.FoundPlace
+
+    init(_ found: WhimbrelFFI.FoundIn) {
+        account = found.place.account
+        hit = Hit(found.hit)
+        place = found.place
+    }
+}
+
 /// Where a page of hits has ended.
 public struct Cursor: Sendable, Equatable {
     let generated: WhimbrelFFI.Cursor

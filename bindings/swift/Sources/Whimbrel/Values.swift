@@ -344,6 +344,11 @@ public struct Conversation: Sendable, Equatable, Identifiable {
     public let chatState: ChatState?
     /// What was begun and not sent.
     public let draft: Draft?
+    /// Somebody who is not in our roster and whom we have never written to: they learn nothing of us until we do, or add or accept
+    /// them. They stand behind those whom we know.
+    public let isStranger: Bool
+    /// What they are told of what we do, where that is otherwise than in general.
+    public let signals: Signals?
     /// It stands above those that are not.
     public let isPinned: Bool
     /// Until when nothing in it is notified of.
@@ -365,10 +370,37 @@ public struct Conversation: Sendable, Equatable, Identifiable {
         unread = Int(clamping: conversation.unread)
         chatState = conversation.chatState.map(ChatState.init)
         draft = conversation.draft.map { Draft(text: $0.text, replyTo: $0.replyTo) }
+        isStranger = conversation.isStranger
+        signals = conversation.signals.map(Signals.init)
         isPinned = conversation.pinned
         muted = conversation.muted.map(Mute.init)
         isArchived = conversation.archived
         notify = Notify(conversation.notify)
+    }
+}
+
+/// What contacts are told of what we do, without our writing it; only those who may see our presence.
+public struct Signals: Sendable, Equatable {
+    /// That their messages have arrived (XEP-0184).
+    public var delivered: Bool
+    /// That we have seen them (XEP-0333).
+    public var displayed: Bool
+    /// That we are typing, or look (XEP-0085); those, too, whom we have written to.
+    public var typing: Bool
+
+    /// All of it, but for what is said.
+    public init(delivered: Bool = true, displayed: Bool = true, typing: Bool = true) {
+        self.delivered = delivered
+        self.displayed = displayed
+        self.typing = typing
+    }
+
+    init(_ signals: WhimbrelFFI.Signals) {
+        self.init(delivered: signals.delivered, displayed: signals.displayed, typing: signals.typing)
+    }
+
+    var generated: WhimbrelFFI.Signals {
+        WhimbrelFFI.Signals(delivered: delivered, displayed: displayed, typing: typing)
     }
 }
 

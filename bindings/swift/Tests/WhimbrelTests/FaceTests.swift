@@ -84,6 +84,126 @@ extension OverARealServer {
         }
     }
 
+    @Test("the server says what it is, and a link makes friends", .timeLimit(.minutes(1)))
+    func server() async throws {
+        try await World.play { world in
+            let (client, alice) = try await world.signedIn("alice")
+            let (_, bob) = try await world.signedIn("bob")
+            let info = try await alice.serverInfo()
+            #expect(info.software == "Prosody" && info.version != nil)
+            #expect(info.contacts.contains(.init(kind: "abuse", uri: "mailto:abuse@a.test")))
+            let used = try await alice.diskUse()
+            #expect(used.total > 4096 && used.setAside == 0)
+            // This server does not tell who has access.
+            await #expect { _ = try await alice.clients() } throws: { isRefused($0) }
+            await #expect { try await alice.revokeClient("nobody") } throws: { isRefused($0) }
+            await #expect { _ = try await alice.inviteToServer() } throws: { isRefused($0) }
+
+            let invitation = try await alice.invite(validFor: .seconds(3600))
+            #expect(invitation.uri.hasPrefix("xmpp:\(alice.address)?roster;preauth="))
+            let token = invitation.uri.components(separatedBy: "preauth=")[1].prefix { $0 != ";" }
+            try await bob.addInviter(alice.address, token: String(token), name: "Alice")
+            for (account, friend) in [(alice, bob), (bob, alice)] {
+                _ = try await account.contacts.items.first {
+                    $0.contains { $0.address == friend.address && $0.subscription == .both }
+                }
+            }
+            await #expect { _ = try await client.register("a.test", token: "made-up", connection: straight()) } throws: {
+                isRefused($0)
+            }
+        }
+    }
+
+    @Test("a node is made, subscribed to, changed and emptied", .timeLimit(.minutes(1)))
+    func madeNode() async throws {
+        try await World.play { world in
+            let (_, alice) = try await world.signedIn("alice")
+            let (_, bob) = try await world.signedIn("bob")
+            let name = "urn:whimbrel:test:made"
+            let hers = try alice.node(name)
+            try await hers.create(.public)
+            await #expect { try await hers.create() } throws: { isRefused($0, "conflict") }
+            // He is no contact, and hears of it since he asks to.
+            let theirs = try bob.node(name, of: alice.address)
+            var events = bob.events.makeAsyncIterator()
+            try await theirs.subscribe()
+            try await hers.publish("<act xmlns='urn:whimbrel:test'/>", id: "one")
+            let heard = try await events.first { event -> [String]? in
+                if case .published(alice.address, name, let items) = event { items.map(\.id) } else { nil }
+            }
+            #expect(heard == ["one"])
+            try await theirs.unsubscribe()
+            await #expect { try await theirs.unsubscribe() } throws: { isRefused($0) }
+
+            try await hers.configure(NodeOptions(["title": "Acts"]))
+            let options = try await hers.configuration().values
+            #expect(options["title"] == "Acts" && options["access_model"] == "open")
+            try await hers.purge()
+            #expect(try await theirs.items().items == [])
+        }
+    }
+
+    @Test("what contacts are told is decided in general and for one of them", .timeLimit(.minutes(1)))
+    func signals() async throws {
+        try await World.play { world in
+            let bob = "bob@a.test"
+            let alice = try await world.client("alice").addAccount("alice@a.test", connection: straight())
+            #expect(try await alice.signals() == Signals())
+            try await alice.setSignals(Signals(typing: false))
+            #expect(try await alice.signals() == Signals(typing: false))
+            try await alice.send("But soft, what light?", to: bob)
+            try await alice.setSignals(Signals(displayed: false), with: bob)
+            let line = try await alice.line(bob) { $0.signals != nil }
+            #expect(line.signals == Signals(displayed: false) && !line.isStranger)
+            try await alice.setSignals(nil, with: bob)
+            _ = try await alice.line(bob) { $0.signals == nil }
+        }
+    }
+
+    @Test("a stranger stands apart until they are answered", .timeLimit(.minutes(1)))
+    func stranger() async throws {
+        try await World.play { world in
+            let (_, alice) = try await world.signedIn("alice")
+            let (_, bob) = try await world.signedIn("bob")
+            try await alice.setNotifyOfStrangers(false)
+            var events = alice.events.makeAsyncIterator()
+            try await bob.send("Who is there?", to: alice.address)
+            let notify = try await events.first { if case .newMessage(_, let notify) = $0 { notify } else { nil } }
+            #expect(!notify)
+            _ = try await alice.line(bob.address) { $0.isStranger }
+            try await bob.addContact(alice.address)
+            _ = try await alice.contacts.items.first { $0.contains { $0.address == bob.address && $0.asks } }
+            try await alice.declineContact(bob.address)
+            _ = try await alice.contacts.items.first { !$0.contains { $0.asks } }
+            try await alice.send("Nobody", to: bob.address)
+            _ = try await alice.line(bob.address) { !$0.isStranger }
+        }
+    }
+
+    @Test("a form is filled in and submitted")
+    func form() throws {
+        let xml = """
+            <x xmlns='jabber:x:data' type='form'><title>Supper</title><instructions>Choose.</instructions>\
+            <field var='dish' type='list-single' label='Dish'><desc>What to eat</desc><required/>\
+            <option label='Fish'><value>fish</value></option><option><value>fowl</value></option></field>\
+            <field var='note' type='text-multi'><value>none</value></field></x>
+            """
+        let form = try Form(xml: xml)
+        #expect(form.kind == .form && form.title == "Supper" && form.instructions == ["Choose."])
+        let dish = try #require(form["dish"])
+        #expect(dish.kind == .listSingle && dish.isRequired && !dish.isOpen && dish.values.isEmpty)
+        #expect(dish.label == "Dish" && dish.description == "What to eat")
+        #expect(dish.options.map(\.value) == ["fish", "fowl"] && dish.options.map(\.label) == ["Fish", nil])
+        #expect { try form.submitted() } throws: { isInvalid($0) }
+        #expect { try form.filled(["dish": ["flesh"]]) } throws: { isInvalid($0) }
+        #expect { try form.filled(["drink": ["wine"]]) } throws: { isInvalid($0) }
+        let filled = try form.filled(["dish": ["fish"], "note": ["no bones", "please"]])
+        #expect(filled["note"]?.values == ["no bones", "please"] && filled["dish"]?.label == "Dish")
+        let submitted = try Form(xml: filled.submitted())
+        #expect(submitted.kind == .submit && submitted["dish"]?.values == ["fish"])
+        #expect { try Form(xml: "<x/>") } throws: { isInvalid($0) }
+    }
+
     @Test("what the platform says, push and raw stanzas", .timeLimit(.minutes(1)))
     func platform() async throws {
         try await World.play { world in

@@ -85,3 +85,46 @@ func changed(to path: some NetworkPath, _ client: Client) throws {
         Network(isAvailable: path.isSatisfied, id: path.name, kind: kind, isMetered: path.isExpensive))
 }
 // end
+
+// sample: registering by an invitation
+/// Opened from `xmpp:SERVER?register;preauth=TOKEN`. `ask` shows the server's questions, and gives the answers by their names.
+func register(
+    at server: String, token: String, _ client: Client, ask: (RegistrationForm) async -> [String: String]
+) async throws -> Account {
+    let registration = try await client.register(server, token: token)
+    while true {
+        do {
+            return try await registration.submit(await ask(registration.form))
+        } catch WhimbrelError.serverRefused(condition: "conflict", _) {
+            // The name is taken: another one, on the same form.
+        }
+    }
+}
+// end
+
+// sample: a claimed namespace
+/// Once, before the first `signIn`: `try await account.claim(chess, for: .messages)`.
+let chess = "urn:example:chess:0"
+
+/// A move has neither `<` nor `&` in it.
+func play(_ move: String, against opponent: String, _ account: Account) async throws {
+    try await account.sendPayload("<move xmlns='\(chess)'>\(move)</move>", to: opponent)
+}
+
+/// The moves so far, whenever there is another: the same in the same order on both sides.
+func follow(_ opponent: String, _ account: Account, show: ([Payload]) -> Void) async throws {
+    for try await event in account.events {
+        guard case .newPayload(let move) = event, move.with == opponent else { continue }
+        show(try await account.payloads(with: opponent, namespace: chess, limit: 500))
+    }
+}
+// end
+
+// sample: exporting
+/// To a file that another device takes by `import(from:)`, before it signs in or after. It is not encrypted.
+func export(_ account: Account, into directory: URL) async throws -> URL {
+    let file = directory.appendingPathComponent("\(account.address).xml")
+    try await account.export(to: file)
+    return file
+}
+// end

@@ -79,6 +79,14 @@ final class World: @unchecked Sendable {
         return (client, account)
     }
 
+    /// Another device of an account, which has caught up.
+    func device(_ name: String, of account: Account) async throws -> Account {
+        let device = try await client(name).addAccount(account.address, connection: straight())
+        try await device.signIn(password: "secret")
+        try await device.sync(timeout: .seconds(30))
+        return device
+    }
+
     /// Both see the other's presence, and so tell what was delivered and displayed.
     func befriend(_ one: Account, _ other: Account) async throws {
         try await one.addContact(other.address)
@@ -171,6 +179,11 @@ func isInvalid(_ error: any Error) -> Bool {
     if case .invalidInput = error as? WhimbrelError { true } else { false }
 }
 
+/// By the server, or whoever else was asked, and with this condition, if one is given.
+func isRefused(_ error: any Error, _ condition: String? = nil) -> Bool {
+    if case .serverRefused(let said, _) = error as? WhimbrelError { condition == nil || said == condition } else { false }
+}
+
 extension Timeline {
     /// The messages, as soon as they are so.
     func messages(_ so: ([Message]) -> Bool) async throws -> [Message] {
@@ -198,6 +211,24 @@ extension Account {
     /// Waits until online and complete.
     func online() async throws {
         _ = try await becomes { $0 == .online }
+    }
+
+    /// A line of the conversation list, as soon as it is so.
+    func line(_ with: String, _ so: (Conversation) -> Bool) async throws -> Conversation {
+        for try await lines in conversations.items {
+            if let line = lines.first(where: { $0.with == with && so($0) }) { return line }
+        }
+        throw WhimbrelError.closed
+    }
+}
+
+extension Events.AsyncIterator {
+    /// Waits for the first event that has what is looked for.
+    mutating func first<Value>(_ found: (Event) -> Value?) async throws -> Value {
+        while let event = try await next() {
+            if let value = found(event) { return value }
+        }
+        throw WhimbrelError.closed
     }
 }
 

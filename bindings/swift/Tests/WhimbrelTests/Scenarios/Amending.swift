@@ -223,23 +223,11 @@ extension OverARealServer {
         try await World.play { world in
             let (_, phone) = try await world.signedIn("alice")
             let (_, bob) = try await world.signedIn("bob")
-            let tablet = try await world.client("tablet").addAccount(phone.address, connection: straight())
-            try await tablet.signIn(password: "secret")
-            try await tablet.sync(timeout: .seconds(30))
+            let tablet = try await world.device("tablet", of: phone)
             try await bob.send("Wherefore art thou?", to: phone.address)
             for device in [phone, tablet] { _ = try await device.line(bob.address) { $0.unread == 1 } }
             try await phone.markRead(bob.address)
             _ = try await tablet.line(bob.address) { $0.unread == 0 }
         }
-    }
-}
-
-extension Account {
-    /// A line of the conversation list, as soon as it is so.
-    fileprivate func line(_ with: String, _ so: (Conversation) -> Bool) async throws -> Conversation {
-        for try await lines in conversations.items {
-            if let line = lines.first(where: { $0.with == with && so($0) }) { return line }
-        }
-        throw WhimbrelError.closed
     }
 }

@@ -213,7 +213,7 @@ extension OverARealServer {
                 #expect(shown.last?.from.hasPrefix("\(alice.address)/") == true)
                 var told: Message?
                 while told == nil, let event = try await events.next() {
-                    if case .newMessage(let message) = event { told = message }
+                    if case .newMessage(let message, notify: true) = event { told = message }
                 }
                 #expect(told?.text == text)
                 #expect(told?.id == shown.last?.id)
