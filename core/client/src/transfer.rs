@@ -34,9 +34,9 @@ use crate::{
 /// One command takes at most so much of a file: elements, and bytes.
 const BATCH: usize = 100;
 const BATCH_BYTES: u64 = 256 * 1024;
-/// Largest element, in bytes, and how deep it may be. A message has at most a MiB, and all of it may be escaped.
+/// Largest element, in bytes, and how deep it may be: deeper than what a stanza may hold stands in a file. A message has at most a MiB, and all of it may be escaped.
 const LARGEST: u64 = 8 << 20;
-const DEEPEST: usize = 100;
+const DEEPEST: usize = 128;
 /// Of one text or name, in bytes.
 const MAX_TOKEN: usize = 2 << 20;
 

@@ -13,9 +13,12 @@
 
 use std::collections::BTreeMap;
 
+use std::ops::RangeInclusive;
+
 use jid::BareJid;
 use minidom::Element;
 use rusqlite::{OptionalExtension, params};
+use uuid::Uuid;
 use whimbrel_proto::{address, message::MessageView, ns, stamp};
 
 use crate::{
@@ -33,6 +36,10 @@ use crate::{
 const BELOW: i64 = 1 << 40;
 /// Of a run of new messages between two known ones, each takes at most this part of the room.
 const PART: i64 = 1_024;
+/// Places that a file may give: everything that comes later has room above them.
+const PLACES: RangeInclusive<i64> = -HIGHEST / 2..=HIGHEST / 2;
+/// Times that a file may give, ms UTC: to the end of the year 9999, as everything that is written (XEP-0082).
+const TIMES: RangeInclusive<i64> = 0..=253_402_300_799_999;
 /// Longest id, in bytes.
 const LONG: usize = 1_024;
 /// Requests that are kept.
@@ -78,6 +85,7 @@ impl Account {
             self.importing = Cursor { file: file.to_owned(), ..Cursor::default() };
         }
         let restores = self.restores(cx, file)?;
+        let told = cx.out.len();
         let mut done = Imported::default();
         let mut touched = BTreeMap::new();
         for element in elements {
@@ -106,20 +114,14 @@ impl Account {
             }
         }
         for (conversation, peer) in touched {
-            cx.tx
-                .prepare_cached(
-                    "UPDATE conversation SET ours = 1 WHERE id = ?1 AND ours = 0
-                     AND EXISTS (SELECT 1 FROM message WHERE conversation = ?1 AND mine = 1 AND kind = 0)",
-                )?
-                .execute(params![conversation])?;
             messages::relist(cx, conversation)?;
             messages::touch(cx, &peer, i64::MIN);
         }
         (cx.touched.conversations, cx.touched.contacts) = (true, true);
         // Nothing of it has happened now.
-        cx.out.retain(|effect| {
-            !matches!(effect, crate::Effect::Event(event) if matches!(**event, Event::Message { .. } | Event::Changed(_)))
-        });
+        let is_news = |effect: &crate::Effect| matches!(effect, crate::Effect::Event(event) if matches!(**event, Event::Message { .. } | Event::Changed(_)));
+        let of_file = cx.out.split_off(told);
+        cx.out.extend(of_file.into_iter().filter(|effect| !is_news(effect)));
         Ok(Ok(Reply::Imported(done)))
     }
 
@@ -253,6 +255,11 @@ impl Account {
                 namespace,
             ])?;
         let message = cx.tx.last_insert_rowid();
+        if mine && kind == Kind::Text.code() {
+            cx.tx
+                .prepare_cached("UPDATE conversation SET ours = 1 WHERE id = ?1 AND ours = 0")?
+                .execute(params![conversation])?;
+        }
         for (id, at) in &place.archived {
             self.join_archive(cx, message, id, if restores { *at } else { position })?;
         }
@@ -296,13 +303,16 @@ impl Account {
                     .query_row("SELECT position FROM message WHERE id = ?1", params![id], |row| row.get(0))?;
             Ok((id, position))
         };
-        let by = |sql: &str, text: &str| -> Result<Option<i64>> {
-            Ok(cx.tx.prepare_cached(sql)?.query_row(params![text], |row| row.get(0)).optional()?)
-        };
-        if let Some(local) = place.local
-            && let Some(id) = by("SELECT id FROM message WHERE local_id = ?1", local)?
-        {
-            return stands(id).map(Some);
+        if let Some(local) = place.local.filter(|_| mine) {
+            let known: Option<(i64, i64)> = cx
+                .tx
+                .prepare_cached("SELECT id, conversation FROM message WHERE local_id = ?1")?
+                .query_row(params![local], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            match known {
+                Some((id, its)) if its == conversation => return stands(id).map(Some),
+                _ => {}
+            }
         }
         let name = view.origin_id.or(view.id);
         if let Some(name) = name.filter(|_| kind != DELETED) {
@@ -335,7 +345,7 @@ impl Account {
                     |row| row.get(0),
                 )?;
                 match lowest {
-                    Some(lowest) => (lowest - BELOW).max(-HIGHEST),
+                    Some(lowest) => (lowest - BELOW).max(-HIGHEST / 2),
                     None => return Ok(self.next_position()),
                 }
             }
@@ -390,13 +400,13 @@ impl Account {
                 number(tag, "notify", 0..=2).unwrap_or(0),
                 number(tag, "states", 0..=2).unwrap_or(0),
                 restores,
-                number(tag, "cleared", -HIGHEST..=HIGHEST),
-                number(tag, "set-at", 0..=HIGHEST).unwrap_or(0),
+                number(tag, "cleared", PLACES),
+                number(tag, "set-at", TIMES).unwrap_or(0),
                 number(tag, "ours", 0..=1).unwrap_or(0),
                 number(tag, "signals", 0..=7),
             ],
         )?;
-        let read = match number(tag, "read", -HIGHEST..=HIGHEST).filter(|_| restores) {
+        let read = match number(tag, "read", PLACES).filter(|_| restores) {
             Some(read) => Some(read),
             None => match tag.attr("read-id") {
                 Some(id) => messages::known_as(cx, self.jid.as_str(), id)?.map(|known| known.position),
@@ -411,7 +421,7 @@ impl Account {
     }
 
     fn import_gap(&mut self, cx: &mut Cx<'_>, tag: &Element) -> Result<bool> {
-        let place = |name: &str| number(tag, name, -HIGHEST..=HIGHEST);
+        let place = |name: &str| number(tag, name, PLACES);
         let (Some(low), Some(high)) = (place("low"), place("high")) else { return Ok(false) };
         cx.tx.execute(
             "INSERT INTO gap (archive, kind, after_id, before_id, since, low_position, high_position, covered_position, reached_position, by_time, dense)
@@ -422,7 +432,7 @@ impl Account {
                 number(tag, "kind", 0..=2).unwrap_or(0),
                 short(tag, "after"),
                 short(tag, "before"),
-                number(tag, "since", 0..=i64::MAX),
+                number(tag, "since", TIMES),
                 low,
                 high,
                 place("covered"),
@@ -437,15 +447,10 @@ impl Account {
     }
 
     fn import_covered(&mut self, cx: &mut Cx<'_>, tag: &Element) -> Result<bool> {
-        let Some(position) = number(tag, "position", -HIGHEST..=HIGHEST) else { return Ok(false) };
+        let Some(position) = number(tag, "position", PLACES) else { return Ok(false) };
         cx.tx.execute(
             "INSERT OR IGNORE INTO coverage (archive, last_id, position, last_at) VALUES (?1, ?2, ?3, ?4)",
-            params![
-                self.jid.as_str(),
-                short(tag, "id"),
-                position,
-                number(tag, "at", 0..=i64::MAX).unwrap_or(0),
-            ],
+            params![self.jid.as_str(), short(tag, "id"), position, number(tag, "at", TIMES).unwrap_or(0),],
         )?;
         self.stands_above(position);
         Ok(true)
@@ -475,17 +480,18 @@ fn place(result: &Element) -> Place<'_> {
     };
     let archived = row.children().filter(|child| child.is("archived", NS)).filter_map(|archived| {
         let id = short(archived, "id")?;
-        Some((id, number(archived, "place", -HIGHEST..=HIGHEST)?))
+        Some((id, number(archived, "place", PLACES)?))
     });
     Place {
         stood_for: short(row, "target").filter(|_| short(row, "kind") == Some("deleted")),
         deleted: short(row, "digest").filter(|_| short(row, "kind") == Some("deleted")),
         placeholder: short(row, "kind") == Some("placeholder"),
         payload: short(row, "namespace").filter(|_| short(row, "kind") == Some("payload")),
-        position: number(row, "position", -HIGHEST..=HIGHEST),
-        at: number(row, "at", 0..=i64::MAX),
-        written: number(row, "written", 0..=i64::MAX),
-        local: short(row, "local"),
+        position: number(row, "position", PLACES),
+        at: number(row, "at", TIMES),
+        written: number(row, "written", TIMES),
+        // A number would be another row's.
+        local: short(row, "local").filter(|local| Uuid::parse_str(local).is_ok()),
         state: number(row, "state", 0..=5).unwrap_or(0),
         reason: short(row, "reason"),
         resent: number(row, "resent", 0..=1) == Some(1),

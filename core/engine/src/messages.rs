@@ -847,6 +847,12 @@ pub(crate) fn move_to(cx: &mut Cx<'_>, message: i64, conversation: i64, position
         // What was read last: all that stands before it now was read with it.
         read_up_to(cx, &peer, position)?;
     }
+    if !mine && position.min(before) <= read {
+        // What was read last may be another one now. It is told when the page is over.
+        cx.tx
+            .prepare_cached("UPDATE displayed SET due = 1 WHERE jid = ?1 AND due = 0")?
+            .execute(params![peer.as_str()])?;
+    }
     touch(cx, &peer, position.min(before));
     amendments::amends_anew(cx, message)
 }

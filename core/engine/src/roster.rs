@@ -203,7 +203,7 @@ impl Account {
 
     pub(crate) fn remove_contact(&mut self, cx: &mut Cx<'_>, jid: &BareJid) -> Result<()> {
         let item = Tag::new("item").attr("jid", jid.as_str()).attr("subscription", "remove");
-        cx.tx.execute("DELETE FROM accepted WHERE jid = ?1", params![jid.as_str()])?;
+        forget_accepted(cx, jid)?;
         self.set_item(cx, item)
     }
 
@@ -229,7 +229,7 @@ impl Account {
     /// They are not to see our presence (RFC 6121 §3.2), whether they ask, were accepted before they did, or see it now.
     pub(crate) fn decline(&mut self, cx: &mut Cx<'_>, jid: &BareJid) -> Result<()> {
         cx.tx.execute("DELETE FROM subscription_request WHERE jid = ?1", params![jid.as_str()])?;
-        cx.tx.execute("DELETE FROM accepted WHERE jid = ?1", params![jid.as_str()])?;
+        forget_accepted(cx, jid)?;
         cx.touched.contacts = true;
         self.answer_subscription(cx, jid, "unsubscribed")
     }
@@ -239,6 +239,14 @@ impl Account {
         let presence = Tag::new("presence").attr("to", jid.as_str()).attr("type", kind);
         self.enqueue(cx, Kind::Note, jid.as_str(), None, &presence.into_bytes())
     }
+}
+
+/// They are not accepted any more before they have asked.
+fn forget_accepted(cx: &Cx<'_>, jid: &BareJid) -> Result<()> {
+    for table in ["accepted", "expected"] {
+        cx.tx.execute(&format!("DELETE FROM {table} WHERE jid = ?1"), params![jid.as_str()])?;
+    }
+    Ok(())
 }
 
 /// What a device is kept as: its address, or as it was written where that cannot be prepared.

@@ -66,6 +66,8 @@ pub(crate) struct Limits {
     pub(crate) attributes: usize,
     /// Namespace declarations in force at any one place: each name is looked up among them.
     pub(crate) namespaces: usize,
+    /// Bytes of the namespaces of all names in one stanza, each as often as it is used: so they are built.
+    pub(crate) spelt: usize,
     /// Bytes of one drained stanza; beyond it the stream ends.
     pub(crate) drained: u64,
 }
@@ -78,6 +80,7 @@ impl Default for Limits {
             elements: 16_384,
             attributes: 65_536,
             namespaces: 1_024,
+            spelt: 4 << 20,
             drained: 256 << 20,
         }
     }
@@ -94,7 +97,7 @@ pub(crate) enum Excess {
     Elements,
     /// [`Limits::attributes`].
     Attributes,
-    /// [`Limits::namespaces`].
+    /// [`Limits::namespaces`] or [`Limits::spelt`].
     Namespaces,
 }
 
@@ -240,6 +243,8 @@ pub(crate) struct Framer {
     /// Of the stanza being read: where it began, and its parts so far.
     start: u64,
     elements: usize,
+    /// See [`Limits::spelt`].
+    spelt: usize,
     attribute_count: usize,
     /// Set while a stanza is drained.
     drained: Option<Box<Drained>>,
@@ -310,6 +315,7 @@ impl Framer {
             text: String::new(),
             start: 0,
             elements: 0,
+            spelt: 0,
             attribute_count: 0,
             drained: None,
             broken: None,
@@ -470,7 +476,7 @@ impl Framer {
         }
         if self.open == 0 {
             self.start = self.position - length as u64;
-            self.elements = 0;
+            (self.elements, self.spelt) = (0, 0);
             self.attribute_count = 0;
         }
         self.flush_text();
@@ -545,6 +551,9 @@ impl Framer {
 
     /// The start tag is complete.
     fn close_tag(&mut self, frames: &mut Vec<Frame>) -> Result<(), FramingError> {
+        if self.drained.is_none() && self.phase != Phase::Opening && self.spells_too_much() {
+            self.give_up(Excess::Namespaces);
+        }
         let Some(tag) = self.tag.take() else { return Ok(()) };
         if let Some(drained) = &mut self.drained {
             let namespace = resolve(&self.scopes, tag.prefix.as_ref()).unwrap_or_default().to_owned();
@@ -588,6 +597,16 @@ impl Framer {
             self.stack.push(element);
         }
         Ok(())
+    }
+
+    /// Every name is built with its namespace, which the wire says once: whether the names of this stanza, with the tag that is being
+    /// read, are longer so than one may be.
+    fn spells_too_much(&mut self) -> bool {
+        let of_prefix = |prefix: Option<&NcName>| resolve(&self.scopes, prefix).map_or(0, str::len);
+        let of_tag = self.tag.as_ref().map_or(0, |tag| of_prefix(tag.prefix.as_ref()));
+        let prefixes = self.attributes.iter().filter_map(|((prefix, _), _)| prefix.as_ref());
+        self.spelt += of_tag + prefixes.map(|prefix| of_prefix(Some(prefix))).sum::<usize>();
+        self.spelt > self.limits.spelt
     }
 
     fn close_element(&mut self, bytes: &[u8], frames: &mut Vec<Frame>) -> Then {

@@ -176,6 +176,17 @@ fn what_contacts_are_told_is_the_user_s_choice() {
     world.says("typed");
     let has_state = |message: &Element| message.has_child("active", ns::CHAT_STATES);
     assert!(!world.all("message").iter().any(has_state));
+    // Nor of what an archive brings.
+    world.gets(&live(7));
+    world.server.archive = archived(7..9);
+    for entry in &mut world.server.archive {
+        entry.message = entry.message.replace("</body>", "</body><request xmlns='urn:xmpp:receipts'/>");
+    }
+    world.away_and_back();
+    world.serve();
+    let is_receipt = |message: &Element| message.has_child("received", ns::RECEIPTS);
+    assert!(!world.all("message").iter().any(is_receipt));
+    assert!(world.sees().contains(&"8".to_owned()));
     world.commands(Command::SetSignals { with: None, signals: None });
     sees_all(&mut world, JULIET, 4);
     assert_eq!(world.tells(JULIET), ["received", "displayed", "composing"]);

@@ -364,11 +364,20 @@ mod hostile {
         let far = row(&message, "at='1' position='9223372036854775807' state='99' local='x'");
         let high =
             row(&message.replace("j1", "j2").replace(">1<", ">2<"), "at='2' position='4611686018427387904'");
-        world.imports(&[far, high]);
+        let allowed = row(
+            &message.replace("j1", "j3").replace(">1<", ">3<"),
+            "at='3' position='2305843009213693952' local='1'",
+        );
+        world.imports(&[far, high, allowed]);
         world.imports(&nonsense);
         world.connect();
         world.serve();
         world.gets(&live(7));
         assert_eq!(world.sees().last().map(String::as_str), Some("7"));
+        world.kill();
+        world.reconnect(Resume::Refuse);
+        world.serve();
+        world.gets(&live(8));
+        assert_eq!(world.sees().last().map(String::as_str), Some("8"));
     }
 }

@@ -151,6 +151,20 @@ fn who_invited_us_is_asked_with_the_token_and_accepted_in_turn() {
     assert!(world.who_ask().is_empty());
 }
 
+#[test]
+fn who_was_declined_or_removed_is_not_accepted_any_more() {
+    let nurse = || -> BareJid { NURSE.parse().unwrap() };
+    for thinks_again in [Command::Decline { jid: nurse() }, Command::RemoveContact { jid: nurse() }] {
+        let mut world = World::online();
+        world.does(Command::AddInviter { jid: nurse(), name: None, token: "T".into() });
+        world.does(thinks_again);
+        world.all("presence");
+        world.gets(&format!("<presence from='{NURSE}' type='subscribe'/>"));
+        assert_eq!(world.said_to(NURSE), [""; 0]);
+        assert_eq!(world.who_ask(), [NURSE]);
+    }
+}
+
 mod hostile {
     use super::*;
 

@@ -14,6 +14,9 @@ use crate::{features::Features, ns, write::Tag};
 
 /// Fields of a form, and choices and pictures of one.
 const MANY: usize = 64;
+/// Of a field, pictures and sounds (a captcha's); and of one of them, in bytes of BASE64. Many may refer to the same.
+const FEW_MEDIA: usize = 4;
+const LARGEST_MEDIA: usize = 200_000;
 /// Of a short text, in bytes.
 const LONG: usize = 4_096;
 
@@ -334,13 +337,13 @@ impl Field {
         let name = field.attr("var").map(kept).or_else(|| (kind == "fixed").then(String::new))?;
         let choices = field.children().filter(|child| child.is("option", ns::DATA_FORMS)).take(MANY);
         let uris = field.children().filter(|child| child.is("media", ns::MEDIA)).flat_map(Element::children);
-        let media = uris.filter(|child| child.is("uri", ns::MEDIA)).take(MANY).map(|uri| {
+        let media = uris.filter(|child| child.is("uri", ns::MEDIA)).take(FEW_MEDIA).map(|uri| {
             let lies = kept(uri.text().trim());
             let cid = lies.strip_prefix("cid:");
             let data = query
                 .children()
                 .find(|child| child.is("data", ns::BOB) && child.attr("cid") == cid && cid.is_some());
-            let bytes = data.and_then(|data| {
+            let bytes = data.filter(|data| data.text().len() <= LARGEST_MEDIA).and_then(|data| {
                 let text: String = data.text().split_ascii_whitespace().collect();
                 BASE64.decode(text).ok()
             });

@@ -123,6 +123,13 @@ fn many_namespaces() {
         format!("<message id='i'{many}><p1:x/></message>"),
         format!("<message id='i'><c{many}/></message>"),
         format!("<message id='i'><c><d{many}><p7:x/></d></c></message>"),
+        // Said once, and built with each name.
+        format!("<message id='i'><c xmlns='{0}'>{1}</c></message>", "u".repeat(100_000), "<y/>".repeat(200)),
+        format!(
+            "<message id='i' xmlns:p='{0}'>{1}</message>",
+            "u".repeat(100_000),
+            "<y p:a='' p:b=''/>".repeat(100)
+        ),
     ] {
         let frames = feed(&mut framer, message);
         assert_eq!(
