@@ -43,6 +43,9 @@ pub(crate) enum Question {
     Write,
 }
 
+/// What servers say of a card that nobody has made (XEP-0054 §3.1, XEP-0060 §6.5.9), or of a kind that they do not have.
+const NONE: [&str; 3] = ["item-not-found", "service-unavailable", "feature-not-implemented"];
+
 impl Account {
     /// The app wants to see somebody's card. It waits for the answer.
     pub(crate) fn card(&mut self, cx: &mut Cx<'_>, request: RequestId, of: &BareJid) -> Result<()> {
@@ -118,6 +121,12 @@ impl Account {
             Question::Ours { .. } | Question::OursBefore if answer == Err("remote-server-timeout") => {
                 self.ask_ours(cx, question)
             }
+            // Nor behind any other error than what servers say of a card that is not there. It stays here, and is said with the next.
+            Question::Ours { .. } | Question::OursBefore
+                if answer.is_err_and(|condition| !NONE.contains(&condition)) =>
+            {
+                Ok(())
+            }
             Question::Ours { audience } => {
                 let Some(KnownCard { card, .. }) = known(cx.tx, &self.jid)? else { return Ok(()) };
                 let access = match audience {
@@ -183,7 +192,17 @@ fn old(answer: &Element) -> Option<&Element> {
 
 fn came(cx: &mut Cx<'_>, request: Option<RequestId>, of: &str, card: Card) -> Result<()> {
     if let Some(of) = crate::iq::bare(Some(of)) {
-        keep(cx, &of, &card)?;
+        // What its user has set since is on its way, and newer.
+        let is_set: bool = cx
+            .tx
+            .prepare_cached(
+                r#"SELECT ?1 = (SELECT jid FROM account) AND EXISTS (SELECT 1 FROM pending
+                   WHERE what LIKE '%"Card":{"Ours"%' OR what LIKE '%"Card":"OursBefore"%' OR what LIKE '%"reason":{"Card"%')"#,
+            )?
+            .query_row(params![of.as_str()], |row| row.get(0))?;
+        if !is_set {
+            keep(cx, &of, &card)?;
+        }
     }
     if let Some(request) = request {
         cx.reply(request, Ok(Reply::Card(Box::new(card))));

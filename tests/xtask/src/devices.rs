@@ -11,8 +11,6 @@ use crate::{Result, cargo, host};
 
 /// One seed's.
 const ONE: Duration = Duration::from_secs(120);
-/// In the tests: a seed over each server, a minute each.
-const SHORT: [u64; 2] = [2, 5];
 
 pub(crate) fn soak(minutes: f64, first: u64) -> Result<()> {
     let until = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
@@ -25,12 +23,6 @@ pub(crate) fn soak(minutes: f64, first: u64) -> Result<()> {
         one(seed, left.min(ONE))?;
     }
     Ok(())
-}
-
-/// Two minutes of it, for the tests.
-pub(crate) fn short() -> Result<()> {
-    prepare()?;
-    SHORT.into_iter().try_for_each(|seed| one(seed, ONE / 2))
 }
 
 fn prepare() -> Result<()> {

@@ -99,6 +99,33 @@ fn own_card_is_changed_for_contacts_and_what_is_not_known_stays() {
 }
 
 #[test]
+fn own_card_that_cannot_be_read_is_not_overwritten() {
+    let mut world = World::with_nodes();
+    world.sets_card(named("Romeo"), Audience::Everybody).unwrap();
+    world.refuses("internal-server-error");
+    assert!(world.is_silent());
+    world.sets_card(named("Romeo"), Audience::Everybody).unwrap();
+    world.refuses("item-not-found");
+    world.answers("");
+    world.refuses("not-authorized");
+    assert!(world.is_silent());
+    assert_eq!(world.kept(OWN), Some(named("Romeo")));
+}
+
+#[test]
+fn own_card_that_was_asked_for_before_it_was_set_does_not_come_back() {
+    let mut world = World::with_nodes();
+    let request = world.asks_for_card(OWN);
+    world.sets_card(named("Romeo"), Audience::Contacts).unwrap();
+    let before = "<vcard xmlns='urn:ietf:params:xml:ns:vcard-4.0'><fn><text>R</text></fn></vcard>";
+    world.answers(&in_node(before));
+    assert_eq!(world.answer_to(request), answer(named("R")));
+    assert_eq!(world.kept(OWN), Some(named("Romeo")));
+    world.answers(&in_node(before));
+    assert_eq!(Card::read(&published(&world.answers("")).0), Some(named("Romeo")));
+}
+
+#[test]
 fn own_card_for_everybody_is_where_old_software_looks_unless_the_server_shows_it_there() {
     let mut world = World::with_nodes();
     world.sets_card(named("Romeo"), Audience::Everybody).unwrap();
