@@ -194,12 +194,13 @@ pub(crate) fn came(cx: &mut Cx<'_>, id: &str) -> Result<()> {
     Ok(())
 }
 
-/// With whom the conversation is in which our archive has this id, and where that stands.
+/// With whom the conversation is in which our archive has this id, and up to where that says it was read. A resend has a place of
+/// its own, behind that of its message: what stands between them was read as well.
 fn conversation_of(cx: &Cx<'_>, archive: &str, id: &str) -> Result<Option<(String, i64)>> {
     Ok(cx
         .tx
         .prepare_cached(
-            "SELECT c.jid, m.position FROM archived AS a JOIN message AS m ON m.id = a.message
+            "SELECT c.jid, max(m.position, a.place) FROM archived AS a JOIN message AS m ON m.id = a.message
              JOIN conversation AS c ON c.id = m.conversation WHERE a.id = ?1 AND a.archive = ?2",
         )?
         .query_row(params![id, archive], |row| Ok((row.get(0)?, row.get(1)?)))

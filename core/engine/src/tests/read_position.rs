@@ -119,6 +119,21 @@ fn what_is_read_elsewhere_is_read_here_and_never_unread() {
 }
 
 #[test]
+fn what_stands_before_a_resend_was_read_with_it() {
+    let mut world = World::reader();
+    let resent = |id: &str| {
+        let origin = "</body><origin-id xmlns='urn:xmpp:sid:0' id='j7'/>";
+        live(7).replace("id='a7'", &format!("id='{id}'")).replace("</body>", origin)
+    };
+    for message in [resent("a7"), live(8), live(9), resent("a10"), live(11)] {
+        world.gets(&message);
+    }
+    assert_eq!((world.unread(), world.sees().len()), (7, 7));
+    world.gets(&elsewhere(JULIET, "a10"));
+    assert_eq!(world.unread(), 1);
+}
+
+#[test]
 fn who_says_less_than_what_was_read_is_corrected_and_not_for_ever() {
     let mut world = World::reader();
     world.gets(&elsewhere(JULIET, "a2"));
