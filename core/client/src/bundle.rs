@@ -28,7 +28,7 @@ impl Ring {
         }
         let at = stamp::format(wall_clock());
         let mut line = format!("{at} {} {target}: {}", format!("{level:?}").to_lowercase(), clean(text));
-        let end = (0..=LONG.min(line.len())).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(0);
+        let end = line.floor_char_boundary(LONG);
         line.truncate(end);
         if self.0.len() >= LINES {
             self.0.pop_front();

@@ -10,6 +10,7 @@ use minidom::Element;
 use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use whimbrel_proto::{
+    adhoc::{self, CommandAction},
     form, ns, stamp,
     uri::{Query, Uri},
     write::Tag,
@@ -90,12 +91,11 @@ impl Account {
         asked: Asked,
         form: Option<(Option<&str>, Tag)>,
     ) -> Result<()> {
-        let command = Tag::with_ns("command", ns::COMMANDS).attr("node", asked.node());
         let command = match form {
             Some((session, form)) => {
-                command.attr("action", "complete").attr_opt("sessionid", session).child(form)
+                adhoc::command(asked.node(), CommandAction::Complete, session, Some(form))
             }
-            None => command.attr("action", "execute"),
+            None => adhoc::command(asked.node(), CommandAction::Execute, None, None),
         };
         let server = self.jid.domain().to_string();
         let id = self.ask(cx, &Pending::Invitation(asked), "set", Some(&server), command)?;

@@ -900,11 +900,7 @@ pub(crate) fn touch_line(cx: &mut Cx<'_>, peer: &BareJid) {
 }
 
 pub(crate) fn cut(body: &str) -> &str {
-    if body.len() <= MAX_BODY {
-        return body;
-    }
-    let end = (0..=MAX_BODY).rev().find(|end| body.is_char_boundary(*end)).unwrap_or(0);
-    &body[..end]
+    &body[..body.floor_char_boundary(MAX_BODY)]
 }
 
 pub(crate) fn state_code(state: &SendState) -> i64 {

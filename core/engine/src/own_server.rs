@@ -224,6 +224,6 @@ fn read_clients(clients: &Element) -> Vec<ClientAccess> {
 }
 
 fn cut(text: &str) -> String {
-    let end = (0..=LONG.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let end = text.floor_char_boundary(LONG);
     text[..end].to_owned()
 }

@@ -171,7 +171,7 @@ fn short(text: &str) -> Option<String> {
 }
 
 fn cut(text: &str, limit: usize) -> String {
-    let end = (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let end = text.floor_char_boundary(limit);
     text[..end].to_owned()
 }
 

@@ -306,8 +306,7 @@ fn uri(element: &Element) -> Option<String> {
 }
 
 fn cut(mut text: String, most: usize) -> String {
-    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    text.truncate(end.unwrap_or(0));
+    text.truncate(text.floor_char_boundary(most));
     text
 }
 

@@ -436,7 +436,7 @@ fn flag(kind: &str) -> Option<&'static str> {
 fn clean(text: &str, most: usize) -> Option<String> {
     let text: String = text.chars().filter(|c| !c.is_control() || *c == '\n').collect();
     let text = text.trim();
-    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let end = text.floor_char_boundary(most);
     Some(text[..end].trim_end().to_owned()).filter(|text| !text.is_empty())
 }
 

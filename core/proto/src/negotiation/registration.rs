@@ -369,7 +369,7 @@ impl Field {
 
 /// A form is shown and sent back; it may be a megabyte.
 fn kept(text: &str) -> String {
-    let end = (0..=LONG.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let end = text.floor_char_boundary(LONG);
     text[..end].to_owned()
 }
 

@@ -3,7 +3,7 @@
 use interop::{Console, Error, Kind};
 use serde_json::{Value, json};
 
-use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id, texts};
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id, synced, texts};
 
 /// What the console was refused with: its error, and the server's condition in words.
 fn refused(result: interop::Result<Value>) -> (String, String) {
@@ -21,11 +21,11 @@ fn password_is_changed_and_the_next_login_is_by_it_over(kind: Kind) {
     romeo.request("change_password", json!({ "password": "quill & ink" }), PATIENCE).unwrap();
     let told = romeo.wait_event("password", PATIENCE, |event| event.name() == "password").unwrap();
     assert_eq!(told.str("password"), "done");
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
     // As it was signed in before, a token or not.
     romeo.request("disconnect", json!({}), PATIENCE).unwrap();
     romeo.request("connect", json!({}), PATIENCE).unwrap();
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
     drop(romeo);
     // On another device only the new one counts.
     let mut tablet = stage.phone(ROMEO.0, ROMEO.1);
@@ -69,7 +69,7 @@ fn account_is_registered_and_deleted_over(kind: Kind) {
     assert!(text.contains("conflict"), "{text}");
     let made = console.request("register", answers("tybalt"), PATIENCE).unwrap();
     assert_eq!(made["account"], "tybalt@a.test");
-    console.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&console);
     console.request("delete_account", json!({}), PATIENCE).unwrap();
     // It is gone there, and its name free again.
     let again = Console::start(&stage.phone("tybalt@a.test", "balcony")).unwrap();
@@ -173,7 +173,7 @@ fn removed_account_leaves_nothing_behind_over(kind: Kind) {
     romeo.wait_online(PATIENCE).unwrap();
     let id = id("what is not to stay");
     romeo.send_message(JULIET.0, &id, "what is not to stay", PATIENCE).unwrap();
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
     romeo.request("remove_account", json!({}), PATIENCE).unwrap();
     assert_eq!(std::fs::read_dir(phone.data.join("accounts")).unwrap().count(), 0);
     // What a keychain would keep of it is gone as well.
@@ -206,12 +206,12 @@ fn account_is_taken_to_another_device_over(kind: Kind) {
         let (from, to) = if number % 2 == 0 { (&romeo, JULIET.0) } else { (&juliet, ROMEO.0) };
         let text = format!("line {number}");
         from.send_message(to, &id(&text), &text, PATIENCE).unwrap();
-        from.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+        synced(from);
     }
     romeo.wait_message("line 29", PATIENCE).unwrap();
     romeo.request("edit", json!({ "message": id("line 0"), "text": "the first line" }), PATIENCE).unwrap();
     romeo.request("draft", json!({ "with": JULIET.0, "text": "not yet said" }), PATIENCE).unwrap();
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
     let file = stage.dir.path().join("romeo.xml").display().to_string();
     let held = romeo.request("export", json!({ "file": file }), PATIENCE).unwrap();
     assert_eq!(held["messages"], 31);
@@ -231,7 +231,7 @@ fn account_is_taken_to_another_device_over(kind: Kind) {
     let taken = tablet.request("import", json!({ "file": file }), PATIENCE).unwrap();
     assert_eq!((&taken["imported"]["added"], &taken["imported"]["known"]), (&json!(31), &json!(0)));
     tablet.request("sign_in", json!({ "password": ROMEO.1 }), PATIENCE).unwrap();
-    tablet.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&tablet);
     assert_eq!(shown(&tablet), shown(&romeo));
     assert_eq!(shown(&tablet)[0], "the first line");
     let again = tablet.request("import", json!({ "file": file }), PATIENCE).unwrap();

@@ -8,7 +8,7 @@ use std::{
 use interop::{Console, Kind};
 use serde_json::{Value, json};
 
-use crate::support::{JULIET, PATIENCE, ROMEO, Stage, befriend, peer::Peer};
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, befriend, peer::Peer, synced};
 
 /// Waits until somebody's card is read so.
 fn until_read(console: &Console, of: &str, is_so: impl Fn(&Value) -> bool) -> Value {
@@ -32,7 +32,7 @@ fn cards_are_read_and_written_over(kind: Kind) {
     }
     let set = |audience: &str, card: Value| {
         juliet.request("set_card", json!({ "card": card, "audience": audience }), PATIENCE).unwrap();
-        juliet.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+        synced(&juliet);
     };
     let line = |value: &str| json!([{ "value": value, "kinds": ["work"], "preferred": false }]);
     let name = "Juliet <Capulet>";

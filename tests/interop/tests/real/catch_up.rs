@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use interop::{Console, Kind, Options};
-use serde_json::json;
 
-use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id, peer::Peer, texts};
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id, peer::Peer, synced, texts};
 
 /// More than two of Prosody's pages.
 const MISSED: usize = 130;
@@ -19,7 +18,7 @@ fn missed_messages_come_once_and_in_order(kind: Kind) {
     let mut juliet = Peer::sign_in(&stage.server, JULIET, "nest");
     juliet.say(&message("before", "before"));
     romeo.wait_message("before", PATIENCE).unwrap();
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
     romeo.kill();
     // The server must have given the session up; nothing outside of it shows when it has.
     std::thread::sleep(Duration::from_secs(5));
@@ -32,7 +31,7 @@ fn missed_messages_come_once_and_in_order(kind: Kind) {
     let romeo = Console::start(&phone).unwrap();
     let online = romeo.wait_online(PATIENCE).unwrap();
     assert!(!online.flag("resumed"), "{}", online.body);
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
     let mut expected = vec!["before".to_owned()];
     expected.extend(said);
     assert_eq!(texts(&romeo.timeline(JULIET.0, 1000, PATIENCE).unwrap()), expected);
@@ -81,6 +80,6 @@ fn server_that_was_restarted_has_everything_in_its_archive() {
     for text in &said {
         romeo.wait_message(text, PATIENCE).unwrap();
     }
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
     assert_eq!(texts(&romeo.timeline(JULIET.0, 100, PATIENCE).unwrap()), said);
 }

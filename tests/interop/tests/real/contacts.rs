@@ -3,7 +3,7 @@
 use interop::{Console, Kind};
 use serde_json::{Value, json};
 
-use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id, peer::Peer};
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id, peer::Peer, synced};
 
 fn line(console: &Console, with: &str) -> Value {
     let all = console.request("conversations", json!({}), PATIENCE).unwrap();
@@ -25,7 +25,7 @@ fn strangers_learn_nothing_and_are_accepted_before_they_ask_over(kind: Kind) {
         romeo.wait_message(text, PATIENCE).unwrap();
         romeo.request("mark_read", json!({ "with": JULIET.0 }), PATIENCE).unwrap();
         romeo.request("chat_state", json!({ "with": JULIET.0, "state": "composing" }), PATIENCE).unwrap();
-        romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+        synced(&romeo);
     };
     sees_all(&mut juliet, "one");
     assert_eq!(line(&romeo, JULIET.0)["is_stranger"], true);
@@ -39,10 +39,10 @@ fn strangers_learn_nothing_and_are_accepted_before_they_ask_over(kind: Kind) {
 
     // He accepts her before she asks, and she sees his presence when she does.
     romeo.request("accept", json!({ "jid": JULIET.0 }), PATIENCE).unwrap();
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
     juliet.say(&format!("<presence type='subscribe' to='{to}'/>"));
     juliet.hear("https://whimbrel.im");
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
 
     // As a contact she is told what he wants her to be.
     let typing = json!({ "delivered": false, "displayed": false, "typing": true });

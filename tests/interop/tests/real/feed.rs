@@ -3,7 +3,7 @@
 use interop::{Console, Kind};
 use serde_json::{Value, json};
 
-use crate::support::{JULIET, PATIENCE, ROMEO, Stage, befriend, id};
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, befriend, id, synced};
 
 fn ask(console: &Console, what: &str, fields: Value) -> Value {
     console.request(what, fields, PATIENCE).unwrap()
@@ -41,7 +41,7 @@ fn feed_is_followed_and_kept_over(kind: Kind) {
     assert_eq!(titles(&juliet, ROMEO.0), ["first"]);
     // What comes then she is told, in the order that he gives it.
     ask(&juliet, "follow_feeds", json!({}));
-    juliet.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&juliet);
     publish("third", "", 1_700_000_003_000);
     changed(&juliet);
     publish("second", "", 1_700_000_002_000);

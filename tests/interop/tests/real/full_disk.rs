@@ -11,7 +11,7 @@ use std::{
 use interop::{Console, Kind, Options};
 use serde_json::json;
 
-use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id, peer::Peer, texts};
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id, peer::Peer, synced, texts};
 
 /// A disk of this many MiB, in memory. Only root can have one.
 struct SmallDisk(PathBuf);
@@ -66,7 +66,7 @@ fn catch_up_that_fills_the_disk_goes_on_by_itself_once_there_is_room() {
     let mut juliet = Peer::sign_in(&stage.server, JULIET, "nest");
     juliet.say(&message("before"));
     romeo.wait_message("before", PATIENCE).unwrap();
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
     romeo.quit(PATIENCE).unwrap();
     // The server must have given the session up; nothing outside of it shows when it has.
     std::thread::sleep(Duration::from_secs(5));
@@ -93,7 +93,7 @@ fn catch_up_that_fills_the_disk_goes_on_by_itself_once_there_is_room() {
     disk.free();
     let last = said.last().unwrap();
     romeo.wait_message(last, 4 * PATIENCE).unwrap();
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
     let mut expected = vec!["before".to_owned()];
     expected.extend(said);
     assert_eq!(texts(&romeo.timeline(JULIET.0, 1000, PATIENCE).unwrap()), expected);

@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use interop::{Console, InFlight, Kind, Options};
-use serde_json::json;
 
-use crate::support::{JULIET, PATIENCE, ROMEO, Stage, peer::Peer, texts};
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, peer::Peer, synced, texts};
 
 /// Under what every server relays (ejabberd here: 256 KiB).
 fn huge_attribute() -> String {
@@ -76,7 +75,7 @@ fn next_message_arrives_after_a_resumption(kind: Kind, poison: &str) {
     let link = stage.link();
     let romeo = Console::start(&stage.phone_behind(&link, ROMEO.0, ROMEO.1)).unwrap();
     romeo.wait_online(PATIENCE).unwrap();
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
     let mut tybalt = Peer::sign_in(&stage.server, JULIET, "sword");
     link.refuse(true);
     link.cut(InFlight::Dropped);
@@ -100,7 +99,7 @@ fn next_message_arrives_from_the_archive(kind: Kind, poison: &str) {
     let phone = stage.phone(ROMEO.0, ROMEO.1);
     let romeo = Console::start(&phone).unwrap();
     romeo.wait_online(PATIENCE).unwrap();
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
     romeo.kill();
     // The server must have given the session up; nothing outside of it shows when it has.
     std::thread::sleep(Duration::from_secs(5));
@@ -114,7 +113,7 @@ fn next_message_arrives_from_the_archive(kind: Kind, poison: &str) {
     for text in ["before", "next"] {
         romeo.wait_message(text, PATIENCE).unwrap();
     }
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
 }
 
 /// Devices may be called what cannot be prepared by the rules of old; what they write is their account's. (ejabberd lets nobody

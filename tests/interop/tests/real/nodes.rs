@@ -3,7 +3,7 @@
 use interop::{Console, Kind};
 use serde_json::{Value, json};
 
-use crate::support::{JULIET, PATIENCE, ROMEO, Stage, befriend};
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, befriend, synced};
 
 const NODE: &str = "urn:whimbrel:test:play";
 
@@ -28,7 +28,7 @@ fn nodes_are_published_followed_and_taken_away_over(kind: Kind) {
     }
     befriend(&romeo, &juliet);
     ask(&juliet, "follow", json!({}));
-    juliet.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&juliet);
 
     // For everybody; a contact who follows hears of it.
     let act = |n: u32| format!("<act xmlns='urn:whimbrel:test' n='{n}'>a &lt; b</act>");

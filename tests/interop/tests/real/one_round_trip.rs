@@ -6,9 +6,8 @@
 use std::time::Duration;
 
 use interop::{Console, Event, InFlight, Kind, Link, Options};
-use serde_json::json;
 
-use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id};
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id, synced};
 
 /// Each way.
 const DELAY: Duration = Duration::from_millis(250);
@@ -32,7 +31,7 @@ fn second_login_takes_one_round_trip(kind: Kind, mut reach: impl FnMut(&Stage) -
     let first = romeo.wait_online(PATIENCE).unwrap();
     assert!(first.str("mechanism").starts_with("SCRAM-"), "{}", first.body);
     assert!(round_trips(&link, &first) > 1, "a first login that takes one round trip is counted wrongly");
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
 
     // After a cut, and after a kill.
     for killed in [false, true] {
@@ -75,7 +74,7 @@ fn bound_anew_takes_one_round_trip_and_the_archive_one_more(kind: Kind) {
     for _ in 0..2 {
         let romeo = Console::start(&phone).unwrap();
         romeo.wait_online(PATIENCE).unwrap();
-        romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+        synced(&romeo);
         romeo.kill();
     }
     for number in 0..3 {

@@ -8,7 +8,7 @@ use std::{
 use interop::{Console, Kind};
 use serde_json::{Value, json};
 
-use crate::support::{JULIET, PATIENCE, ROMEO, Stage, befriend, id};
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, befriend, id, synced};
 
 /// The smallest PNG there is, in base64.
 const PICTURE: &str =
@@ -71,7 +71,7 @@ fn people_show_themselves_and_are_blocked_over(kind: Kind) {
     let says = |text: &str| juliet.send_message(ROMEO.0, &id(text), text, PATIENCE).unwrap();
     let block = json!({ "jid": JULIET.0, "reason": "spam", "text": "adieu" });
     romeo.request("block", block, PATIENCE).unwrap();
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
     assert_eq!(romeo.request("blocked", json!({}), PATIENCE).unwrap()["blocked"], json!([JULIET.0]));
     assert_eq!(contact(&romeo, JULIET.0, |_| true)["blocked"], true);
     // Whether she is told is up to his server.
@@ -80,10 +80,10 @@ fn people_show_themselves_and_are_blocked_over(kind: Kind) {
     // A new session has the list from the server.
     romeo.request("disconnect", json!({}), PATIENCE).unwrap();
     romeo.request("connect", json!({}), PATIENCE).unwrap();
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
     assert_eq!(romeo.request("blocked", json!({}), PATIENCE).unwrap()["blocked"], json!([JULIET.0]));
     romeo.request("unblock", json!({ "jid": JULIET.0 }), PATIENCE).unwrap();
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
     says("this he hears");
     romeo.wait_message("this he hears", PATIENCE).unwrap();
     assert!(romeo.take_events().iter().all(|event| event.str("text") != "nobody hears this"));

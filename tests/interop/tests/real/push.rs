@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use interop::{Console, Kind};
 use serde_json::json;
 
-use crate::support::{JULIET, PATIENCE, ROMEO, Stage, peer::Peer};
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, peer::Peer, synced};
 
 const NURSE: (&str, &str) = ("bob@a.test", "secret-b");
 
@@ -55,7 +55,7 @@ fn phone_that_hung_up_is_woken_through_its_app_server(kind: Kind) {
         format!("<message type='chat' to='{}' id='{text}'><body>{text}</body></message>", ROMEO.0)
     };
     register(&romeo, "phone", "s3cret");
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
     assert_eq!(said(&romeo).len(), 1);
 
     // Asleep: the session stays on the server, and the app server hears of what comes.
@@ -67,19 +67,19 @@ fn phone_that_hung_up_is_woken_through_its_app_server(kind: Kind) {
     let online = romeo.wait_online(PATIENCE).unwrap();
     assert!(online.flag("resumed"), "{}", online.body);
     romeo.wait_message("first", PATIENCE).unwrap();
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
     assert_eq!(said(&romeo), Vec::<String>::new(), "a resumption says nothing");
 
     // Registered in this session, kept over the resumption: still woken. Then under another name, and only under that.
     register(&romeo, "tablet", "other");
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
     romeo.request("suspend", json!({}), PATIENCE).unwrap();
     juliet.say(&message("second"));
     let iq = notified(&mut nurse);
     assert!(iq.contains("node='tablet'") && iq.contains("other"), "{iq}");
     romeo.request("resume", json!({}), PATIENCE).unwrap();
     romeo.wait_message("second", PATIENCE).unwrap();
-    romeo.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(&romeo);
 
     // Signed out: nobody is told any more.
     said(&romeo);

@@ -8,7 +8,7 @@ use std::{
 use interop::{Console, Kind, Phone};
 use serde_json::json;
 
-use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id};
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id, synced};
 
 /// How many messages are unread, in all.
 fn unread(phone: &Console) -> u64 {
@@ -24,10 +24,6 @@ fn until_unread(phone: &Console, count: u64) {
         assert!(Instant::now() < deadline, "{} unread, and not {count}", unread(phone));
         thread::sleep(Duration::from_millis(50));
     }
-}
-
-fn synced(phone: &Console) {
-    phone.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
 }
 
 fn phones_agree_on_what_was_read_over(kind: Kind) {

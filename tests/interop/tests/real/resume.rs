@@ -1,12 +1,11 @@
 //! A link that is cut and a process that is killed are nothing that the server or the other side should notice.
 
 use interop::{Console, InFlight, Kind};
-use serde_json::json;
 
-use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id, texts};
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id, synced, texts};
 
 fn sync(console: &Console) {
-    console.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(console);
 }
 
 fn cut_link_is_resumed_and_loses_nothing(kind: Kind) {

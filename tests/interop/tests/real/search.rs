@@ -5,7 +5,7 @@ use std::time::Duration;
 use interop::{Console, Kind, Options};
 use serde_json::{Value, json};
 
-use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id, peer::Peer, texts};
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id, peer::Peer, synced, texts};
 
 /// More than is indexed in one go.
 const MISSED: usize = 260;
@@ -19,7 +19,7 @@ fn found(console: &Console, text: &str) -> Vec<String> {
 }
 
 fn caught_up(console: &Console) {
-    console.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+    synced(console);
 }
 
 fn hit_is_opened_in_its_context_and_what_is_deleted_stays_away(kind: Kind) {

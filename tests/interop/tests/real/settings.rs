@@ -8,7 +8,7 @@ use std::{
 use interop::{Console, Kind, Phone};
 use serde_json::{Value, json};
 
-use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id};
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id, synced};
 
 const NURSE: &str = "nurse@b.test";
 
@@ -26,10 +26,6 @@ fn until_set(phone: &Console, with: &str, settings: &Value) {
         assert!(Instant::now() < deadline, "{} is {}, and not {settings}", with, set(phone, with));
         thread::sleep(Duration::from_millis(50));
     }
-}
-
-fn synced(phone: &Console) {
-    phone.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
 }
 
 fn phones_agree_on_settings_over(kind: Kind) {

@@ -5,7 +5,7 @@
 use interop::{Console, Kind, Phone};
 use serde_json::json;
 
-use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id, texts};
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, id, synced, texts};
 
 /// Who said what so far, in numbers.
 struct Talk {
@@ -120,7 +120,7 @@ mod hostile {
         let mut talk = Talk { nurse, hers: Vec::new(), his: Vec::new() };
         let mut app = Console::start(&phone).unwrap();
         app.wait_online(PATIENCE).unwrap();
-        app.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+        synced(&app);
         for _ in 0..5 {
             // The app is there: it is left alone.
             let beside = Console::start(&extension).unwrap();
@@ -146,7 +146,7 @@ mod hostile {
             suspended(&mut talk, &app, &extension);
         }
         for console in [&app, &talk.nurse] {
-            console.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+            synced(console);
         }
         talk.nurse.wait_message(talk.his.last().unwrap(), PATIENCE).unwrap();
         for (console, with) in [(&app, JULIET.0), (&talk.nurse, ROMEO.0)] {

@@ -64,6 +64,11 @@ impl Stage {
 pub(crate) const ROMEO: (&str, &str) = ("alice@a.test", "secret-a");
 pub(crate) const JULIET: (&str, &str) = ("bob@b.test", "secret-b");
 
+/// Waits until it has everything and has sent everything.
+pub(crate) fn synced(phone: &Console) {
+    phone.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+}
+
 /// Each has the other in the roster, and sees whether the other is there. Receipts are for friends only.
 pub(crate) fn befriend(romeo: &Console, juliet: &Console) {
     for (console, friend) in [(romeo, JULIET.0), (juliet, ROMEO.0)] {
