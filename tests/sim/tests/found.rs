@@ -46,6 +46,7 @@ found! {
     older_page_behind_a_first_page_of_receipts_leaves_what_came_live,
     older_page_has_room_below_what_stands_close_together,
     older_page_moves_what_came_live_no_further_than_it_must,
+    older_page_that_names_our_own_says_nothing_of_what_follows_them,
     older_pages_after_a_first_page_without_a_message_at_its_head,
     older_pages_asked_by_time_leave_what_is_newer_behind_receipts,
     older_pages_put_in_order_what_was_mixed_up,

@@ -80,7 +80,7 @@ pub(crate) fn kotlin() -> Result<Outcome> {
     maven.arg(property("library", parent(&library)));
     maven.args(stage.ports().map(|(name, port)| property(name, port.to_string())));
     maven.arg(property("ca", stage.server().ca()));
-    cargo::run(&mut maven)?;
+    cargo::test(&mut maven)?;
     Ok(Passed)
 }
 
@@ -132,7 +132,7 @@ pub(crate) fn swift(root: &Root) -> Result<Outcome> {
     variables.extend(ports.iter().map(|(name, port)| (name.as_str(), port.to_string())));
     // There are no XCTests, and "Executed 0 tests" as the last line would say that nothing ran.
     let mut test = root.command(&dir, &variables, &["swift", "test", "--disable-xctest"])?;
-    cargo::run(test.args(linked(&dir, "")))?;
+    cargo::test(test.args(linked(&dir, "")))?;
     // Nobody runs them here, and they must not rot.
     swift_benches(root, &dir, "debug")?;
     Ok(Passed)

@@ -2,8 +2,10 @@
 
 use std::{
     env,
+    io::{self, BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
+    thread,
 };
 
 use interop::found;
@@ -58,6 +60,40 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     }
 }
 
+/// Runs tests: what they print goes through, and a failure says again which of it told of one. A long log may be read by its
+/// end alone.
+pub(crate) fn test(command: &mut Command) -> Result<()> {
+    let (mut said, pipe) = io::pipe()?;
+    command.stdout(pipe.try_clone()?).stderr(pipe);
+    let reader = thread::spawn(move || {
+        let mut told = Vec::new();
+        for line in BufReader::new(&mut said).split(b'\n') {
+            let line = line?;
+            let mut out = io::stdout().lock();
+            out.write_all(&line)?;
+            out.write_all(b"\n")?;
+            let line = String::from_utf8_lossy(&line).into_owned();
+            if told.len() < 100 && tells_of_a_failure(&line) {
+                told.push(line);
+            }
+        }
+        io::Result::Ok(told)
+    });
+    let ended = run(command);
+    // Ours of the pipe's ends, or the reader would wait for us.
+    command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
+    let told = reader.join().map_err(|_| "the thread that reads what tests say has panicked")??;
+    ended.map_err(|error| format!("{error}\n{}", told.join("\n")).into())
+}
+
+/// As cargo's test programs, JUnit under Maven and Swift's tests say it.
+fn tells_of_a_failure(line: &str) -> bool {
+    let is_cargos = line.starts_with("thread '")
+        || line.contains("... FAILED")
+        || line.starts_with("test result: FAILED");
+    is_cargos || line.starts_with("[ERROR]") || line.contains('✘')
+}
+
 /// Builds the console and gives back where it is.
 pub(crate) fn console(release: bool) -> Result<PathBuf> {
     // With it the sample that plays, which is looked for beside it.
@@ -90,4 +126,21 @@ pub(crate) fn deny() -> Result<()> {
         run(&mut command(&["install", "--locked", "cargo-deny"]))?;
     }
     run(&mut command(&["deny", "check", "licenses", "bans", "sources"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_again_what_told_of_it() {
+        let mut command = Command::new("sh");
+        command.args([
+            "-c",
+            "echo fine; echo 'test alpha ... FAILED'; echo '✘ Test \"beta\" failed' >&2; exit 3",
+        ]);
+        let error = test(&mut command).expect_err("exit status 3").to_string();
+        assert!(error.contains("alpha") && error.contains("beta") && !error.ends_with("fine"), "{error}");
+        test(&mut Command::new("true")).expect("exit status 0");
+    }
 }

@@ -63,6 +63,10 @@ impl Run {
         self.phase(name, || cargo::run(command).map(|()| Passed));
     }
 
+    fn tests(&mut self, name: &'static str, command: &mut Command) {
+        self.phase(name, || cargo::test(command).map(|()| Passed));
+    }
+
     fn report(&mut self, report: Report) {
         match &report.ended {
             Err(error) => println!("── {} failed: {error}", report.name),
@@ -133,7 +137,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     run.cargo("build", &mut cargo::command(&["build", "--workspace", "--all-targets", "--quiet"]));
     // Those named `hostile` have a phase of their own.
     let others = ["--", "--skip", "hostile::"];
-    run.cargo(
+    run.tests(
         "tests",
         cargo::command(&["test", "--workspace", "--exclude", "interop", "--quiet"]).args(others),
     );
@@ -159,7 +163,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Ok(Passed)
     });
     let threads = format!("--test-threads={}", arguments.servers_at_a_time);
-    run.cargo(
+    run.tests(
         "tests against real servers",
         cargo::command(&["test", "-p", "interop"])
             .args(others)

@@ -230,13 +230,14 @@ fn stay_behind(cx: &mut Cx<'_>, conversation: i64, from: i64, to: i64) -> Result
     Ok(())
 }
 
-/// Whether between two positions stands anything but messages of this device that the archive has not named.
+/// Whether between two positions stands anything that another device wrote. Ours keep the order in which this one sent them,
+/// and one that has a name already may have it from far below: a region that is read backwards.
 fn is_overtaken(cx: &Cx<'_>, conversation: i64, above: i64, below: i64) -> Result<bool> {
     Ok(cx
         .tx
         .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM message AS m WHERE conversation = ?1 AND position > ?2 AND position < ?3
-             AND NOT (local_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM archived WHERE message = m.id)))",
+            "SELECT EXISTS (SELECT 1 FROM message WHERE conversation = ?1 AND position > ?2 AND position < ?3
+             AND local_id IS NULL)",
         )?
         .query_row(params![conversation, above, below], |row| row.get(0))?)
 }
