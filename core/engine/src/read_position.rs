@@ -105,7 +105,8 @@ impl Account {
             .payload
             .filter(|payload| payload.is("displayed", ns::DISPLAYED))
             .and_then(|displayed| displayed.get_child("stanza-id", ns::SID))
-            .filter(|stanza_id| stanza_id.attr("by") == Some(own));
+            // slixmpp does not say which archive, and means ours.
+            .filter(|stanza_id| stanza_id.attr("by").is_none_or(|by| by == own));
         let (Some(id), Some(with)) = (stanza_id.and_then(|id| id.attr("id")), bare(Some(item.id))) else {
             return Ok(());
         };

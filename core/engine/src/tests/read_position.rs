@@ -119,6 +119,13 @@ fn what_is_read_elsewhere_is_read_here_and_never_unread() {
 }
 
 #[test]
+fn read_position_that_does_not_say_of_which_archive_is_of_ours() {
+    let mut world = World::reader();
+    world.gets(&elsewhere(JULIET, "a2").replace(&format!(" by='{OWN}'"), ""));
+    assert_eq!(world.unread(), 1);
+}
+
+#[test]
 fn what_stands_before_a_resend_was_read_with_it() {
     let mut world = World::reader();
     let resent = |id: &str| {
