@@ -846,6 +846,8 @@ pub(crate) fn move_to(cx: &mut Cx<'_>, message: i64, conversation: i64, position
     } else if !mine && before == read {
         // What was read last: all that stands before it now was read with it.
         read_up_to(cx, &peer, position)?;
+    } else if !mine && before < read && position > read && !any_unread(cx, conversation, read, position)? {
+        read_up_to(cx, &peer, position)?;
     }
     if !mine && position.min(before) <= read {
         // What was read last may be another one now. It is told when the page is over.
@@ -855,6 +857,17 @@ pub(crate) fn move_to(cx: &mut Cx<'_>, message: i64, conversation: i64, position
     }
     touch(cx, &peer, position.min(before));
     amendments::amends_anew(cx, message)
+}
+
+/// Whether anything of theirs stands between what was read last and this.
+fn any_unread(cx: &Cx<'_>, conversation: i64, read: i64, position: i64) -> Result<bool> {
+    Ok(cx
+        .tx
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM message WHERE conversation = ?1 AND position > ?2 AND position < ?3
+             AND mine = 0 AND hidden = 0)",
+        )?
+        .query_row(params![conversation, read, position], |row| row.get(0))?)
 }
 
 /// A message that was shown is not shown any more: it was a correction of another one, or is gone.

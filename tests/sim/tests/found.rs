@@ -71,6 +71,7 @@ found! {
     what_other_devices_sent_before_carbons_is_found,
     what_stands_below_a_gap_is_not_beyond_it,
     what_was_dropped_at_the_archives_beginning_moves_nothing_that_is_known,
+    what_was_read_and_moves_above_what_was_read_last_stays_read,
     what_was_read_and_moves_is_not_unread,
     what_was_read_before_it_had_a_name_is_told_once_it_has,
     what_was_read_elsewhere_is_asked_when_more_than_a_page_was_missing,
