@@ -199,7 +199,7 @@ fn connect(path: &Path, secret: &Secret, flags: OpenFlags) -> Result<Connection>
     // Each page that is written or read is hashed. Every 64-bit phone does SHA-256 in hardware, few do SHA-512, the default.
     connection.pragma_update(None, "cipher_hmac_algorithm", "HMAC_SHA256")?;
     connection.busy_timeout(LOCKED)?;
-    connection.set_prepared_statement_cache_capacity(128);
+    connection.set_prepared_statement_cache_capacity(256);
     // The first read is what tells whether the key fits.
     match connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)) {
         Ok(_) => {}

@@ -599,8 +599,10 @@ fn amended(world: &World, account: usize) -> BTreeMap<String, Content> {
     let mut names: BTreeMap<&str, String> = BTreeMap::new();
     let mut contents: BTreeMap<String, Content> = BTreeMap::new();
     let mut felt: BTreeMap<(String, usize), Vec<String>> = BTreeMap::new();
-    for entry in &world.server().accounts[account].archive {
-        let message = &entry.message;
+    let archive = world.server().accounts[account].archive.iter().map(|entry| &entry.message);
+    // What was sent again is in the archive behind what others made of it, if that has forgotten where it was first.
+    let (roots, amendments): (Vec<_>, Vec<_>) = archive.partition(|message| server::text(message).is_some());
+    for message in roots.into_iter().chain(amendments) {
         let (Some(name), Some(from)) =
             (message.attr("id"), message.attr("from").and_then(server::account_of))
         else {

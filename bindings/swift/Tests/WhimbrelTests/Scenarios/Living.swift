@@ -157,35 +157,35 @@ extension OverARealServer {
             // Whatever has to be answered waits now.
             let held = try heldObjects()
             try await door("stall")
-            let begun = Counter()
+            let begun = Begun()
             let waits: [@Sendable () async throws -> Void] = [
-                { for try await _ in timeline.items { begun.count() } },
-                { for try await _ in timeline.updates { begun.count() } },
-                { for try await _ in alice.conversations.items { begun.count() } },
-                { for try await _ in alice.contacts.updates { begun.count() } },
-                { for try await _ in alice.statuses { begun.count() } },
+                { for try await _ in timeline.items { begun.note(0) } },
+                { for try await _ in timeline.updates { begun.note(1) } },
+                { for try await _ in alice.conversations.items { begun.note(2) } },
+                { for try await _ in alice.contacts.updates { begun.note(3) } },
+                { for try await _ in alice.statuses { begun.note(4) } },
                 {
                     var events = alice.events.makeAsyncIterator()
-                    begun.count()
+                    begun.note(5)
                     while try await events.next() != nil {}
                 },
                 {
-                    begun.count()
+                    begun.note(6)
                     while try await withCarol.older(limit: 50) {}
                 },
                 {
                     let other = try await client.addAccount(spare, connection: linked())
-                    begun.count()
+                    begun.note(7)
                     try await other.signIn(password: "secret")
                 },
                 {
                     try await alice.send("half-way", to: bob.address)
-                    begun.count()
+                    begun.note(8)
                     try await alice.sync(timeout: .seconds(300))
                 },
             ]
             let tasks = waits.map { wait in Task { try await wait() } }
-            try await until { begun.value >= waits.count }
+            try await until { begun.count == waits.count }
             tasks.forEach { $0.cancel() }
             for task in tasks {
                 await #expect(throws: CancellationError.self) { try await task.value }
@@ -372,15 +372,15 @@ extension OverARealServer {
     }
 }
 
-/// How often something happened, at any thread.
-private final class Counter: @unchecked Sendable {
+/// Which of several have begun, each once however often it says so, at any thread.
+private final class Begun: @unchecked Sendable {
     private let lock = NSLock()
-    private var counted = 0
+    private var noted: Set<Int> = []
 
-    var value: Int { lock.withLock { counted } }
+    var count: Int { lock.withLock { noted.count } }
 
-    func count() {
-        lock.withLock { counted += 1 }
+    func note(_ which: Int) {
+        lock.withLock { _ = noted.insert(which) }
     }
 }
 

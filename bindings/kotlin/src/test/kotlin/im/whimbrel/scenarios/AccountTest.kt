@@ -8,6 +8,8 @@ import im.whimbrel.Event
 import im.whimbrel.PASSWORD
 import im.whimbrel.PasswordChange
 import im.whimbrel.Scenario
+import im.whimbrel.SendState
+import im.whimbrel.Status
 import im.whimbrel.WhimbrelException
 import im.whimbrel.assertFails
 import im.whimbrel.befriend
@@ -109,7 +111,8 @@ class AccountTest : Scenario() {
         val first = old.account.send("line 1", bob.address)
         for (line in 2..6) {
             val (from, to) = if (line % 2 == 0) bob to old else old to bob
-            old.account.texts(bob.address, line - 1)
+            // Until the server has his own, the other's may overtake it, and that is then their order.
+            old.account.messages(bob.address) { it.size == line - 1 && it.last().state != SendState.Queued }
             from.account.send("line $line", to.address)
         }
         old.account.texts(bob.address, 6)
@@ -147,6 +150,8 @@ class AccountTest : Scenario() {
         alice.account.disconnect()
         alice.account.connect()
         alice.account.sync(60.seconds)
+        // What is asked for is answered before the status is another.
+        alice.account.status.first { it == Status.Online }
         val bundle = alice.client.logBundle()
         assertTrue("account 1: online" in bundle, bundle)
         val lines = checkNotNull(Regex("log: (\\d+) lines").find(bundle)).groupValues[1].toInt()
