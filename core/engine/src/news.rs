@@ -68,6 +68,9 @@ impl Account {
         let mut last: Option<(BareJid, bool)> = None;
         for event in events {
             let Event::Message { message, notify } = event else { continue };
+            if message.mine {
+                continue;
+            }
             let is_open = match &last {
                 Some((with, is_open)) if *with == message.with => *is_open,
                 _ => is_open(cx, &message.with)?,
@@ -152,7 +155,7 @@ fn is_candidate(cx: &Cx<'_>, message: &Message) -> Result<bool> {
         "SELECT EXISTS (SELECT 1 FROM message AS m JOIN conversation AS c ON c.id = m.conversation
          WHERE m.id = CAST(?1 AS INTEGER) AND {MESSAGE})"
     );
-    Ok(!message.mine && cx.tx.prepare_cached(&sql)?.query_row(params![message.id.0], |row| row.get(0))?)
+    Ok(cx.tx.prepare_cached(&sql)?.query_row(params![message.id.0], |row| row.get(0))?)
 }
 
 /// Whether a name stands in a text, in whatever letters, and not inside of a word.

@@ -25,6 +25,12 @@ pub(crate) fn soak(minutes: f64, first: u64) -> Result<()> {
     Ok(())
 }
 
+/// A minute over each server.
+pub(crate) fn short() -> Result<()> {
+    prepare()?;
+    (1..=2).try_for_each(|seed| one(seed, ONE / 2))
+}
+
 fn prepare() -> Result<()> {
     host::need(&host::BUILD, "150 MB, half a minute")?;
     host::need(&host::PYTHON, "60 MB, half a minute")?;

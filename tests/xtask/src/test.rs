@@ -14,7 +14,7 @@ use std::{
 use clap::Args;
 use interop::{Release, Root};
 
-use crate::{Result, bindings, cargo, demo, host, hostile, soak};
+use crate::{Result, bindings, cargo, demo, devices, host, hostile, soak};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -171,6 +171,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             .env("WHIMBREL_CONSOLE", &console),
     );
     run.phase("hostile rows", || hostile::table(arguments.servers_at_a_time, &console).map(|()| Passed));
+    run.phase("devices of one account", || devices::short().map(|()| Passed));
     run.phase("demo, a short one", || demo::short().map(|()| Passed));
     run.phase("Kotlin", || {
         installed.kotlin?;

@@ -38,7 +38,7 @@ extension OverARealServer {
         #expect(list == [2, 30, 31, 4])
     }
 
-    @Test("a file vault keeps what it is given", .timeLimit(.minutes(1)))
+    @Test("a file vault keeps what it is given", .timeLimit(.minutes(3)))
     func fileVault() async throws {
         try await World.play { world in
             let vault = try FileVault(directory: world.path("deep/keys"))
@@ -51,7 +51,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("a log is told what happens, and neither passwords nor messages", .timeLimit(.minutes(1)))
+    @Test("a log is told what happens, and neither passwords nor messages", .timeLimit(.minutes(3)))
     func log() async throws {
         try await World.play { world in
             let log = Lines()
@@ -72,7 +72,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("servers are looked up by the app, if it wants to", .timeLimit(.minutes(1)))
+    @Test("servers are looked up by the app, if it wants to", .timeLimit(.minutes(3)))
     func resolver() async throws {
         try await World.play { world in
             let address = try await world.account("alice")
@@ -84,7 +84,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("the server says what it is, and a link makes friends", .timeLimit(.minutes(1)))
+    @Test("the server says what it is, and a link makes friends", .timeLimit(.minutes(3)))
     func server() async throws {
         try await World.play { world in
             let (client, alice) = try await world.signedIn("alice")
@@ -114,7 +114,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("a node is made, subscribed to, changed and emptied", .timeLimit(.minutes(1)))
+    @Test("a node is made, subscribed to, changed and emptied", .timeLimit(.minutes(3)))
     func madeNode() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice")
@@ -143,7 +143,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("what contacts are told is decided in general and for one of them", .timeLimit(.minutes(1)))
+    @Test("what contacts are told is decided in general and for one of them", .timeLimit(.minutes(3)))
     func signals() async throws {
         try await World.play { world in
             let bob = "bob@a.test"
@@ -160,7 +160,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("a stranger stands apart until they are answered", .timeLimit(.minutes(1)))
+    @Test("a stranger stands apart until they are answered", .timeLimit(.minutes(3)))
     func stranger() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice")
@@ -204,7 +204,7 @@ extension OverARealServer {
         #expect { try Form(xml: "<x/>") } throws: { isInvalid($0) }
     }
 
-    @Test("what the platform says, push and raw stanzas", .timeLimit(.minutes(1)))
+    @Test("what the platform says, push and raw stanzas", .timeLimit(.minutes(3)))
     func platform() async throws {
         try await World.play { world in
             let (client, alice) = try await world.signedIn("alice")

@@ -17,7 +17,7 @@ extension OverARealServer {
         #expect(samples[0].count <= 20, "the first message is short")
     }
 
-    @Test("the first message of the readme arrives", .timeLimit(.minutes(1)))
+    @Test("the first message of the readme arrives", .timeLimit(.minutes(3)))
     func firstMessageArrives() async throws {
         try await World.play { world in
             let (romeo, directory) = (try await world.account("romeo"), world.path("phone"))

@@ -8,6 +8,7 @@ mod amendments;
 mod archive;
 mod blocking;
 mod card;
+mod chats;
 mod claims;
 mod contacts;
 mod conversation;

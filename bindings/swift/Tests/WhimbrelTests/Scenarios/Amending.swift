@@ -3,7 +3,7 @@ import Testing
 import Whimbrel
 
 extension OverARealServer {
-    @Test("edit what was sent and what was not", .timeLimit(.minutes(1)))
+    @Test("edit what was sent and what was not", .timeLimit(.minutes(3)))
     func edit() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice")
@@ -38,7 +38,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("react and take it back", .timeLimit(.minutes(1)))
+    @Test("react and take it back", .timeLimit(.minutes(3)))
     func react() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice")
@@ -68,7 +68,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("answer a message", .timeLimit(.minutes(1)))
+    @Test("answer a message", .timeLimit(.minutes(3)))
     func answer() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice")
@@ -93,7 +93,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("retract what was sent and what was not", .timeLimit(.minutes(1)))
+    @Test("retract what was sent and what was not", .timeLimit(.minutes(3)))
     func retract() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice")
@@ -117,7 +117,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("retry what was not to leave so late", .timeLimit(.minutes(1)))
+    @Test("retry what was not to leave so late", .timeLimit(.minutes(3)))
     func retry() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice")
@@ -136,7 +136,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("a draft, a pin and a mute survive a restart", .timeLimit(.minutes(1)))
+    @Test("a draft, a pin and a mute survive a restart", .timeLimit(.minutes(3)))
     func decisions() async throws {
         try await World.play { world in
             let (client, before) = try await world.signedIn("alice")
@@ -218,7 +218,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("read on one device is read on the other", .timeLimit(.minutes(1)))
+    @Test("read on one device is read on the other", .timeLimit(.minutes(3)))
     func readElsewhere() async throws {
         try await World.play { world in
             let (_, phone) = try await world.signedIn("alice")

@@ -7,7 +7,7 @@ private let game = "urn:whimbrel:test:chess"
 private let play = "urn:whimbrel:test:play"
 
 extension OverARealServer {
-    @Test("browse a service and run a command of it", .timeLimit(.minutes(1)))
+    @Test("browse a service and run a command of it", .timeLimit(.minutes(3)))
     func services() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice")
@@ -37,7 +37,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("a question in a namespace of one's own is answered", .timeLimit(.minutes(1)))
+    @Test("a question in a namespace of one's own is answered", .timeLimit(.minutes(3)))
     func questions() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice")
@@ -69,7 +69,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("payloads come in order, each once, over a cut", .timeLimit(.minutes(1)))
+    @Test("payloads come in order, each once, over a cut", .timeLimit(.minutes(3)))
     func payloads() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice", over: linked())
@@ -112,7 +112,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("publish a node and follow it", .timeLimit(.minutes(1)))
+    @Test("publish a node and follow it", .timeLimit(.minutes(3)))
     func node() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice")
@@ -166,7 +166,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("read, publish and follow a feed", .timeLimit(.minutes(1)))
+    @Test("read, publish and follow a feed", .timeLimit(.minutes(3)))
     func feed() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice")
@@ -214,7 +214,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("search in all accounts", .timeLimit(.minutes(1)))
+    @Test("search in all accounts", .timeLimit(.minutes(3)))
     func searchEverywhere() async throws {
         try await World.play { world in
             let client = try await world.client("phone")

@@ -4,7 +4,7 @@ import Whimbrel
 import func WhimbrelFFI.heldObjects
 
 extension OverARealServer {
-    @Test("suspend with no file open, and resume", .timeLimit(.minutes(1)))
+    @Test("suspend with no file open, and resume", .timeLimit(.minutes(3)))
     func suspend() async throws {
         try await World.play { world in
             let (client, alice) = try await world.signedIn("alice")
@@ -241,13 +241,13 @@ extension OverARealServer {
         }
     }
 
-    @Test("a panic arrives as a bug", .timeLimit(.minutes(1)))
+    @Test("a panic arrives as a bug", .timeLimit(.minutes(3)))
     func panic() async throws {
         #expect { try panicNow() } throws: { isBug($0, "on purpose at ") }
         await #expect { try await panicLater() } throws: { isBug($0, "on purpose, later at ") }
     }
 
-    @Test("key lost and start over", .timeLimit(.minutes(1)))
+    @Test("key lost and start over", .timeLimit(.minutes(3)))
     func keyLost() async throws {
         try await World.play { world in
             let vault = MemoryVault()
@@ -289,7 +289,7 @@ extension OverARealServer {
         return files.count { $0.hasSuffix("account.db") }
     }
 
-    @Test("key locked", .timeLimit(.minutes(1)))
+    @Test("key locked", .timeLimit(.minutes(3)))
     func keyLocked() async throws {
         try await World.play { world in
             let vault = MemoryVault()
@@ -318,7 +318,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("observe the status over a cut", .timeLimit(.minutes(1)))
+    @Test("observe the status over a cut", .timeLimit(.minutes(3)))
     func statusOverACut() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice", over: linked())
@@ -338,7 +338,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("leave nothing behind after close", .timeLimit(.minutes(1)))
+    @Test("leave nothing behind after close", .timeLimit(.minutes(3)))
     func nothingLeft() async throws {
         // That nothing is held any more is what `play` waits for, here and everywhere.
         try await World.play { world in

@@ -3,7 +3,7 @@ import Testing
 import Whimbrel
 
 extension OverARealServer {
-    @Test("settings agree on two devices", .timeLimit(.minutes(1)))
+    @Test("settings agree on two devices", .timeLimit(.minutes(3)))
     func settings() async throws {
         try await World.play { world in
             let (_, phone) = try await world.signedIn("alice")
@@ -33,7 +33,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("read and publish a card", .timeLimit(.minutes(1)))
+    @Test("read and publish a card", .timeLimit(.minutes(3)))
     func card() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice")
@@ -65,7 +65,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("register, change the password, and delete the account", .timeLimit(.minutes(1)))
+    @Test("register, change the password, and delete the account", .timeLimit(.minutes(3)))
     func register() async throws {
         try await World.play { world in
             let client = try await world.client("phone")
@@ -98,7 +98,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("export everything and import it on a new device", .timeLimit(.minutes(1)))
+    @Test("export everything and import it on a new device", .timeLimit(.minutes(3)))
     func export() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice")
@@ -140,7 +140,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("a log bundle says nothing of what was written", .timeLimit(.minutes(1)))
+    @Test("a log bundle says nothing of what was written", .timeLimit(.minutes(3)))
     func logBundle() async throws {
         try await World.play { world in
             try Client.keepLog()

@@ -3,7 +3,7 @@ import Testing
 import Whimbrel
 
 extension OverARealServer {
-    @Test("sign in", .timeLimit(.minutes(1)))
+    @Test("sign in", .timeLimit(.minutes(3)))
     func signIn() async throws {
         try await World.play { world in
             let address = try await world.account("alice")
@@ -27,7 +27,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("wrong password", .timeLimit(.minutes(1)))
+    @Test("wrong password", .timeLimit(.minutes(3)))
     func wrongPassword() async throws {
         try await World.play { world in
             let address = try await world.account("alice")
@@ -43,7 +43,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("add a contact", .timeLimit(.minutes(1)))
+    @Test("add a contact", .timeLimit(.minutes(3)))
     func addAContact() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice")
@@ -69,7 +69,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("block somebody and hear of them again", .timeLimit(.minutes(1)))
+    @Test("block somebody and hear of them again", .timeLimit(.minutes(3)))
     func block() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice")
@@ -92,7 +92,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("see what people show of themselves", .timeLimit(.minutes(1)))
+    @Test("see what people show of themselves", .timeLimit(.minutes(3)))
     func shown() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice")
@@ -114,7 +114,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("send and see it queued, sent, delivered, displayed", .timeLimit(.minutes(1)))
+    @Test("send and see it queued, sent, delivered, displayed", .timeLimit(.minutes(3)))
     func states() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice")
@@ -149,7 +149,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("repeat a send after a cancellation and it is one message", .timeLimit(.minutes(1)))
+    @Test("repeat a send after a cancellation and it is one message", .timeLimit(.minutes(3)))
     func repeatASend() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice")
@@ -181,7 +181,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("see the styles and links of a message", .timeLimit(.minutes(1)))
+    @Test("see the styles and links of a message", .timeLimit(.minutes(3)))
     func styles() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice")
@@ -197,7 +197,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("receive while subscribed", .timeLimit(.minutes(1)))
+    @Test("receive while subscribed", .timeLimit(.minutes(3)))
     func receive() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice")
@@ -278,7 +278,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("send offline, then reconnect", .timeLimit(.minutes(1)))
+    @Test("send offline, then reconnect", .timeLimit(.minutes(3)))
     func sendOffline() async throws {
         try await World.play { world in
             let (_, alice) = try await world.signedIn("alice")
@@ -297,7 +297,7 @@ extension OverARealServer {
         }
     }
 
-    @Test("two accounts at once", .timeLimit(.minutes(1)))
+    @Test("two accounts at once", .timeLimit(.minutes(3)))
     func twoAccounts() async throws {
         try await World.play { world in
             let (one, other) = (try await world.account("alice"), try await world.account("bob"))
