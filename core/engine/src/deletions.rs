@@ -18,7 +18,9 @@ use crate::{
     amendments::{self, Kind},
     api::{Delete, Error, Reply},
     error::{Error as Bug, Result},
-    messages, search,
+    messages,
+    mutants::{self, Mutant},
+    search,
 };
 
 /// The `kind` of a row that is left of a message. It is hidden.
@@ -88,6 +90,10 @@ impl Account {
             cx.tx
                 .prepare_cached("DELETE FROM outbox WHERE message = ?1 AND first_sent IS NULL")?
                 .execute(params![message])?;
+            if mutants::on(Mutant::DeletedForgotten) {
+                cx.tx.execute("DELETE FROM archived WHERE message = ?1", [message])?;
+                cx.tx.execute("UPDATE message SET name = NULL, stanza_id = NULL WHERE id = ?1", [message])?;
+            }
             search::changed(cx, *message)?;
         }
         for (conversation, lowest) in conversations {

@@ -120,6 +120,19 @@ mutants! {
         EarlierAmendmentMissed: "What came before the message that it is about is never found.",
         FirstCorrectionWins: "Of several corrections the first is shown.",
     }
+    "read_position" {
+        ReadNotTold: "What is read while there is no link is told to nobody.",
+        ReadNotSaidAgain: "A device that says less than was read is believed.",
+    }
+    "settings" {
+        OlderDecisionAdopted: "Of two decisions the one that is heard of last counts.",
+    }
+    "deletions" {
+        DeletedForgotten: "Of what is deleted nothing stays by which another copy of it is known.",
+    }
+    "search" {
+        UnindexedNotSearched: "What is not in the index yet is not found.",
+    }
     "commands" {
         SendNotDeduplicated: "A send that the app repeats for want of an answer is a second message.",
         SendNotQueued: "What is sent while there is no link is shown, and never leaves.",

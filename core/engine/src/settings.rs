@@ -17,6 +17,7 @@ use crate::{
     error::Result,
     iq::bare,
     messages,
+    mutants::{self, Mutant},
     own_nodes::OwnNode,
 };
 
@@ -75,7 +76,7 @@ impl Account {
             .optional()?;
         let known = known.unwrap_or_default();
         let at = settings.at.unwrap_or(known);
-        if at < known {
+        if at < known && !mutants::on(Mutant::OlderDecisionAdopted) {
             let repair = (with.to_string(), at.to_string());
             if !self.may_repair(&repair) {
                 return Ok(());

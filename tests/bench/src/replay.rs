@@ -11,6 +11,7 @@
 //! | `layer_sqlite` | the statements of that replay again, by themselves |
 //! | `layer_file` | the engine on a file that is not encrypted |
 //! | `layer_cipher` | the engine on a file as it is |
+//! | `layer_index` | the words of what came into the index, as is done once there is nothing else to do |
 //! | `layer_rest` | what the whole took beyond all of these and the bare parser's network and TLS |
 
 use std::{collections::VecDeque, fs, path::Path, sync::Mutex};
@@ -36,6 +37,7 @@ use crate::{
     bare::QUERY,
     clocks,
     figures::{Report, median},
+    open_conversation,
 };
 use whimbrel::internals::Framing;
 
@@ -51,7 +53,7 @@ pub(crate) fn layers(report: &mut Report, record: &Path, dir: &Path, whole: (f64
     let pages: Vec<String> = serde_json::from_str(&fs::read_to_string(record)?)?;
     let messages = pages.iter().map(|page| page.matches("<result ").count()).sum::<usize>() as f64;
     let (cipher, plain) = (dir.join("replay.db"), dir.join("replay-plain.db"));
-    let mut times: [Vec<f64>; 6] = Default::default();
+    let mut times: [Vec<f64>; 7] = Default::default();
     for _ in 0..ROUNDS {
         make(&cipher, &plain)?;
         let statements = recorded_statements(&plain, &pages)?;
@@ -62,18 +64,22 @@ pub(crate) fn layers(report: &mut Report, record: &Path, dir: &Path, whole: (f64
             replay_statements(&in_memory(&plain)?, &statements)?,
             engine(in_file(&plain)?, &pages)?,
             engine(store::open(&cipher, &SECRET)?, &pages)?,
+            // In the file that this has left.
+            timed(|| open_conversation::index(store::open(&cipher, &SECRET)?))?,
         ];
         for (times, taken) in times.iter_mut().zip(taken) {
             times.push(taken / messages);
         }
     }
-    let [parsing, building, memory, sqlite, file, encrypted] = times.map(median);
+    let [parsing, building, memory, sqlite, file, encrypted, index] = times.map(median);
     report.figure("layer_parsing", parsing, "us");
     report.figure("layer_building", building - parsing, "us");
     report.figure("layer_deciding", memory - sqlite, "us");
     report.figure("layer_sqlite", sqlite, "us");
     report.figure("layer_file", file - memory, "us");
     report.figure("layer_cipher", encrypted - file, "us");
+    report.figure("layer_index", index, "us");
+    report.figure("with_index", (building + encrypted + index) / (building + encrypted), "x");
     let (phone, bare) = (whole.0 / messages, whole.1 / messages);
     report.figure("layer_rest", phone - building - encrypted - (bare - parsing), "us");
     Ok(())
@@ -157,7 +163,7 @@ fn in_memory(path: &Path) -> Result<Connection> {
 fn set_up(connection: &Connection) -> Result<()> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.set_prepared_statement_cache_capacity(128);
+    connection.set_prepared_statement_cache_capacity(256);
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use rusqlite::Connection;
 use whimbrel_engine::{
     Config, Engine, LinkId, Now,
-    api::{Item, ItemId, RequestId},
+    api::{Item, ItemId, RequestId, Setting},
 };
 
 use crate::{
@@ -73,6 +73,8 @@ pub(crate) struct User {
     /// Texts that the user deleted here, and those that it may have: nobody said that it was done.
     pub(crate) deleted: BTreeSet<String>,
     pub(crate) perhaps_deleted: BTreeSet<String>,
+    /// What the user decided about conversations.
+    pub(crate) decided: Vec<Decided>,
     /// What was shown, by conversation.
     pub(crate) screens: BTreeMap<usize, Screen>,
 }
@@ -83,6 +85,14 @@ pub(crate) struct Draft {
     pub(crate) id: ItemId,
     pub(crate) to: usize,
     pub(crate) text: String,
+}
+
+/// What the user decided about a conversation, and whether the core has said that it is done.
+#[derive(Clone, Debug)]
+pub(crate) struct Decided {
+    pub(crate) with: usize,
+    pub(crate) setting: Setting,
+    pub(crate) done: bool,
 }
 
 /// What a request is for.

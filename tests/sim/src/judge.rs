@@ -4,6 +4,7 @@
 //! never goes back. When it has come to rest: nothing is lost, doubled or out of order, on any device, and nothing is
 //! left to do.
 
+mod decided;
 mod plays;
 
 use std::{
@@ -83,6 +84,8 @@ pub enum Failure {
     ReadElsewhere { device: usize, with: usize, told: String },
     /// A device has not told the others of its account how far it has read.
     ReadNotTold { device: usize, with: usize, read: String, told: Option<String> },
+    /// A conversation is not set as its user has decided, or on one device otherwise than on another one.
+    SetOtherwise { device: usize, with: usize, set: String, decided: String },
     /// A mistake of ours was noticed by ourselves.
     Quarantined { device: usize, why: String },
 }
@@ -282,12 +285,13 @@ impl World {
         words.join("; ")
     }
 
-    /// Whether the devices of each account agree how far they have read.
-    pub(crate) fn agree_what_was_read(&self) -> Result<(), Failure> {
+    /// Whether the devices of each account agree how far they have read, and how conversations are set.
+    pub(crate) fn agree(&self) -> Result<(), Failure> {
         self.devices().iter().enumerate().try_for_each(|(device, phone)| {
             let reader =
                 phone.reader().map_err(|error| Failure::Unusable { device, error: error.to_string() })?;
-            phone.user.screens.keys().try_for_each(|with| as_read(self, device, *with, &reader))
+            phone.user.screens.keys().try_for_each(|with| as_read(self, device, *with, &reader))?;
+            decided::judge(self, device, &reader)
         })
     }
 
@@ -475,7 +479,7 @@ fn as_read(world: &World, device: usize, with: usize, reader: &Connection) -> Re
         return Ok(());
     }
     let account = &world.server().accounts[world.devices()[device].account];
-    let told = account.displayed.iter().find(|item| item.with == with).map(|item| item.id.as_str());
+    let told = account.displayed(with);
     let place = |id: &str| account.archive.iter().position(|entry| entry.id == id);
     let unusable = |error: rusqlite::Error| Failure::Unusable { device, error: error.to_string() };
     if let Some(behind) = told.and_then(place) {

@@ -64,6 +64,9 @@ pub struct Manners {
     /// Accounts have nodes, so that devices can tell each other what was read (XEP-0163, XEP-0490).
     #[serde(default)]
     pub nodes: bool,
+    /// And how conversations are set.
+    #[serde(default)]
+    pub settings: bool,
 }
 
 /// When a session's queue is full.
@@ -106,6 +109,8 @@ pub enum Deed {
     Search { with: usize },
     /// Its app says something that only the other's app understands.
     Play { with: usize },
+    /// Its user pins a conversation, mutes it or decides of what in it to be notified, or takes that back.
+    Set { with: usize },
     /// Its user types.
     Type { with: usize },
     /// The app comes to the front, or goes.
@@ -211,6 +216,8 @@ const CHANGES: u64 = 0x0308_0424_0444;
 const LATER: u64 = 0x0490_0490;
 /// And so does what apps say to each other.
 const PLAYS: u64 = 0x0334;
+/// And so is what they decide about conversations.
+const DECISIONS: u64 = 0x0469_0492;
 
 impl Script {
     /// The world of this seed.
@@ -223,7 +230,8 @@ impl Script {
         };
         // Of its own, so that a seed means what it meant before there were any.
         let later = &mut StdRng::seed_from_u64(seed ^ LATER);
-        let manners = Manners { nodes: later.random_ratio(2, 3), ..Manners::new(&mut rng) };
+        let nodes = later.random_ratio(2, 3);
+        let manners = Manners { nodes, settings: nodes, ..Manners::new(&mut rng) };
         let latency = *[2, 20, 100, 600].choose(&mut rng).unwrap_or(&20);
         let encrypted = seed.is_multiple_of(16);
         let all: usize = devices.iter().sum();
@@ -283,6 +291,12 @@ impl Script {
             let deed = if later.random() { Deed::Delete { with } } else { Deed::Search { with } };
             acts.push(Act { at: at(later), device, deed });
         }
+        let decisions = &mut StdRng::seed_from_u64(seed ^ DECISIONS);
+        for _ in 0..decisions.random_range(0..6) {
+            let device = decisions.random_range(0..all);
+            let with = other_account(&devices, device, decisions);
+            acts.push(Act { at: at(decisions), device, deed: Deed::Set { with } });
+        }
         let plays = &mut StdRng::seed_from_u64(seed ^ PLAYS);
         for _ in 0..plays.random_range(0..8) {
             let device = plays.random_range(0..all);
@@ -332,6 +346,7 @@ impl Manners {
             hates_late: rng.random_ratio(2, 3),
             strangers: rng.random_ratio(1, 3),
             nodes: false,
+            settings: false,
         }
     }
 }

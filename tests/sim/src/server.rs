@@ -17,7 +17,6 @@ use rand::{SeedableRng, rngs::StdRng};
 use whimbrel_proto::ns;
 
 pub(crate) use archive::Entry;
-pub(crate) use nodes::Displayed;
 pub(crate) use session::HATED;
 pub(crate) use session::{Session, SessionId};
 
@@ -62,8 +61,8 @@ pub(crate) struct Account {
     pub forgotten: BTreeSet<String>,
     /// What came while nobody was there.
     pub offline: Vec<(u64, Element)>,
-    /// How far conversations were read, as its devices say (XEP-0490), the last that was said last.
-    pub displayed: Vec<Displayed>,
+    /// What its devices say of conversations, the last that was said last.
+    pub nodes: Vec<nodes::Item>,
     /// Questions are not answered until then.
     pub mute_until: u64,
     /// Pages are refused until then.

@@ -302,7 +302,7 @@ impl World {
                 // A session that nobody comes back to may lose something every day.
                 if (self.server.dropped == 0 && (days == 0 || !set)) || days == most {
                     // What nobody has answered is tried again in a while.
-                    match self.agree_what_was_read() {
+                    match self.agree() {
                         Ok(()) => return,
                         Err(failure) if self.now > end => return self.fail(failure),
                         Err(_) => continue,

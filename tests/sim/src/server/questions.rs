@@ -37,7 +37,7 @@ impl Server {
                     format!("<query xmlns='jabber:iq:roster' ver='1'>{items}</query>")
                 }
             }
-            ("pubsub", ns::PUBSUB) if self.manners.nodes && nodes::is_known(payload) => {
+            ("pubsub", ns::PUBSUB) if nodes::is_known(payload, &self.manners) => {
                 let payload = payload.clone();
                 self.node(account, &payload)
             }

@@ -1,14 +1,14 @@
 //! What a script does.
 
-use rand::seq::IndexedRandom;
+use rand::{Rng, seq::IndexedRandom};
 use whimbrel_engine::{
     Input,
-    api::{ChatState, Command, Delete, Item, ItemId, Network, SendState},
+    api::{ChatState, Command, Delete, Item, ItemId, Mute, Network, Notify, SendState, Setting},
 };
 
 use super::{Happening, World};
 use crate::{
-    device::{Asked, Draft, User, jid},
+    device::{Asked, Decided, Draft, User, jid},
     judge,
     script::{Deed, DiskFailure, When},
     server::{self, EDITED, HATED, PLAY, element},
@@ -54,6 +54,7 @@ impl World {
             Deed::Delete { with } => self.deletes(device, with),
             Deed::Search { with } => self.searches(device, with),
             Deed::Play { with } => self.plays(device, with),
+            Deed::Set { with } => self.decides(device, with),
             Deed::Type { with } => {
                 self.asks(
                     device,
@@ -234,6 +235,26 @@ impl World {
         }
     }
 
+    /// The user decides something about a conversation. What a core has that dies over its answer is known to nobody.
+    fn decides(&mut self, device: usize, with: usize) {
+        let phone = &mut self.devices[device];
+        if phone.engine.is_none() {
+            return;
+        }
+        let rng = &mut phone.rng;
+        let setting = match rng.random_range(0..3) {
+            0 => Setting::Pinned(rng.random()),
+            1 => Setting::Muted(rng.random::<bool>().then_some(Mute::ForEver)),
+            _ => {
+                let all = [Notify::Always, Notify::OnMention, Notify::Never];
+                Setting::Notify(all.choose(rng).copied().unwrap_or_default())
+            }
+        };
+        let command = Command::Set { with: jid(with), setting: setting.clone() };
+        let done = self.asks_now(device, Asked::Other, command);
+        self.devices[device].user.decided.push(Decided { with, setting, done });
+    }
+
     fn writes(&mut self, device: usize, to: usize, end: &str) {
         let phone = &mut self.devices[device];
         let draft = phone.user.writes(&phone.name, to, end, &mut phone.rng);
@@ -285,6 +306,7 @@ fn is_by_the_user(deed: &Deed) -> bool {
             | Deed::Play { .. }
             | Deed::Delete { .. }
             | Deed::Search { .. }
+            | Deed::Set { .. }
             | Deed::Type { .. }
             | Deed::Foreground(_)
             | Deed::Suspend { .. }
