@@ -2,10 +2,12 @@
 
 use std::{
     env,
-    io::{self, BufRead as _, BufReader, Write as _},
+    io::{self, BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{Arc, Mutex, mpsc},
     thread,
+    time::Duration,
 };
 
 use interop::found;
@@ -63,27 +65,38 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// Runs tests: what they print goes through, and a failure says again which of it told of one. A long log may be read by its
 /// end alone.
 pub(crate) fn test(command: &mut Command) -> Result<()> {
-    let (mut said, pipe) = io::pipe()?;
+    test_into(command, io::stdout())
+}
+
+fn test_into(command: &mut Command, mut out: impl io::Write + Send + 'static) -> Result<()> {
+    let (said, pipe) = io::pipe()?;
     command.stdout(pipe.try_clone()?).stderr(pipe);
-    let reader = thread::spawn(move || {
-        let mut told = Vec::new();
-        for line in BufReader::new(&mut said).split(b'\n') {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let (over, wait) = mpsc::channel();
+    let noted = Arc::clone(&told);
+    thread::spawn(move || {
+        let copied = BufReader::new(said).split(b'\n').try_for_each(|line| {
             let line = line?;
-            let mut out = io::stdout().lock();
             out.write_all(&line)?;
             out.write_all(b"\n")?;
+            out.flush()?;
             let line = String::from_utf8_lossy(&line).into_owned();
-            if told.len() < 100 && tells_of_a_failure(&line) {
+            if tells_of_a_failure(&line)
+                && let Ok(mut told) = noted.lock()
+                && told.len() < 100
+            {
                 told.push(line);
             }
-        }
-        io::Result::Ok(told)
+            io::Result::Ok(())
+        });
+        let _ = over.send(copied);
     });
     let ended = run(command);
-    // Ours of the pipe's ends, or the reader would wait for us.
+    // Ours of the pipe's ends. A server that a test has left behind may hold one, too, and is not waited for.
     command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
-    let told = reader.join().map_err(|_| "the thread that reads what tests say has panicked")??;
-    ended.map_err(|error| format!("{error}\n{}", told.join("\n")).into())
+    let _ = wait.recv_timeout(Duration::from_secs(10));
+    let told = told.lock().map(|told| told.join("\n")).unwrap_or_default();
+    ended.map_err(|error| format!("{error}\n{told}").into())
 }
 
 /// As cargo's test programs, JUnit under Maven and Swift's tests say it.
@@ -139,8 +152,8 @@ mod tests {
             "-c",
             "echo fine; echo 'test alpha ... FAILED'; echo '✘ Test \"beta\" failed' >&2; exit 3",
         ]);
-        let error = test(&mut command).expect_err("exit status 3").to_string();
+        let error = test_into(&mut command, io::sink()).expect_err("exit status 3").to_string();
         assert!(error.contains("alpha") && error.contains("beta") && !error.ends_with("fine"), "{error}");
-        test(&mut Command::new("true")).expect("exit status 0");
+        test_into(&mut Command::new("true"), io::sink()).expect("exit status 0");
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use interop::{Console, Error, Kind, Link, Options, Phone, Scratch, Server};
+use interop::{Console, Error, Event, Kind, Link, Options, Phone, Scratch, Server};
 use serde_json::{Value, json};
 
 /// Long enough for two cores that have other things to do; nothing waits for it that works.
@@ -67,6 +67,24 @@ pub(crate) const JULIET: (&str, &str) = ("bob@b.test", "secret-b");
 /// Waits until it has everything and has sent everything.
 pub(crate) fn synced(phone: &Console) {
     phone.request("sync", json!({ "timeout_ms": 50_000 }), PATIENCE).unwrap();
+}
+
+/// Does this until somebody has heard of it. Whom to tell of a node a server knows once it has asked what a presence is interested
+/// in (XEP-0115), and ejabberd acknowledges that presence before it asks.
+pub(crate) fn until_heard(
+    phone: &Console,
+    what: &str,
+    fits: impl Fn(&Event) -> bool,
+    act: impl Fn(),
+) -> Event {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        act();
+        match phone.wait_event(what, Duration::from_secs(1), &fits) {
+            Err(Error::TimedOut(_)) if Instant::now() < deadline => {}
+            heard => return heard.unwrap(),
+        }
+    }
 }
 
 /// Each has the other in the roster, and sees whether the other is there. Receipts are for friends only.
