@@ -101,9 +101,7 @@ fn test_into(command: &mut Command, mut out: impl io::Write + Send + 'static) ->
 
 /// As cargo's test programs, JUnit under Maven and Swift's tests say it.
 fn tells_of_a_failure(line: &str) -> bool {
-    let is_cargos = line.starts_with("thread '")
-        || line.contains("... FAILED")
-        || line.starts_with("test result: FAILED");
+    let is_cargos = line.starts_with("thread '") || line.contains(" FAILED") || line.starts_with("error");
     is_cargos || line.starts_with("[ERROR]") || line.contains('✘')
 }
 

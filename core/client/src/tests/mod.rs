@@ -117,6 +117,16 @@ impl Stage {
         open_descriptors(|target| Path::new(target).starts_with(self.dir.path()))
     }
 
+    /// Waits until nothing is open any more: what had only so much time does not wait for it.
+    async fn has_closed(&self) {
+        let closed = async {
+            while !self.open_files().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(closed).await;
+    }
+
     fn database(&self) -> std::path::PathBuf {
         let home = fs::read_dir(self.dir.path().join("accounts")).unwrap().next().unwrap().unwrap();
         home.path().join("account.db")

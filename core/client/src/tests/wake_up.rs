@@ -19,7 +19,7 @@ async fn push_finds_a_stalled_server_and_the_account_is_suspended_as_before() {
         tokio::task::yield_now().await;
         let silent = stage.server.accept_plain();
         assert_eq!(soon(waking).await.unwrap(), Ok(WakeUp::default()));
-        assert_eq!(stage.open_files(), Vec::<String>::new());
+        stage.has_closed().await;
         assert_eq!(account.send(ItemId::new(), &juliet(), "But soft").await, Err(Error::Suspended));
         drop(silent);
     }
@@ -66,7 +66,7 @@ async fn process_that_a_push_has_started_leaves_nothing_open() {
     tokio::task::yield_now().await;
     let _silent = stage.server.accept_plain();
     assert_eq!(soon(waking).await.unwrap(), Ok(WakeUp::default()));
-    assert_eq!(stage.open_files(), Vec::<String>::new());
+    stage.has_closed().await;
     assert_eq!(client.wake_up(&juliet(), PATIENCE).await, Err(Error::NotFound));
     client.close().await;
     assert_eq!(client.wake_up(&romeo(), PATIENCE).await, Err(Error::Closed));
