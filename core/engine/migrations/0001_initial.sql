@@ -88,6 +88,7 @@ CREATE TABLE conversation (
     last_position INTEGER NOT NULL DEFAULT 0,
     last_message  INTEGER,
     read_position INTEGER NOT NULL DEFAULT -9223372036854775808,
+    read_here     INTEGER NOT NULL DEFAULT 0, -- rows up to this one were on this device's screen when it was last read
     told_read     INTEGER NOT NULL DEFAULT -9223372036854775808, -- what was read when the app was last told
     unread        INTEGER NOT NULL DEFAULT 0,
     cleared       INTEGER,                    -- what an archive brings below it was deleted before it was here

@@ -247,7 +247,7 @@ pub(crate) fn gather(
             messages::touch(cx, peer, position);
             if kind == Kind::Correction {
                 if !hidden {
-                    messages::unlisted(cx, peer, conversation, position, mine)?;
+                    messages::unlisted(cx, peer, conversation, id, position, mine)?;
                 }
                 inherit(cx, peer, id, root)?;
             }

@@ -164,12 +164,13 @@ impl Account {
             )
             .optional()?;
         let Some((position, stanza_id, name, asks, read)) = newest else { return Ok(Ok(Reply::Done)) };
-        // What has moved below what was read is read now, too.
-        let none = cx.tx.execute(
-            "UPDATE conversation SET unread = 0 WHERE jid = ?1 AND unread > 0",
-            params![with.as_str()],
+        // All that is here by now, wherever it stands or moves to.
+        let reads = cx.tx.execute(
+            "UPDATE conversation SET unread = 0, read_here = (SELECT max(id) FROM message)
+             WHERE jid = ?1 AND (unread > 0 OR read_position < ?2)",
+            params![with.as_str(), position],
         )?;
-        if none > 0 {
+        if reads > 0 {
             messages::touch_line(cx, with);
         }
         if position > read {

@@ -73,12 +73,6 @@ impl Account {
             let lowest = conversations.entry(conversation).or_insert(position);
             *lowest = position.min(*lowest);
             cx.tx
-                .prepare_cached(
-                    "UPDATE conversation SET unread = max(0, unread - 1)
-                     WHERE id = ?2 AND EXISTS (SELECT 1 FROM message WHERE id = ?1 AND mine = 0 AND hidden = 0 AND position > read_position)",
-                )?
-                .execute(params![message, conversation])?;
-            cx.tx
                 .prepare_cached(&format!(
                     "UPDATE message SET target = CASE WHEN kind = 2 AND root IS NULL THEN target END,
                      kind = {DELETED}, hidden = 1, body = ?2, extra = NULL, root = NULL, namespace = NULL, amended = 0,
@@ -103,6 +97,7 @@ impl Account {
                 .prepare_cached("SELECT jid FROM conversation WHERE id = ?1")?
                 .query_row(params![conversation], |row| row.get(0))?;
             let peer = BareJid::new(&peer).map_err(|_| Bug::bug("a conversation's address"))?;
+            messages::count_unread(cx, &peer)?;
             messages::touch(cx, &peer, lowest);
         }
         Ok(())

@@ -729,16 +729,13 @@ pub(crate) fn read_up_to(cx: &mut Cx<'_>, peer: &BareJid, position: i64) -> Resu
     if changed > 0 { count_unread(cx, peer) } else { Ok(()) }
 }
 
-/// Less is unread now. Reading makes nothing unread, even if something that was read has moved up since.
-fn count_unread(cx: &mut Cx<'_>, peer: &BareJid) -> Result<()> {
+/// Unread is what stands above the mark, and was not on the screen when this device was read.
+pub(crate) fn count_unread(cx: &mut Cx<'_>, peer: &BareJid) -> Result<()> {
     cx.tx
-        .prepare_cached(&mutants::sql(
-            Mutant::ReadGoesBack,
-            "UPDATE conversation SET unread = min(unread, (SELECT count(*) FROM message AS m WHERE m.conversation = conversation.id
-             AND m.position > conversation.read_position AND m.mine = 0 AND m.hidden = 0)) WHERE jid = ?1",
-            "min(unread,",
-            "max(0,",
-        ))?
+        .prepare_cached(
+            "UPDATE conversation SET unread = (SELECT count(*) FROM message AS m WHERE m.conversation = conversation.id
+             AND m.position > conversation.read_position AND m.id > conversation.read_here AND m.mine = 0 AND m.hidden = 0) WHERE jid = ?1",
+        )?
         .execute(params![peer.as_str()])?;
     touch_line(cx, peer);
     Ok(())
@@ -827,27 +824,29 @@ pub(crate) fn set_state(cx: &mut Cx<'_>, message: i64, state: &SendState) -> Res
 
 /// Moves a message to another position.
 pub(crate) fn move_to(cx: &mut Cx<'_>, message: i64, conversation: i64, position: i64) -> Result<()> {
-    let (before, mine): (i64, bool) = cx
+    let (before, mine, is_shown): (i64, bool, bool) = cx
         .tx
-        .prepare_cached("SELECT position, mine FROM message WHERE id = ?1")?
-        .query_row(params![message], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        .prepare_cached("SELECT position, mine, hidden = 0 OR kind = 5 FROM message WHERE id = ?1")?
+        .query_row(params![message], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     cx.tx
         .prepare_cached("UPDATE message SET position = ?2 WHERE id = ?1")?
         .execute(params![message, position])?;
     relist(cx, conversation)?;
-    let (peer, read): (String, i64) = cx
+    let (peer, read, was_read): (String, i64, bool) = cx
         .tx
-        .prepare_cached("SELECT jid, read_position FROM conversation WHERE id = ?1")?
-        .query_row(params![conversation], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        .prepare_cached("SELECT jid, read_position, read_here >= ?2 FROM conversation WHERE id = ?1")?
+        .query_row(params![conversation, message], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let peer = BareJid::new(&peer).map_err(|_| Error::bug("a conversation's address"))?;
-    if !mine && before > read && position <= read {
-        // It was before what was read last all the time.
+    let goes_up = !mine && before <= read && position > read;
+    let takes_mark = goes_up
+        && (before == read
+            || was_read && is_shown && !any_unread(cx, conversation, read, position, message)?);
+    if takes_mark {
+        // What was read last: all that stands before it now was read with it. Or what this device has shown to who read it.
+        read_up_to(cx, &peer, position)?;
+    } else if goes_up || !mine && before > read && position <= read {
+        // It was not before what was read last, or was all the time.
         count_unread(cx, &peer)?;
-    } else if !mine && before == read {
-        // What was read last: all that stands before it now was read with it.
-        read_up_to(cx, &peer, position)?;
-    } else if !mine && before < read && position > read && !any_unread(cx, conversation, read, position)? {
-        read_up_to(cx, &peer, position)?;
     }
     if !mine && position.min(before) <= read {
         // What was read last may be another one now. It is told when the page is over.
@@ -859,15 +858,15 @@ pub(crate) fn move_to(cx: &mut Cx<'_>, message: i64, conversation: i64, position
     amendments::amends_anew(cx, message)
 }
 
-/// Whether anything of theirs stands between what was read last and this.
-fn any_unread(cx: &Cx<'_>, conversation: i64, read: i64, position: i64) -> Result<bool> {
+/// Whether anything unread stands between what was read last and this place, to which `moved` goes.
+fn any_unread(cx: &Cx<'_>, conversation: i64, read: i64, place: i64, moved: i64) -> Result<bool> {
     Ok(cx
         .tx
         .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM message WHERE conversation = ?1 AND position > ?2 AND position < ?3
-             AND mine = 0 AND hidden = 0)",
+            "SELECT EXISTS (SELECT 1 FROM message AS m JOIN conversation AS c ON c.id = m.conversation WHERE m.conversation = ?1
+             AND position > ?2 AND position <= ?3 AND m.id <> ?4 AND m.id > c.read_here AND mine = 0 AND hidden = 0)",
         )?
-        .query_row(params![conversation, read, position], |row| row.get(0))?)
+        .query_row(params![conversation, read, place, moved], |row| row.get(0))?)
 }
 
 /// A message that was shown is not shown any more: it was a correction of another one, or is gone.
@@ -875,14 +874,15 @@ pub(crate) fn unlisted(
     cx: &mut Cx<'_>,
     peer: &BareJid,
     conversation: i64,
+    message: i64,
     position: i64,
     mine: bool,
 ) -> Result<()> {
     cx.tx
         .prepare_cached(
-            "UPDATE conversation SET unread = max(0, unread - (?3 = 0 AND ?2 > read_position)) WHERE id = ?1",
+            "UPDATE conversation SET unread = max(0, unread - (?4 = 0 AND ?3 > read_position AND ?2 > read_here)) WHERE id = ?1",
         )?
-        .execute(params![conversation, position, mine])?;
+        .execute(params![conversation, message, position, mine])?;
     relist(cx, conversation)?;
     touch(cx, peer, position);
     Ok(())

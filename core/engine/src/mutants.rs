@@ -121,6 +121,7 @@ mutants! {
         FirstCorrectionWins: "Of several corrections the first is shown.",
     }
     "read_position" {
+        ReadTooFar: "What another device has read is all that is here.",
         ReadNotTold: "What is read while there is no link is told to nobody.",
         ReadNotSaidAgain: "A device that says less than was read is believed.",
     }

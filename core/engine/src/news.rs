@@ -131,7 +131,7 @@ impl Account {
 }
 
 /// What a message must be like to be notified of, so far as its row says.
-const MESSAGE: &str = "m.mine = 0 AND m.hidden = 0 AND m.position > c.read_position";
+const MESSAGE: &str = "m.mine = 0 AND m.hidden = 0 AND m.position > c.read_position AND m.id > c.read_here";
 /// And its conversation, with [`conversation`].
 const CONVERSATION: &str = "c.unread > 0 AND c.muted_until IS NULL AND c.archived = 0 AND c.notify < 2";
 

@@ -47,18 +47,30 @@ impl Account {
         // Where a message stands its first id has its place: of a resend, others may have come before it that are not read.
         // What was deleted here was read all the same.
         // What was read elsewhere and is not here yet is newer than what was read here, until nothing is missing.
-        let rows: Vec<(String, Option<String>, Option<String>)> = cx
+        let rows: Vec<(String, Option<String>, i64, Option<String>)> = cx
             .tx
             .prepare_cached(
-                "SELECT d.jid, d.said, (SELECT (SELECT a.id FROM archived AS a WHERE a.message = m.id AND a.archive = ?1 ORDER BY a.place LIMIT 1)
+                "SELECT d.jid, d.said, c.read_position, (SELECT (SELECT a.id FROM archived AS a WHERE a.message = m.id AND a.archive = ?1 ORDER BY a.place LIMIT 1)
                    FROM message AS m WHERE m.conversation = c.id AND m.position <= c.read_position AND m.mine = 0 AND (m.hidden = 0 OR m.kind = 5)
                    ORDER BY m.position DESC, m.id DESC LIMIT 1)
                  FROM displayed AS d JOIN conversation AS c ON c.jid = d.jid
                  WHERE d.due = 1 AND (d.awaited IS NULL OR NOT EXISTS (SELECT 1 FROM gap WHERE kind = 0))",
             )?
-            .query_map(params![self.jid.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .query_map(params![self.jid.as_str()], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })?
             .collect::<rusqlite::Result<_>>()?;
-        for (with, said, read) in rows {
+        for (with, said, mark, read) in rows {
+            let told =
+                said.as_deref().map(|said| conversation_of(cx, self.jid.as_str(), said)).transpose()?;
+            if let Some((jid, position)) = told.flatten()
+                && let Some(peer) = bare(Some(&with)).filter(|_| jid == with && position > mark)
+            {
+                // What was said stood below what was read here when it was heard, and has moved.
+                messages::read_up_to(cx, &peer, position)?;
+                cx.tx.execute("UPDATE displayed SET due = 0 WHERE jid = ?1", params![with])?;
+                continue;
+            }
             // The archive has not said yet how it calls this one.
             let Some(read) = read else { continue };
             if said.as_deref() == Some(&read) {
@@ -119,7 +131,8 @@ impl Account {
         let here = match conversation_of(cx, own, id)? {
             Some((jid, _)) if jid != with.as_str() => return Ok(()),
             Some((_, position)) => {
-                messages::read_up_to(cx, &with, position)?;
+                let far = if mutants::on(Mutant::ReadTooFar) { i64::MAX } else { position };
+                messages::read_up_to(cx, &with, far)?;
                 Some(position)
             }
             None => {

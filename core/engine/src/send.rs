@@ -435,7 +435,7 @@ fn forget(cx: &mut Cx<'_>, meant: &Meant) -> Result<()> {
     match root.filter(|_| meant.kind.amends()) {
         Some(root) => amendments::changed(cx, root),
         None if meant.hidden => Ok(()),
-        None => messages::unlisted(cx, &meant.with, meant.conversation, position, meant.mine),
+        None => messages::unlisted(cx, &meant.with, meant.conversation, meant.row, position, meant.mine),
     }
 }
 

@@ -652,3 +652,31 @@ fn page_that_is_cut_twice_loses_nothing() {
     assert_eq!(world.sees(), numbers(0..6));
     assert_eq!(world.gaps(), 0);
 }
+
+/// A check moves up what was read last past what is unread, and that behind it.
+#[test]
+fn what_comes_late_leaves_unread_what_nobody_read() {
+    for whose in [JULIET, "nurse@capulet.lit"] {
+        let live = counted_live;
+        let late = |text: &str| text.replace(JULIET, whose);
+        let mut world = World::online();
+        world.gets(&live(0));
+        world.cut();
+        world.reconnect(Resume::Accept);
+        world.acknowledge();
+        world.server.archive = counted_archive(0..4);
+        world.server.archive[1].message = late(&world.server.archive[1].message);
+        world.gets(&live(2));
+        world.does(Command::MarkRead { with: juliet() });
+        world.gets(&live(3));
+        world.gets(&late(&live(1)));
+        world.serve();
+        let sees = if whose == JULIET { numbers(0..4) } else { texts(&["0", "2", "3"]) };
+        assert_eq!(world.sees(), sees);
+        let unread = "SELECT unread FROM conversation WHERE jid = 'juliet@capulet.lit'";
+        assert_eq!(world.count(unread), 1, "3; what is late is from {whose}");
+        let above = "SELECT count(*) FROM message AS m JOIN conversation AS c ON c.id = m.conversation
+                     WHERE c.jid = 'juliet@capulet.lit' AND m.position > c.read_position";
+        assert_eq!(world.count(above), 1);
+    }
+}

@@ -118,6 +118,30 @@ fn what_is_read_elsewhere_is_read_here_and_never_unread() {
     assert!(world.told_texts().is_empty());
 }
 
+/// 2 came before 1, and another device has read 1.
+#[test]
+fn what_was_read_elsewhere_does_not_cover_what_stood_below_it_by_mistake() {
+    // Ids that are numbers show that one came late.
+    let number = |text: String| text.replace("'a", "'179554548209475");
+    let mut world = World::with_nodes();
+    world.gets(&number(live(0)));
+    world.gets(&number(elsewhere(JULIET, "a0")));
+    world.cut();
+    world.reconnect(Resume::Accept);
+    world.acknowledge();
+    world.server.archive = archived(0..3);
+    for entry in &mut world.server.archive {
+        entry.id = format!("179554548209475{}", &entry.id[1..]);
+    }
+    world.gets(&number(live(2)));
+    world.gets(&number(elsewhere(JULIET, "a1")));
+    world.gets(&number(live(1)));
+    world.serve();
+    world.pass(10_000);
+    assert_eq!(world.sees(), numbers(0..3));
+    assert_eq!((world.unread(), world.told_texts()), (1, texts(&[])));
+}
+
 #[test]
 fn read_position_that_does_not_say_of_which_archive_is_of_ours() {
     let mut world = World::reader();
