@@ -165,12 +165,16 @@ impl Account {
             .optional()?;
         let Some((position, stanza_id, name, asks, read)) = newest else { return Ok(Ok(Reply::Done)) };
         // All that is here by now, wherever it stands or moves to.
-        let reads = cx.tx.execute(
-            "UPDATE conversation SET unread = 0, read_here = (SELECT max(id) FROM message)
-             WHERE jid = ?1 AND (unread > 0 OR read_position < ?2)",
-            params![with.as_str(), position],
+        cx.tx.execute(
+            "UPDATE conversation SET read_here = (SELECT max(id) FROM message)
+             WHERE jid = ?1 AND read_here < (SELECT max(id) FROM message)",
+            params![with.as_str()],
         )?;
-        if reads > 0 {
+        let none = cx.tx.execute(
+            "UPDATE conversation SET unread = 0 WHERE jid = ?1 AND unread > 0",
+            params![with.as_str()],
+        )?;
+        if none > 0 {
             messages::touch_line(cx, with);
         }
         if position > read {

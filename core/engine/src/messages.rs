@@ -824,10 +824,10 @@ pub(crate) fn set_state(cx: &mut Cx<'_>, message: i64, state: &SendState) -> Res
 
 /// Moves a message to another position.
 pub(crate) fn move_to(cx: &mut Cx<'_>, message: i64, conversation: i64, position: i64) -> Result<()> {
-    let (before, mine, is_shown): (i64, bool, bool) = cx
+    let (before, mine, hidden, kind): (i64, bool, bool, i64) = cx
         .tx
-        .prepare_cached("SELECT position, mine, hidden = 0 OR kind = 5 FROM message WHERE id = ?1")?
-        .query_row(params![message], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        .prepare_cached("SELECT position, mine, hidden, kind FROM message WHERE id = ?1")?
+        .query_row(params![message], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     cx.tx
         .prepare_cached("UPDATE message SET position = ?2 WHERE id = ?1")?
         .execute(params![message, position])?;
@@ -838,15 +838,26 @@ pub(crate) fn move_to(cx: &mut Cx<'_>, message: i64, conversation: i64, position
         .query_row(params![conversation, message], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let peer = BareJid::new(&peer).map_err(|_| Error::bug("a conversation's address"))?;
     let goes_up = !mine && before <= read && position > read;
-    let takes_mark = goes_up
-        && (before == read
-            || was_read && is_shown && !any_unread(cx, conversation, read, position, message)?);
-    if takes_mark {
+    let goes_down = !mine && before > read && position <= read;
+    let counts = !hidden && !was_read;
+    let was_seen = was_read && (!hidden || kind == deletions::DELETED);
+    if goes_up && (before == read || was_seen && !any_unread(cx, conversation, read, position, message)?) {
         // What was read last: all that stands before it now was read with it. Or what this device has shown to who read it.
         read_up_to(cx, &peer, position)?;
-    } else if goes_up || !mine && before > read && position <= read {
+    } else if (goes_up || goes_down) && counts {
         // It was not before what was read last, or was all the time.
-        count_unread(cx, &peer)?;
+        cx.tx
+            .prepare_cached("UPDATE conversation SET unread = max(0, unread + ?2) WHERE id = ?1")?
+            .execute(params![conversation, if goes_up { 1 } else { -1 }])?;
+        touch_line(cx, &peer);
+    } else if !mine && before == read && position < read {
+        // What comes above it by now is not read by that.
+        cx.tx
+            .prepare_cached(
+                "UPDATE conversation SET read_position =
+                   (SELECT max(position) FROM message WHERE conversation = ?1 AND mine = 0 AND position <= ?2) WHERE id = ?1",
+            )?
+            .execute(params![conversation, read])?;
     }
     if !mine && position.min(before) <= read {
         // What was read last may be another one now. It is told when the page is over.

@@ -161,7 +161,7 @@ impl Account {
 
     /// A new session: what was under way may not have arrived, and what the nodes say has to be asked.
     pub(crate) fn own_nodes_begin_anew(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        cx.tx.execute("UPDATE displayed SET due = 1, said = NULL WHERE due = 2", [])?;
+        cx.tx.execute("UPDATE displayed SET due = 1, said = NULL WHERE due <> 0", [])?;
         cx.tx.execute("UPDATE conversation SET settings_due = 1 WHERE settings_due = 2", [])?;
         self.telling.repaired.clear();
         self.telling.asks = false;

@@ -64,9 +64,9 @@ impl Account {
             let told =
                 said.as_deref().map(|said| conversation_of(cx, self.jid.as_str(), said)).transpose()?;
             if let Some((jid, position)) = told.flatten()
-                && let Some(peer) = bare(Some(&with)).filter(|_| jid == with && position > mark)
+                && let Some(peer) = bare(Some(&with)).filter(|_| jid == with && position >= mark)
             {
-                // What was said stood below what was read here when it was heard, and has moved.
+                // What was said stood below what was read here when it was heard, and has moved; or the mark is no message of theirs.
                 messages::read_up_to(cx, &peer, position)?;
                 cx.tx.execute("UPDATE displayed SET due = 0 WHERE jid = ?1", params![with])?;
                 continue;

@@ -116,6 +116,8 @@ pub(crate) struct Screen {
     pub(crate) retracted: BTreeSet<ItemId>,
     /// Whether it was read to the end, and what stood there then.
     pub(crate) read: BTreeSet<ItemId>,
+    /// The texts that stood there whenever it was read, also where nobody said that it was done.
+    pub(crate) perhaps_read: BTreeSet<String>,
 }
 
 impl Default for Screen {
@@ -128,6 +130,7 @@ impl Default for Screen {
             texts: BTreeMap::new(),
             retracted: BTreeSet::new(),
             read: BTreeSet::new(),
+            perhaps_read: BTreeSet::new(),
         }
     }
 }

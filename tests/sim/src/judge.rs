@@ -82,6 +82,8 @@ pub enum Failure {
     FoundOtherwise { device: usize, text: String, found: Vec<String>, shown: Vec<String> },
     /// A device has not heard how far another one of its account has read.
     ReadElsewhere { device: usize, with: usize, told: String },
+    /// What nobody has read, and stands behind all that anybody has, counts as read.
+    ReadByNobody { device: usize, with: usize, unread: i64, least: i64 },
     /// A device has not told the others of its account how far it has read.
     ReadNotTold { device: usize, with: usize, read: String, told: Option<String> },
     /// A conversation is not set as its user has decided, or on one device otherwise than on another one.
@@ -482,32 +484,30 @@ fn as_read(world: &World, device: usize, with: usize, reader: &Connection) -> Re
     let told = account.displayed(with);
     let place = |id: &str| account.archive.iter().position(|entry| entry.id == id);
     let unusable = |error: rusqlite::Error| Failure::Unusable { device, error: error.to_string() };
+    let unread: i64 = reader
+        .query_row("SELECT unread FROM conversation WHERE jid = ?1", [jid(with).as_str()], |row| row.get(0))
+        .optional()
+        .map_err(unusable)?
+        .unwrap_or(0);
+    let theirs = reader
+        .prepare_cached(
+            "SELECT body FROM message WHERE conversation = (SELECT id FROM conversation WHERE jid = ?1) AND mine = 0 AND hidden = 0",
+        )
+        .and_then(|mut statement| {
+            let texts = statement.query_map([jid(with).as_str()], |row| row.get::<_, String>(0))?;
+            texts.collect::<rusqlite::Result<Vec<_>>>()
+        })
+        .map_err(unusable)?;
     if let Some(behind) = told.and_then(place) {
         // What has moved up since it was read is read. So they are counted.
-        let unread: i64 = reader
-            .query_row("SELECT unread FROM conversation WHERE jid = ?1", [jid(with).as_str()], |row| {
-                row.get(0)
-            })
-            .optional()
-            .map_err(unusable)?
-            .unwrap_or(0);
         let known = account.archive[..=behind].iter().filter_map(|entry| server::text(&entry.message));
         let older: BTreeSet<String> = known.chain(account.forgotten.iter().cloned()).collect();
-        let newer = reader
-            .prepare_cached(
-                "SELECT body FROM message WHERE conversation = (SELECT id FROM conversation WHERE jid = ?1) AND mine = 0 AND hidden = 0",
-            )
-            .and_then(|mut statement| {
-                let texts = statement.query_map([jid(with).as_str()], |row| row.get::<_, String>(0))?;
-                texts.collect::<rusqlite::Result<Vec<_>>>()
-            })
-            .map_err(unusable)?
-            .into_iter()
-            .filter(|text| !older.contains(server::first(text)));
+        let newer = theirs.iter().filter(|text| !older.contains(server::first(text)));
         if unread > newer.count() as i64 {
             return Err(Failure::ReadElsewhere { device, with, told: told.unwrap_or_default().to_owned() });
         }
     }
+    read_by_somebody(world, device, with, unread, &theirs)?;
     // By the first of its ids: a resend gives a message another one.
     let read = reader
         .prepare_cached(
@@ -531,6 +531,35 @@ fn as_read(world: &World, device: usize, with: usize, reader: &Connection) -> Re
             Err(Failure::ReadNotTold { device, with, read, told })
         }
     }
+}
+
+/// What stands in the archive behind all that was on a screen of this account when it was read is not read.
+fn read_by_somebody(
+    world: &World,
+    device: usize,
+    with: usize,
+    unread: i64,
+    theirs: &[String],
+) -> Result<(), Failure> {
+    let phone = &world.devices()[device];
+    let siblings = world.devices().iter().filter(|other| other.account == phone.account);
+    let read: BTreeSet<&String> = siblings
+        .filter_map(|other| other.user.screens.get(&with))
+        .flat_map(|screen| screen.perhaps_read.iter())
+        .collect();
+    let archive = &world.server().accounts[phone.account].archive;
+    let said =
+        |entry: &server::Entry| server::body(&entry.message).map(|body| server::first(&body).to_owned());
+    let end = archive.iter().rposition(|entry| said(entry).is_some_and(|text| read.contains(&text)));
+    let behind = end.map_or(0, |end| end + 1);
+    let before: BTreeSet<String> = archive[..behind].iter().filter_map(said).collect();
+    let newer: BTreeSet<String> = archive[behind..]
+        .iter()
+        .filter_map(|entry| server::text(&entry.message))
+        .filter(|text| !before.contains(text))
+        .collect();
+    let least = theirs.iter().filter(|text| newer.contains(server::first(text))).count() as i64;
+    if unread < least { Err(Failure::ReadByNobody { device, with, unread, least }) } else { Ok(()) }
 }
 
 /// What was put aside though the world did not ask for it.

@@ -84,6 +84,7 @@ impl World {
         self.look(device);
         let screen = self.devices[device].user.screens.entry(with).or_default();
         let there = screen.lines.iter().map(|(_, item)| item.id()).collect();
+        screen.perhaps_read.extend(screen.texts.values().cloned());
         if self.asks(device, Asked::Other, Command::MarkRead { with: jid(with) }) == Some(true)
             && let Some(screen) = self.devices[device].user.screens.get_mut(&with)
         {
