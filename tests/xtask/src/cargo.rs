@@ -3,9 +3,10 @@
 use std::{
     env,
     io::{self, BufRead as _, BufReader},
+    iter,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{Arc, Mutex, mpsc},
+    sync::mpsc,
     thread,
     time::Duration,
 };
@@ -62,6 +63,9 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     }
 }
 
+/// Lines of a failed run that are said again, at most.
+const TOLD: usize = 100;
+
 /// Runs tests: what they print goes through, and a failure says again which of it told of one. A long log may be read by its
 /// end alone.
 pub(crate) fn test(command: &mut Command) -> Result<()> {
@@ -71,32 +75,26 @@ pub(crate) fn test(command: &mut Command) -> Result<()> {
 fn test_into(command: &mut Command, mut out: impl io::Write + Send + 'static) -> Result<()> {
     let (said, pipe) = io::pipe()?;
     command.stdout(pipe.try_clone()?).stderr(pipe);
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let (over, wait) = mpsc::channel();
-    let noted = Arc::clone(&told);
+    let (tells, told) = mpsc::channel();
     thread::spawn(move || {
-        let copied = BufReader::new(said).split(b'\n').try_for_each(|line| {
+        BufReader::new(said).split(b'\n').try_for_each(|line| {
             let line = line?;
             out.write_all(&line)?;
             out.write_all(b"\n")?;
             out.flush()?;
             let line = String::from_utf8_lossy(&line).into_owned();
-            if tells_of_a_failure(&line)
-                && let Ok(mut told) = noted.lock()
-                && told.len() < 100
-            {
-                told.push(line);
+            if tells_of_a_failure(&line) {
+                let _ = tells.send(line);
             }
             io::Result::Ok(())
-        });
-        let _ = over.send(copied);
+        })
     });
     let ended = run(command);
     // Ours of the pipe's ends. A server that a test has left behind may hold one, too, and is not waited for.
     command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
-    let _ = wait.recv_timeout(Duration::from_secs(10));
-    let told = told.lock().map(|told| told.join("\n")).unwrap_or_default();
-    ended.map_err(|error| format!("{error}\n{told}").into())
+    let told =
+        iter::from_fn(|| told.recv_timeout(Duration::from_secs(10)).ok()).take(TOLD).collect::<Vec<_>>();
+    ended.map_err(|error| format!("{error}\n{}", told.join("\n")).into())
 }
 
 /// As cargo's test programs, JUnit under Maven and Swift's tests say it.

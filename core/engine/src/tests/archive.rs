@@ -312,11 +312,11 @@ fn own_message_that_the_archive_has_named_stays_there_when_its_ack_comes() {
 }
 
 /// As ejabberd numbers them.
-fn counted_live(n: u32) -> String {
+pub(super) fn counted_live(n: u32) -> String {
     live(n).replace(&format!("'a{n}'"), &format!("'179554548209475{n}'"))
 }
 
-fn counted_archive(numbers: std::ops::Range<u32>) -> Vec<Archived> {
+pub(super) fn counted_archive(numbers: std::ops::Range<u32>) -> Vec<Archived> {
     let mut entries = archived(numbers);
     for entry in &mut entries {
         entry.id = format!("179554548209475{}", &entry.id[1..]);

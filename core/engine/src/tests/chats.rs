@@ -154,8 +154,8 @@ fn with_spans(text: &str, spans: &[Span]) -> String {
 
 fn plays(xml: &str, expected: ExpectFile) {
     let chat = chat(xml);
-    expected.assert_eq(&World::has_read(&chat, 50).drawn());
     let golden = World::has_read(&chat, 50).drawn();
+    expected.assert_eq(&golden);
     for page in [1, 2, 3] {
         assert_eq!(World::has_read(&chat, page).drawn(), golden, "backwards, {page} at a time");
     }
