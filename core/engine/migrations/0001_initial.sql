@@ -111,7 +111,7 @@ CREATE INDEX conversation_listed ON conversation (archived, pinned DESC, last_po
 CREATE TABLE displayed (
     jid     TEXT    PRIMARY KEY,              -- with whom
     said    TEXT,                             -- what the node says, or is to say once it is told
-    due     INTEGER NOT NULL DEFAULT 0,       -- 1: we have read on, 2: being told in this session
+    due     INTEGER NOT NULL DEFAULT 0,       -- bits: 1 we have read on, 2 being told in this session
     awaited TEXT                              -- read on another device, and not here yet
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX displayed_due ON displayed (jid) WHERE due = 1;

@@ -12,6 +12,7 @@ use crate::{
     error::Result,
     messages,
     outbox::Kind,
+    read_position,
     session::Again,
     signals,
 };
@@ -178,7 +179,7 @@ impl Account {
             messages::touch_line(cx, with);
         }
         if position > read {
-            messages::read_up_to(cx, with, position)?;
+            read_position::read_up_to(cx, with, position)?;
             self.read_on(cx, with.as_str())?;
             if asks & 2 != 0
                 && self.sees_our_presence(cx, with)?

@@ -20,7 +20,7 @@ use crate::{
     error::{Error as Bug, Result},
     messages,
     mutants::{self, Mutant},
-    search,
+    read_position, search,
 };
 
 /// The `kind` of a row that is left of a message. It is hidden.
@@ -97,7 +97,7 @@ impl Account {
                 .prepare_cached("SELECT jid FROM conversation WHERE id = ?1")?
                 .query_row(params![conversation], |row| row.get(0))?;
             let peer = BareJid::new(&peer).map_err(|_| Bug::bug("a conversation's address"))?;
-            messages::count_unread(cx, &peer)?;
+            read_position::count_unread(cx, &peer)?;
             messages::touch(cx, &peer, lowest);
         }
         Ok(())

@@ -30,6 +30,7 @@ use crate::{
     error::Result,
     export::NS,
     messages::{self, STEP},
+    read_position,
 };
 
 /// Room below what is there, for what stands before it.
@@ -414,7 +415,7 @@ impl Account {
             },
         };
         if let Some(read) = read {
-            messages::read_up_to(cx, &peer, read)?;
+            read_position::read_up_to(cx, &peer, read)?;
         }
         self.unmute_at = crate::conversation::next_end(cx.tx)?;
         Ok(true)

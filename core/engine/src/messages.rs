@@ -462,7 +462,7 @@ impl Account {
     /// We saw it on another device (a sent marker, by carbon or archive).
     fn read_elsewhere(&self, cx: &mut Cx<'_>, peer: &BareJid, id: &str) -> Result<()> {
         match named(cx, peer, id, false)? {
-            Some((_, _, position)) => read_up_to(cx, peer, position),
+            Some((_, _, position)) => read_position::read_up_to(cx, peer, position),
             None => Ok(()),
         }
     }
@@ -715,32 +715,6 @@ fn find_conversation(cx: &Cx<'_>, peer: &BareJid) -> Result<i64> {
     Ok(cx.tx.last_insert_rowid())
 }
 
-/// Everything up to a position was seen.
-pub(crate) fn read_up_to(cx: &mut Cx<'_>, peer: &BareJid, position: i64) -> Result<()> {
-    let changed = cx
-        .tx
-        .prepare_cached(&mutants::sql(
-            Mutant::ReadGoesBack,
-            "UPDATE conversation SET read_position = ?2 WHERE jid = ?1 AND read_position < ?2",
-            "read_position < ?2",
-            "read_position <> ?2",
-        ))?
-        .execute(params![peer.as_str(), position])?;
-    if changed > 0 { count_unread(cx, peer) } else { Ok(()) }
-}
-
-/// Unread is what stands above the mark, and was not on the screen when this device was read.
-pub(crate) fn count_unread(cx: &mut Cx<'_>, peer: &BareJid) -> Result<()> {
-    cx.tx
-        .prepare_cached(
-            "UPDATE conversation SET unread = (SELECT count(*) FROM message AS m WHERE m.conversation = conversation.id
-             AND m.position > conversation.read_position AND m.id > conversation.read_here AND m.mine = 0 AND m.hidden = 0) WHERE jid = ?1",
-        )?
-        .execute(params![peer.as_str()])?;
-    touch_line(cx, peer);
-    Ok(())
-}
-
 /// The message that an archive's id names, if it came by that id before.
 pub(crate) fn known_as(cx: &Cx<'_>, archive: &str, id: &str) -> Result<Option<Known>> {
     Ok(cx
@@ -824,60 +798,20 @@ pub(crate) fn set_state(cx: &mut Cx<'_>, message: i64, state: &SendState) -> Res
 
 /// Moves a message to another position.
 pub(crate) fn move_to(cx: &mut Cx<'_>, message: i64, conversation: i64, position: i64) -> Result<()> {
-    let (before, mine, hidden, kind): (i64, bool, bool, i64) = cx
+    let (peer, before): (String, i64) = cx
         .tx
-        .prepare_cached("SELECT position, mine, hidden, kind FROM message WHERE id = ?1")?
-        .query_row(params![message], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        .prepare_cached(
+            "SELECT c.jid, m.position FROM message AS m JOIN conversation AS c ON c.id = m.conversation WHERE m.id = ?1",
+        )?
+        .query_row(params![message], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let peer = BareJid::new(&peer).map_err(|_| Error::bug("a conversation's address"))?;
     cx.tx
         .prepare_cached("UPDATE message SET position = ?2 WHERE id = ?1")?
         .execute(params![message, position])?;
     relist(cx, conversation)?;
-    let (peer, read, was_read): (String, i64, bool) = cx
-        .tx
-        .prepare_cached("SELECT jid, read_position, read_here >= ?2 FROM conversation WHERE id = ?1")?
-        .query_row(params![conversation, message], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    let peer = BareJid::new(&peer).map_err(|_| Error::bug("a conversation's address"))?;
-    let goes_up = !mine && before <= read && position > read;
-    let goes_down = !mine && before > read && position <= read;
-    let counts = !hidden && !was_read;
-    let was_seen = was_read && (!hidden || kind == deletions::DELETED);
-    if goes_up && (before == read || was_seen && !any_unread(cx, conversation, read, position, message)?) {
-        // What was read last: all that stands before it now was read with it. Or what this device has shown to who read it.
-        read_up_to(cx, &peer, position)?;
-    } else if (goes_up || goes_down) && counts {
-        // It was not before what was read last, or was all the time.
-        cx.tx
-            .prepare_cached("UPDATE conversation SET unread = max(0, unread + ?2) WHERE id = ?1")?
-            .execute(params![conversation, if goes_up { 1 } else { -1 }])?;
-        touch_line(cx, &peer);
-    } else if !mine && before == read && position < read {
-        // What comes above it by now is not read by that.
-        cx.tx
-            .prepare_cached(
-                "UPDATE conversation SET read_position =
-                   (SELECT max(position) FROM message WHERE conversation = ?1 AND mine = 0 AND position <= ?2) WHERE id = ?1",
-            )?
-            .execute(params![conversation, read])?;
-    }
-    if !mine && position.min(before) <= read {
-        // What was read last may be another one now. It is told when the page is over.
-        cx.tx
-            .prepare_cached("UPDATE displayed SET due = 1 WHERE jid = ?1 AND due = 0")?
-            .execute(params![peer.as_str()])?;
-    }
+    read_position::moved(cx, &peer, message, before)?;
     touch(cx, &peer, position.min(before));
     amendments::amends_anew(cx, message)
-}
-
-/// Whether anything unread stands between what was read last and this place, to which `moved` goes.
-fn any_unread(cx: &Cx<'_>, conversation: i64, read: i64, place: i64, moved: i64) -> Result<bool> {
-    Ok(cx
-        .tx
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM message AS m JOIN conversation AS c ON c.id = m.conversation WHERE m.conversation = ?1
-             AND position > ?2 AND position <= ?3 AND m.id <> ?4 AND m.id > c.read_here AND mine = 0 AND hidden = 0)",
-        )?
-        .query_row(params![conversation, read, place, moved], |row| row.get(0))?)
 }
 
 /// A message that was shown is not shown any more: it was a correction of another one, or is gone.

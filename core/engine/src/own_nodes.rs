@@ -21,9 +21,9 @@ use crate::{
 
 /// How often our devices are told, in ms.
 const PACE: u64 = 5_000;
-/// How long after nobody has answered they are asked and told again, in ms, and how often that doubles: to half a day.
+/// How long after nobody has answered they are asked and told again, in ms, and how often that doubles: to three hours.
 const AGAIN: u64 = 600_000;
-const DOUBLINGS: u32 = 6;
+const DOUBLINGS: u32 = 4;
 /// How often a session says again what somebody else has taken back.
 const REPAIRS: usize = 20;
 /// Items of a page, and pages that are asked for.
@@ -88,10 +88,16 @@ impl Account {
         if self.telling.due.is_none_or(|due| cx.now.mono < due) {
             return Ok(());
         }
-        self.tell_devices_now(cx)
+        self.tell_all(cx)
     }
 
+    /// Before hanging up: nobody waits for what is on its way.
     pub(crate) fn tell_devices_now(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        cx.tx.execute("UPDATE displayed SET due = 1 WHERE due = 3", [])?;
+        self.tell_all(cx)
+    }
+
+    fn tell_all(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         self.telling.due = None;
         if self.login.nodes != Some(Nodes::WithConditions) {
             return Ok(());

@@ -32,7 +32,7 @@ impl Account {
         }
         cx.tx
             .prepare_cached(
-                "INSERT INTO displayed (jid, due) VALUES (?1, 1) ON CONFLICT (jid) DO UPDATE SET due = 1",
+                "INSERT INTO displayed (jid, due) VALUES (?1, 1) ON CONFLICT (jid) DO UPDATE SET due = due | 1",
             )?
             .execute(params![with])?;
         self.tell_soon(cx);
@@ -67,7 +67,7 @@ impl Account {
                 && let Some(peer) = bare(Some(&with)).filter(|_| jid == with && position >= mark)
             {
                 // What was said stood below what was read here when it was heard, and has moved; or the mark is no message of theirs.
-                messages::read_up_to(cx, &peer, position)?;
+                read_up_to(cx, &peer, position)?;
                 cx.tx.execute("UPDATE displayed SET due = 0 WHERE jid = ?1", params![with])?;
                 continue;
             }
@@ -100,17 +100,13 @@ impl Account {
         with: &str,
         condition: Option<&str>,
     ) -> Result<()> {
-        let (due, said) = match condition {
-            None => (0, true),
-            Some("remote-server-timeout") => (1, false),
-            Some(_) => (0, false),
-        };
+        let again = condition == Some("remote-server-timeout");
         cx.tx
             .prepare_cached(
-                "UPDATE displayed SET due = ?2, said = CASE WHEN ?3 THEN said END WHERE jid = ?1 AND due = 2",
+                "UPDATE displayed SET due = due & 1 | ?2, said = CASE WHEN ?3 THEN said END WHERE jid = ?1 AND due & 2",
             )?
-            .execute(params![with, due, said])?;
-        Ok(())
+            .execute(params![with, again, condition.is_none()])?;
+        if again { Ok(()) } else { self.tell_what_is_due(cx) }
     }
 
     /// Another device of ours has read so far, or this one.
@@ -132,7 +128,7 @@ impl Account {
             Some((jid, _)) if jid != with.as_str() => return Ok(()),
             Some((_, position)) => {
                 let far = if mutants::on(Mutant::ReadTooFar) { i64::MAX } else { position };
-                messages::read_up_to(cx, &with, far)?;
+                read_up_to(cx, &with, far)?;
                 Some(position)
             }
             None => {
@@ -161,7 +157,7 @@ impl Account {
         let less = cx
             .tx
             .prepare_cached(
-                "UPDATE displayed SET due = 1 WHERE jid = ?1 AND EXISTS (SELECT 1 FROM conversation AS c JOIN message AS m ON m.conversation = c.id
+                "UPDATE displayed SET due = due | 1 WHERE jid = ?1 AND EXISTS (SELECT 1 FROM conversation AS c JOIN message AS m ON m.conversation = c.id
                  WHERE c.jid = ?1 AND m.position > ?2 AND m.position <= c.read_position AND m.mine = 0
                  AND (m.hidden = 0 OR m.kind = 5) AND EXISTS (SELECT 1 FROM archived WHERE message = m.id))",
             )?
@@ -182,11 +178,86 @@ impl Account {
                 params![id, jid],
             )?;
             if let Some(with) = bare(Some(&jid)).filter(|_| awaited > 0) {
-                messages::read_up_to(cx, &with, position)?;
+                read_up_to(cx, &with, position)?;
             }
         }
         Ok(())
     }
+}
+
+/// Everything up to a position was seen.
+pub(crate) fn read_up_to(cx: &mut Cx<'_>, peer: &BareJid, position: i64) -> Result<()> {
+    let changed = cx
+        .tx
+        .prepare_cached(&mutants::sql(
+            Mutant::ReadGoesBack,
+            "UPDATE conversation SET read_position = ?2 WHERE jid = ?1 AND read_position < ?2",
+            "read_position < ?2",
+            "read_position <> ?2",
+        ))?
+        .execute(params![peer.as_str(), position])?;
+    if changed > 0 { count_unread(cx, peer) } else { Ok(()) }
+}
+
+/// Unread is what stands above the mark, and was not on the screen when this device was read.
+pub(crate) fn count_unread(cx: &mut Cx<'_>, peer: &BareJid) -> Result<()> {
+    cx.tx
+        .prepare_cached(
+            "UPDATE conversation SET unread = (SELECT count(*) FROM message AS m WHERE m.conversation = conversation.id
+             AND m.position > conversation.read_position AND m.id > conversation.read_here AND m.mine = 0 AND m.hidden = 0) WHERE jid = ?1",
+        )?
+        .execute(params![peer.as_str()])?;
+    messages::touch_line(cx, peer);
+    Ok(())
+}
+
+/// A message has another place than `before`. While the archive is compared they move one at a time: what was read stays read,
+/// and what was not is not read because it stands below the mark for a while.
+pub(crate) fn moved(cx: &mut Cx<'_>, peer: &BareJid, message: i64, before: i64) -> Result<()> {
+    let (position, theirs, counts, was_seen, conversation, read): (i64, bool, bool, bool, i64, i64) = cx
+        .tx
+        .prepare_cached(
+            "SELECT m.position, m.mine = 0, m.hidden = 0 AND m.id > c.read_here, m.id <= c.read_here AND (m.hidden = 0 OR m.kind = 5),
+             c.id, c.read_position FROM message AS m JOIN conversation AS c ON c.id = m.conversation WHERE m.id = ?1",
+        )?
+        .query_row(params![message], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+        })?;
+    if !theirs || position.min(before) > read {
+        return Ok(());
+    }
+    // The mark goes with its message, and on over what this device has shown to who read it.
+    let goes_along = if before == read { position } else { read };
+    let mark = if before == read || was_seen { seen_from(cx, conversation, goes_along)? } else { goes_along };
+    if mark != read {
+        cx.tx
+            .prepare_cached("UPDATE conversation SET read_position = ?2 WHERE id = ?1")?
+            .execute(params![conversation, mark])?;
+        count_unread(cx, peer)?;
+    } else if counts && (before <= read) != (position <= read) {
+        cx.tx
+            .prepare_cached("UPDATE conversation SET unread = max(0, unread + ?2) WHERE id = ?1")?
+            .execute(params![conversation, if position > read { 1 } else { -1 }])?;
+        messages::touch_line(cx, peer);
+    }
+    // What was read last may be another one now. It is told when the page is over.
+    cx.tx
+        .prepare_cached("UPDATE displayed SET due = due | 1 WHERE jid = ?1")?
+        .execute(params![peer.as_str()])?;
+    Ok(())
+}
+
+/// How far all that stands above `mark` was on the screen when this device was read.
+fn seen_from(cx: &Cx<'_>, conversation: i64, mark: i64) -> Result<i64> {
+    Ok(cx
+        .tx
+        .prepare_cached(
+            "SELECT coalesce(max(m.position), ?2) FROM message AS m JOIN conversation AS c ON c.id = m.conversation
+             WHERE c.id = ?1 AND m.position > ?2 AND m.mine = 0 AND m.id <= c.read_here AND (m.hidden = 0 OR m.kind = 5)
+             AND m.position < (SELECT coalesce(min(position), 9223372036854775807) FROM message
+               WHERE conversation = ?1 AND position > ?2 AND id > c.read_here AND mine = 0 AND hidden = 0)",
+        )?
+        .query_row(params![conversation, mark], |row| row.get(0))?)
 }
 
 /// The archive knows a message under this id from now on. It may have been read elsewhere.
