@@ -862,6 +862,7 @@ impl Account {
             self.catching_up.back_off.reset();
             self.catching_up.pages = 0;
             cx.touched.all_timelines = true;
+            self.look_again_with_carbons(cx)?;
             if progress(cx.tx)?.is_none() {
                 cx.event(Event::CaughtUp);
                 self.tell_soon(cx);
@@ -934,6 +935,7 @@ impl Account {
             if let (Some(last), false) = (&query.last, reached) {
                 self.covered(cx, last, query.cursor, query.last_at)?;
             }
+            self.look_again_with_carbons(cx)?;
             return self.ask_after_check(cx);
         }
         if query.seen == 0 || query.last.as_deref() == after {
@@ -1019,7 +1021,7 @@ impl Account {
     }
 
     fn newest_done(&mut self, cx: &mut Cx<'_>, query: &Query, complete: bool) -> Result<()> {
-        let own = self.jid.as_str();
+        let own = self.jid.to_string();
         cx.tx.execute(
             "INSERT OR IGNORE INTO coverage (archive, last_id, position, last_at) VALUES (?1, ?2, ?3, ?4)",
             params![
@@ -1030,16 +1032,7 @@ impl Account {
                 query.last_at.unwrap_or(0)
             ],
         )?;
-        let without_carbons: bool = cx.tx.query_row(
-            "SELECT EXISTS (SELECT 1 FROM pending WHERE what = ?1)",
-            params![serde_json::to_string(&Pending::Carbons)?],
-            |row| row.get(0),
-        )?;
-        if without_carbons && self.session.unchecked.is_none() {
-            // What other devices send until there are some is looked for behind this.
-            self.session.unchecked = self.coverage(cx)?;
-            self.session.dirty = true;
-        }
+        self.look_again_with_carbons(cx)?;
         if !complete {
             let start = self.session.next_position.min(query.cursor) - 2 * ROOM;
             let first = query.first_position.unwrap_or(query.start);
@@ -1056,6 +1049,19 @@ impl Account {
             )?;
         }
         cx.touched.all_timelines = true;
+        Ok(())
+    }
+
+    /// The archive was read. What other devices send until there are carbons is looked for behind this.
+    fn look_again_with_carbons(&mut self, cx: &Cx<'_>) -> Result<()> {
+        let are_asked_for: bool = cx
+            .tx
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM pending WHERE what = ?1)")?
+            .query_row(params![serde_json::to_string(&Pending::Carbons)?], |row| row.get(0))?;
+        if are_asked_for && self.session.unchecked.is_none() {
+            self.session.unchecked = self.coverage(cx)?;
+            self.session.dirty = true;
+        }
         Ok(())
     }
 

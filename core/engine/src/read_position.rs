@@ -231,7 +231,9 @@ pub(crate) fn moved(cx: &mut Cx<'_>, peer: &BareJid, message: i64, before: i64) 
     let mark = if before == read || was_seen { seen_from(cx, conversation, goes_along)? } else { goes_along };
     if mark != read {
         cx.tx
-            .prepare_cached("UPDATE conversation SET read_position = ?2 WHERE id = ?1")?
+            .prepare_cached(
+                "UPDATE conversation SET read_position = ?2, told_read = min(told_read, ?2) WHERE id = ?1",
+            )?
             .execute(params![conversation, mark])?;
         count_unread(cx, peer)?;
     } else if counts && (before <= read) != (position <= read) {

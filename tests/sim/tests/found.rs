@@ -71,6 +71,7 @@ found! {
     what_no_page_of_a_gap_has_named_follows_what_they_named,
     what_nobody_answered_for_hours_is_told_the_same_day,
     what_other_devices_sent_before_carbons_is_found,
+    what_other_devices_sent_before_carbons_is_found_behind_a_filled_gap,
     what_stands_below_a_gap_is_not_beyond_it,
     what_was_dropped_at_the_archives_beginning_moves_nothing_that_is_known,
     what_was_on_its_way_when_it_was_read_on_is_told_again,
