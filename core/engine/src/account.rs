@@ -308,7 +308,9 @@ pub(crate) struct Cx<'a> {
     /// The error that is being answered.
     pub(crate) refusal: Option<Element>,
     /// The conversation that was looked up last. No step deletes one.
-    pub(crate) conversation: Option<(BareJid, i64)>,
+    pub(crate) conversation: Option<Found>,
+    /// Who was last asked about whether receipts are sent to them, and whether they are.
+    pub(crate) receipts_to: Option<(BareJid, bool)>,
     /// The gap that was looked at last: its upper edge, and whether it is dense.
     pub(crate) room: Option<(i64, (Option<i64>, bool))>,
     /// Whether anything was read elsewhere that is not here, if that was asked.
@@ -317,6 +319,14 @@ pub(crate) struct Cx<'a> {
     pub(crate) any_stood_in: Option<bool>,
     /// What of it has come, by the archive's ids.
     pub(crate) read: Vec<String>,
+}
+
+/// What is known of a conversation by its address.
+pub(crate) struct Found {
+    pub(crate) with: BareJid,
+    pub(crate) id: i64,
+    /// Up to where it was deleted before it was ever here.
+    pub(crate) cleared: Option<i64>,
 }
 
 impl<'a> Cx<'a> {
@@ -330,6 +340,7 @@ impl<'a> Cx<'a> {
             touched,
             refusal: None,
             conversation: None,
+            receipts_to: None,
             room: None,
             awaits: None,
             any_stood_in: None,

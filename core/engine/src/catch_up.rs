@@ -33,7 +33,6 @@ use crate::{
     iq::Pending,
     messages::{self, STEP, Source, Stored},
     mutants::{self, Mutant},
-    signals,
 };
 
 /// Room for positions in one gap: sixteen million messages, and half a million gaps.
@@ -601,8 +600,7 @@ impl Account {
                     && cx.now.wall.saturating_sub(at) <= RECEIPT
                     && let Some(from) = view.from.and_then(address::sender)
                     && from.to_bare() != self.jid
-                    && self.sees_our_presence(cx, &from.to_bare())?
-                    && signals::with(cx, &from.to_bare())?.delivered
+                    && self.sends_receipts_to(cx, &from.to_bare())?
                 {
                     query.receipts.push((from.to_string(), id.to_owned()));
                 }

@@ -52,6 +52,7 @@ impl Account {
                      cleared = coalesce((SELECT max(high_position) FROM gap WHERE kind = 1), cleared) WHERE id = ?1",
                     params![conversation],
                 )?;
+                cx.conversation = None;
                 find("conversation = ?1", conversation)?
             }
             Delete::Before { at } => find("at < ?1", *at)?,
@@ -102,14 +103,6 @@ impl Account {
         }
         Ok(())
     }
-}
-
-/// Whether a message that an archive brings belongs to what was deleted before it was ever here.
-pub(crate) fn is_cleared(cx: &Cx<'_>, conversation: i64, position: i64) -> Result<bool> {
-    Ok(cx
-        .tx
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM conversation WHERE id = ?1 AND cleared > ?2)")?
-        .query_row(params![conversation, position], |row| row.get(0))?)
 }
 
 /// Whether one of these is the name of a message that was not here when a correction that stood for it was deleted.

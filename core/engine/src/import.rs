@@ -387,6 +387,7 @@ impl Account {
         });
         let draft = draft.as_ref().map(serde_json::to_string).transpose()?;
         // What was decided here since counts more.
+        (cx.conversation, cx.receipts_to) = (None, None);
         cx.tx.execute(
             "UPDATE conversation SET draft = coalesce(draft, ?2), pinned = max(pinned, ?3), muted_until = coalesce(muted_until, ?4),
              archived = max(archived, ?5), notify = max(notify, ?6), takes_states = max(takes_states, ?7), ours = max(ours, ?11), signals = coalesce(signals, ?12),

@@ -16,7 +16,7 @@ use whimbrel_proto::{
 };
 
 use crate::{
-    account::{Account, Archive, Cx},
+    account::{Account, Archive, Cx, Found},
     amendments::{self, Kind as Row, Reference, Said},
     api::{self, ChatState, Event, ItemId, SendState},
     deletions,
@@ -180,8 +180,7 @@ impl Account {
         }
         // XEP-0184 §8: a receipt to a stranger would tell that we are here.
         if let (Stored::New(_), true, Some(id)) = (stored, view.wants_receipt, view.id)
-            && self.sees_our_presence(cx, &peer)?
-            && signals::with(cx, &peer)?.delivered
+            && self.sends_receipts_to(cx, &peer)?
         {
             self.send_receipt(cx, from.as_str(), id)?;
         }
@@ -278,7 +277,12 @@ impl Account {
         let from_archive = matches!(source, Source::Archive { .. });
         let stanza_id = view.id.filter(|id| Some(*id) != name);
         let corrects = said.target.filter(|_| said.kind == Row::Correction);
-        if (from_archive && deletions::is_cleared(cx, conversation, position)?)
+        let is_cleared = cx
+            .conversation
+            .as_ref()
+            .and_then(|found| found.cleared)
+            .is_some_and(|cleared| cleared > position);
+        if (from_archive && is_cleared)
             || deletions::is_what_was_corrected(cx, conversation, mine, [name, stanza_id, corrects])?
         {
             let message =
@@ -474,6 +478,18 @@ impl Account {
             .query_row(params![peer.as_str()], |row| row.get(0))
             .optional()?;
         Ok(*peer == self.jid || subscription.is_some_and(|subscription| subscription >= 2))
+    }
+
+    /// Whether this peer is told what has arrived. A catch-up asks thousands of times.
+    pub(crate) fn sends_receipts_to(&self, cx: &mut Cx<'_>, peer: &BareJid) -> Result<bool> {
+        if let Some((last, sends)) = &cx.receipts_to
+            && last == peer
+        {
+            return Ok(*sends);
+        }
+        let sends = self.sees_our_presence(cx, peer)? && signals::with(cx, peer)?.delivered;
+        cx.receipts_to = Some((peer.clone(), sends));
+        Ok(sends)
     }
 
     /// What was too deep or too large leaves a visible placeholder (STREAM 21).
@@ -692,27 +708,27 @@ pub(crate) fn chat_state(name: &str) -> Option<ChatState> {
 /// The row of a conversation, made if it is the first message.
 pub(crate) fn conversation(cx: &mut Cx<'_>, peer: &BareJid) -> Result<i64> {
     // People write several messages in a row.
-    if let Some((last, id)) = &cx.conversation
-        && last == peer
+    if let Some(found) = &cx.conversation
+        && found.with == *peer
     {
-        return Ok(*id);
+        return Ok(found.id);
     }
-    let id = find_conversation(cx, peer)?;
-    cx.conversation = Some((peer.clone(), id));
-    Ok(id)
-}
-
-fn find_conversation(cx: &Cx<'_>, peer: &BareJid) -> Result<i64> {
     let found = cx
         .tx
-        .prepare_cached("SELECT id FROM conversation WHERE jid = ?1")?
-        .query_row(params![peer.as_str()], |row| row.get(0))
+        .prepare_cached("SELECT id, cleared FROM conversation WHERE jid = ?1")?
+        .query_row(params![peer.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    if let Some(id) = found {
-        return Ok(id);
-    }
-    cx.tx.prepare_cached("INSERT INTO conversation (jid) VALUES (?1)")?.execute(params![peer.as_str()])?;
-    Ok(cx.tx.last_insert_rowid())
+    let (id, cleared) = match found {
+        Some(found) => found,
+        None => {
+            cx.tx
+                .prepare_cached("INSERT INTO conversation (jid) VALUES (?1)")?
+                .execute(params![peer.as_str()])?;
+            (cx.tx.last_insert_rowid(), None)
+        }
+    };
+    cx.conversation = Some(Found { with: peer.clone(), id, cleared });
+    Ok(id)
 }
 
 /// The message that an archive's id names, if it came by that id before.

@@ -8,6 +8,8 @@
 //! What is new is for an app that a push has woken and that nobody looks at. What is told once is not told again; what an app saw
 //! before it was suspended it knows from its lists.
 
+use std::sync::LazyLock;
+
 use jid::BareJid;
 use rusqlite::{OptionalExtension, Row, params};
 use whimbrel_proto::text::Style;
@@ -34,7 +36,8 @@ impl Account {
         );
         let mut notify = Vec::new();
         for (message, _) in timeline::messages(cx.tx, &which, MOST)?.into_iter().rev() {
-            if self.is_wanted(cx, &message)? {
+            let notifies = notifies_of(cx, &message.with)?;
+            if self.is_wanted(cx, notifies, &message)? {
                 notify.push(message);
             }
         }
@@ -65,34 +68,36 @@ impl Account {
             _ => None,
         });
         // People write several messages in a row, and a catch-up has thousands of these.
-        let mut last: Option<(BareJid, bool)> = None;
+        let mut last: Option<(BareJid, Option<Of>)> = None;
         for event in events {
             let Event::Message { message, notify } = event else { continue };
             if message.mine {
                 continue;
             }
-            let is_open = match &last {
-                Some((with, is_open)) if *with == message.with => *is_open,
-                _ => is_open(cx, &message.with)?,
+            let notifies = match &last {
+                Some((with, notifies)) if *with == message.with => *notifies,
+                _ => {
+                    let notifies = notifies_of(cx, &message.with)?;
+                    last = Some((message.with.clone(), notifies));
+                    notifies
+                }
             };
-            last = Some((message.with.clone(), is_open));
-            *notify = is_open && is_candidate(cx, message)? && self.is_wanted(cx, message)?;
+            *notify =
+                notifies.is_some() && is_candidate(cx, message)? && self.is_wanted(cx, notifies, message)?;
         }
         cx.out = out;
         Ok(())
     }
 
     /// Whether a candidate is what its user wants to be notified of.
-    fn is_wanted(&self, cx: &Cx<'_>, message: &Message) -> Result<bool> {
-        // What was taken back before anybody saw it is no news.
-        if message.retracted {
-            return Ok(false);
+    fn is_wanted(&self, cx: &Cx<'_>, notifies: Option<Of>, message: &Message) -> Result<bool> {
+        match notifies {
+            // What was taken back before anybody saw it is no news.
+            Some(_) if message.retracted => Ok(false),
+            Some(Of::All) => Ok(true),
+            Some(Of::Mentions) => self.is_about_us(cx, message),
+            None => Ok(false),
         }
-        let on_mention: bool = cx
-            .tx
-            .prepare_cached("SELECT notify = 1 FROM conversation WHERE jid = ?1")?
-            .query_row(params![message.with.as_str()], |row| row.get(0))?;
-        Ok(!on_mention || self.is_about_us(cx, message)?)
     }
 
     /// Whether it mentions us, by our address (XEP-0372) or our name, or answers us (XEP-0461).
@@ -142,20 +147,32 @@ fn conversation() -> String {
     )
 }
 
-/// Whether anything in this conversation may be notified of.
-fn is_open(cx: &Cx<'_>, with: &BareJid) -> Result<bool> {
-    let sql =
-        format!("SELECT EXISTS (SELECT 1 FROM conversation AS c WHERE c.jid = ?1 AND {})", conversation());
-    Ok(cx.tx.prepare_cached(&sql)?.query_row(params![with.as_str()], |row| row.get(0))?)
+/// Of what a conversation notifies.
+#[derive(Clone, Copy)]
+enum Of {
+    All,
+    Mentions,
+}
+
+/// Of which messages this conversation notifies, if of any.
+fn notifies_of(cx: &Cx<'_>, with: &BareJid) -> Result<Option<Of>> {
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        format!("SELECT c.notify = 1 FROM conversation AS c WHERE c.jid = ?1 AND {}", conversation())
+    });
+    let on_mention: Option<bool> =
+        cx.tx.prepare_cached(&SQL)?.query_row(params![with.as_str()], |row| row.get(0)).optional()?;
+    Ok(on_mention.map(|on_mention| if on_mention { Of::Mentions } else { Of::All }))
 }
 
 /// Whether this one may be.
 fn is_candidate(cx: &Cx<'_>, message: &Message) -> Result<bool> {
-    let sql = format!(
-        "SELECT EXISTS (SELECT 1 FROM message AS m JOIN conversation AS c ON c.id = m.conversation
-         WHERE m.id = CAST(?1 AS INTEGER) AND {MESSAGE})"
-    );
-    Ok(cx.tx.prepare_cached(&sql)?.query_row(params![message.id.0], |row| row.get(0))?)
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            "SELECT EXISTS (SELECT 1 FROM message AS m JOIN conversation AS c ON c.id = m.conversation
+             WHERE m.id = CAST(?1 AS INTEGER) AND {MESSAGE})"
+        )
+    });
+    Ok(cx.tx.prepare_cached(&SQL)?.query_row(params![message.id.0], |row| row.get(0))?)
 }
 
 /// Whether a name stands in a text, in whatever letters, and not inside of a word.

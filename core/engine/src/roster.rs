@@ -34,6 +34,7 @@ impl Account {
     pub(crate) fn roster_result(&mut self, cx: &mut Cx<'_>, iq: &Element) -> Result<()> {
         let Some(query) = iq.get_child("query", ns::ROSTER) else { return Ok(()) };
         cx.tx.execute("DELETE FROM contact", [])?;
+        cx.receipts_to = None;
         for item in query.children().filter(|child| child.name() == "item").take(MAX) {
             store(cx, item)?;
         }
@@ -266,7 +267,8 @@ fn subscription(cx: &Cx<'_>, item: &Element) -> Result<i64> {
 }
 
 /// Keeps an item. Returns its subscription, as [`subscription`] would.
-fn store(cx: &Cx<'_>, item: &Element) -> Result<i64> {
+fn store(cx: &mut Cx<'_>, item: &Element) -> Result<i64> {
+    cx.receipts_to = None;
     let Some(jid) = bare(item.attr("jid")) else { return Ok(0) };
     let subscription = match item.attr("subscription") {
         Some("remove") => {

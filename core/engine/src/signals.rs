@@ -26,6 +26,7 @@ impl Account {
         with: Option<&BareJid>,
         signals: Option<Signals>,
     ) -> Result<Reply> {
+        cx.receipts_to = None;
         match with {
             None => {
                 let bits = bits(signals.unwrap_or_default());

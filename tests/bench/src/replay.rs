@@ -164,7 +164,7 @@ fn set_up(connection: &Connection) -> Result<()> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(256);
-    Ok(())
+    Ok(store::settle_plans(connection)?)
 }
 
 const LINK: LinkId = LinkId(1);
