@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use whimbrel_engine::{
@@ -22,7 +22,7 @@ const MANY: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Lines {
     stale: Mutex<Stale>,
-    list: Mutex<Vec<(Rank, Conversation)>>,
+    list: Mutex<Vec<(Rank, Arc<Conversation>)>>,
 }
 
 #[derive(Debug)]
@@ -52,26 +52,27 @@ impl Lines {
     }
 
     /// The list as the file has it. Nothing else was read in this transaction: what changes from here on is stale again.
-    pub(crate) fn read(&self, connection: &rusqlite::Connection) -> Result<Vec<Conversation>> {
+    pub(crate) fn read(&self, connection: &rusqlite::Connection) -> Result<Vec<Arc<Conversation>>> {
         let mut list = lock(&self.list);
         let stale = std::mem::replace(&mut *lock(&self.stale), Stale::Some(BTreeSet::new()));
         if let Err(error) = bring_up(&mut list, &stale, connection) {
             self.all_changed();
             return Err(error);
         }
-        Ok(list.iter().map(|(_, line)| line.clone()).collect())
+        Ok(list.iter().map(|(_, line)| Arc::clone(line)).collect())
     }
 }
 
 fn bring_up(
-    list: &mut Vec<(Rank, Conversation)>,
+    list: &mut Vec<(Rank, Arc<Conversation>)>,
     stale: &Stale,
     connection: &rusqlite::Connection,
 ) -> Result<()> {
     let lines = match stale {
         Stale::Some(lines) if lines.len() < MANY => lines,
         _ => {
-            *list = timeline::lines(connection, None)?;
+            let lines = timeline::lines(connection, None)?;
+            *list = lines.into_iter().map(|(rank, line)| (rank, Arc::new(line))).collect();
             return Ok(());
         }
     };
@@ -79,7 +80,7 @@ fn bring_up(
         list.retain(|(_, line)| line.with != *with);
         for (rank, line) in timeline::lines(connection, Some(with))? {
             let at = list.partition_point(|(other, _)| *other < rank);
-            list.insert(at, (rank, line));
+            list.insert(at, (rank, Arc::new(line)));
         }
     }
     Ok(())

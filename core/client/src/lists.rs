@@ -7,6 +7,8 @@
 //!
 //! Items stand in the order of their positions, and a change says from which position on. What stands below is not read
 //! again: in a window of ten thousand messages, a new one costs as much as in a window of ten.
+//!
+//! Items are shared, not copied, until an update takes them along: of a thousand conversations, the one that changed is.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -43,12 +45,14 @@ pub struct Subscription<T> {
 
 /// Reads what stands at a position and above, given the item below it.
 type Query<T> = Box<
-    dyn Fn(&rusqlite::Connection, i64, Option<&T>) -> whimbrel_engine::Result<Vec<(i64, T)>> + Send + Sync,
+    dyn Fn(&rusqlite::Connection, i64, Option<&T>) -> whimbrel_engine::Result<Vec<(i64, Arc<T>)>>
+        + Send
+        + Sync,
 >;
 
 struct Folded<T> {
     seq: u64,
-    list: Vec<T>,
+    list: Vec<Arc<T>>,
     /// Where each item stands; never decreasing.
     positions: Vec<i64>,
     /// What the last update replaced: from which item on, standing from which position on, and what was there.
@@ -58,7 +62,7 @@ struct Folded<T> {
 struct Tail<T> {
     from: i64,
     at: usize,
-    list: Vec<T>,
+    list: Vec<Arc<T>>,
     positions: Vec<i64>,
 }
 
@@ -68,7 +72,7 @@ impl<T> std::fmt::Debug for Subscription<T> {
     }
 }
 
-impl<T: Clone + PartialEq> Subscription<T> {
+impl<T: Clone + Eq> Subscription<T> {
     fn new(shared: Arc<Shared>, topic: Topic, query: Query<T>) -> Self {
         let stale = shared.follow(topic);
         let state = Mutex::new(Folded { seq: 0, list: Vec::new(), positions: Vec::new(), replaced: None });
@@ -115,19 +119,23 @@ impl<T: Clone + PartialEq> Subscription<T> {
         }
         let Some(from) = self.stale.take() else { return Ok(None) };
         let at = state.positions.partition_point(|position| *position < from);
-        let below = at.checked_sub(1).map(|below| &state.list[below]);
+        let below = at.checked_sub(1).map(|below| &*state.list[below]);
         let read = self.shared.read(|connection| (self.query)(connection, from, below));
-        let (positions, list): (Vec<i64>, Vec<T>) = match read {
+        let (positions, list): (Vec<i64>, Vec<Arc<T>>) = match read {
             Ok(read) => read.into_iter().unzip(),
             Err(error) => {
                 self.stale.add(from);
                 return Err(error);
             }
         };
-        let mut splices = diff(&state.list[at..], &list);
-        for splice in &mut splices {
-            splice.at += at as u32;
-        }
+        let splices: Vec<Splice<T>> = diff(&state.list[at..], &list)
+            .into_iter()
+            .map(|splice| Splice {
+                at: splice.at + at as u32,
+                removed: splice.removed,
+                items: splice.items.into_iter().map(Arc::unwrap_or_clone).collect(),
+            })
+            .collect();
         if splices.is_empty() && !lost && !anew {
             state.positions.truncate(at);
             state.positions.extend(positions);
@@ -240,7 +248,8 @@ impl Timeline {
         let topic = Topic::Timeline(with.clone());
         let query = move |connection: &rusqlite::Connection, from: i64, below: Option<&Item>| {
             let (span, offset) = (*window.span(), window.offset.load(Ordering::Relaxed));
-            timeline::window_from(connection, &with, span, offset, from, below)
+            let items = timeline::window_from(connection, &with, span, offset, from, below)?;
+            Ok(items.into_iter().map(|(position, item)| (position, Arc::new(item))).collect())
         };
         Subscription::new(Arc::clone(&self.shared), topic, Box::new(query))
     }
@@ -313,7 +322,8 @@ impl ConversationList {
     /// # Errors
     /// Where the file cannot be read.
     pub fn items(&self) -> Result<Vec<Conversation>, Error> {
-        self.shared.read(|connection| self.shared.lines.read(connection))
+        let lines = self.shared.read(|connection| self.shared.lines.read(connection))?;
+        Ok(lines.into_iter().map(Arc::unwrap_or_clone).collect())
     }
 
     /// Follows what is shown.
@@ -347,13 +357,14 @@ impl ContactList {
 
     /// Follows what is shown.
     pub fn subscribe(&self) -> Subscription<Contact> {
-        let query =
-            |connection: &rusqlite::Connection, _, _: Option<&_>| Ok(whole(roster::contacts(connection)?));
+        let query = |connection: &rusqlite::Connection, _, _: Option<&_>| {
+            Ok(whole(roster::contacts(connection)?.into_iter().map(Arc::new)))
+        };
         Subscription::new(Arc::clone(&self.shared), Topic::Contacts, Box::new(query))
     }
 }
 
 /// A list without positions is read as a whole.
-fn whole<T>(list: Vec<T>) -> Vec<(i64, T)> {
+fn whole<T>(list: impl IntoIterator<Item = Arc<T>>) -> Vec<(i64, Arc<T>)> {
     list.into_iter().map(|item| (i64::MIN, item)).collect()
 }
