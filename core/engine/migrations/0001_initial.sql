@@ -114,7 +114,7 @@ CREATE TABLE displayed (
     due     INTEGER NOT NULL DEFAULT 0,       -- bits: 1 we have read on, 2 being told in this session
     awaited TEXT                              -- read on another device, and not here yet
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX displayed_due ON displayed (jid) WHERE due = 1;
+CREATE INDEX displayed_due ON displayed (jid) WHERE due <> 0;
 CREATE INDEX displayed_awaited ON displayed (awaited) WHERE awaited IS NOT NULL;
 
 -- The archive. `position` is the order that we assign (STREAM 19).

@@ -64,7 +64,7 @@ impl Account {
 
     /// If there is anything that waited for something else.
     pub(crate) fn tell_what_is_due(&mut self, cx: &Cx<'_>) -> Result<()> {
-        let any = "SELECT EXISTS (SELECT 1 FROM displayed WHERE due = 1)";
+        let any = "SELECT EXISTS (SELECT 1 FROM displayed WHERE due <> 0 AND due & 1)";
         if cx.tx.prepare_cached(any)?.query_row([], |row| row.get(0))? {
             self.tell_soon(cx);
         }
@@ -72,9 +72,12 @@ impl Account {
     }
 
     fn tell_later(&mut self, cx: &Cx<'_>) {
-        let wait = AGAIN << self.telling.unanswered.min(DOUBLINGS);
-        self.telling.unanswered += 1;
-        self.telling.due.get_or_insert(cx.now.mono + wait);
+        // Counted once for all that was asked and told together.
+        if self.telling.due.is_none() {
+            let wait = AGAIN << self.telling.unanswered.min(DOUBLINGS);
+            self.telling.due = Some(cx.now.mono + wait);
+            self.telling.unanswered += 1;
+        }
     }
 
     /// What a node says was asked, and not answered.
@@ -88,16 +91,10 @@ impl Account {
         if self.telling.due.is_none_or(|due| cx.now.mono < due) {
             return Ok(());
         }
-        self.tell_all(cx)
+        self.tell_devices_now(cx)
     }
 
-    /// Before hanging up: nobody waits for what is on its way.
     pub(crate) fn tell_devices_now(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        cx.tx.execute("UPDATE displayed SET due = 1 WHERE due = 3", [])?;
-        self.tell_all(cx)
-    }
-
-    fn tell_all(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         self.telling.due = None;
         if self.login.nodes != Some(Nodes::WithConditions) {
             return Ok(());
@@ -154,10 +151,22 @@ impl Account {
             Some("remote-server-timeout") => self.tell_later(cx),
             _ => self.telling.unanswered = 0,
         }
+        // What came behind it is on its way, and says more.
+        if self.is_on_its_way(cx, node, with)? {
+            return Ok(());
+        }
         match node {
             OwnNode::Displayed => self.read_was_told(cx, with, condition),
             OwnNode::Settings => self.settings_were_told(cx, with, condition),
         }
+    }
+
+    fn is_on_its_way(&self, cx: &Cx<'_>, node: OwnNode, with: &str) -> Result<bool> {
+        let reason = serde_json::to_string(&Reason::Own { node, with: with.to_owned() })?;
+        Ok(cx
+            .tx
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM pending WHERE instr(what, ?1) > 0)")?
+            .query_row(params![reason], |row| row.get(0))?)
     }
 
     /// Whether this may be said again: with whom, over which word. Of each once, so that devices that do not agree do not go on for ever.

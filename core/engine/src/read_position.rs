@@ -54,7 +54,7 @@ impl Account {
                    FROM message AS m WHERE m.conversation = c.id AND m.position <= c.read_position AND m.mine = 0 AND (m.hidden = 0 OR m.kind = 5)
                    ORDER BY m.position DESC, m.id DESC LIMIT 1)
                  FROM displayed AS d JOIN conversation AS c ON c.jid = d.jid
-                 WHERE d.due = 1 AND (d.awaited IS NULL OR NOT EXISTS (SELECT 1 FROM gap WHERE kind = 0))",
+                 WHERE d.due <> 0 AND d.due & 1 AND (d.awaited IS NULL OR NOT EXISTS (SELECT 1 FROM gap WHERE kind = 0))",
             )?
             .query_map(params![self.jid.as_str()], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
@@ -68,13 +68,13 @@ impl Account {
             {
                 // What was said stood below what was read here when it was heard, and has moved; or the mark is no message of theirs.
                 read_up_to(cx, &peer, position)?;
-                cx.tx.execute("UPDATE displayed SET due = 0 WHERE jid = ?1", params![with])?;
+                nothing_more(cx, &with)?;
                 continue;
             }
             // The archive has not said yet how it calls this one.
             let Some(read) = read else { continue };
             if said.as_deref() == Some(&read) {
-                cx.tx.execute("UPDATE displayed SET due = 0 WHERE jid = ?1", params![with])?;
+                nothing_more(cx, &with)?;
                 continue;
             }
             cx.tx.execute(
@@ -106,7 +106,7 @@ impl Account {
                 "UPDATE displayed SET due = due & 1 | ?2, said = CASE WHEN ?3 THEN said END WHERE jid = ?1 AND due & 2",
             )?
             .execute(params![with, again, condition.is_none()])?;
-        if again { Ok(()) } else { self.tell_what_is_due(cx) }
+        Ok(())
     }
 
     /// Another device of ours has read so far, or this one.
@@ -138,8 +138,9 @@ impl Account {
         };
         cx.tx
             .prepare_cached(
+                // If this is an echo of ours, another device may have been quicker and further.
                 "INSERT INTO displayed (jid, said, awaited) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (jid) DO UPDATE SET said = ?2, awaited = ?3",
+                 ON CONFLICT (jid) DO UPDATE SET said = ?2, awaited = coalesce(?3, CASE WHEN due & 2 THEN awaited END)",
             )?
             .execute(params![with.as_str(), id, here.is_none().then_some(id)])?;
         match here {
@@ -174,11 +175,13 @@ impl Account {
         for id in std::mem::take(&mut cx.read) {
             let Some((jid, position)) = conversation_of(cx, self.jid.as_str(), &id)? else { continue };
             let awaited = cx.tx.execute(
-                "UPDATE displayed SET awaited = NULL WHERE awaited = ?1 AND jid = ?2",
+                "UPDATE displayed SET awaited = NULL, due = due | (said IS NOT awaited) WHERE awaited = ?1 AND jid = ?2",
                 params![id, jid],
             )?;
             if let Some(with) = bare(Some(&jid)).filter(|_| awaited > 0) {
                 read_up_to(cx, &with, position)?;
+                // Or the node was left behind meanwhile.
+                self.tell_what_is_due(cx)?;
             }
         }
         Ok(())
@@ -227,7 +230,7 @@ pub(crate) fn moved(cx: &mut Cx<'_>, peer: &BareJid, message: i64, before: i64) 
         return Ok(());
     }
     // The mark goes with its message, and on over what this device has shown to who read it.
-    let goes_along = if before == read { position } else { read };
+    let goes_along = if before == read { position.max(resent_at(cx, message)?.min(read)) } else { read };
     let mark = if before == read || was_seen { seen_from(cx, conversation, goes_along)? } else { goes_along };
     if mark != read {
         cx.tx
@@ -249,6 +252,14 @@ pub(crate) fn moved(cx: &mut Cx<'_>, peer: &BareJid, message: i64, before: i64) 
     Ok(())
 }
 
+/// Where the last copy of a message was in the archive: what stands between them was read as well.
+fn resent_at(cx: &Cx<'_>, message: i64) -> Result<i64> {
+    Ok(cx
+        .tx
+        .prepare_cached("SELECT coalesce(max(place), ?2) FROM archived WHERE message = ?1")?
+        .query_row(params![message, i64::MIN], |row| row.get(0))?)
+}
+
 /// How far all that stands above `mark` was on the screen when this device was read.
 fn seen_from(cx: &Cx<'_>, conversation: i64, mark: i64) -> Result<i64> {
     Ok(cx
@@ -260,6 +271,18 @@ fn seen_from(cx: &Cx<'_>, conversation: i64, mark: i64) -> Result<i64> {
                WHERE conversation = ?1 AND position > ?2 AND id > c.read_here AND mine = 0 AND hidden = 0)",
         )?
         .query_row(params![conversation, mark], |row| row.get(0))?)
+}
+
+/// All that was to be told is told, or on its way.
+fn nothing_more(cx: &Cx<'_>, with: &str) -> Result<()> {
+    cx.tx.prepare_cached("UPDATE displayed SET due = due & 2 WHERE jid = ?1")?.execute(params![with])?;
+    Ok(())
+}
+
+/// The archive has this id at another place: what it says was read may be more by now.
+pub(crate) fn id_moved(cx: &Cx<'_>, id: &str) -> Result<()> {
+    cx.tx.prepare_cached("UPDATE displayed SET due = due | 1 WHERE said = ?1")?.execute(params![id])?;
+    Ok(())
 }
 
 /// The archive knows a message under this id from now on. It may have been read elsewhere.

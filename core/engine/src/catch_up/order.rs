@@ -13,6 +13,7 @@ use crate::{
     error::Result,
     messages::{self, Known, STEP},
     mutants::{self, Mutant},
+    read_position,
 };
 
 impl Query {
@@ -184,10 +185,11 @@ impl Account {
 }
 
 fn set_place(cx: &Cx<'_>, archive: &str, id: &str, place: i64) -> Result<()> {
-    cx.tx
+    let moved = cx
+        .tx
         .prepare_cached("UPDATE archived SET place = ?3 WHERE id = ?1 AND archive = ?2 AND place <> ?3")?
         .execute(params![id, archive, place])?;
-    Ok(())
+    if moved > 0 { read_position::id_moved(cx, id) } else { Ok(()) }
 }
 
 /// Where the first of a message's ids has its place.

@@ -171,6 +171,76 @@ fn what_stands_before_a_resend_was_read_with_it() {
     assert_eq!(world.unread(), 1);
 }
 
+/// The first answer is of the first publication.
+#[test]
+fn what_is_read_on_while_something_is_on_its_way_is_told_and_has_its_own_answer() {
+    for is_answered in [false, true] {
+        let mut world = World::reader();
+        world.marks_read();
+        let first = world.told_devices().remove(0).0;
+        world.gets(&live(4));
+        world.marks_read();
+        world.pass(5_000);
+        let second = world.told_devices().remove(0);
+        assert_eq!(second.1, format!("{JULIET} a4"));
+        let mut answered = vec![&first];
+        answered.extend(is_answered.then_some(&second.0));
+        for iq in answered {
+            world.acknowledge();
+            world.gets(&format!("<iq type='result' id='{}'/>", iq.attr("id").unwrap()));
+        }
+        world.server.archive = archived(1..5);
+        world.away_and_back();
+        world.serve();
+        world.pass(5_000);
+        let again: &[String] = if is_answered { &[] } else { &[format!("{JULIET} a4")] };
+        assert_eq!(world.told_texts(), again);
+    }
+}
+
+#[test]
+fn what_another_device_read_further_is_waited_for_behind_an_echo_of_ours() {
+    let mut world = World::reader();
+    world.marks_read();
+    world.told_texts();
+    world.gets(&elsewhere(JULIET, "a5"));
+    world.gets(&elsewhere(JULIET, "a3"));
+    world.gets(&live(4));
+    world.gets(&live(5));
+    assert_eq!(world.unread(), 0);
+    // The node was left behind.
+    world.pass(5_000);
+    assert_eq!(world.told_texts(), [format!("{JULIET} a5")]);
+}
+
+/// The resend came live and was read on another device; its first copy is in a gap below what came between.
+#[test]
+fn what_was_read_before_a_resend_stays_read_when_that_moves_to_its_first_copy() {
+    let mut world = World::reader();
+    let resent = |id: &str| {
+        let origin = "</body><origin-id xmlns='urn:xmpp:sid:0' id='j4'/>";
+        live(4).replace("id='a4'", &format!("id='{id}'")).replace("</body>", origin)
+    };
+    world.away_and_back();
+    for message in [live(5), live(6), resent("a7")] {
+        world.gets(&message);
+    }
+    let read = "<displayed xmlns='urn:xmpp:chat-markers:0' id='j4'/>";
+    let marker = format!("<message xmlns='jabber:client' from='{OWN}/tablet' to='{JULIET}'>{read}</message>");
+    world.gets(&carbon(OWN, "sent", &marker));
+    assert_eq!(world.unread(), 0);
+    world.server.archive = archived(1..8);
+    for (entry, origin) in world.server.archive.iter_mut().zip([1, 2, 3, 4, 5, 6, 4]) {
+        let id = format!("</body><origin-id xmlns='urn:xmpp:sid:0' id='j{origin}'/>");
+        if origin == 4 {
+            entry.message = archived(4..5).remove(0).message.replace("</body>", &id);
+        }
+    }
+    world.serve();
+    assert_eq!(world.sees(), ["1", "2", "3", "4", "5", "6"]);
+    assert_eq!(world.unread(), 0);
+}
+
 #[test]
 fn who_says_less_than_what_was_read_is_corrected_and_not_for_ever() {
     let mut world = World::reader();
