@@ -228,6 +228,8 @@ pub(crate) struct Telling {
     pub(crate) after_check: bool,
     /// The node was asked and nobody has answered: it is asked again before anything is said.
     pub(crate) asks: bool,
+    /// Something was told while a node was asked page by page: what is told anew goes to its end, and shifts what follows it.
+    pub(crate) shifted: bool,
     /// How often in a row nobody has answered.
     pub(crate) unanswered: u32,
 }

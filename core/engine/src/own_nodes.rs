@@ -196,6 +196,7 @@ impl Account {
         if self.login.nodes != Some(Nodes::WithConditions) {
             return Ok(());
         }
+        self.telling.shifted = false;
         OwnNode::ALL.into_iter().try_for_each(|node| self.ask_own_node(cx, node, 1, None))
     }
 
@@ -213,10 +214,11 @@ impl Account {
         answer: Option<&Element>,
     ) -> Result<()> {
         let (items, next) = answer.map(crate::pubsub::read_page).unwrap_or_default();
-        self.told_elsewhere(cx, node, &items)?;
+        self.take_items(cx, node, &items)?;
         match next.filter(|_| page < PAGES) {
             Some(next) => self.ask_own_node(cx, node, page + 1, Some(&next)),
             None => {
+                self.telling.asks |= page > 1 && std::mem::take(&mut self.telling.shifted);
                 self.tell_soon(cx);
                 Ok(())
             }
@@ -230,6 +232,11 @@ impl Account {
         node: OwnNode,
         items: &[pubsub::Item<'_>],
     ) -> Result<()> {
+        self.telling.shifted = true;
+        self.take_items(cx, node, items)
+    }
+
+    fn take_items(&mut self, cx: &mut Cx<'_>, node: OwnNode, items: &[pubsub::Item<'_>]) -> Result<()> {
         items.iter().try_for_each(|item| match node {
             OwnNode::Displayed => self.displayed_elsewhere(cx, item),
             OwnNode::Settings => self.set_elsewhere(cx, item),

@@ -41,6 +41,7 @@ found! {
     message_that_was_sent_again_out_of_doubt_is_looked_for_where_it_was_first,
     message_whose_correction_was_deleted_alone_does_not_come_back,
     network_that_comes_back_while_the_disk_is_full_is_not_forgotten,
+    node_that_shifts_while_it_is_asked_page_by_page_is_asked_again,
     offline_message_that_comes_late_stands_in_order,
     older_page_asked_by_time_leaves_what_is_newer,
     older_page_behind_a_first_page_of_receipts_leaves_what_came_live,
