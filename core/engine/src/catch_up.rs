@@ -1019,11 +1019,10 @@ impl Account {
     }
 
     fn newest_done(&mut self, cx: &mut Cx<'_>, query: &Query, complete: bool) -> Result<()> {
-        let own = self.jid.to_string();
         cx.tx.execute(
             "INSERT OR IGNORE INTO coverage (archive, last_id, position, last_at) VALUES (?1, ?2, ?3, ?4)",
             params![
-                own,
+                self.jid.as_str(),
                 query.last,
                 // What came live in this session before the page was there is not behind its end.
                 query.cursor.max(self.session.next_position - STEP),
@@ -1037,7 +1036,7 @@ impl Account {
             cx.tx.execute(
                 "INSERT INTO gap (archive, kind, before_id, low_position, high_position, covered_position) VALUES (?1, 1, ?2, ?3, ?4, ?5)",
                 params![
-                    own,
+                    self.jid.as_str(),
                     query.first,
                     start,
                     first.min(query.start).saturating_sub(ROOM / 4),
@@ -1052,11 +1051,7 @@ impl Account {
 
     /// The archive was read. What other devices send until there are carbons is looked for behind this.
     fn look_again_with_carbons(&mut self, cx: &Cx<'_>) -> Result<()> {
-        let are_asked_for: bool = cx
-            .tx
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM pending WHERE what = ?1)")?
-            .query_row(params![serde_json::to_string(&Pending::Carbons)?], |row| row.get(0))?;
-        if are_asked_for && self.session.unchecked.is_none() {
+        if self.session.unchecked.is_none() && self.is_asked(cx, &Pending::Carbons)? {
             self.session.unchecked = self.coverage(cx)?;
             self.session.dirty = true;
         }

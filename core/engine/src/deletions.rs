@@ -105,6 +105,13 @@ impl Account {
     }
 }
 
+/// Whether a message that an archive brings of the conversation that was looked up last belongs to what was deleted before it was
+/// ever here.
+pub(crate) fn is_cleared(cx: &Cx<'_>, position: i64) -> bool {
+    let cleared = cx.conversation.as_ref().and_then(|found| found.cleared);
+    cleared.is_some_and(|cleared| cleared > position)
+}
+
 /// Whether one of these is the name of a message that was not here when a correction that stood for it was deleted.
 pub(crate) fn is_what_was_corrected(
     cx: &mut Cx<'_>,

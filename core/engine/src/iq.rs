@@ -140,6 +140,14 @@ impl Account {
         Ok(())
     }
 
+    /// Whether this is asked, and not answered yet.
+    pub(crate) fn is_asked(&self, cx: &Cx<'_>, what: &Pending) -> Result<bool> {
+        Ok(cx
+            .tx
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM pending WHERE what = ?1)")?
+            .query_row(params![serde_json::to_string(what)?], |row| row.get(0))?)
+    }
+
     /// Nobody will answer this question.
     pub(crate) fn unanswered(&mut self, cx: &mut Cx<'_>, id: &str, condition: &str) -> Result<()> {
         let what: Option<String> = cx

@@ -277,12 +277,7 @@ impl Account {
         let from_archive = matches!(source, Source::Archive { .. });
         let stanza_id = view.id.filter(|id| Some(*id) != name);
         let corrects = said.target.filter(|_| said.kind == Row::Correction);
-        let is_cleared = cx
-            .conversation
-            .as_ref()
-            .and_then(|found| found.cleared)
-            .is_some_and(|cleared| cleared > position);
-        if (from_archive && is_cleared)
+        if (from_archive && deletions::is_cleared(cx, position))
             || deletions::is_what_was_corrected(cx, conversation, mine, [name, stanza_id, corrects])?
         {
             let message =

@@ -36,8 +36,9 @@ impl Account {
         );
         let mut notify = Vec::new();
         for (message, _) in timeline::messages(cx.tx, &which, MOST)?.into_iter().rev() {
-            let notifies = notifies_of(cx, &message.with)?;
-            if self.is_wanted(cx, notifies, &message)? {
+            if let Some(of) = notifies_of(cx, &message.with)?
+                && self.is_wanted(cx, of, &message)?
+            {
                 notify.push(message);
             }
         }
@@ -82,21 +83,22 @@ impl Account {
                     notifies
                 }
             };
-            *notify =
-                notifies.is_some() && is_candidate(cx, message)? && self.is_wanted(cx, notifies, message)?;
+            *notify = match notifies {
+                Some(of) => is_candidate(cx, message)? && self.is_wanted(cx, of, message)?,
+                None => false,
+            };
         }
         cx.out = out;
         Ok(())
     }
 
     /// Whether a candidate is what its user wants to be notified of.
-    fn is_wanted(&self, cx: &Cx<'_>, notifies: Option<Of>, message: &Message) -> Result<bool> {
-        match notifies {
+    fn is_wanted(&self, cx: &Cx<'_>, of: Of, message: &Message) -> Result<bool> {
+        match of {
             // What was taken back before anybody saw it is no news.
-            Some(_) if message.retracted => Ok(false),
-            Some(Of::All) => Ok(true),
-            Some(Of::Mentions) => self.is_about_us(cx, message),
-            None => Ok(false),
+            _ if message.retracted => Ok(false),
+            Of::All => Ok(true),
+            Of::Mentions => self.is_about_us(cx, message),
         }
     }
 

@@ -57,12 +57,7 @@ impl Account {
 
     /// Whoever may see us; and while the roster has not come yet, anybody: what a friend has written would be lost.
     fn is_heard(&self, cx: &Cx<'_>, peer: &BareJid) -> Result<bool> {
-        if self.sees_our_presence(cx, peer)? {
-            return Ok(true);
-        }
-        let sql = "SELECT EXISTS (SELECT 1 FROM pending WHERE what = ?1)";
-        let roster = serde_json::to_string(&Pending::Roster)?;
-        Ok(cx.tx.prepare_cached(sql)?.query_row(params![roster], |row| row.get(0))?)
+        Ok(self.sees_our_presence(cx, peer)? || self.is_asked(cx, &Pending::Roster)?)
     }
 
     pub(crate) fn send_payload(&mut self, cx: &mut Cx<'_>, id: &ItemId, to: &BareJid, xml: &str) -> Answered {

@@ -54,6 +54,15 @@ fn elsewhere(with: &str, id: &str) -> String {
     event(OWN, ns::DISPLAYED, &item(with, id))
 }
 
+fn with_origin(message: &str, n: u32) -> String {
+    message.replace("</body>", &format!("</body><origin-id xmlns='urn:xmpp:sid:0' id='j{n}'/>"))
+}
+
+/// The message of this number, live under another of the archive's ids.
+fn resent(n: u32, id: u32) -> String {
+    with_origin(&live(n).replace(&format!("id='a{n}'"), &format!("id='a{id}'")), n)
+}
+
 #[test]
 fn what_is_read_is_said_once_and_while_reading_on_every_few_seconds() {
     let mut world = World::reader();
@@ -159,11 +168,7 @@ fn read_position_that_does_not_say_of_which_archive_is_of_ours() {
 #[test]
 fn what_stands_before_a_resend_was_read_with_it() {
     let mut world = World::reader();
-    let resent = |id: &str| {
-        let origin = "</body><origin-id xmlns='urn:xmpp:sid:0' id='j7'/>";
-        live(7).replace("id='a7'", &format!("id='{id}'")).replace("</body>", origin)
-    };
-    for message in [resent("a7"), live(8), live(9), resent("a10"), live(11)] {
+    for message in [resent(7, 7), live(8), live(9), resent(7, 10), live(11)] {
         world.gets(&message);
     }
     assert_eq!((world.unread(), world.sees().len()), (7, 7));
@@ -217,12 +222,8 @@ fn what_another_device_read_further_is_waited_for_behind_an_echo_of_ours() {
 #[test]
 fn what_was_read_before_a_resend_stays_read_when_that_moves_to_its_first_copy() {
     let mut world = World::reader();
-    let resent = |id: &str| {
-        let origin = "</body><origin-id xmlns='urn:xmpp:sid:0' id='j4'/>";
-        live(4).replace("id='a4'", &format!("id='{id}'")).replace("</body>", origin)
-    };
     world.away_and_back();
-    for message in [live(5), live(6), resent("a7")] {
+    for message in [live(5), live(6), resent(4, 7)] {
         world.gets(&message);
     }
     let read = "<displayed xmlns='urn:xmpp:chat-markers:0' id='j4'/>";
@@ -230,11 +231,9 @@ fn what_was_read_before_a_resend_stays_read_when_that_moves_to_its_first_copy() 
     world.gets(&carbon(OWN, "sent", &marker));
     assert_eq!(world.unread(), 0);
     world.server.archive = archived(1..8);
-    for (entry, origin) in world.server.archive.iter_mut().zip([1, 2, 3, 4, 5, 6, 4]) {
-        let id = format!("</body><origin-id xmlns='urn:xmpp:sid:0' id='j{origin}'/>");
-        if origin == 4 {
-            entry.message = archived(4..5).remove(0).message.replace("</body>", &id);
-        }
+    let message = with_origin(&world.server.archive[3].message, 4);
+    for copy in [3, 6] {
+        world.server.archive[copy].message.clone_from(&message);
     }
     world.serve();
     assert_eq!(world.sees(), ["1", "2", "3", "4", "5", "6"]);
