@@ -267,7 +267,9 @@ CREATE INDEX avatar_used ON avatar (used_at);
 
 -- Whom we do not want to hear of (XEP-0191): accounts, devices, whole servers.
 CREATE TABLE blocked (
-    jid TEXT PRIMARY KEY
+    jid    TEXT    PRIMARY KEY,
+    listed INTEGER NOT NULL DEFAULT 0,        -- 1: on the server's list
+    wanted INTEGER                            -- what the user has decided and the server has not answered: 1 on, 0 off
 ) STRICT, WITHOUT ROWID;
 
 -- Registrations for push notifications (XEP-0357): the one that is wanted, and old ones until the server has forgotten them.

@@ -1,12 +1,15 @@
 //! Whom we do not want to hear of (XEP-0191), and what for (XEP-0377).
 //!
 //! The server keeps the list, and holds back what those on it write; here is a copy, for what is shown and notified of. Each new
-//! session asks for it, and with that for being told what changes, which only our own account may tell. What the user decides
-//! is shown at once and said as soon as there is a session that takes it.
+//! session asks for it, and with that for being told what changes, which only our own account may tell. Like all that is told it can get
+//! lost in the server; so whenever the archive is compared the list is, too.
+//!
+//! What the user decides is shown at once, stands over what the list says, and is said until the server has answered.
 
 use jid::Jid;
 use minidom::Element;
 use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
 use whimbrel_proto::{address, ns, write::Tag};
 
 use crate::{
@@ -21,10 +24,18 @@ use crate::{
 const MAX: usize = 10_000;
 const MAX_NAMED: usize = 50;
 
+/// What the user has decided: said so, and said again if nobody answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Decision {
+    jid: String,
+    on: bool,
+    payload: String,
+}
+
 /// Whether an account, or all of its server, is on the list, as a condition on its bare address.
 pub(crate) fn is_blocked(jid: &str) -> String {
     format!(
-        "EXISTS (SELECT 1 FROM blocked AS b WHERE b.jid IN ({jid}, substr({jid}, instr({jid}, '@') + 1)))"
+        "EXISTS (SELECT 1 FROM blocked AS b WHERE b.jid IN ({jid}, substr({jid}, instr({jid}, '@') + 1)) AND coalesce(b.wanted, b.listed))"
     )
 }
 
@@ -35,20 +46,26 @@ impl Account {
             Some(report) => item.child(self.report_tag(cx, report)?),
             None => item,
         };
-        cx.tx.execute("INSERT OR IGNORE INTO blocked (jid) VALUES (?1)", params![jid.as_str()])?;
-        self.say_block(cx, jid, true, Tag::with_ns("block", ns::BLOCKING).child(item))
+        self.decide(cx, jid, true, Tag::with_ns("block", ns::BLOCKING).child(item))
     }
 
     pub(crate) fn unblock(&mut self, cx: &mut Cx<'_>, jid: &Jid) -> Result<()> {
         let item = Tag::new("item").attr("jid", jid.as_str());
-        cx.tx.execute("DELETE FROM blocked WHERE jid = ?1", params![jid.as_str()])?;
-        self.say_block(cx, jid, false, Tag::with_ns("unblock", ns::BLOCKING).child(item))
+        self.decide(cx, jid, false, Tag::with_ns("unblock", ns::BLOCKING).child(item))
     }
 
-    fn say_block(&mut self, cx: &mut Cx<'_>, jid: &Jid, on: bool, payload: Tag) -> Result<()> {
+    fn decide(&mut self, cx: &mut Cx<'_>, jid: &Jid, on: bool, payload: Tag) -> Result<()> {
+        cx.tx.execute(
+            "INSERT INTO blocked (jid, wanted) VALUES (?1, ?2) ON CONFLICT (jid) DO UPDATE SET wanted = ?2",
+            params![jid.as_str(), on],
+        )?;
         self.list_changed(cx);
-        let pending = Pending::Block { jid: jid.to_string(), on };
-        self.ask_as(cx, Kind::Note, &pending, "set", None, payload).map(drop)
+        self.say_block(cx, Decision { jid: jid.to_string(), on, payload: payload.finish() })
+    }
+
+    fn say_block(&mut self, cx: &mut Cx<'_>, decision: Decision) -> Result<()> {
+        let payload = decision.payload.clone();
+        self.ask_xml(cx, Kind::Note, &Pending::Block(decision), "set", None, &payload).map(drop)
     }
 
     fn report_tag(&self, cx: &Cx<'_>, report: &Report) -> Result<Tag> {
@@ -73,29 +90,37 @@ impl Account {
         Ok(tag.child_opt(report.text.as_ref().map(|text| Tag::new("text").text(text))))
     }
 
-    /// The server has taken it, or not: then it is as it was.
+    /// The server has taken it, or not: then it is as the list says.
     pub(crate) fn block_answered(
         &mut self,
         cx: &mut Cx<'_>,
-        jid: &str,
-        on: bool,
+        decision: Decision,
         condition: Option<&str>,
     ) -> Result<()> {
-        match condition {
-            // Nobody knows: the next session asks for the list.
-            None | Some("remote-server-timeout") => return Ok(()),
-            Some(_) if on => cx.tx.execute("DELETE FROM blocked WHERE jid = ?1", params![jid])?,
-            Some(_) => cx.tx.execute("INSERT OR IGNORE INTO blocked (jid) VALUES (?1)", params![jid])?,
-        };
+        let later = "SELECT EXISTS (SELECT 1 FROM blocked WHERE jid = ?1 AND wanted <> ?2)
+                     OR EXISTS (SELECT 1 FROM pending WHERE json_extract(what, '$.Block.jid') = ?1)";
+        if cx.tx.prepare_cached(later)?.query_row(params![decision.jid, decision.on], |row| row.get(0))? {
+            // It was decided anew since.
+            return Ok(());
+        }
+        if condition == Some("remote-server-timeout") {
+            return self.say_block(cx, decision);
+        }
+        let listed = condition.is_none().then_some(decision.on);
+        cx.tx.execute(
+            "UPDATE blocked SET wanted = NULL, listed = coalesce(?2, listed) WHERE jid = ?1",
+            params![decision.jid, listed],
+        )?;
         self.list_changed(cx);
-        Ok(())
+        forget_unlisted(cx)
     }
 
     /// The whole list.
     pub(crate) fn blocklist(&mut self, cx: &mut Cx<'_>, answer: &Element) -> Result<()> {
         let Some(list) = answer.get_child("blocklist", ns::BLOCKING) else { return Ok(()) };
-        cx.tx.execute("DELETE FROM blocked", [])?;
-        self.listed_as_blocked(cx, list)
+        cx.tx.execute("UPDATE blocked SET listed = 0", [])?;
+        self.listed_as_blocked(cx, list)?;
+        forget_unlisted(cx)
     }
 
     /// Our own account tells what has changed.
@@ -107,13 +132,14 @@ impl Account {
         let mut all = true;
         for jid in addresses(payload) {
             all = false;
-            cx.tx.prepare_cached("DELETE FROM blocked WHERE jid = ?1")?.execute(params![jid.as_str()])?;
+            let sql = "UPDATE blocked SET listed = 0 WHERE jid = ?1";
+            cx.tx.prepare_cached(sql)?.execute(params![jid.as_str()])?;
         }
         // XEP-0191 §3.5: nobody named is everybody; somebody of whom nothing can be made is not.
         if all && payload.children().next().is_none() {
-            cx.tx.execute("DELETE FROM blocked", [])?;
+            cx.tx.execute("UPDATE blocked SET listed = 0", [])?;
         }
-        Ok(())
+        forget_unlisted(cx)
     }
 
     fn listed_as_blocked(&mut self, cx: &mut Cx<'_>, list: &Element) -> Result<()> {
@@ -121,7 +147,8 @@ impl Account {
         for jid in addresses(list) {
             cx.tx
                 .prepare_cached(
-                    "INSERT OR IGNORE INTO blocked (jid) SELECT ?1 WHERE (SELECT count(*) FROM blocked) < ?2",
+                    "INSERT INTO blocked (jid, listed) SELECT ?1, 1 WHERE (SELECT count(*) FROM blocked) < ?2
+                     ON CONFLICT (jid) DO UPDATE SET listed = 1",
                 )?
                 .execute(params![jid.as_str(), MAX as i64])?;
         }
@@ -131,6 +158,11 @@ impl Account {
     fn list_changed(&self, cx: &mut Cx<'_>) {
         (cx.touched.contacts, cx.touched.conversations) = (true, true);
     }
+}
+
+fn forget_unlisted(cx: &Cx<'_>) -> Result<()> {
+    cx.tx.execute("DELETE FROM blocked WHERE listed = 0 AND wanted IS NULL", [])?;
+    Ok(())
 }
 
 fn addresses(list: &Element) -> impl Iterator<Item = Jid> {
@@ -143,7 +175,8 @@ fn addresses(list: &Element) -> impl Iterator<Item = Jid> {
 /// # Errors
 /// Where the world failed.
 pub fn blocked(connection: &Connection) -> Result<Vec<Jid>> {
-    let mut statement = connection.prepare_cached("SELECT jid FROM blocked ORDER BY jid")?;
+    let mut statement =
+        connection.prepare_cached("SELECT jid FROM blocked WHERE coalesce(wanted, listed) ORDER BY jid")?;
     let jids = statement.query_map([], |row| row.get::<_, String>(0))?;
     jids.map(|jid| Jid::new(&jid?).map_err(|_| Error::bug("a blocked address"))).collect()
 }

@@ -43,6 +43,12 @@ pub(crate) enum Question {
     Write,
 }
 
+impl Question {
+    pub(crate) fn is_about_ours(&self) -> bool {
+        !matches!(self, Self::Theirs { .. } | Self::TheirsBefore { .. })
+    }
+}
+
 /// What servers say of a card that nobody has made (XEP-0054 §3.1, XEP-0060 §6.5.9), or of a kind that they do not have.
 const NONE: [&str; 3] = ["item-not-found", "service-unavailable", "feature-not-implemented"];
 
@@ -120,6 +126,10 @@ impl Account {
             // Without an answer nobody knows what would be lost.
             Question::Ours { .. } | Question::OursBefore if answer == Err("remote-server-timeout") => {
                 self.ask_ours(cx, question)
+            }
+            // Nor does anybody know whether it arrived.
+            Question::Write if answer == Err("remote-server-timeout") => {
+                self.ask_ours(cx, Question::OursBefore)
             }
             // Nor behind any other error than what servers say of a card that is not there. It stays here, and is said with the next.
             Question::Ours { .. } | Question::OursBefore

@@ -19,6 +19,7 @@ use crate::{
     api::{Error, Event, FeedAction, FeedEntry, NodeOptions, Post, RequestId},
     error::Result,
     iq::Pending,
+    mutants::{self, Mutant},
     pubsub::{Publish, Question, Reason, read_page},
     send,
 };
@@ -146,7 +147,7 @@ impl Account {
                 let of = address(of)?;
                 let (items, _) = read_page(answer);
                 let mut changed = false;
-                if items.len() < PAGE as usize {
+                if items.len() < PAGE as usize && !mutants::on(Mutant::TakenBackEntriesStay) {
                     // That is all of it: what else is here was taken back.
                     let there: Vec<&str> = items.iter().map(|item| item.id).collect();
                     let here = items_of(cx, &of)?;

@@ -12,7 +12,7 @@ use whimbrel_proto::{address, deadlines::Deadlines, ns, write::Tag};
 use crate::{
     account::{Account, Archive, Cx},
     api::{self, ClaimKind, Event, ServerInfo},
-    card,
+    blocking, card,
     catch_up::Query,
     claims,
     error::Result,
@@ -34,10 +34,7 @@ pub(crate) enum Pending {
     /// Whom we do not want to hear of.
     Blocklist,
     /// Somebody was put there, or taken from there.
-    Block {
-        jid: String,
-        on: bool,
-    },
+    Block(blocking::Decision),
     /// XEP-0280.
     Carbons,
     /// Who has access to the account.
@@ -79,6 +76,19 @@ pub(crate) enum Pending {
     },
     /// The answer tells nothing that is needed.
     Nothing,
+}
+
+impl Pending {
+    /// Whether it is for something that the user wants and that is said until the server has answered.
+    pub(crate) fn outlives_session(&self) -> bool {
+        match self {
+            _ if mutants::on(Mutant::AnswerLostWithSession) => false,
+            Self::Block(_) => true,
+            Self::Card(question) => question.is_about_ours(),
+            Self::Node(question) => question.is_about_our_card(),
+            _ => false,
+        }
+    }
 }
 
 /// What we can do (XEP-0030), beside the nodes that we want to hear of ([`Account::features`]).
@@ -227,7 +237,7 @@ impl Account {
                 ("get", None, Tag::with_ns("query", ns::ROSTER).attr("ver", known))
             }
             Pending::Page(_)
-            | Pending::Block { .. }
+            | Pending::Block(_)
             | Pending::Clients
             | Pending::Invitation(_)
             | Pending::Node(_)
@@ -279,7 +289,7 @@ impl Account {
                     Pending::AccountInfo => "account",
                     Pending::ArchivePrefs | Pending::Page(_) => "archive",
                     Pending::Carbons
-                    | Pending::Block { .. }
+                    | Pending::Block(_)
                     | Pending::Blocklist
                     | Pending::Clients
                     | Pending::Invitation(_)
@@ -327,7 +337,7 @@ impl Account {
         Ok(Some(serde_json::from_str(&what)?))
     }
 
-    fn settle(
+    pub(crate) fn settle(
         &mut self,
         cx: &mut Cx<'_>,
         id: &str,
@@ -348,7 +358,7 @@ impl Account {
                 self.page_done(cx, &query, answer)
             }
             (Pending::Blocklist, Ok(element)) => self.blocklist(cx, element),
-            (Pending::Block { jid, on }, answer) => self.block_answered(cx, &jid, on, answer.err()),
+            (Pending::Block(decision), answer) => self.block_answered(cx, decision, answer.err()),
             (Pending::Card(question), answer) => self.card_answered(cx, id, question, answer),
             (Pending::Password { password }, answer) => {
                 self.password_answered(cx, &password, answer.map(drop))
@@ -368,9 +378,13 @@ impl Account {
             (Pending::Push { service, node, on }, answer) => {
                 self.push_answered(cx, (&service, &node, on), answer.err())
             }
-            // A session that does not know these misses messages: patience is the only pace.
+            // A session that does not know these misses messages, or what is told of the list: patience is the only pace.
             (
-                what @ (Pending::Roster | Pending::AccountInfo | Pending::ArchivePrefs | Pending::Carbons),
+                what @ (Pending::Roster
+                | Pending::AccountInfo
+                | Pending::ArchivePrefs
+                | Pending::Blocklist
+                | Pending::Carbons),
                 Err("remote-server-timeout"),
             ) => {
                 if matches!(what, Pending::Carbons) && self.session.unchecked.is_none() {

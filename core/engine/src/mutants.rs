@@ -128,6 +128,15 @@ mutants! {
     "settings" {
         OlderDecisionAdopted: "Of two decisions the one that is heard of last counts.",
     }
+    "blocking" {
+        ListNotComparedAgain: "The list of who is blocked is asked for once a session, whatever the server has dropped since.",
+    }
+    "iq" {
+        AnswerLostWithSession: "What its user wants is not asked again where the answer went with the session.",
+    }
+    "feed" {
+        TakenBackEntriesStay: "What is not in a feed any more stays here.",
+    }
     "deletions" {
         DeletedForgotten: "Of what is deleted nothing stays by which another copy of it is known.",
     }

@@ -413,15 +413,25 @@ impl Account {
         cx.tx.execute("DELETE FROM outbox WHERE kind IN (2, 3, 4)", [])?;
         // Who asked, asked the old session.
         cx.tx.execute("DELETE FROM asked", [])?;
-        cx.tx.execute(
-            "DELETE FROM pending WHERE iq NOT IN (SELECT name FROM outbox WHERE kind = 1 AND name IS NOT NULL)",
-            [],
-        )?;
+        let forgotten = cx
+            .tx
+            .prepare_cached(
+                "DELETE FROM pending WHERE iq NOT IN (SELECT name FROM outbox WHERE kind = 1 AND name IS NOT NULL) RETURNING iq, what",
+            )?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<Vec<(String, String)>>>()?;
         cx.tx.execute("UPDATE outbox SET number = NULL WHERE kind = 1", [])?;
         for (_, request) in std::mem::take(&mut self.waiting.asked) {
             cx.reply(request, Err(crate::api::Error::Offline));
         }
         self.queries_were_lost();
+        // The server has taken the question, and its answer went with the session.
+        for (iq, what) in forgotten {
+            let what: Pending = serde_json::from_str(&what)?;
+            if what.outlives_session() {
+                self.settle(cx, &iq, what, Err("remote-server-timeout"))?;
+            }
+        }
         sent_again(cx)?;
         let mut statement = cx.tx.prepare_cached(
             "SELECT seq, bytes, queued_at FROM outbox WHERE kind = 0 AND first_sent IS NOT NULL",

@@ -16,6 +16,7 @@ use crate::{
     api::NodeOptions,
     error::Result,
     iq::Pending,
+    mutants::{self, Mutant},
     pubsub::{Publish, Question, Reason},
 };
 
@@ -187,6 +188,9 @@ impl Account {
     pub(crate) fn ask_after_check(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         if std::mem::take(&mut self.telling.after_check) {
             self.telling.repaired.clear();
+            if !mutants::on(Mutant::ListNotComparedAgain) {
+                self.ask_again(cx, &Pending::Blocklist)?;
+            }
             self.ask_own_nodes(cx)?;
         }
         Ok(())

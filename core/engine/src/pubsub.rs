@@ -84,6 +84,16 @@ pub(crate) enum Question {
     Other,
 }
 
+impl Question {
+    pub(crate) fn is_about_our_card(&self) -> bool {
+        matches!(
+            self,
+            Self::Offered(publish) | Self::Publish { publish, .. } | Self::Configure(publish)
+                if matches!(publish.reason, Reason::Card(_))
+        )
+    }
+}
+
 /// Something to be published.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Publish {

@@ -12,7 +12,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use rusqlite::Connection;
 use whimbrel_engine::{
     Config, Engine, LinkId, Now,
-    api::{Item, ItemId, RequestId, Setting},
+    api::{Audience, Item, ItemId, RequestId, Setting},
 };
 
 use crate::{
@@ -75,6 +75,11 @@ pub(crate) struct User {
     pub(crate) perhaps_deleted: BTreeSet<String>,
     /// What the user decided about conversations.
     pub(crate) decided: Vec<Decided>,
+    /// Whom the user wanted to hear no more of, or again; what was put on the card, and who may see it; and what was published under
+    /// which id, or taken back.
+    pub(crate) blocks: Vec<Wish<(usize, bool)>>,
+    pub(crate) cards: Vec<Wish<(String, Audience)>>,
+    pub(crate) posts: Vec<Wish<(ItemId, Option<String>)>>,
     /// What was shown, by conversation.
     pub(crate) screens: BTreeMap<usize, Screen>,
 }
@@ -95,11 +100,20 @@ pub(crate) struct Decided {
     pub(crate) done: bool,
 }
 
+/// What the user wanted, and whether the core has said that it is done.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish<What> {
+    pub(crate) what: What,
+    pub(crate) done: bool,
+}
+
 /// What a request is for.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Asked {
     Send(Draft),
     Sync,
+    /// What was published, by its number.
+    Post(usize),
     Other,
 }
 

@@ -5,6 +5,7 @@
 //! left to do.
 
 mod decided;
+mod people;
 mod plays;
 
 use std::{
@@ -88,6 +89,12 @@ pub enum Failure {
     ReadNotTold { device: usize, with: usize, read: String, told: Option<String> },
     /// A conversation is not set as its user has decided, or on one device otherwise than on another one.
     SetOtherwise { device: usize, with: usize, set: String, decided: String },
+    /// A device believes otherwise than the server, or than its user has decided, who is not to be heard of.
+    BlockedOtherwise { device: usize, blocked: Vec<String>, servers: Vec<String> },
+    /// What was wanted last of somebody is not what the server has.
+    NotAsWanted { device: usize, what: String, wanted: Vec<String>, servers: String },
+    /// A feed is not what the server has of it.
+    FeedOtherwise { device: usize, of: usize, shown: Vec<String>, published: Vec<String> },
     /// A mistake of ours was noticed by ourselves.
     Quarantined { device: usize, why: String },
 }
@@ -287,13 +294,14 @@ impl World {
         words.join("; ")
     }
 
-    /// Whether the devices of each account agree how far they have read, and how conversations are set.
+    /// Whether the devices of each account agree how far they have read, how conversations are set, and what is known of people.
     pub(crate) fn agree(&self) -> Result<(), Failure> {
         self.devices().iter().enumerate().try_for_each(|(device, phone)| {
             let reader =
                 phone.reader().map_err(|error| Failure::Unusable { device, error: error.to_string() })?;
             phone.user.screens.keys().try_for_each(|with| as_read(self, device, *with, &reader))?;
-            decided::judge(self, device, &reader)
+            decided::judge(self, device, &reader)?;
+            people::judge(self, device, &reader)
         })
     }
 
@@ -352,7 +360,8 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
     let failed = failed(world);
     // What was taken back before it left is nowhere.
     let taken_back = world.devices().iter().flat_map(|device| device.user.taken_back.iter().cloned());
-    let excused: BTreeSet<String> = failed.iter().cloned().chain(taken_back).collect();
+    let bounced = &world.server().bounced;
+    let excused: BTreeSet<String> = failed.iter().chain(bounced).cloned().chain(taken_back).collect();
     for (with, screen) in &phone.user.screens {
         let shown: Vec<(&ItemId, &str)> = screen
             .lines
@@ -426,7 +435,8 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
                 state: format!("{item:?}"),
             });
         }
-        if failed.contains(&draft.text) && archived.contains(&draft.text) {
+        let is_bounced = bounced.contains(&draft.text);
+        if failed.contains(&draft.text) && archived.contains(&draft.text) && !is_bounced {
             return Err(Failure::SaidToHaveFailed { device, text: draft.text.clone() });
         }
     }
@@ -604,6 +614,12 @@ fn as_amended(world: &World, device: usize) -> Result<(), Failure> {
         for (_, item) in &screen.lines {
             let Item::Message(message) = item else { continue };
             let Some(text) = screen.texts.get(&message.id) else { continue };
+            if matches!(message.state, Some(SendState::Failed { .. }))
+                && world.server().bounced.contains(text)
+            {
+                // What came back is edited here, before it is tried again.
+                continue;
+            }
             if let Some(change) = &message.change {
                 if change.state == SendState::Queued {
                     let state = format!("{change:?}");
@@ -627,7 +643,8 @@ fn as_amended(world: &World, device: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What an archive says was done to each text in it. What was archived twice counts where it was first.
+/// What an archive says was done to each text in it. What was archived twice counts where it was first. Where something was sent back
+/// nobody says what counts.
 fn amended(world: &World, account: usize) -> BTreeMap<String, Content> {
     let mut names: BTreeMap<&str, String> = BTreeMap::new();
     let mut contents: BTreeMap<String, Content> = BTreeMap::new();
@@ -664,6 +681,9 @@ fn amended(world: &World, account: usize) -> BTreeMap<String, Content> {
             names.insert(name, text.clone());
             felt.insert((text, from), reactions.children().map(minidom::Element::text).collect());
         }
+    }
+    for text in world.server().contested.iter().filter_map(|name| names.get(name.as_str())) {
+        contents.remove(text);
     }
     for ((text, _), reactions) in felt {
         if let Some((_, false, counts)) = contents.get_mut(&text) {

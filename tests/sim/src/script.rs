@@ -67,6 +67,15 @@ pub struct Manners {
     /// And how conversations are set.
     #[serde(default)]
     pub settings: bool,
+    /// It holds back who is not to be heard of (XEP-0191).
+    #[serde(default)]
+    pub blocking: bool,
+    /// Accounts have cards (XEP-0054), and nodes for them where they have nodes (XEP-0292).
+    #[serde(default)]
+    pub cards: bool,
+    /// And nodes for feeds (XEP-0277).
+    #[serde(default)]
+    pub feeds: bool,
 }
 
 /// When a session's queue is full.
@@ -111,6 +120,12 @@ pub enum Deed {
     Play { with: usize },
     /// Its user pins a conversation, mutes it or decides of what in it to be notified, or takes that back.
     Set { with: usize },
+    /// Its user wants to hear no more of somebody, or again.
+    Block { with: usize },
+    /// Its user has another card.
+    Card,
+    /// Its user publishes something, changes it or takes it back.
+    Post,
     /// Its user types.
     Type { with: usize },
     /// The app comes to the front, or goes.
@@ -218,6 +233,8 @@ const LATER: u64 = 0x0490_0490;
 const PLAYS: u64 = 0x0334;
 /// And so is what they decide about conversations.
 const DECISIONS: u64 = 0x0469_0492;
+/// And so is whom they block, and what they show of themselves.
+const PEOPLE: u64 = 0x0191_0292_0472;
 
 impl Script {
     /// The world of this seed.
@@ -231,7 +248,9 @@ impl Script {
         // Of its own, so that a seed means what it meant before there were any.
         let later = &mut StdRng::seed_from_u64(seed ^ LATER);
         let nodes = later.random_ratio(2, 3);
-        let manners = Manners { nodes, settings: nodes, ..Manners::new(&mut rng) };
+        let people = &mut StdRng::seed_from_u64(seed ^ PEOPLE);
+        let [blocking, cards, feeds] = [(); 3].map(|()| people.random_ratio(1, 2));
+        let manners = Manners { nodes, settings: nodes, blocking, cards, feeds, ..Manners::new(&mut rng) };
         let latency = *[2, 20, 100, 600].choose(&mut rng).unwrap_or(&20);
         let encrypted = seed.is_multiple_of(16);
         let all: usize = devices.iter().sum();
@@ -307,14 +326,38 @@ impl Script {
                 when += *[0, 3, 500].choose(plays).unwrap_or(&0);
             }
         }
+        for _ in 0..people.random_range(0..8) {
+            let device = people.random_range(0..all);
+            let (with, when) = (other_account(&devices, device, people), at(people));
+            let deed = match people.random_range(0..3) {
+                0 => Deed::Block { with },
+                1 => Deed::Card,
+                _ => Deed::Post,
+            };
+            let mut act = |at: u64, device, deed: Deed| acts.push(Act { at, device, deed });
+            let before = when.saturating_sub(1_000);
+            match (&deed, people.random_range(0..3)) {
+                (Deed::Block { .. }, 0) => {
+                    // What the other device would have been told while it was away is lost.
+                    let sibling = sibling_of(&devices, device);
+                    act(before, sibling, Deed::NoNetwork { back: 5_000, told: true });
+                    act(when + 2_000, sibling, Deed::DropQueued { count: 9 });
+                }
+                (Deed::Block { .. } | Deed::Card, 1) => {
+                    // It is taken over, and its session ends before the answer.
+                    act(before, device, Deed::Mute { back: 3_000 });
+                    act(when + 1_500, device, Deed::Forget);
+                }
+                _ => {}
+            }
+            acts.push(Act { at: when, device, deed });
+        }
         let faults = size.faults + rng.random_range(0..=size.faults);
         for _ in 0..faults {
             let device = rng.random_range(0..all);
             let when = at(&mut rng);
             let other = other_account(&devices, device, &mut rng);
-            let of_account = |sibling: &usize| account_of(&devices, *sibling) == account_of(&devices, device);
-            let sibling = (0..all).filter(of_account).find(|sibling| *sibling != device).unwrap_or(device);
-            fault(&mut acts, when, (device, sibling), other, &mut rng);
+            fault(&mut acts, when, (device, sibling_of(&devices, device)), other, &mut rng);
         }
         acts.sort_by_key(|act| act.at);
         Self { seed, devices, manners, latency, encrypted, acts }
@@ -347,6 +390,9 @@ impl Manners {
             strangers: rng.random_ratio(1, 3),
             nodes: false,
             settings: false,
+            blocking: false,
+            cards: false,
+            feeds: false,
         }
     }
 }
@@ -355,6 +401,12 @@ fn other_account(devices: &[usize], device: usize, rng: &mut StdRng) -> usize {
     let own = account_of(devices, device);
     let others: Vec<usize> = (0..devices.len()).filter(|account| *account != own).collect();
     *others.choose(rng).unwrap_or(&own)
+}
+
+/// Another device of the same account, if there is one.
+fn sibling_of(devices: &[usize], device: usize) -> usize {
+    let of_account = |sibling: &usize| account_of(devices, *sibling) == account_of(devices, device);
+    (0..devices.iter().sum()).filter(of_account).find(|sibling| *sibling != device).unwrap_or(device)
 }
 
 fn account_of(devices: &[usize], device: usize) -> usize {

@@ -5,6 +5,7 @@
 //! [`Server::out`], and the world carries it. Where it lies ([`Lies`]), a script has told it to.
 
 mod archive;
+mod blocking;
 mod login;
 mod nodes;
 mod questions;
@@ -61,8 +62,12 @@ pub(crate) struct Account {
     pub forgotten: BTreeSet<String>,
     /// What came while nobody was there.
     pub offline: Vec<(u64, Element)>,
-    /// What its devices say of conversations, the last that was said last.
-    pub nodes: Vec<nodes::Item>,
+    /// What stands in its nodes, the last that was published last.
+    nodes: Vec<nodes::Item>,
+    /// Its card, where old software looks for it (XEP-0054).
+    pub card_before: Option<Element>,
+    /// Whom it does not want to hear of.
+    pub blocked: BTreeSet<usize>,
     /// Questions are not answered until then.
     pub mute_until: u64,
     /// Pages are refused until then.
@@ -119,6 +124,10 @@ pub(crate) struct Server {
     pub(crate) knows_archive: BTreeMap<usize, SessionId>,
     /// What was sent once more although its sender could have known that the archive has it: by which device.
     pub sent_again: Option<(usize, String)>,
+    /// Texts that it has sent back, at least once.
+    pub bounced: BTreeSet<String>,
+    /// Names of messages about which it has sent something back.
+    pub contested: BTreeSet<String>,
     /// How often it lost something, or mixed it up, that only a look into the archive can show.
     pub dropped: u32,
     pub(crate) now: u64,
@@ -161,6 +170,8 @@ impl Server {
             knows_archive: BTreeMap::new(),
             sent_again: None,
             lies: BTreeMap::new(),
+            bounced: BTreeSet::new(),
+            contested: BTreeSet::new(),
             dropped: 0,
             now: 0,
             rng: StdRng::seed_from_u64(seed),

@@ -305,6 +305,11 @@ impl World {
                     match self.agree() {
                         Ok(()) => return,
                         Err(failure) if self.now > end => return self.fail(failure),
+                        Err(Failure::FeedOtherwise { device, of, .. }) => {
+                            // What was told may not have come.
+                            self.reads_feed(device, of);
+                            continue;
+                        }
                         Err(_) => continue,
                     }
                 }

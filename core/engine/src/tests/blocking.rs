@@ -82,6 +82,58 @@ fn who_is_blocked_offline_is_blocked_once_there_is_a_session() {
 }
 
 #[test]
+fn what_is_decided_stands_over_the_list_until_the_server_has_answered() {
+    let mut world = World::online();
+    let said = |world: &mut World, name: &str| {
+        let is_it = |iq: &Element| iq.children().any(|child| child.is(name, ns::BLOCKING));
+        let found = world.all("iq").into_iter().find(is_it)?;
+        Some(found.attr("id")?.to_owned())
+    };
+    // The server has read it, and its answer goes with the session.
+    world.blocks(JULIET, None);
+    assert!(said(&mut world, "block").is_some());
+    world.acknowledge();
+    world.away_and_back();
+    let again = said(&mut world, "block").expect("it is said again");
+    world.gets(&format!("<iq type='result' id='x'>{}</iq>", block("blocklist", &[])));
+    world.kill();
+    assert_eq!(world.blocked(), [JULIET]);
+    world.reconnect(Resume::Accept);
+    world.acknowledge();
+    // And nobody answers.
+    world.pass(61_000);
+    let third = said(&mut world, "block").expect("it is said once more");
+    assert_ne!(again, third);
+    world.gets(&format!("<iq type='result' id='{third}'/>"));
+    world.acknowledge();
+    assert_eq!((said(&mut world, "block"), world.blocked()), (None, vec![JULIET.to_owned()]));
+
+    // Of two decisions the first one's answer says nothing.
+    world.does(Command::Unblock { jid: JULIET.parse().unwrap() });
+    world.blocks(JULIET, None);
+    let first = said(&mut world, "unblock").unwrap();
+    world.gets(&format!("<iq type='result' id='{first}'/>"));
+    assert_eq!(world.blocked(), [JULIET]);
+}
+
+#[test]
+fn what_the_server_refuses_is_as_its_list_says() {
+    let mut world = World::online();
+    let refuse = |world: &mut World, command: Command| {
+        world.does(command);
+        let id = world.next("iq").attr("id").unwrap().to_owned();
+        world.gets(&format!("<iq type='error' id='{id}'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"));
+        world.acknowledge();
+    };
+    refuse(&mut world, Command::Unblock { jid: JULIET.parse().unwrap() });
+    assert!(world.blocked().is_empty(), "who was not blocked is not blocked now");
+    world.pushes("", &block("block", &[NURSE]));
+    refuse(&mut world, Command::Unblock { jid: NURSE.parse().unwrap() });
+    refuse(&mut world, Command::Block { jid: JULIET.parse().unwrap(), report: None });
+    assert_eq!(world.blocked(), [NURSE]);
+}
+
+#[test]
 fn report_says_why_and_names_messages_as_the_archive_does() {
     let mut world = World::online();
     world.gets(&live(1));

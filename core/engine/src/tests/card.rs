@@ -175,6 +175,23 @@ fn card_that_was_set_offline_is_published_after_a_kill_and_however_often_the_ses
 }
 
 #[test]
+fn card_is_published_though_an_answer_went_with_its_session() {
+    let mut world = World::with_nodes();
+    world.sets_card(named("Romeo"), Audience::Contacts).unwrap();
+    assert_eq!(path(&world.next("iq")), "get pubsub items");
+    // The server has read the question.
+    world.acknowledge();
+    world.away_and_back();
+    let question = loop {
+        let iq = world.serve_one().expect("it is asked again");
+        if iq.children().any(|child| String::from(child).contains(ns::VCARD4_NODE)) {
+            break iq;
+        }
+    };
+    assert_eq!(path(&question), "get pubsub items");
+}
+
+#[test]
 fn card_that_cannot_be_read_again_is_refused() {
     let mut world = World::with_nodes();
     let line = Line { value: "x".repeat(600), ..Line::default() };

@@ -39,8 +39,9 @@ fn read(xml: &str) -> Option<String> {
     element.attr("text").map(str::to_owned)
 }
 
-/// What its sender was told will not arrive.
+/// What will not arrive: its sender was told, or would have been.
 fn failed(world: &World) -> BTreeSet<String> {
+    let bounced = world.server().bounced.iter().cloned();
     let of_device = |reader: &Connection| -> rusqlite::Result<Vec<String>> {
         let mut statement = reader
             .prepare("SELECT body FROM message WHERE namespace IS NOT NULL AND mine = 1 AND state = 5")?;
@@ -48,7 +49,12 @@ fn failed(world: &World) -> BTreeSet<String> {
         rows.collect()
     };
     let readers = world.devices().iter().filter_map(|device| device.reader().ok());
-    readers.filter_map(|reader| of_device(&reader).ok()).flatten().filter_map(|xml| read(&xml)).collect()
+    readers
+        .filter_map(|reader| of_device(&reader).ok())
+        .flatten()
+        .filter_map(|xml| read(&xml))
+        .chain(bounced)
+        .collect()
 }
 
 /// All that was said and did not fail is there once, and what one sender has said in their order. What was said here has left.

@@ -1,89 +1,131 @@
-//! What an account's devices tell each other by nodes (XEP-0163): how far they have read (XEP-0490), and how conversations are set.
+//! Nodes of accounts (XEP-0163): what devices tell each other, how far they have read (XEP-0490) and how conversations are set; and what
+//! people show of themselves, a card (XEP-0292) and a feed (XEP-0277).
 
 use minidom::Element;
 use whimbrel_proto::ns;
 
 use crate::script::Manners;
 
-use super::{Server, SessionId, account_of, address, element};
+use super::{Server, SessionId, address, element};
 
 /// What an account says of itself that has nodes.
 pub(super) const OFFERED: &str = "<identity category='pubsub' type='pep'/><feature var='http://jabber.org/protocol/pubsub#publish-options'/>";
 
-/// What a node says of a conversation.
+/// What stands in a node, by its id: of a conversation whom it is with.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Item {
     node: String,
-    /// With whom it is.
-    pub with: usize,
-    payload: Element,
+    pub id: String,
+    pub payload: Element,
 }
 
 impl super::Account {
     /// How far a conversation was read: the archive's id.
     pub(crate) fn displayed(&self, with: usize) -> Option<&str> {
-        let item = self.nodes.iter().find(|item| item.node == ns::DISPLAYED && item.with == with)?;
+        let id = address(with);
+        let item = self.items(ns::DISPLAYED).find(|item| item.id == id)?;
         item.payload.get_child("stanza-id", ns::SID)?.attr("id")
+    }
+
+    /// What stands in one of its nodes, the last that was published last.
+    pub(crate) fn items(&self, node: &str) -> impl Iterator<Item = &Item> {
+        self.nodes.iter().filter(move |item| item.node == node)
     }
 }
 
 /// Whether it is about a node that there is.
 pub(super) fn is_known(pubsub: &Element, manners: &Manners) -> bool {
     let node = pubsub.children().next().and_then(|child| child.attr("node"));
-    manners.nodes && (node == Some(ns::DISPLAYED) || (node == Some(ns::SETTINGS) && manners.settings))
+    manners.nodes
+        && match node {
+            Some(ns::DISPLAYED) => true,
+            Some(ns::SETTINGS) => manners.settings,
+            Some(ns::VCARD4_NODE) => manners.cards,
+            Some(ns::MICROBLOG) => manners.feeds,
+            _ => false,
+        }
 }
 
 impl Server {
-    /// Something is asked of a node, or put there. The answer's content.
-    pub(super) fn node(&mut self, account: usize, pubsub: &Element) -> String {
+    /// Something is asked of a node, or put there. The answer's content, or why there is none.
+    pub(super) fn node(
+        &mut self,
+        asker: usize,
+        owner: usize,
+        pubsub: &Element,
+    ) -> Result<String, &'static str> {
         if let Some(items) = pubsub.get_child("items", ns::PUBSUB) {
-            return self.items(account, items, pubsub.get_child("set", ns::RSM));
+            return self.items(owner, items, pubsub.get_child("set", ns::RSM));
         }
-        let publish = pubsub.get_child("publish", ns::PUBSUB);
-        let item = publish.and_then(|publish| publish.children().next());
-        let with = item.and_then(|item| item.attr("id")).and_then(account_of);
-        let node = publish.and_then(|publish| publish.attr("node"));
-        let payload = item.and_then(|item| item.children().next());
-        if let (Some(with), Some(node), Some(payload)) = (with, node, payload) {
-            let item = Item { node: node.to_owned(), with, payload: payload.clone() };
-            let event = format!(
-                "<message type='headline' from='{}'><event xmlns='http://jabber.org/protocol/pubsub#event'><items node='{node}'>{}</items></event></message>",
-                address(account),
-                item.written()
-            );
-            let items = &mut self.accounts[account].nodes;
-            items.retain(|old| old.with != with || old.node != node);
-            items.push(item);
-            let there = |(id, session): (&SessionId, &super::Session)| {
-                (session.account == account && session.available).then_some(*id)
-            };
-            let there: Vec<SessionId> = self.sessions.iter().filter_map(there).collect();
-            for id in there {
-                self.deliver(id, element(&event));
+        if asker != owner {
+            return Err("forbidden");
+        }
+        let change = pubsub.children().next().ok_or("bad-request")?;
+        let node = change.attr("node").ok_or("bad-request")?;
+        let item = change.children().next().ok_or("bad-request")?;
+        let id = item.attr("id").ok_or("bad-request")?.to_owned();
+        let items = &mut self.accounts[owner].nodes;
+        let known = items.len();
+        items.retain(|old| old.id != id || old.node != node);
+        let told = if change.name() == "retract" {
+            if items.len() == known {
+                return Err("item-not-found");
             }
+            format!("<retract id='{id}'/>")
+        } else {
+            let payload = item.children().next().ok_or("bad-request")?.clone();
+            let item = Item { node: node.to_owned(), id, payload };
+            let told = item.written();
+            items.push(item);
+            told
+        };
+        let event = element(&format!(
+            "<message type='headline' from='{}'><event xmlns='http://jabber.org/protocol/pubsub#event'><items node='{node}'>{told}</items></event></message>",
+            address(owner)
+        ));
+        let hears =
+            |account: usize| account == owner || (node == ns::MICROBLOG && self.may_see(owner, account));
+        let there = |(id, session): (&SessionId, &super::Session)| {
+            (session.available && hears(session.account)).then_some(*id)
+        };
+        let there: Vec<SessionId> = self.sessions.iter().filter_map(there).collect();
+        for id in there {
+            self.deliver(id, event.clone());
         }
-        "<pubsub xmlns='http://jabber.org/protocol/pubsub'/>".to_owned()
+        Ok("<pubsub xmlns='http://jabber.org/protocol/pubsub'/>".to_owned())
     }
 
-    /// A page of the items: one, so that there is more than one page.
-    fn items(&self, account: usize, items: &Element, set: Option<&Element>) -> String {
-        let after = set.and_then(|set| set.get_child("after", ns::RSM)).map(Element::text);
+    /// The newest items; or a page of them: one, so that there is more than one page.
+    fn items(&self, account: usize, items: &Element, set: Option<&Element>) -> Result<String, &'static str> {
         let node = items.attr("node").unwrap_or_default();
-        let kept: Vec<&Item> = self.accounts[account].nodes.iter().filter(|item| item.node == node).collect();
-        let behind = after.and_then(|after| kept.iter().position(|item| address(item.with) == after));
+        let kept: Vec<&Item> = self.accounts[account].items(node).collect();
+        let answer = |items: &str, set: &str| {
+            format!(
+                "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='{node}'>{items}</items>{set}</pubsub>"
+            )
+        };
+        if let Some(most) = items.attr("max_items").and_then(|most| most.parse::<usize>().ok()) {
+            if kept.is_empty() && node == ns::VCARD4_NODE {
+                return Err("item-not-found");
+            }
+            let newest = &kept[kept.len().saturating_sub(most)..];
+            return Ok(answer(&newest.iter().map(|item| item.written()).collect::<String>(), ""));
+        }
+        let after = set.and_then(|set| set.get_child("after", ns::RSM)).map(Element::text);
+        let behind = after.and_then(|after| kept.iter().position(|item| item.id == after));
         let index = behind.map_or(0, |at| at + 1);
         let item = kept.get(index).map(|item| item.written()).unwrap_or_default();
-        let last =
-            kept.get(index).map(|item| format!("<last>{}</last>", address(item.with))).unwrap_or_default();
-        format!(
-            "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='{node}'>{item}</items><set xmlns='http://jabber.org/protocol/rsm'><first index='{index}'/>{last}<count>{}</count></set></pubsub>",
+        let last = kept.get(index).map(|item| format!("<last>{}</last>", item.id)).unwrap_or_default();
+        let set = format!(
+            "<set xmlns='http://jabber.org/protocol/rsm'><first index='{index}'/>{last}<count>{}</count></set>",
             kept.len()
-        )
+        );
+        Ok(answer(&item, &set))
     }
 }
 
 impl Item {
     fn written(&self) -> String {
-        format!("<item id='{}'>{}</item>", address(self.with), String::from(&self.payload))
+        format!("<item id='{}'>{}</item>", self.id, String::from(&self.payload))
     }
 }

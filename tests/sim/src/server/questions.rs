@@ -3,7 +3,7 @@
 use minidom::Element;
 use whimbrel_proto::ns;
 
-use super::{Server, SessionId, address, element, nodes};
+use super::{Server, SessionId, account_of, address, blocking, element, nodes};
 
 impl Server {
     pub(super) fn question(&mut self, id: SessionId, iq: &Element) {
@@ -19,6 +19,12 @@ impl Server {
         let name = iq.attr("id").unwrap_or_default();
         let from = iq.attr("to").map(|to| format!(" from='{to}'")).unwrap_or_default();
         let Some(payload) = iq.children().next() else { return };
+        let refuse = |server: &mut Self, condition: &str| {
+            let error = format!(
+                "<iq type='error' id='{name}'{from}><error type='cancel'><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+            );
+            server.deliver(id, element(&error));
+        };
         let content = match (payload.name(), payload.ns().as_str()) {
             ("query", ns::DISCO_INFO) => {
                 let nodes = if self.manners.nodes { nodes::OFFERED } else { "" };
@@ -38,8 +44,29 @@ impl Server {
                 }
             }
             ("pubsub", ns::PUBSUB) if nodes::is_known(payload, &self.manners) => {
-                let payload = payload.clone();
-                self.node(account, &payload)
+                let owner = iq.attr("to").and_then(account_of).unwrap_or(account);
+                match self.node(account, owner, payload) {
+                    Ok(content) => content,
+                    Err(condition) => return refuse(self, condition),
+                }
+            }
+            ("blocklist", ns::BLOCKING) if self.manners.blocking => self.blocklist(id),
+            ("vCard", ns::VCARD) if self.manners.cards => {
+                let owner = iq.attr("to").and_then(account_of).unwrap_or(account);
+                let card = &mut self.accounts[owner].card_before;
+                if iq.attr("type") == Some("set") && owner == account {
+                    *card = Some(payload.clone());
+                    String::new()
+                } else {
+                    match card {
+                        Some(card) => String::from(&*card),
+                        None => return refuse(self, "item-not-found"),
+                    }
+                }
+            }
+            _ if blocking::is_change(payload) && self.manners.blocking => {
+                self.deliver(id, element(&format!("<iq type='result' id='{name}'{from}/>")));
+                return self.change_blocklist(account, payload);
             }
             ("prefs", ns::MAM) => "<prefs xmlns='urn:xmpp:mam:2' default='always'/>".to_owned(),
             ("query", ns::MAM) => {
@@ -51,12 +78,7 @@ impl Server {
                 String::new()
             }
             ("ping", ns::PING) => String::new(),
-            _ => {
-                let error = format!(
-                    "<iq type='error' id='{name}'{from}><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
-                );
-                return self.deliver(id, element(&error));
-            }
+            _ => return refuse(self, "service-unavailable"),
         };
         self.deliver(id, element(&format!("<iq type='result' id='{name}'{from}>{content}</iq>")));
     }

@@ -31,6 +31,7 @@ pub(crate) struct Session {
     pub(super) conn: Option<Conn>,
     pub(super) available: bool,
     pub(super) carbons: bool,
+    pub(super) hears_of_blocks: bool,
     pub(super) asked_archive: bool,
     /// When it was bound, by the server's clock.
     bound_at: i64,
@@ -72,6 +73,7 @@ impl Server {
             conn: Some(conn),
             available: false,
             carbons: false,
+            hears_of_blocks: false,
             asked_archive: false,
             bound_at,
             unsure: false,
@@ -308,7 +310,9 @@ impl Server {
         let stanza = format!(
             "<message type='chat' from='{from}/bot' to='{to}' id='bot'><body>{text}</body><origin-id xmlns='urn:xmpp:sid:0' id='bot'/></message>"
         );
-        if let Some(account) = account_of(&to) {
+        if let (Some(account), Some(from)) = (account_of(&to), account_of(&from))
+            && !self.blocks(account, from)
+        {
             self.comes(account, &to, element(&stanza), true);
         }
     }
@@ -365,7 +369,7 @@ impl Server {
             .sessions
             .iter()
             .filter(|(_, session)| session.available && session.account != account)
-            .filter(|_| !self.manners.strangers)
+            .filter(|(_, session)| self.may_see(account, session.account))
             .map(|(id, session)| (*id, session.jid.clone()))
             .collect();
         for (id, jid) in there {
@@ -396,7 +400,8 @@ impl Server {
         let others: Vec<String> = self
             .sessions
             .values()
-            .filter(|other| other.available && other.account != account && !self.manners.strangers)
+            .filter(|other| other.available && other.account != account)
+            .filter(|other| self.may_see(account, other.account))
             .map(|other| other.jid.clone())
             .collect();
         for other in others {
@@ -425,6 +430,10 @@ impl Server {
         }
         let to = message.attr("to").unwrap_or_default().to_owned();
         let Some(other) = account_of(&to) else { return };
+        if self.blocks(own, other) {
+            // XEP-0191 §3.4.
+            return self.bounce(id, message, "not-acceptable");
+        }
         let mut stanza = message.clone();
         set(&mut stanza, "from", &jid);
         let kept = body(&stanza).is_some() || stanza.has_child("store", ns::HINTS);
@@ -443,7 +452,11 @@ impl Server {
             }
             self.carbon(copy, "sent", inner);
         }
-        self.comes(other, &to, stanza, kept);
+        if self.blocks(other, own) {
+            self.bounce(id, message, "service-unavailable");
+        } else {
+            self.comes(other, &to, stanza, kept);
+        }
         if hated {
             self.dies_of(id, "policy-violation");
         }

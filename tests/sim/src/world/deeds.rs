@@ -3,12 +3,15 @@
 use rand::{Rng, seq::IndexedRandom};
 use whimbrel_engine::{
     Input,
-    api::{ChatState, Command, Delete, Item, ItemId, Mute, Network, Notify, SendState, Setting},
+    api::{
+        Audience, Card, ChatState, Command, Delete, FeedAction, Item, ItemId, Mute, Network, Notify,
+        SendState, Setting,
+    },
 };
 
 use super::{Happening, World};
 use crate::{
-    device::{Asked, Decided, Draft, User, jid},
+    device::{Asked, Decided, Draft, User, Wish, jid},
     judge,
     script::{Deed, DiskFailure, When},
     server::{self, EDITED, HATED, PLAY, element},
@@ -55,6 +58,9 @@ impl World {
             Deed::Search { with } => self.searches(device, with),
             Deed::Play { with } => self.plays(device, with),
             Deed::Set { with } => self.decides(device, with),
+            Deed::Block { with } => self.blocks(device, with),
+            Deed::Card => self.has_another_card(device),
+            Deed::Post => self.posts(device),
             Deed::Type { with } => {
                 self.asks(
                     device,
@@ -255,6 +261,58 @@ impl World {
         self.devices[device].user.decided.push(Decided { with, setting, done });
     }
 
+    /// The user wants to hear no more of somebody, or again.
+    fn blocks(&mut self, device: usize, with: usize) {
+        let phone = &mut self.devices[device];
+        if phone.engine.is_none() {
+            return;
+        }
+        let (on, jid) = (phone.rng.random(), jid(with).into());
+        let command = if on { Command::Block { jid, report: None } } else { Command::Unblock { jid } };
+        let done = self.asks_now(device, Asked::Other, command);
+        self.devices[device].user.blocks.push(Wish { what: (with, on), done });
+    }
+
+    /// The user has another card, for contacts or for everybody.
+    fn has_another_card(&mut self, device: usize) {
+        let phone = &mut self.devices[device];
+        if phone.engine.is_none() {
+            return;
+        }
+        let name = format!("{}.card{}", phone.name, phone.user.changes());
+        let audience = if phone.rng.random() { Audience::Everybody } else { Audience::Contacts };
+        let card = Card { full_name: Some(name.clone()), ..Card::default() };
+        let done = self.asks_now(device, Asked::Other, Command::SetCard { card: Box::new(card), audience });
+        self.devices[device].user.cards.push(Wish { what: (name, audience), done });
+    }
+
+    /// The user reads a feed that is asked for.
+    pub(super) fn reads_feed(&mut self, device: usize, of: usize) {
+        self.asks(device, Asked::Other, Command::Feed { of: jid(of), action: FeedAction::Refresh });
+    }
+
+    /// The user publishes something, or something else in its place, or takes it back.
+    fn posts(&mut self, device: usize) {
+        let phone = &mut self.devices[device];
+        if phone.engine.is_none() {
+            return;
+        }
+        let title = format!("{}.post{}", phone.name, phone.user.changes());
+        let posted: Vec<ItemId> = phone.user.posts.iter().map(|post| post.what.0.clone()).collect();
+        let (id, title) = match posted.choose(&mut phone.rng).filter(|_| phone.rng.random()) {
+            Some(id) => (id.clone(), phone.rng.random::<bool>().then_some(title)),
+            None => (User::names(&mut phone.rng), Some(title)),
+        };
+        let action = match &title {
+            Some(title) => FeedAction::Publish { id: id.clone(), post: title.as_str().into() },
+            None => FeedAction::Retract { id: id.0.clone() },
+        };
+        let number = phone.user.posts.len();
+        phone.user.posts.push(Wish { what: (id, title), done: false });
+        let of = jid(phone.account);
+        self.asks(device, Asked::Post(number), Command::Feed { of, action });
+    }
+
     fn writes(&mut self, device: usize, to: usize, end: &str) {
         let phone = &mut self.devices[device];
         let draft = phone.user.writes(&phone.name, to, end, &mut phone.rng);
@@ -307,6 +365,9 @@ fn is_by_the_user(deed: &Deed) -> bool {
             | Deed::Delete { .. }
             | Deed::Search { .. }
             | Deed::Set { .. }
+            | Deed::Block { .. }
+            | Deed::Card
+            | Deed::Post
             | Deed::Type { .. }
             | Deed::Foreground(_)
             | Deed::Suspend { .. }

@@ -6,6 +6,7 @@ use whimbrel_engine::{
     Effect, Engine, Input, LinkId, Touched,
     api::{Command, Error, Event, Reply, RequestId},
 };
+use whimbrel_proto::ns;
 
 use super::{Happening, World};
 use crate::{
@@ -57,6 +58,9 @@ impl World {
         self.note(|_| format!("device {device}: started"));
         judge::acknowledged_is_there(self, device);
         self.asks(device, Asked::Other, Command::SignIn { password: Some("pencil".into()) });
+        if self.script.manners.feeds {
+            self.asks(device, Asked::Other, Command::Follow { node: ns::MICROBLOG.into(), on: true });
+        }
         self.try_again(device);
     }
 
@@ -266,6 +270,9 @@ impl World {
     fn replied(&mut self, device: usize, request: RequestId, result: Result<Reply, Error>) {
         let Some(asked) = self.devices[device].user.asked.remove(&request) else { return };
         self.answered = Some((request, result.is_ok()));
+        if let Asked::Post(number) = asked {
+            self.devices[device].user.posts[number].done = result.is_ok();
+        }
         if let Asked::Send(draft) = asked {
             match result {
                 Ok(_) => {

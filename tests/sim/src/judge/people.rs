@@ -1,0 +1,151 @@
+//! Whom a user does not want to hear of, what they show of themselves, and feeds: as was wanted last, on the server, and on each device.
+
+use std::collections::BTreeSet;
+
+use minidom::Element;
+use rusqlite::Connection;
+use whimbrel_engine::{
+    api::{Audience, ItemId},
+    blocking, card, feed,
+};
+use whimbrel_proto::{atom::Entry, ns, vcard::Card};
+
+use super::Failure;
+use crate::{
+    device::{User, Wish, jid},
+    server,
+    world::World,
+};
+
+/// At rest.
+pub(super) fn judge(world: &World, device: usize, reader: &Connection) -> Result<(), Failure> {
+    let unusable = |error: &dyn std::fmt::Display| Failure::Unusable { device, error: error.to_string() };
+    blocked(world, device, reader).map_err(|error| unusable(&error))??;
+    carded(world, device, reader).map_err(|error| unusable(&error))??;
+    published(world, device, reader).map_err(|error| unusable(&error))?
+}
+
+type Judged = whimbrel_engine::Result<Result<(), Failure>>;
+
+/// What may be after this, where at first it is that. Of what nobody has answered nobody knows.
+fn wanted<What: Clone + Ord>(first: What, wishes: impl Iterator<Item = Wish<What>>) -> BTreeSet<What> {
+    wishes.fold(BTreeSet::from([first]), |mut known, wish| {
+        if wish.done {
+            known.clear();
+        }
+        known.insert(wish.what);
+        known
+    })
+}
+
+/// Whether nobody else of the account has wanted anything: who was later then, the clocks would have to say.
+fn alone(world: &World, device: usize, wants: impl Fn(&User) -> bool) -> bool {
+    let own = world.devices()[device].account;
+    let others = world.devices().iter().enumerate().filter(|(other, _)| *other != device);
+    others.filter(|(_, phone)| phone.account == own).all(|(_, phone)| !wants(&phone.user))
+}
+
+fn blocked(world: &World, device: usize, reader: &Connection) -> Judged {
+    let phone = &world.devices()[device];
+    let account = &world.server().accounts[phone.account];
+    let here: Vec<String> = blocking::blocked(reader)?.iter().map(ToString::to_string).collect();
+    let mut servers: Vec<String> = account.blocked.iter().map(|other| server::address(*other)).collect();
+    servers.sort();
+    if here != servers {
+        return Ok(Err(Failure::BlockedOtherwise { device, blocked: here, servers }));
+    }
+    if !world.script().manners.blocking {
+        return Ok(Ok(()));
+    }
+    for with in 0..world.script().devices.len() {
+        if !alone(world, device, |user| user.blocks.iter().any(|wish| wish.what.0 == with)) {
+            continue;
+        }
+        let wishes = phone.user.blocks.iter().filter(|wish| wish.what.0 == with);
+        let wanted = wanted(false, wishes.map(|wish| Wish { what: wish.what.1, done: wish.done }));
+        let is = account.blocked.contains(&with);
+        if !wanted.contains(&is) {
+            let wanted = wanted.iter().map(|on| format!("{on}")).collect();
+            let what = format!("{} is blocked", server::address(with));
+            return Ok(Err(Failure::NotAsWanted { device, what, wanted, servers: is.to_string() }));
+        }
+    }
+    Ok(Ok(()))
+}
+
+fn carded(world: &World, device: usize, reader: &Connection) -> Judged {
+    let phone = &world.devices()[device];
+    let wishes = &phone.user.cards;
+    if wishes.is_empty() || !alone(world, device, |user| !user.cards.is_empty()) {
+        return Ok(Ok(()));
+    }
+    let first = (String::new(), Audience::Contacts);
+    let wanted: BTreeSet<(String, bool)> = wanted(
+        (first.0, false),
+        wishes.iter().map(|wish| Wish {
+            what: (wish.what.0.clone(), wish.what.1 == Audience::Everybody),
+            done: wish.done,
+        }),
+    );
+    let names: Vec<String> = wanted.iter().map(|(name, _)| name.clone()).collect();
+    let differs = |what: &str, name: Option<String>| {
+        let name = name.unwrap_or_default();
+        (!names.contains(&name)).then(|| Failure::NotAsWanted {
+            device,
+            what: what.to_owned(),
+            wanted: names.clone(),
+            servers: name,
+        })
+    };
+    let name = |card: Option<Card>| card.and_then(|card| card.full_name);
+    let here = card::known(reader, &jid(phone.account))?.map(|known| known.card);
+    let account = &world.server().accounts[phone.account];
+    let newest = account.items(ns::VCARD4_NODE).last().map(|item| &item.payload);
+    let manners = &world.script().manners;
+    let mut failure = differs("the card here", name(here));
+    if manners.cards && manners.nodes {
+        failure = failure.or_else(|| differs("the card", name(newest.and_then(Card::read))));
+    }
+    if manners.cards && wanted.iter().all(|(_, everybody)| *everybody) {
+        let before = name(account.card_before.as_ref().and_then(Card::read));
+        failure = failure.or_else(|| differs("the card where old software looks", before));
+    }
+    Ok(failure.map_or(Ok(()), Err))
+}
+
+fn published(world: &World, device: usize, reader: &Connection) -> Judged {
+    let manners = &world.script().manners;
+    if !manners.feeds || !manners.nodes {
+        return Ok(Ok(()));
+    }
+    let phone = &world.devices()[device];
+    let title = |payload: &Element| Entry::read(payload).map(|entry| entry.title).unwrap_or_default();
+    for of in 0..world.script().devices.len() {
+        let account = &world.server().accounts[of];
+        let mut published: Vec<String> = account
+            .items(ns::MICROBLOG)
+            .map(|item| format!("{} {}", item.id, title(&item.payload)))
+            .collect();
+        let entries = feed::entries(reader, &jid(of), None, 1_000)?.unwrap_or_default();
+        let mut shown: Vec<String> =
+            entries.iter().map(|entry| format!("{} {}", entry.id, entry.entry.title)).collect();
+        published.sort();
+        shown.sort();
+        if shown != published {
+            return Ok(Err(Failure::FeedOtherwise { device, of, shown, published }));
+        }
+    }
+    let account = &world.server().accounts[phone.account];
+    let ids: BTreeSet<&ItemId> = phone.user.posts.iter().map(|wish| &wish.what.0).collect();
+    for id in ids {
+        let wishes = phone.user.posts.iter().filter(|wish| wish.what.0 == *id);
+        let wanted = wanted(None, wishes.map(|wish| Wish { what: wish.what.1.clone(), done: wish.done }));
+        let is = account.items(ns::MICROBLOG).find(|item| item.id == id.0).map(|item| title(&item.payload));
+        if !wanted.contains(&is) {
+            let wanted = wanted.iter().map(|title| format!("{title:?}")).collect();
+            let what = format!("the entry {}", id.0);
+            return Ok(Err(Failure::NotAsWanted { device, what, wanted, servers: format!("{is:?}") }));
+        }
+    }
+    Ok(Ok(()))
+}
