@@ -2,35 +2,27 @@
 //!
 //! The server keeps the list, and holds back what those on it write; here is a copy, for what is shown and notified of. Each new
 //! session asks for it, and with that for being told what changes, which only our own account may tell. Like all that is told it can get
-//! lost in the server; so whenever the archive is compared the list is, too.
+//! lost in the server; so the list is asked for again when the archive was checked.
 //!
-//! What the user decides is shown at once, stands over what the list says, and is said until the server has answered.
+//! What the user decides is shown at once, waits for a session that takes it, and stands over the list until the server has answered.
+//! Where nobody answers the list tells: what is not as it was decided is said again.
 
 use jid::Jid;
 use minidom::Element;
 use rusqlite::{Connection, params};
-use serde::{Deserialize, Serialize};
 use whimbrel_proto::{address, ns, write::Tag};
 
 use crate::{
     account::{Account, Cx},
     api::{Report, ReportReason},
     error::{Error, Result},
-    iq::Pending,
+    iq::{self, Pending},
     outbox::Kind,
 };
 
 /// Addresses of a list that are kept, and messages that one report names.
 const MAX: usize = 10_000;
 const MAX_NAMED: usize = 50;
-
-/// What the user has decided: said so, and said again if nobody answers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Decision {
-    jid: String,
-    on: bool,
-    payload: String,
-}
 
 /// Whether an account, or all of its server, is on the list, as a condition on its bare address.
 pub(crate) fn is_blocked(jid: &str) -> String {
@@ -41,17 +33,12 @@ pub(crate) fn is_blocked(jid: &str) -> String {
 
 impl Account {
     pub(crate) fn block(&mut self, cx: &mut Cx<'_>, jid: &Jid, report: Option<&Report>) -> Result<()> {
-        let item = Tag::new("item").attr("jid", jid.as_str());
-        let item = match report {
-            Some(report) => item.child(self.report_tag(cx, report)?),
-            None => item,
-        };
-        self.decide(cx, jid, true, Tag::with_ns("block", ns::BLOCKING).child(item))
+        let report = report.map(|report| self.report_tag(cx, report)).transpose()?;
+        self.decide(cx, jid, true, change(jid.as_str(), true, report))
     }
 
     pub(crate) fn unblock(&mut self, cx: &mut Cx<'_>, jid: &Jid) -> Result<()> {
-        let item = Tag::new("item").attr("jid", jid.as_str());
-        self.decide(cx, jid, false, Tag::with_ns("unblock", ns::BLOCKING).child(item))
+        self.decide(cx, jid, false, change(jid.as_str(), false, None))
     }
 
     fn decide(&mut self, cx: &mut Cx<'_>, jid: &Jid, on: bool, payload: Tag) -> Result<()> {
@@ -60,12 +47,12 @@ impl Account {
             params![jid.as_str(), on],
         )?;
         self.list_changed(cx);
-        self.say_block(cx, Decision { jid: jid.to_string(), on, payload: payload.finish() })
+        iq::supersede(cx, "Block", jid.as_str())?;
+        self.say_block(cx, jid.to_string(), on, payload)
     }
 
-    fn say_block(&mut self, cx: &mut Cx<'_>, decision: Decision) -> Result<()> {
-        let payload = decision.payload.clone();
-        self.ask_xml(cx, Kind::Note, &Pending::Block(decision), "set", None, &payload).map(drop)
+    fn say_block(&mut self, cx: &mut Cx<'_>, jid: String, on: bool, payload: Tag) -> Result<()> {
+        self.ask_as(cx, Kind::Note, &Pending::Block { jid, on }, "set", None, payload).map(drop)
     }
 
     fn report_tag(&self, cx: &Cx<'_>, report: &Report) -> Result<Tag> {
@@ -94,32 +81,56 @@ impl Account {
     pub(crate) fn block_answered(
         &mut self,
         cx: &mut Cx<'_>,
-        decision: Decision,
+        jid: &str,
+        on: bool,
         condition: Option<&str>,
     ) -> Result<()> {
-        let later = "SELECT EXISTS (SELECT 1 FROM blocked WHERE jid = ?1 AND wanted <> ?2)
-                     OR EXISTS (SELECT 1 FROM pending WHERE json_extract(what, '$.Block.jid') = ?1)";
-        if cx.tx.prepare_cached(later)?.query_row(params![decision.jid, decision.on], |row| row.get(0))? {
-            // It was decided anew since.
-            return Ok(());
-        }
         if condition == Some("remote-server-timeout") {
-            return self.say_block(cx, decision);
+            return self.ask_blocklist(cx);
         }
-        let listed = condition.is_none().then_some(decision.on);
         cx.tx.execute(
             "UPDATE blocked SET wanted = NULL, listed = coalesce(?2, listed) WHERE jid = ?1",
-            params![decision.jid, listed],
+            params![jid, condition.is_none().then_some(on)],
         )?;
         self.list_changed(cx);
         forget_unlisted(cx)
     }
 
-    /// The whole list.
-    pub(crate) fn blocklist(&mut self, cx: &mut Cx<'_>, answer: &Element) -> Result<()> {
-        let Some(list) = answer.get_child("blocklist", ns::BLOCKING) else { return Ok(()) };
-        cx.tx.execute("UPDATE blocked SET listed = 0", [])?;
-        self.listed_as_blocked(cx, list)?;
+    pub(crate) fn ask_blocklist(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        if self.is_asked(cx, &Pending::Blocklist)? { Ok(()) } else { self.ask_again(cx, &Pending::Blocklist) }
+    }
+
+    /// The whole list, or why there is none.
+    pub(crate) fn blocklist(
+        &mut self,
+        cx: &mut Cx<'_>,
+        answer: std::result::Result<&Element, &str>,
+    ) -> Result<()> {
+        if answer == Err("remote-server-timeout") {
+            self.nobody_says(cx);
+            return Ok(());
+        }
+        if let Some(list) = answer.ok().and_then(|answer| answer.get_child("blocklist", ns::BLOCKING)) {
+            cx.tx.execute("UPDATE blocked SET listed = 0", [])?;
+            self.listed_as_blocked(cx, list)?;
+        }
+        // Of these nobody has said what became of them.
+        let decided = cx
+            .tx
+            .prepare_cached(
+                "SELECT jid, wanted, listed FROM blocked WHERE wanted IS NOT NULL
+                 AND jid NOT IN (SELECT json_extract(what, '$.Block.jid') FROM pending WHERE json_extract(what, '$.Block') IS NOT NULL)",
+            )?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<rusqlite::Result<Vec<(String, bool, bool)>>>()?;
+        for (jid, wanted, listed) in decided {
+            if wanted == listed {
+                cx.tx.execute("UPDATE blocked SET wanted = NULL WHERE jid = ?1", params![jid])?;
+            } else {
+                let payload = change(&jid, wanted, None);
+                self.say_block(cx, jid, wanted, payload)?;
+            }
+        }
         forget_unlisted(cx)
     }
 
@@ -144,13 +155,14 @@ impl Account {
 
     fn listed_as_blocked(&mut self, cx: &mut Cx<'_>, list: &Element) -> Result<()> {
         self.list_changed(cx);
-        for jid in addresses(list) {
+        let listed: usize =
+            cx.tx.query_row("SELECT count(*) FROM blocked WHERE listed = 1", [], |row| row.get(0))?;
+        for jid in addresses(list).take(MAX.saturating_sub(listed)) {
             cx.tx
                 .prepare_cached(
-                    "INSERT INTO blocked (jid, listed) SELECT ?1, 1 WHERE (SELECT count(*) FROM blocked) < ?2
-                     ON CONFLICT (jid) DO UPDATE SET listed = 1",
+                    "INSERT INTO blocked (jid, listed) VALUES (?1, 1) ON CONFLICT (jid) DO UPDATE SET listed = 1",
                 )?
-                .execute(params![jid.as_str(), MAX as i64])?;
+                .execute(params![jid.as_str()])?;
         }
         Ok(())
     }
@@ -158,6 +170,12 @@ impl Account {
     fn list_changed(&self, cx: &mut Cx<'_>) {
         (cx.touched.contacts, cx.touched.conversations) = (true, true);
     }
+}
+
+/// `<block/>` or `<unblock/>`.
+fn change(jid: &str, on: bool, report: Option<Tag>) -> Tag {
+    let name = if on { "block" } else { "unblock" };
+    Tag::with_ns(name, ns::BLOCKING).child(Tag::new("item").attr("jid", jid).child_opt(report))
 }
 
 fn forget_unlisted(cx: &Cx<'_>) -> Result<()> {

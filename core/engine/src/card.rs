@@ -18,7 +18,7 @@ use crate::{
     account::{Account, Cx},
     api::{Audience, Error, KnownCard, NodeOptions, Reply, RequestId},
     error::Result,
-    iq::Pending,
+    iq::{self, Pending},
     outbox::Kind,
     pubsub::{Publish, Reason, refusal},
 };
@@ -77,8 +77,24 @@ impl Account {
         }
         let own = self.jid.clone();
         keep(cx, &own, card)?;
+        self.forget_other_card(cx)?;
         self.ask_ours(cx, Question::Ours { audience })?;
         Ok(Ok(Reply::Done))
+    }
+
+    /// There is another one now, perhaps for fewer people: nothing follows from what is answered about the one before.
+    fn forget_other_card(&self, cx: &Cx<'_>) -> Result<()> {
+        let asked = cx
+            .tx
+            .prepare_cached("SELECT iq, what FROM pending")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<Vec<(String, String)>>>()?;
+        for (iq, what) in asked {
+            if serde_json::from_str::<Pending>(&what)?.is_about_our_card() {
+                iq::says_nothing(cx, "iq = ?2", &iq)?;
+            }
+        }
+        Ok(())
     }
 
     fn ask_ours(&mut self, cx: &mut Cx<'_>, question: Question) -> Result<()> {
@@ -207,7 +223,7 @@ fn came(cx: &mut Cx<'_>, request: Option<RequestId>, of: &str, card: Card) -> Re
             .tx
             .prepare_cached(
                 r#"SELECT ?1 = (SELECT jid FROM account) AND EXISTS (SELECT 1 FROM pending
-                   WHERE what LIKE '%"Card":{"Ours"%' OR what LIKE '%"Card":"OursBefore"%' OR what LIKE '%"reason":{"Card"%')"#,
+                   WHERE what LIKE '%"Card":{"Ours"%' OR what LIKE '%"Card":"OursBefore"%' OR what LIKE '%"Card":"Write"%' OR what LIKE '%"reason":{"Card"%')"#,
             )?
             .query_row(params![of.as_str()], |row| row.get(0))?;
         if !is_set {

@@ -12,7 +12,7 @@ use whimbrel_proto::{address, deadlines::Deadlines, ns, write::Tag};
 use crate::{
     account::{Account, Archive, Cx},
     api::{self, ClaimKind, Event, ServerInfo},
-    blocking, card,
+    card,
     catch_up::Query,
     claims,
     error::Result,
@@ -33,8 +33,16 @@ pub(crate) enum Pending {
     ArchivePrefs,
     /// Whom we do not want to hear of.
     Blocklist,
+    /// The roster is to have this of somebody, or nothing.
+    Contact {
+        jid: String,
+        query: String,
+    },
     /// Somebody was put there, or taken from there.
-    Block(blocking::Decision),
+    Block {
+        jid: String,
+        on: bool,
+    },
     /// XEP-0280.
     Carbons,
     /// Who has access to the account.
@@ -79,11 +87,9 @@ pub(crate) enum Pending {
 }
 
 impl Pending {
-    /// Whether it is for something that the user wants and that is said until the server has answered.
-    pub(crate) fn outlives_session(&self) -> bool {
+    /// Whether it is a step of showing our own card. The next one follows from its answer.
+    pub(crate) fn is_about_our_card(&self) -> bool {
         match self {
-            _ if mutants::on(Mutant::AnswerLostWithSession) => false,
-            Self::Block(_) => true,
             Self::Card(question) => question.is_about_ours(),
             Self::Node(question) => question.is_about_our_card(),
             _ => false,
@@ -119,6 +125,19 @@ pub(crate) const MAX_ANSWERS: i64 = 500;
 const MAX_ECHO: usize = 1_024;
 /// Characters of a server's own words about a failure that are told.
 const MAX_WORDS: usize = 500;
+
+/// Something else was decided of somebody: what was asked before says nothing any more, whether it is answered or not.
+pub(crate) fn supersede(cx: &Cx<'_>, what: &str, jid: &str) -> Result<()> {
+    says_nothing(cx, &format!("json_extract(what, '$.{what}.jid') = ?2"), jid)
+}
+
+/// The answer to these questions tells nothing any more.
+pub(crate) fn says_nothing(cx: &Cx<'_>, which: &str, name: &str) -> Result<()> {
+    cx.tx
+        .prepare_cached(&format!("UPDATE pending SET what = ?1 WHERE {which}"))?
+        .execute(params![serde_json::to_string(&Pending::Nothing)?, name])?;
+    Ok(())
+}
 
 impl Account {
     /// A question was sent: its time begins.
@@ -237,8 +256,9 @@ impl Account {
                 ("get", None, Tag::with_ns("query", ns::ROSTER).attr("ver", known))
             }
             Pending::Page(_)
-            | Pending::Block(_)
+            | Pending::Block { .. }
             | Pending::Clients
+            | Pending::Contact { .. }
             | Pending::Invitation(_)
             | Pending::Node(_)
             | Pending::Card(_)
@@ -269,7 +289,14 @@ impl Account {
         let Some(id) = element.attr("id") else { return Ok(()) };
         let Some(pending) = self.question(cx, id, element.attr("from"))? else { return Ok(()) };
         let failed = element.attr("type") == Some("error");
-        let answer = if failed { Err(condition(element)) } else { Ok(element) };
+        let answer = match condition(element) {
+            _ if !failed => Ok(element),
+            // Of our own server only we ourselves say that it has not answered; then it is asked again.
+            "remote-server-timeout" if self.is_own_account(element.attr("from")) => {
+                Err("internal-server-error")
+            }
+            condition => Err(condition),
+        };
         cx.refusal = element.get_child("error", ns::JABBER_CLIENT).filter(|_| failed).cloned();
         let done = self.settle(cx, id, pending, answer);
         cx.refusal = None;
@@ -289,9 +316,10 @@ impl Account {
                     Pending::AccountInfo => "account",
                     Pending::ArchivePrefs | Pending::Page(_) => "archive",
                     Pending::Carbons
-                    | Pending::Block(_)
+                    | Pending::Block { .. }
                     | Pending::Blocklist
                     | Pending::Clients
+                    | Pending::Contact { .. }
                     | Pending::Invitation(_)
                     | Pending::Node(_)
                     | Pending::Card(_)
@@ -357,8 +385,9 @@ impl Account {
                 let query = self.queries.get(id).cloned().unwrap_or(stored);
                 self.page_done(cx, &query, answer)
             }
-            (Pending::Blocklist, Ok(element)) => self.blocklist(cx, element),
-            (Pending::Block(decision), answer) => self.block_answered(cx, decision, answer.err()),
+            (Pending::Blocklist, answer) => self.blocklist(cx, answer),
+            (Pending::Block { jid, on }, answer) => self.block_answered(cx, &jid, on, answer.err()),
+            (Pending::Contact { jid, query }, answer) => self.item_was_set(cx, jid, query, answer.err()),
             (Pending::Card(question), answer) => self.card_answered(cx, id, question, answer),
             (Pending::Password { password }, answer) => {
                 self.password_answered(cx, &password, answer.map(drop))
@@ -378,13 +407,9 @@ impl Account {
             (Pending::Push { service, node, on }, answer) => {
                 self.push_answered(cx, (&service, &node, on), answer.err())
             }
-            // A session that does not know these misses messages, or what is told of the list: patience is the only pace.
+            // A session that does not know these misses messages: patience is the only pace.
             (
-                what @ (Pending::Roster
-                | Pending::AccountInfo
-                | Pending::ArchivePrefs
-                | Pending::Blocklist
-                | Pending::Carbons),
+                what @ (Pending::Roster | Pending::AccountInfo | Pending::ArchivePrefs | Pending::Carbons),
                 Err("remote-server-timeout"),
             ) => {
                 if matches!(what, Pending::Carbons) && self.session.unchecked.is_none() {

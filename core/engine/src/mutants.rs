@@ -128,11 +128,11 @@ mutants! {
     "settings" {
         OlderDecisionAdopted: "Of two decisions the one that is heard of last counts.",
     }
-    "blocking" {
-        ListNotComparedAgain: "The list of who is blocked is asked for once a session, whatever the server has dropped since.",
+    "own_nodes" {
+        ListsNotComparedAgain: "Contacts and who is blocked are asked for once a session, whatever the server has dropped since.",
     }
     "iq" {
-        AnswerLostWithSession: "What its user wants is not asked again where the answer went with the session.",
+        AnswerLostWithSession: "A step of showing our card is not taken again where its answer went with the session.",
     }
     "feed" {
         TakenBackEntriesStay: "What is not in a feed any more stays here.",

@@ -81,7 +81,7 @@ impl Account {
         }
     }
 
-    /// What a node says was asked, and not answered.
+    /// What a node says, or the list of who is blocked, was asked, and not answered.
     pub(crate) fn nobody_says(&mut self, cx: &Cx<'_>) {
         self.telling.asks = true;
         self.tell_later(cx);
@@ -97,11 +97,12 @@ impl Account {
 
     pub(crate) fn tell_devices_now(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         self.telling.due = None;
+        if std::mem::take(&mut self.telling.asks) {
+            self.ask_blocklist(cx)?;
+            return self.ask_own_nodes(cx);
+        }
         if self.login.nodes != Some(Nodes::WithConditions) {
             return Ok(());
-        }
-        if std::mem::take(&mut self.telling.asks) {
-            return self.ask_own_nodes(cx);
         }
         for node in OwnNode::ALL {
             // What the node says comes first.
@@ -188,8 +189,9 @@ impl Account {
     pub(crate) fn ask_after_check(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         if std::mem::take(&mut self.telling.after_check) {
             self.telling.repaired.clear();
-            if !mutants::on(Mutant::ListNotComparedAgain) {
-                self.ask_again(cx, &Pending::Blocklist)?;
+            if !mutants::on(Mutant::ListsNotComparedAgain) {
+                self.ask_blocklist(cx)?;
+                self.read_roster_again(cx)?;
             }
             self.ask_own_nodes(cx)?;
         }

@@ -12,7 +12,7 @@ use crate::{
     api::{Contact, Presence, Show, Subscription},
     blocking::is_blocked,
     error::{Error, Result},
-    iq::{Pending, bare},
+    iq::{self, Pending, bare},
     outbox::Kind,
     person,
 };
@@ -57,7 +57,9 @@ impl Account {
         }
         // Two who accept each other at the same time change an item twice, and ejabberd pushes the two in any order, both with the
         // last version. What takes something away may be the older one: the whole roster says what is true.
-        self.roster_version(cx, query.attr("ver").filter(|_| !takes))?;
+        // Nor does a version mean anything to who has not read what it is a version of.
+        let is_read = self.login.roster_ver.is_some();
+        self.roster_version(cx, query.attr("ver").filter(|_| is_read && !takes))?;
         if takes { self.ask_again(cx, &Pending::Roster) } else { Ok(()) }
     }
 
@@ -199,20 +201,42 @@ impl Account {
     ) -> Result<()> {
         let item = Tag::new("item").attr("jid", jid.as_str()).attr_opt("name", name);
         let item = groups.iter().fold(item, |item, group| item.child(Tag::new("group").text(group)));
-        self.set_item(cx, item)
+        self.set_item(cx, jid, item)
     }
 
     pub(crate) fn remove_contact(&mut self, cx: &mut Cx<'_>, jid: &BareJid) -> Result<()> {
         let item = Tag::new("item").attr("jid", jid.as_str()).attr("subscription", "remove");
         forget_accepted(cx, jid)?;
-        self.set_item(cx, item)
+        self.set_item(cx, jid, item)
     }
 
     /// A decision of the user's, perhaps made offline: it waits for a session that takes it (RFC 6121 §2.3).
-    fn set_item(&mut self, cx: &mut Cx<'_>, item: Tag) -> Result<()> {
-        let query = Tag::with_ns("query", ns::ROSTER).child(item);
-        self.ask_as(cx, Kind::Note, &Pending::Nothing, "set", None, query)?;
-        Ok(())
+    fn set_item(&mut self, cx: &mut Cx<'_>, jid: &BareJid, item: Tag) -> Result<()> {
+        let query = Tag::with_ns("query", ns::ROSTER).child(item).finish();
+        iq::supersede(cx, "Contact", jid.as_str())?;
+        self.say_item(cx, jid.to_string(), query)
+    }
+
+    fn say_item(&mut self, cx: &mut Cx<'_>, jid: String, query: String) -> Result<()> {
+        let pending = Pending::Contact { jid, query: query.clone() };
+        self.ask_xml(cx, Kind::Note, &pending, "set", None, &query).map(drop)
+    }
+
+    /// The server has taken it, or not. Where nobody says it is said again.
+    pub(crate) fn item_was_set(
+        &mut self,
+        cx: &mut Cx<'_>,
+        jid: String,
+        query: String,
+        condition: Option<&str>,
+    ) -> Result<()> {
+        if condition == Some("remote-server-timeout") { self.say_item(cx, jid, query) } else { Ok(()) }
+    }
+
+    /// What was told of it may have been lost in the server, and a later version says nothing of that.
+    pub(crate) fn read_roster_again(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        self.login.roster_ver = None;
+        if self.is_asked(cx, &Pending::Roster)? { Ok(()) } else { self.ask_again(cx, &Pending::Roster) }
     }
 
     pub(crate) fn accept(&mut self, cx: &mut Cx<'_>, jid: &BareJid) -> Result<()> {

@@ -75,9 +75,10 @@ pub(crate) struct User {
     pub(crate) perhaps_deleted: BTreeSet<String>,
     /// What the user decided about conversations.
     pub(crate) decided: Vec<Decided>,
-    /// Whom the user wanted to hear no more of, or again; what was put on the card, and who may see it; and what was published under
-    /// which id, or taken back.
+    /// Whom the user wanted to hear no more of, or again; how to call whom; what was put on the card, and who may see it; and what was
+    /// published under which id, or taken back.
     pub(crate) blocks: Vec<Wish<(usize, bool)>>,
+    pub(crate) names: Vec<Wish<(usize, String)>>,
     pub(crate) cards: Vec<Wish<(String, Audience)>>,
     pub(crate) posts: Vec<Wish<(ItemId, Option<String>)>>,
     /// What was shown, by conversation.

@@ -91,6 +91,8 @@ pub enum Failure {
     SetOtherwise { device: usize, with: usize, set: String, decided: String },
     /// A device believes otherwise than the server, or than its user has decided, who is not to be heard of.
     BlockedOtherwise { device: usize, blocked: Vec<String>, servers: Vec<String> },
+    /// A device knows its contacts otherwise than the server does.
+    ContactsOtherwise { device: usize, shown: Vec<String>, servers: Vec<String> },
     /// What was wanted last of somebody is not what the server has.
     NotAsWanted { device: usize, what: String, wanted: Vec<String>, servers: String },
     /// A feed is not what the server has of it.
@@ -682,8 +684,8 @@ fn amended(world: &World, account: usize) -> BTreeMap<String, Content> {
             felt.insert((text, from), reactions.children().map(minidom::Element::text).collect());
         }
     }
-    for text in world.server().contested.iter().filter_map(|name| names.get(name.as_str())) {
-        contents.remove(text);
+    for (_, name) in world.server().contested.iter().filter(|(sender, _)| *sender == account) {
+        names.get(name.as_str()).map(|text| contents.remove(text));
     }
     for ((text, _), reactions) in felt {
         if let Some((_, false, counts)) = contents.get_mut(&text) {

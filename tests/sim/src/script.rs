@@ -122,6 +122,8 @@ pub enum Deed {
     Set { with: usize },
     /// Its user wants to hear no more of somebody, or again.
     Block { with: usize },
+    /// Its user calls somebody otherwise.
+    Rename { with: usize },
     /// Its user has another card.
     Card,
     /// Its user publishes something, changes it or takes it back.
@@ -176,6 +178,8 @@ pub enum Deed {
     ForgetIds,
     /// Questions of the account are not answered for so many ms.
     Mute { back: u64 },
+    /// What the account asks is done, and the answers are lost, for so many ms.
+    Silence { back: u64 },
     /// Pages of the account's archive are refused for so many ms.
     RefusePages { back: u64 },
     /// Pages of the account's archive are shorter than asked for, and it says that there is no more, for so many ms.
@@ -329,23 +333,26 @@ impl Script {
         for _ in 0..people.random_range(0..8) {
             let device = people.random_range(0..all);
             let (with, when) = (other_account(&devices, device, people), at(people));
-            let deed = match people.random_range(0..3) {
+            let deed = match people.random_range(0..4) {
                 0 => Deed::Block { with },
-                1 => Deed::Card,
+                1 => Deed::Rename { with },
+                2 => Deed::Card,
                 _ => Deed::Post,
             };
             let mut act = |at: u64, device, deed: Deed| acts.push(Act { at, device, deed });
             let before = when.saturating_sub(1_000);
             match (&deed, people.random_range(0..3)) {
-                (Deed::Block { .. }, 0) => {
+                (Deed::Block { .. } | Deed::Rename { .. }, 0) => {
                     // What the other device would have been told while it was away is lost.
                     let sibling = sibling_of(&devices, device);
                     act(before, sibling, Deed::NoNetwork { back: 5_000, told: true });
                     act(when + 2_000, sibling, Deed::DropQueued { count: 9 });
                 }
-                (Deed::Block { .. } | Deed::Card, 1) => {
+                (Deed::Block { .. } | Deed::Rename { .. } | Deed::Card, 1) => {
                     // It is taken over, and its session ends before the answer.
-                    act(before, device, Deed::Mute { back: 3_000 });
+                    let back = 3_000;
+                    let deaf = people.random();
+                    act(before, device, if deaf { Deed::Mute { back } } else { Deed::Silence { back } });
                     act(when + 1_500, device, Deed::Forget);
                 }
                 _ => {}

@@ -9,6 +9,7 @@ mod blocking;
 mod login;
 mod nodes;
 mod questions;
+mod roster;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,12 +65,19 @@ pub(crate) struct Account {
     pub offline: Vec<(u64, Element)>,
     /// What stands in its nodes, the last that was published last.
     nodes: Vec<nodes::Item>,
+    /// Who may read the card in its node.
+    pub card_access: Option<String>,
     /// Its card, where old software looks for it (XEP-0054).
     pub card_before: Option<Element>,
+    /// Its contacts and how they are called; of which version that is.
+    pub contacts: BTreeMap<usize, String>,
+    roster_version: u32,
     /// Whom it does not want to hear of.
     pub blocked: BTreeSet<usize>,
     /// Questions are not answered until then.
     pub mute_until: u64,
+    /// Answers are lost until then.
+    pub silent_until: u64,
     /// Pages are refused until then.
     pub refuses_until: u64,
     /// Pages are short until then.
@@ -126,8 +134,8 @@ pub(crate) struct Server {
     pub sent_again: Option<(usize, String)>,
     /// Texts that it has sent back, at least once.
     pub bounced: BTreeSet<String>,
-    /// Names of messages about which it has sent something back.
-    pub contested: BTreeSet<String>,
+    /// Names of messages about which it has sent something back: to which account.
+    pub contested: BTreeSet<(usize, String)>,
     /// How often it lost something, or mixed it up, that only a look into the archive can show.
     pub dropped: u32,
     pub(crate) now: u64,
@@ -160,8 +168,8 @@ impl Server {
     /// A server with so many accounts, all of them each other's contacts.
     pub(crate) fn new(manners: Manners, accounts: usize, seed: u64) -> Self {
         Self {
+            accounts: (0..accounts).map(|own| Account::new(own, accounts, manners.strangers)).collect(),
             manners,
-            accounts: (0..accounts).map(|_| Account::default()).collect(),
             sessions: BTreeMap::new(),
             conns: BTreeMap::new(),
             out: Vec::new(),

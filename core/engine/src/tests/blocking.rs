@@ -18,6 +18,19 @@ impl World {
         blocking::blocked(&self.file()).unwrap().iter().map(ToString::to_string).collect()
     }
 
+    /// The id of what says so.
+    fn says_block(&mut self, name: &str) -> Option<String> {
+        let is_it = |iq: &Element| iq.children().any(|child| child.is(name, ns::BLOCKING));
+        let at = self.wrote.iter().position(is_it)?;
+        Some(self.wrote.remove(at)?.attr("id")?.to_owned())
+    }
+
+    /// The list is asked for, and is this.
+    fn lists(&mut self, jids: &[&str]) {
+        let id = self.says_block("blocklist").expect("the list is asked for");
+        self.gets(&format!("<iq type='result' id='{id}'>{}</iq>", block("blocklist", jids)));
+    }
+
     fn pushes(&mut self, from: &str, content: &str) -> Element {
         self.gets(&format!("<iq type='set' id='p' {from}>{content}</iq>"));
         self.next("iq")
@@ -84,36 +97,65 @@ fn who_is_blocked_offline_is_blocked_once_there_is_a_session() {
 #[test]
 fn what_is_decided_stands_over_the_list_until_the_server_has_answered() {
     let mut world = World::online();
-    let said = |world: &mut World, name: &str| {
-        let is_it = |iq: &Element| iq.children().any(|child| child.is(name, ns::BLOCKING));
-        let found = world.all("iq").into_iter().find(is_it)?;
-        Some(found.attr("id")?.to_owned())
-    };
-    // The server has read it, and its answer goes with the session.
+    // The server has read it, and its answer goes with the session: then the list tells.
     world.blocks(JULIET, None);
-    assert!(said(&mut world, "block").is_some());
+    assert!(world.says_block("block").is_some());
     world.acknowledge();
     world.away_and_back();
-    let again = said(&mut world, "block").expect("it is said again");
-    world.gets(&format!("<iq type='result' id='x'>{}</iq>", block("blocklist", &[])));
+    world.lists(&[NURSE]);
+    assert_eq!(world.blocked(), [JULIET, NURSE]);
+    assert!(world.says_block("block").is_some(), "it is not listed, so it is said again");
     world.kill();
-    assert_eq!(world.blocked(), [JULIET]);
     world.reconnect(Resume::Accept);
     world.acknowledge();
-    // And nobody answers.
+    world.wrote.clear();
+    // Nobody answers, but it was done.
     world.pass(61_000);
-    let third = said(&mut world, "block").expect("it is said once more");
-    assert_ne!(again, third);
-    world.gets(&format!("<iq type='result' id='{third}'/>"));
+    world.lists(&[JULIET, NURSE]);
     world.acknowledge();
-    assert_eq!((said(&mut world, "block"), world.blocked()), (None, vec![JULIET.to_owned()]));
+    assert_eq!(world.says_block("block"), None);
+    assert_eq!(world.blocked(), [JULIET, NURSE]);
+    assert_eq!(world.count("SELECT count(*) FROM blocked WHERE wanted IS NOT NULL"), 0);
+}
 
-    // Of two decisions the first one's answer says nothing.
+#[test]
+fn of_two_decisions_the_last_one_counts_whichever_is_answered() {
+    let mut world = World::online();
     world.does(Command::Unblock { jid: JULIET.parse().unwrap() });
     world.blocks(JULIET, None);
-    let first = said(&mut world, "unblock").unwrap();
+    let first = world.says_block("unblock").unwrap();
     world.gets(&format!("<iq type='result' id='{first}'/>"));
     assert_eq!(world.blocked(), [JULIET]);
+    // The last one is answered before the one that nobody answers.
+    world.does(Command::Unblock { jid: NURSE.parse().unwrap() });
+    world.wrote.clear();
+    world.acknowledge();
+    world.blocks(NURSE, None);
+    let last = world.says_block("block").unwrap();
+    world.gets(&format!("<iq type='result' id='{last}'/>"));
+    world.acknowledge();
+    world.wrote.clear();
+    world.pass(61_000);
+    world.lists(&[NURSE]);
+    assert_eq!(
+        (world.says_block("unblock"), world.blocked()),
+        (None, vec![JULIET.to_owned(), NURSE.to_owned()])
+    );
+}
+
+#[test]
+fn longest_list_is_kept_however_often_it_comes() {
+    let mut world = World::online();
+    let all: Vec<String> = (0..10_050).map(|n| format!("n{n}@verona.lit")).collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    for _ in 0..3 {
+        world.away_and_back();
+        world.lists(&all);
+        assert_eq!(world.blocked().len(), 10_000);
+        world.acknowledge();
+    }
+    world.pushes("", &block("block", &[all[0]]));
+    assert_eq!(world.blocked().len(), 10_000);
 }
 
 #[test]

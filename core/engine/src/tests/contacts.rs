@@ -191,3 +191,19 @@ fn what_contacts_are_told_is_the_user_s_choice() {
     sees_all(&mut world, JULIET, 4);
     assert_eq!(world.tells(JULIET), ["received", "displayed", "composing"]);
 }
+
+#[test]
+fn version_of_a_push_says_nothing_to_who_has_not_read_the_roster() {
+    let mut world = World::new();
+    world.connect();
+    let roster = format!("<query xmlns='jabber:iq:roster' ver='3'><item jid='{NURSE}'/></query>");
+    world.gets(&format!("<iq type='set' id='p'>{roster}</iq>"));
+    world.wrote.clear();
+    // The server goes on talking, and its answer was lost.
+    for _ in 0..13 {
+        world.acknowledge();
+        world.pass(5_000);
+    }
+    let asked = world.all("iq").into_iter().find_map(|iq| iq.get_child("query", ns::ROSTER).cloned());
+    assert_eq!(asked.expect("it is asked for again").attr("ver"), Some(""));
+}

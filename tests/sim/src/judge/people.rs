@@ -1,4 +1,4 @@
-//! Whom a user does not want to hear of, what they show of themselves, and feeds: as was wanted last, on the server, and on each device.
+//! Whom a user does not want to hear of, how contacts are called, what they show of themselves, and feeds: as was wanted last, on the server, and on each device.
 
 use std::collections::BTreeSet;
 
@@ -6,13 +6,14 @@ use minidom::Element;
 use rusqlite::Connection;
 use whimbrel_engine::{
     api::{Audience, ItemId},
-    blocking, card, feed,
+    blocking, card, feed, roster,
 };
 use whimbrel_proto::{atom::Entry, ns, vcard::Card};
 
 use super::Failure;
 use crate::{
     device::{User, Wish, jid},
+    script::Deed,
     server,
     world::World,
 };
@@ -21,6 +22,7 @@ use crate::{
 pub(super) fn judge(world: &World, device: usize, reader: &Connection) -> Result<(), Failure> {
     let unusable = |error: &dyn std::fmt::Display| Failure::Unusable { device, error: error.to_string() };
     blocked(world, device, reader).map_err(|error| unusable(&error))??;
+    contacts(world, device, reader).map_err(|error| unusable(&error))??;
     carded(world, device, reader).map_err(|error| unusable(&error))??;
     published(world, device, reader).map_err(|error| unusable(&error))?
 }
@@ -54,6 +56,13 @@ fn blocked(world: &World, device: usize, reader: &Connection) -> Judged {
     if here != servers {
         return Ok(Err(Failure::BlockedOtherwise { device, blocked: here, servers }));
     }
+    let open: i64 = reader
+        .query_row("SELECT count(*) FROM blocked WHERE wanted IS NOT NULL", [], |row| row.get(0))
+        .unwrap_or(-1);
+    if open != 0 {
+        let (what, servers) = ("decisions without an answer".to_owned(), open.to_string());
+        return Ok(Err(Failure::NotAsWanted { device, what, wanted: vec!["0".to_owned()], servers }));
+    }
     if !world.script().manners.blocking {
         return Ok(Ok(()));
     }
@@ -68,6 +77,45 @@ fn blocked(world: &World, device: usize, reader: &Connection) -> Judged {
             let wanted = wanted.iter().map(|on| format!("{on}")).collect();
             let what = format!("{} is blocked", server::address(with));
             return Ok(Err(Failure::NotAsWanted { device, what, wanted, servers: is.to_string() }));
+        }
+    }
+    Ok(Ok(()))
+}
+
+fn contacts(world: &World, device: usize, reader: &Connection) -> Judged {
+    let phone = &world.devices()[device];
+    let known = &world.server().accounts[phone.account].contacts;
+    let in_words = |jid: &str, name: &str| format!("{jid} {name}");
+    let mut servers: Vec<String> =
+        known.iter().map(|(other, name)| in_words(&server::address(*other), name)).collect();
+    servers.sort();
+    let shown: Vec<String> = roster::contacts(reader)?
+        .iter()
+        .map(|contact| in_words(contact.jid.as_str(), contact.name.as_deref().unwrap_or_default()))
+        .collect();
+    if shown != servers {
+        return Ok(Err(Failure::ContactsOtherwise { device, shown, servers }));
+    }
+    // What the server has taken over and not done is not said again in another session: another device may have decided since.
+    let of_account = |device| world.script().account_of(device) == phone.account;
+    if world.script().acts.iter().any(|act| of_account(act.device) && matches!(act.deed, Deed::Mute { .. })) {
+        return Ok(Ok(()));
+    }
+    for with in 0..world.script().devices.len() {
+        if !alone(world, device, |user| user.names.iter().any(|wish| wish.what.0 == with)) {
+            continue;
+        }
+        let wishes = phone.user.names.iter().filter(|wish| wish.what.0 == with);
+        let wishes = wishes.map(|wish| Wish { what: wish.what.1.clone(), done: wish.done });
+        let (wanted, is) = (wanted(String::new(), wishes), known.get(&with).cloned().unwrap_or_default());
+        if !wanted.contains(&is) {
+            let what = format!("the name of {}", server::address(with));
+            return Ok(Err(Failure::NotAsWanted {
+                device,
+                what,
+                wanted: wanted.into_iter().collect(),
+                servers: is,
+            }));
         }
     }
     Ok(Ok(()))
@@ -110,7 +158,24 @@ fn carded(world: &World, device: usize, reader: &Connection) -> Judged {
         let before = name(account.card_before.as_ref().and_then(Card::read));
         failure = failure.or_else(|| differs("the card where old software looks", before));
     }
+    // What is for contacts nobody else is shown.
+    let for_all =
+        |name: &String| wishes.iter().any(|wish| wish.what.0 == *name && wish.what.1 == Audience::Everybody);
+    if let Some(shown) = name(account.card_before.as_ref().and_then(Card::read)).filter(|name| !for_all(name))
+    {
+        failure = failure.or(Some(shown_to_all(device, shown)));
+    }
+    if let Some(shown) = name(newest.and_then(Card::read)).filter(|name| !for_all(name))
+        && account.card_access.as_deref() != Some("presence")
+    {
+        failure = failure.or(Some(shown_to_all(device, shown)));
+    }
     Ok(failure.map_or(Ok(()), Err))
+}
+
+fn shown_to_all(device: usize, name: String) -> Failure {
+    let (what, wanted) = ("a card that is for contacts".to_owned(), Vec::new());
+    Failure::NotAsWanted { device, what, wanted, servers: name }
 }
 
 fn published(world: &World, device: usize, reader: &Connection) -> Judged {

@@ -37,17 +37,7 @@ impl Server {
                 self.shows(account, other, !blocks);
             }
         }
-        let hears = |(id, session): (&SessionId, &super::Session)| {
-            (session.account == account && session.hears_of_blocks).then_some(*id)
-        };
-        let there: Vec<SessionId> = self.sessions.iter().filter_map(hears).collect();
-        for id in there {
-            let mut push = element("<iq type='set'/>");
-            let name = self.fresh("push");
-            set(&mut push, "id", &name);
-            push.append_child(change.clone());
-            self.deliver(id, push);
-        }
+        self.pushes_to(account, change, |session| session.hears_of_blocks);
     }
 
     /// The devices of an account seem to come or go.
@@ -72,7 +62,8 @@ impl Server {
         if amends(message) {
             let of = ["replace", "retract", "reactions"];
             let what = message.children().find(|child| of.contains(&child.name()));
-            self.contested.extend(what.and_then(|what| what.attr("id")).map(str::to_owned));
+            let own = self.sessions.get(&id).map(|session| session.account);
+            self.contested.extend(own.zip(what.and_then(|what| what.attr("id")).map(str::to_owned)));
         }
         if matches!(message.attr("type"), Some("error" | "headline")) {
             return;

@@ -2,7 +2,7 @@
 //! people show of themselves, a card (XEP-0292) and a feed (XEP-0277).
 
 use minidom::Element;
-use whimbrel_proto::ns;
+use whimbrel_proto::{form, ns};
 
 use crate::script::Manners;
 
@@ -64,7 +64,16 @@ impl Server {
         let node = change.attr("node").ok_or("bad-request")?;
         let item = change.children().next().ok_or("bad-request")?;
         let id = item.attr("id").ok_or("bad-request")?.to_owned();
-        let items = &mut self.accounts[owner].nodes;
+        let access = pubsub.get_child("publish-options", ns::PUBSUB).and_then(access);
+        let account = &mut self.accounts[owner];
+        if node == ns::VCARD4_NODE && access.is_some() {
+            // XEP-0060 §7.1.5.
+            if account.card_access.as_ref().is_some_and(|is| access.as_ref() != Some(is)) {
+                return Err("conflict");
+            }
+            account.card_access = access;
+        }
+        let items = &mut account.nodes;
         let known = items.len();
         items.retain(|old| old.id != id || old.node != node);
         let told = if change.name() == "retract" {
@@ -95,6 +104,17 @@ impl Server {
         Ok("<pubsub xmlns='http://jabber.org/protocol/pubsub'/>".to_owned())
     }
 
+    /// A node is to be otherwise. Of cards it matters who may see them.
+    pub(super) fn configure(&mut self, account: usize, pubsub: &Element) {
+        let configure = pubsub.children().find(|child| child.name() == "configure");
+        let Some(configure) = configure.filter(|child| child.attr("node") == Some(ns::VCARD4_NODE)) else {
+            return;
+        };
+        if let Some(access) = access(configure) {
+            self.accounts[account].card_access = Some(access);
+        }
+    }
+
     /// The newest items; or a page of them: one, so that there is more than one page.
     fn items(&self, account: usize, items: &Element, set: Option<&Element>) -> Result<String, &'static str> {
         let node = items.attr("node").unwrap_or_default();
@@ -122,6 +142,11 @@ impl Server {
         );
         Ok(answer(&item, &set))
     }
+}
+
+/// Who may see what is in a node, by a form.
+fn access(around: &Element) -> Option<String> {
+    form::fields(around).find(|(name, _)| *name == "pubsub#access_model").map(|(_, value)| value)
 }
 
 impl Item {

@@ -3,7 +3,7 @@
 use minidom::Element;
 use whimbrel_proto::ns;
 
-use super::{Server, SessionId, account_of, address, blocking, element, nodes};
+use super::{Server, SessionId, account_of, blocking, element, nodes};
 
 impl Server {
     pub(super) fn question(&mut self, id: SessionId, iq: &Element) {
@@ -33,15 +33,12 @@ impl Server {
                 )
             }
             ("query", ns::ROSTER) if iq.attr("type") == Some("get") => {
-                let items: String = (0..self.accounts.len())
-                    .filter(|other| *other != account && !self.manners.strangers)
-                    .map(|other| format!("<item jid='{}' subscription='both'/>", address(other)))
-                    .collect();
-                if payload.attr("ver") == Some("1") {
-                    String::new()
-                } else {
-                    format!("<query xmlns='jabber:iq:roster' ver='1'>{items}</query>")
-                }
+                session.hears_of_contacts = true;
+                self.roster(account, payload.attr("ver"))
+            }
+            ("query", ns::ROSTER) => {
+                self.deliver(id, element(&format!("<iq type='result' id='{name}'{from}/>")));
+                return self.change_contact(account, payload);
             }
             ("pubsub", ns::PUBSUB) if nodes::is_known(payload, &self.manners) => {
                 let owner = iq.attr("to").and_then(account_of).unwrap_or(account);
@@ -49,6 +46,10 @@ impl Server {
                     Ok(content) => content,
                     Err(condition) => return refuse(self, condition),
                 }
+            }
+            ("pubsub", ns::PUBSUB_OWNER) if nodes::is_known(payload, &self.manners) => {
+                self.configure(account, payload);
+                String::new()
             }
             ("blocklist", ns::BLOCKING) if self.manners.blocking => self.blocklist(id),
             ("vCard", ns::VCARD) if self.manners.cards => {

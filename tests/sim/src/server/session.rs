@@ -32,6 +32,7 @@ pub(crate) struct Session {
     pub(super) available: bool,
     pub(super) carbons: bool,
     pub(super) hears_of_blocks: bool,
+    pub(super) hears_of_contacts: bool,
     pub(super) asked_archive: bool,
     /// When it was bound, by the server's clock.
     bound_at: i64,
@@ -74,6 +75,7 @@ impl Server {
             available: false,
             carbons: false,
             hears_of_blocks: false,
+            hears_of_contacts: false,
             asked_archive: false,
             bound_at,
             unsure: false,
@@ -286,6 +288,20 @@ impl Server {
         }
     }
 
+    /// Something is pushed to all devices of an account that have asked for what it changes.
+    pub(super) fn pushes_to(&mut self, account: usize, what: &Element, hears: impl Fn(&Session) -> bool) {
+        let there: Vec<SessionId> = self
+            .sessions
+            .iter()
+            .filter_map(|(id, session)| (session.account == account && hears(session)).then_some(*id))
+            .collect();
+        for id in there {
+            let name = self.fresh("push");
+            let what = [what.clone()];
+            self.deliver(id, tag("iq", ns::JABBER_CLIENT, &[("type", "set"), ("id", &name)], what));
+        }
+    }
+
     /// How many of the client's stanzas the session behind a connection has handled, and how many it has sent. `None`: it cannot know.
     pub(crate) fn counts(&self, conn: Conn) -> Option<(u32, u32)> {
         let connected = |session: &&Session| session.conn == Some(conn);
@@ -332,6 +348,11 @@ impl Server {
 
     pub(super) fn deliver(&mut self, id: SessionId, stanza: Element) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
+        let is_answer = stanza.name() == "iq" && stanza.attr("type") != Some("set");
+        if is_answer && self.now < self.accounts[session.account].silent_until {
+            session.unsure = true;
+            return;
+        }
         let conn = session.conn;
         let mut asks = false;
         if let Some(sm) = &mut session.sm {
@@ -525,7 +546,8 @@ impl Server {
     pub(crate) fn behave(&mut self) {
         self.lies.clear();
         for account in &mut self.accounts {
-            (account.mute_until, account.refuses_until, account.short_until) = (0, 0, 0);
+            (account.mute_until, account.silent_until) = (0, 0);
+            (account.refuses_until, account.short_until) = (0, 0);
         }
     }
 }

@@ -59,6 +59,7 @@ impl World {
             Deed::Play { with } => self.plays(device, with),
             Deed::Set { with } => self.decides(device, with),
             Deed::Block { with } => self.blocks(device, with),
+            Deed::Rename { with } => self.renames(device, with),
             Deed::Card => self.has_another_card(device),
             Deed::Post => self.posts(device),
             Deed::Type { with } => {
@@ -143,6 +144,9 @@ impl World {
             }
             Deed::Mute { back } => {
                 self.server.accounts[self.devices[device].account].mute_until = self.now + back;
+            }
+            Deed::Silence { back } => {
+                self.server.accounts[self.devices[device].account].silent_until = self.now + back;
             }
             Deed::RefusePages { back } => {
                 self.server.accounts[self.devices[device].account].refuses_until = self.now + back;
@@ -273,6 +277,18 @@ impl World {
         self.devices[device].user.blocks.push(Wish { what: (with, on), done });
     }
 
+    /// The user calls somebody otherwise.
+    fn renames(&mut self, device: usize, with: usize) {
+        let phone = &mut self.devices[device];
+        if phone.engine.is_none() {
+            return;
+        }
+        let name = format!("{}.name{}", phone.name, phone.user.changes());
+        let command = Command::EditContact { jid: jid(with), name: Some(name.clone()), groups: Vec::new() };
+        let done = self.asks_now(device, Asked::Other, command);
+        self.devices[device].user.names.push(Wish { what: (with, name), done });
+    }
+
     /// The user has another card, for contacts or for everybody.
     fn has_another_card(&mut self, device: usize) {
         let phone = &mut self.devices[device];
@@ -366,6 +382,7 @@ fn is_by_the_user(deed: &Deed) -> bool {
             | Deed::Search { .. }
             | Deed::Set { .. }
             | Deed::Block { .. }
+            | Deed::Rename { .. }
             | Deed::Card
             | Deed::Post
             | Deed::Type { .. }
