@@ -129,6 +129,8 @@ pub(crate) struct Screen {
     pub(crate) texts: BTreeMap<ItemId, String>,
     /// What its user took back.
     pub(crate) retracted: BTreeSet<ItemId>,
+    /// What its user sent again after it had failed.
+    pub(crate) tried_anew: BTreeSet<ItemId>,
     /// Whether it was read to the end, and what stood there then.
     pub(crate) read: BTreeSet<ItemId>,
     /// The texts that stood there whenever it was read, also where nobody said that it was done.
@@ -144,6 +146,7 @@ impl Default for Screen {
             seen: BTreeMap::new(),
             texts: BTreeMap::new(),
             retracted: BTreeSet::new(),
+            tried_anew: BTreeSet::new(),
             read: BTreeSet::new(),
             perhaps_read: BTreeSet::new(),
         }

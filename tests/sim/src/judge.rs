@@ -192,7 +192,7 @@ fn look_at(world: &mut World, device: usize, with: usize) -> Result<(), Failure>
     for (id, (text, before)) in &screen.seen {
         match there.get(id) {
             Some((now, after)) if now == text => {
-                let corrected = *before == FAILED && *after >= 2;
+                let corrected = *before == FAILED && (*after >= 2 || screen.tried_anew.contains(id));
                 if after < before && !corrected {
                     return Err(Failure::WentBack { device, text: text.clone(), from: *before, to: *after });
                 }

@@ -122,6 +122,8 @@ pub enum Deed {
     Set { with: usize },
     /// Its user wants to hear no more of somebody, or again.
     Block { with: usize },
+    /// Its user tries again what somebody did not want to hear.
+    Retry { with: usize },
     /// Its user calls somebody otherwise.
     Rename { with: usize },
     /// Its user has another card.
@@ -354,6 +356,13 @@ impl Script {
                     let deaf = people.random();
                     act(before, device, if deaf { Deed::Mute { back } } else { Deed::Silence { back } });
                     act(when + 1_500, device, Deed::Forget);
+                }
+                (Deed::Block { .. }, 2) => {
+                    let with = account_of(&devices, device);
+                    let theirs = (0..all).filter(|other| account_of(&devices, *other) != with);
+                    for other in theirs {
+                        act(when + people.random_range(0..60_000), other, Deed::Retry { with });
+                    }
                 }
                 _ => {}
             }

@@ -490,7 +490,7 @@ impl Server {
         let earlier =
             |entry: &Entry| entry.at < session.bound_at && entry.message.attr("id") == message.attr("id");
         if knew
-            && let Some(text) = text(message)
+            && let Some(text) = text(message).filter(|text| !self.bounced.contains(text))
             && self.accounts[session.account].archive.iter().any(earlier)
         {
             self.sent_again.get_or_insert((session.device, text));

@@ -59,6 +59,7 @@ impl World {
             Deed::Play { with } => self.plays(device, with),
             Deed::Set { with } => self.decides(device, with),
             Deed::Block { with } => self.blocks(device, with),
+            Deed::Retry { with } => self.tries_anew(device, with),
             Deed::Rename { with } => self.renames(device, with),
             Deed::Card => self.has_another_card(device),
             Deed::Post => self.posts(device),
@@ -277,6 +278,26 @@ impl World {
         self.devices[device].user.blocks.push(Wish { what: (with, on), done });
     }
 
+    /// The user sends again what has come back, as it was.
+    fn tries_anew(&mut self, device: usize, with: usize) {
+        self.look(device);
+        let phone = &mut self.devices[device];
+        let Some(screen) = phone.user.screens.get(&with).filter(|_| phone.engine.is_some()) else { return };
+        let bounced = &self.server.bounced;
+        let failed = screen.lines.iter().find_map(|(_, item)| match item {
+            Item::Message(message) if matches!(message.state, Some(SendState::Failed { .. })) => {
+                let text = screen.texts.get(&message.id)?;
+                (*text == message.text && bounced.contains(text)).then(|| message.id.clone())
+            }
+            _ => None,
+        });
+        let Some(message) = failed else { return };
+        if let Some(screen) = phone.user.screens.get_mut(&with) {
+            screen.tried_anew.insert(message.clone());
+        }
+        self.asks(device, Asked::Other, Command::Retry { message });
+    }
+
     /// The user calls somebody otherwise.
     fn renames(&mut self, device: usize, with: usize) {
         let phone = &mut self.devices[device];
@@ -382,6 +403,7 @@ fn is_by_the_user(deed: &Deed) -> bool {
             | Deed::Search { .. }
             | Deed::Set { .. }
             | Deed::Block { .. }
+            | Deed::Retry { .. }
             | Deed::Rename { .. }
             | Deed::Card
             | Deed::Post
