@@ -18,11 +18,25 @@ use crate::{
     error::{Error, Result},
     iq::{self, Pending},
     outbox::Kind,
+    own_nodes::{AGAIN, DOUBLINGS},
 };
 
 /// Addresses of a list that are kept, and messages that one report names.
 const MAX: usize = 10_000;
 const MAX_NAMED: usize = 50;
+
+/// The list was not answered, or what would tell that a decision was taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Blocking {
+    /// When to ask for it, mono ms.
+    pub(crate) due: Option<u64>,
+    /// How often in a row nobody has answered.
+    unanswered: u32,
+}
+
+/// Decisions that the server was told and has not answered.
+const NOT_ANSWERED: &str = "SELECT jid, wanted, listed FROM blocked WHERE wanted IS NOT NULL
+     AND jid NOT IN (SELECT json_extract(what, '$.Block.jid') FROM pending WHERE json_extract(what, '$.Block') IS NOT NULL)";
 
 /// Whether an account, or all of its server, is on the list, as a condition on its bare address.
 pub(crate) fn is_blocked(jid: &str) -> String {
@@ -86,14 +100,40 @@ impl Account {
         condition: Option<&str>,
     ) -> Result<()> {
         if condition == Some("remote-server-timeout") {
-            return self.ask_blocklist(cx);
+            self.list_is_unanswered(cx);
+            return Ok(());
         }
+        self.blocking = Blocking::default();
         cx.tx.execute(
             "UPDATE blocked SET wanted = NULL, listed = coalesce(?2, listed) WHERE jid = ?1",
             params![jid, condition.is_none().then_some(on)],
         )?;
         self.list_changed(cx);
         forget_unlisted(cx)
+    }
+
+    /// It is asked for after a while, and then ever more seldom.
+    fn list_is_unanswered(&mut self, cx: &Cx<'_>) {
+        let Blocking { due, unanswered } = &mut self.blocking;
+        due.get_or_insert(cx.now.mono + (AGAIN << (*unanswered).min(DOUBLINGS)));
+        *unanswered += 1;
+    }
+
+    pub(crate) fn look_at_blocklist(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        if self.blocking.due.is_none_or(|due| cx.now.mono < due) {
+            return Ok(());
+        }
+        self.blocking.due = None;
+        self.ask_blocklist(cx)
+    }
+
+    /// A session goes on. What a process before us had decided may wait for what the list says.
+    pub(crate) fn look_at_blocklist_again(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        let sql = format!("SELECT EXISTS ({NOT_ANSWERED})");
+        if self.blocking.due.is_none() && cx.tx.prepare_cached(&sql)?.query_row([], |row| row.get(0))? {
+            self.ask_blocklist(cx)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn ask_blocklist(&mut self, cx: &mut Cx<'_>) -> Result<()> {
@@ -107,7 +147,7 @@ impl Account {
         answer: std::result::Result<&Element, &str>,
     ) -> Result<()> {
         if answer == Err("remote-server-timeout") {
-            self.nobody_says(cx);
+            self.list_is_unanswered(cx);
             return Ok(());
         }
         if let Some(list) = answer.ok().and_then(|answer| answer.get_child("blocklist", ns::BLOCKING)) {
@@ -117,12 +157,12 @@ impl Account {
         // Of these nobody has said what became of them.
         let decided = cx
             .tx
-            .prepare_cached(
-                "SELECT jid, wanted, listed FROM blocked WHERE wanted IS NOT NULL
-                 AND jid NOT IN (SELECT json_extract(what, '$.Block.jid') FROM pending WHERE json_extract(what, '$.Block') IS NOT NULL)",
-            )?
+            .prepare_cached(NOT_ANSWERED)?
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<rusqlite::Result<Vec<(String, bool, bool)>>>()?;
+        if decided.iter().all(|(_, wanted, listed)| wanted == listed) {
+            self.blocking = Blocking::default();
+        }
         for (jid, wanted, listed) in decided {
             if wanted == listed {
                 cx.tx.execute("UPDATE blocked SET wanted = NULL WHERE jid = ?1", params![jid])?;
@@ -137,7 +177,8 @@ impl Account {
     /// Our own account tells what has changed.
     pub(crate) fn blocklist_push(&mut self, cx: &mut Cx<'_>, payload: &Element) -> Result<()> {
         if payload.name() == "block" {
-            return self.listed_as_blocked(cx, payload);
+            self.listed_as_blocked(cx, payload)?;
+            return self.told_by_push(cx, payload);
         }
         self.list_changed(cx);
         let mut all = true;
@@ -150,7 +191,21 @@ impl Account {
         if all && payload.children().next().is_none() {
             cx.tx.execute("UPDATE blocked SET listed = 0", [])?;
         }
+        self.told_by_push(cx, payload)?;
         forget_unlisted(cx)
+    }
+
+    /// That it was done is an answer, too, unless it is still to be said: what another device decides from now on is later.
+    fn told_by_push(&self, cx: &Cx<'_>, payload: &Element) -> Result<()> {
+        for jid in addresses(payload) {
+            cx.tx
+                .prepare_cached(
+                    "UPDATE blocked SET wanted = NULL WHERE jid = ?1 AND wanted = listed AND NOT EXISTS
+                     (SELECT 1 FROM outbox JOIN pending ON iq = name WHERE number IS NULL AND json_extract(what, '$.Block.jid') = ?1)",
+                )?
+                .execute(params![jid.as_str()])?;
+        }
+        Ok(())
     }
 
     fn listed_as_blocked(&mut self, cx: &mut Cx<'_>, list: &Element) -> Result<()> {

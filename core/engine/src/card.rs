@@ -82,6 +82,14 @@ impl Account {
         Ok(Ok(Reply::Done))
     }
 
+    /// The answer to a step went with its session.
+    pub(crate) fn card_step_again(&mut self, cx: &mut Cx<'_>, id: &str, step: Pending) -> Result<()> {
+        match step {
+            Pending::Card(Question::Write) => self.ask_ours(cx, Question::OursBefore),
+            step => self.settle(cx, id, step, Err("remote-server-timeout")),
+        }
+    }
+
     /// There is another one now, perhaps for fewer people: nothing follows from what is answered about the one before.
     fn forget_other_card(&self, cx: &Cx<'_>) -> Result<()> {
         let asked = cx
@@ -91,7 +99,7 @@ impl Account {
             .collect::<rusqlite::Result<Vec<(String, String)>>>()?;
         for (iq, what) in asked {
             if serde_json::from_str::<Pending>(&what)?.is_about_our_card() {
-                iq::says_nothing(cx, "iq = ?2", &iq)?;
+                iq::withdraw(cx, &iq)?;
             }
         }
         Ok(())
@@ -142,10 +150,6 @@ impl Account {
             // Without an answer nobody knows what would be lost.
             Question::Ours { .. } | Question::OursBefore if answer == Err("remote-server-timeout") => {
                 self.ask_ours(cx, question)
-            }
-            // Nor does anybody know whether it arrived.
-            Question::Write if answer == Err("remote-server-timeout") => {
-                self.ask_ours(cx, Question::OursBefore)
             }
             // Nor behind any other error than what servers say of a card that is not there. It stays here, and is said with the next.
             Question::Ours { .. } | Question::OursBefore

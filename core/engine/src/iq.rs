@@ -12,6 +12,7 @@ use whimbrel_proto::{address, deadlines::Deadlines, ns, write::Tag};
 use crate::{
     account::{Account, Archive, Cx},
     api::{self, ClaimKind, Event, ServerInfo},
+    blocking::Blocking,
     card,
     catch_up::Query,
     claims,
@@ -33,10 +34,11 @@ pub(crate) enum Pending {
     ArchivePrefs,
     /// Whom we do not want to hear of.
     Blocklist,
-    /// The roster is to have this of somebody, or nothing.
+    /// The whole roster once more, whatever version we have.
+    RosterAgain,
+    /// Somebody is to be in the roster like this, or not to be in it.
     Contact {
         jid: String,
-        query: String,
     },
     /// Somebody was put there, or taken from there.
     Block {
@@ -126,16 +128,26 @@ const MAX_ECHO: usize = 1_024;
 /// Characters of a server's own words about a failure that are told.
 const MAX_WORDS: usize = 500;
 
-/// Something else was decided of somebody: what was asked before says nothing any more, whether it is answered or not.
+/// Something else was decided of somebody: what was asked before is not said any more, and if it was, its answer tells nothing.
 pub(crate) fn supersede(cx: &Cx<'_>, what: &str, jid: &str) -> Result<()> {
-    says_nothing(cx, &format!("json_extract(what, '$.{what}.jid') = ?2"), jid)
+    let asked = cx
+        .tx
+        .prepare_cached(&format!("SELECT iq FROM pending WHERE json_extract(what, '$.{what}.jid') = ?1"))?
+        .query_map(params![jid], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<String>>>()?;
+    asked.iter().try_for_each(|iq| withdraw(cx, iq))
 }
 
-/// The answer to these questions tells nothing any more.
-pub(crate) fn says_nothing(cx: &Cx<'_>, which: &str, name: &str) -> Result<()> {
-    cx.tx
-        .prepare_cached(&format!("UPDATE pending SET what = ?1 WHERE {which}"))?
-        .execute(params![serde_json::to_string(&Pending::Nothing)?, name])?;
+/// This question is not asked any more, and if it was, its answer tells nothing.
+pub(crate) fn withdraw(cx: &Cx<'_>, iq: &str) -> Result<()> {
+    let waits = "DELETE FROM outbox WHERE name = ?1 AND number IS NULL";
+    if cx.tx.prepare_cached(waits)?.execute(params![iq])? > 0 {
+        cx.tx.prepare_cached("DELETE FROM pending WHERE iq = ?1")?.execute(params![iq])?;
+    } else {
+        cx.tx
+            .prepare_cached("UPDATE pending SET what = ?2 WHERE iq = ?1")?
+            .execute(params![iq, serde_json::to_string(&Pending::Nothing)?])?;
+    }
     Ok(())
 }
 
@@ -202,6 +214,7 @@ impl Account {
         if mutants::on(Mutant::AskedBeforePresence) {
             self.catch_up(cx)?;
         }
+        self.blocking = Blocking::default();
         self.ask_again(cx, &Pending::Blocklist)?;
         self.announce(cx)?;
         // What the archive has is asked for in the same flight, if there was an archive the last time.
@@ -255,6 +268,7 @@ impl Account {
                 let known = self.login.roster_ver.clone().unwrap_or_default();
                 ("get", None, Tag::with_ns("query", ns::ROSTER).attr("ver", known))
             }
+            Pending::RosterAgain => ("get", None, Tag::with_ns("query", ns::ROSTER).attr("ver", "")),
             Pending::Page(_)
             | Pending::Block { .. }
             | Pending::Clients
@@ -289,14 +303,7 @@ impl Account {
         let Some(id) = element.attr("id") else { return Ok(()) };
         let Some(pending) = self.question(cx, id, element.attr("from"))? else { return Ok(()) };
         let failed = element.attr("type") == Some("error");
-        let answer = match condition(element) {
-            _ if !failed => Ok(element),
-            // Of our own server only we ourselves say that it has not answered; then it is asked again.
-            "remote-server-timeout" if self.is_own_account(element.attr("from")) => {
-                Err("internal-server-error")
-            }
-            condition => Err(condition),
-        };
+        let answer = if failed { Err(condition(element)) } else { Ok(element) };
         cx.refusal = element.get_child("error", ns::JABBER_CLIENT).filter(|_| failed).cloned();
         let done = self.settle(cx, id, pending, answer);
         cx.refusal = None;
@@ -312,7 +319,7 @@ impl Account {
             Some("result" | "error") => {
                 let Some(pending) = self.question(cx, id, from)? else { return Ok(()) };
                 let what = match &pending {
-                    Pending::Roster => "roster",
+                    Pending::Roster | Pending::RosterAgain => "roster",
                     Pending::AccountInfo => "account",
                     Pending::ArchivePrefs | Pending::Page(_) => "archive",
                     Pending::Carbons
@@ -373,7 +380,7 @@ impl Account {
         answer: std::result::Result<&Element, &str>,
     ) -> Result<()> {
         match (pending, answer) {
-            (Pending::Roster, Ok(element)) => self.roster_result(cx, element),
+            (Pending::Roster | Pending::RosterAgain, Ok(element)) => self.roster_result(cx, element),
             (Pending::AccountInfo, Ok(element)) => self.account_info(cx, element),
             (Pending::ArchivePrefs, Ok(element)) => {
                 let default = element.get_child("prefs", ns::MAM).and_then(|prefs| prefs.attr("default"));
@@ -387,7 +394,6 @@ impl Account {
             }
             (Pending::Blocklist, answer) => self.blocklist(cx, answer),
             (Pending::Block { jid, on }, answer) => self.block_answered(cx, &jid, on, answer.err()),
-            (Pending::Contact { jid, query }, answer) => self.item_was_set(cx, jid, query, answer.err()),
             (Pending::Card(question), answer) => self.card_answered(cx, id, question, answer),
             (Pending::Password { password }, answer) => {
                 self.password_answered(cx, &password, answer.map(drop))

@@ -411,6 +411,11 @@ impl Account {
     /// session is forgotten, whether it was sent or not (STREAM 12).
     pub(crate) fn requeue(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         cx.tx.execute("DELETE FROM outbox WHERE kind IN (2, 3, 4)", [])?;
+        // What something else was decided about since is not said again.
+        cx.tx.execute(
+            "DELETE FROM outbox WHERE kind = 1 AND name IN (SELECT iq FROM pending WHERE what = ?1)",
+            params![serde_json::to_string(&Pending::Nothing)?],
+        )?;
         // Who asked, asked the old session.
         cx.tx.execute("DELETE FROM asked", [])?;
         let forgotten = cx
@@ -429,7 +434,7 @@ impl Account {
         for (iq, what) in forgotten {
             let what: Pending = serde_json::from_str(&what)?;
             if what.is_about_our_card() && !mutants::on(Mutant::AnswerLostWithSession) {
-                self.settle(cx, &iq, what, Err("remote-server-timeout"))?;
+                self.card_step_again(cx, &iq, what)?;
             }
         }
         sent_again(cx)?;

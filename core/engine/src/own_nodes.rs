@@ -23,8 +23,8 @@ use crate::{
 /// How often our devices are told, in ms.
 const PACE: u64 = 5_000;
 /// How long after nobody has answered they are asked and told again, in ms, and how often that doubles: to three hours.
-const AGAIN: u64 = 600_000;
-const DOUBLINGS: u32 = 4;
+pub(crate) const AGAIN: u64 = 600_000;
+pub(crate) const DOUBLINGS: u32 = 4;
 /// How often a session says again what somebody else has taken back.
 const REPAIRS: usize = 20;
 /// Items of a page, and pages that are asked for.
@@ -81,7 +81,7 @@ impl Account {
         }
     }
 
-    /// What a node says, or the list of who is blocked, was asked, and not answered.
+    /// What a node says was asked, and not answered.
     pub(crate) fn nobody_says(&mut self, cx: &Cx<'_>) {
         self.telling.asks = true;
         self.tell_later(cx);
@@ -97,12 +97,11 @@ impl Account {
 
     pub(crate) fn tell_devices_now(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         self.telling.due = None;
-        if std::mem::take(&mut self.telling.asks) {
-            self.ask_blocklist(cx)?;
-            return self.ask_own_nodes(cx);
-        }
         if self.login.nodes != Some(Nodes::WithConditions) {
             return Ok(());
+        }
+        if std::mem::take(&mut self.telling.asks) {
+            return self.ask_own_nodes(cx);
         }
         for node in OwnNode::ALL {
             // What the node says comes first.

@@ -58,7 +58,7 @@ impl Account {
         // Two who accept each other at the same time change an item twice, and ejabberd pushes the two in any order, both with the
         // last version. What takes something away may be the older one: the whole roster says what is true.
         // Nor does a version mean anything to who has not read what it is a version of.
-        let is_read = self.login.roster_ver.is_some();
+        let is_read = self.login.roster_ver.is_some() && !self.is_asked(cx, &Pending::Roster)?;
         self.roster_version(cx, query.attr("ver").filter(|_| is_read && !takes))?;
         if takes { self.ask_again(cx, &Pending::Roster) } else { Ok(()) }
     }
@@ -212,31 +212,15 @@ impl Account {
 
     /// A decision of the user's, perhaps made offline: it waits for a session that takes it (RFC 6121 §2.3).
     fn set_item(&mut self, cx: &mut Cx<'_>, jid: &BareJid, item: Tag) -> Result<()> {
-        let query = Tag::with_ns("query", ns::ROSTER).child(item).finish();
+        let query = Tag::with_ns("query", ns::ROSTER).child(item);
         iq::supersede(cx, "Contact", jid.as_str())?;
-        self.say_item(cx, jid.to_string(), query)
-    }
-
-    fn say_item(&mut self, cx: &mut Cx<'_>, jid: String, query: String) -> Result<()> {
-        let pending = Pending::Contact { jid, query: query.clone() };
-        self.ask_xml(cx, Kind::Note, &pending, "set", None, &query).map(drop)
-    }
-
-    /// The server has taken it, or not. Where nobody says it is said again.
-    pub(crate) fn item_was_set(
-        &mut self,
-        cx: &mut Cx<'_>,
-        jid: String,
-        query: String,
-        condition: Option<&str>,
-    ) -> Result<()> {
-        if condition == Some("remote-server-timeout") { self.say_item(cx, jid, query) } else { Ok(()) }
+        self.ask_as(cx, Kind::Note, &Pending::Contact { jid: jid.to_string() }, "set", None, query).map(drop)
     }
 
     /// What was told of it may have been lost in the server, and a later version says nothing of that.
     pub(crate) fn read_roster_again(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        self.login.roster_ver = None;
-        if self.is_asked(cx, &Pending::Roster)? { Ok(()) } else { self.ask_again(cx, &Pending::Roster) }
+        let again = Pending::RosterAgain;
+        if self.is_asked(cx, &again)? { Ok(()) } else { self.ask_again(cx, &again) }
     }
 
     pub(crate) fn accept(&mut self, cx: &mut Cx<'_>, jid: &BareJid) -> Result<()> {

@@ -25,6 +25,14 @@ impl World {
         Some(self.wrote.remove(at)?.attr("id")?.to_owned())
     }
 
+    /// Time passes, and the server goes on talking without an answer.
+    fn pass_online(&mut self, millis: u64) {
+        for _ in 0..millis / 10_000 {
+            self.acknowledge();
+            self.pass(10_000);
+        }
+    }
+
     /// The list is asked for, and is this.
     fn lists(&mut self, jids: &[&str]) {
         let id = self.says_block("blocklist").expect("the list is asked for");
@@ -110,7 +118,7 @@ fn what_is_decided_stands_over_the_list_until_the_server_has_answered() {
     world.acknowledge();
     world.wrote.clear();
     // Nobody answers, but it was done.
-    world.pass(61_000);
+    world.pass_online(680_000);
     world.lists(&[JULIET, NURSE]);
     world.acknowledge();
     assert_eq!(world.says_block("block"), None);
@@ -133,14 +141,32 @@ fn of_two_decisions_the_last_one_counts_whichever_is_answered() {
     world.blocks(NURSE, None);
     let last = world.says_block("block").unwrap();
     world.gets(&format!("<iq type='result' id='{last}'/>"));
-    world.acknowledge();
-    world.wrote.clear();
-    world.pass(61_000);
-    world.lists(&[NURSE]);
     assert_eq!(
-        (world.says_block("unblock"), world.blocked()),
-        (None, vec![JULIET.to_owned(), NURSE.to_owned()])
+        world.count("SELECT wanted IS NULL AND listed FROM blocked WHERE jid = 'nurse@capulet.lit'"),
+        1
     );
+    // What waits for a session is not said once something else is decided.
+    world.acknowledge();
+    world.cut();
+    world.blocks("tybalt.lit", Some(Report { reason: ReportReason::Spam, text: None, messages: Vec::new() }));
+    world.does(Command::Unblock { jid: "tybalt.lit".parse().unwrap() });
+    world.reconnect(Resume::Refuse);
+    assert!(world.says_block("unblock").is_some());
+    assert_eq!(world.says_block("block"), None);
+    assert_eq!(world.blocked(), [JULIET, NURSE]);
+}
+
+#[test]
+fn push_of_what_was_decided_is_an_answer_and_the_next_one_counts() {
+    let mut world = World::online();
+    world.blocks(JULIET, None);
+    world.pushes("", &block("block", &[JULIET]));
+    // The answer is lost, and another device takes it back.
+    world.pushes("", &block("unblock", &[JULIET]));
+    world.wrote.clear();
+    world.pass_online(680_000);
+    world.lists(&[]);
+    assert_eq!((world.says_block("block"), world.blocked().len()), (None, 0));
 }
 
 #[test]
@@ -207,6 +233,20 @@ fn contact_keeps_its_groups_when_asked_again_and_has_others_when_edited() {
     let edited = vec!["Family".to_owned(), "Verona & more".to_owned()];
     world.does(Command::EditContact { jid: juliet(), name: None, groups: edited.clone() });
     assert_eq!(groups(&world.next("iq")), (None, edited));
+}
+
+#[test]
+fn contact_that_was_removed_and_added_again_offline_is_not_removed() {
+    let mut world = World::online();
+    world.cut();
+    world.does(Command::RemoveContact { jid: juliet() });
+    world.does(Command::AddContact { jid: juliet(), name: Some("Julia".into()) });
+    world.reconnect(Resume::Refuse);
+    let sets = world.all("iq").into_iter().filter(|iq| iq.attr("type") == Some("set"));
+    let items: Vec<Element> =
+        sets.filter_map(|iq| iq.get_child("query", ns::ROSTER)?.children().next().cloned()).collect();
+    let said: Vec<_> = items.iter().map(|item| (item.attr("name"), item.attr("subscription"))).collect();
+    assert_eq!(said, [(Some("Julia"), None)]);
 }
 
 mod hostile {

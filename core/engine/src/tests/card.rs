@@ -193,27 +193,31 @@ fn card_is_published_though_an_answer_went_with_its_session() {
 
 #[test]
 fn card_for_contacts_is_not_shown_to_all_by_the_steps_of_the_one_before() {
-    let mut world = World::with_nodes();
-    world.sets_card(named("Romeo"), Audience::Everybody).unwrap();
-    world.refuses("item-not-found");
-    world.answers("");
-    world.refuses("item-not-found");
-    // It is written where all can see it, and nobody answers.
-    assert_eq!(path(&world.next("iq")), "set vCard FN");
-    world.acknowledge();
-    world.cut();
-    let reply =
-        world.does(Command::SetCard { card: Box::new(named("R. Montague")), audience: Audience::Contacts });
-    assert_eq!(reply, Some(Ok(Reply::Done)));
-    world.reconnect(Resume::Refuse);
-    let mut access = Vec::new();
-    while let Some(iq) = world.serve_one() {
-        assert!(!iq.children().any(|child| child.has_ns(ns::VCARD)), "{iq:?}");
-        if iq.attr("type") == Some("set") && String::from(&iq).contains(ns::VCARD4_NODE) {
-            access.push(published(&iq).1);
+    for taken_over in [true, false] {
+        let mut world = World::with_nodes();
+        world.sets_card(named("Romeo"), Audience::Everybody).unwrap();
+        world.refuses("item-not-found");
+        world.answers("");
+        world.refuses("item-not-found");
+        // It is written where all can see it, and nobody answers.
+        assert_eq!(path(&world.next("iq")), "set vCard FN");
+        if taken_over {
+            world.acknowledge();
         }
+        world.cut();
+        let card = Box::new(named("R. Montague"));
+        let reply = world.does(Command::SetCard { card, audience: Audience::Contacts });
+        assert_eq!(reply, Some(Ok(Reply::Done)));
+        world.reconnect(Resume::Refuse);
+        let mut access = Vec::new();
+        while let Some(iq) = world.serve_one() {
+            assert!(!iq.children().any(|child| child.has_ns(ns::VCARD)), "{iq:?}");
+            if iq.attr("type") == Some("set") && String::from(&iq).contains(ns::VCARD4_NODE) {
+                access.push(published(&iq).1);
+            }
+        }
+        assert_eq!(access, ["presence"]);
     }
-    assert_eq!(access, ["presence"]);
 }
 
 #[test]
