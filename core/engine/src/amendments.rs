@@ -24,7 +24,7 @@ use crate::{
     error::{Error, Result},
     messages::{self, NAMESAKES},
     mutants::{self, Mutant},
-    search, timeline,
+    read_position, search, timeline,
 };
 
 /// A correction of a correction of a correction: so deep.
@@ -248,6 +248,7 @@ pub(crate) fn gather(
             if kind == Kind::Correction {
                 if !hidden {
                     messages::unlisted(cx, peer, conversation, id, position, mine)?;
+                    read_position::joined(cx, peer, conversation, position, root)?;
                 }
                 inherit(cx, peer, id, root)?;
             }

@@ -589,7 +589,13 @@ impl Account {
         }
         let position = self.place(cx, query)?;
         let at = at.unwrap_or(cx.now.wall);
-        let stored = self.take(cx, &view, Source::Archive { id: result.id, at, position })?;
+        let stored = match self.take(cx, &view, Source::Archive { id: result.id, at, position })? {
+            // What nobody here wants to hear of any more was kept when it came.
+            Stored::Nothing => {
+                messages::known_as(cx, self.jid.as_str(), result.id)?.map_or(Stored::Nothing, Stored::Known)
+            }
+            stored => stored,
+        };
         match stored {
             Stored::Nothing => {}
             Stored::New(_) => {

@@ -411,7 +411,7 @@ impl Account {
 
     /// A receipt or marker from the peer that the message went to; of anybody else's it is nothing.
     fn confirmed(&self, cx: &mut Cx<'_>, peer: &BareJid, id: &str, state: &SendState) -> Result<()> {
-        let Some((message, conversation, position)) = named(cx, peer, id, true)? else { return Ok(()) };
+        let Some((message, conversation)) = named(cx, peer, id, true)? else { return Ok(()) };
         advance(cx, message, state)?;
         if *state == SendState::Displayed {
             // XEP-0333 §4.1: a marker is about everything before it, too.
@@ -419,7 +419,7 @@ impl Account {
                 "SELECT id FROM message WHERE conversation = ?1 AND position < ?2 AND mine = 1 AND state IN (2, 3) ORDER BY position DESC LIMIT 500",
             )?;
             let earlier = statement
-                .query_map(params![conversation, position], |row| row.get(0))?
+                .query_map(params![conversation, shown_at(cx, message)?], |row| row.get(0))?
                 .collect::<rusqlite::Result<Vec<i64>>>()?;
             for message in earlier {
                 advance(cx, message, state)?;
@@ -461,7 +461,7 @@ impl Account {
     /// We saw it on another device (a sent marker, by carbon or archive).
     fn read_elsewhere(&self, cx: &mut Cx<'_>, peer: &BareJid, id: &str) -> Result<()> {
         match named(cx, peer, id, false)? {
-            Some((_, _, position)) => read_position::read_up_to(cx, peer, position),
+            Some((message, _)) => read_position::read_up_to(cx, peer, shown_at(cx, message)?),
             None => Ok(()),
         }
     }
@@ -613,19 +613,31 @@ fn listed(
     Ok(())
 }
 
-/// The message that a receipt or a marker names, by its origin-id or its id: row, conversation, position.
-fn named(cx: &Cx<'_>, peer: &BareJid, name: &str, mine: bool) -> Result<Option<(i64, i64, i64)>> {
+/// The message that a receipt or a marker names, by its origin-id or its id: row, conversation.
+fn named(cx: &Cx<'_>, peer: &BareJid, name: &str, mine: bool) -> Result<Option<(i64, i64)>> {
     Ok(cx
         .tx
         .prepare_cached(
             "WITH c AS (SELECT id FROM conversation WHERE jid = ?2)
-             SELECT id, conversation, position FROM message WHERE name = ?1 AND conversation = (SELECT id FROM c) AND mine = ?3
+             SELECT id, conversation FROM message WHERE name = ?1 AND conversation = (SELECT id FROM c) AND mine = ?3
              UNION ALL
-             SELECT id, conversation, position FROM message WHERE stanza_id = ?1 AND conversation = (SELECT id FROM c) AND mine = ?3
+             SELECT id, conversation FROM message WHERE stanza_id = ?1 AND conversation = (SELECT id FROM c) AND mine = ?3
              LIMIT 1",
         )?
-        .query_row(params![name, peer.as_str(), mine], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .query_row(params![name, peer.as_str(), mine], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?)
+}
+
+/// Where a message is shown. A correction stood by itself on the screen of who has read it, and here stands in what it corrects: what
+/// lies between the two they may not have seen.
+fn shown_at(cx: &Cx<'_>, message: i64) -> Result<i64> {
+    Ok(cx
+        .tx
+        .prepare_cached(
+            "SELECT coalesce((SELECT position FROM message WHERE id = m.root), position) FROM message AS m WHERE id = ?1 AND kind = 2
+             UNION ALL SELECT position FROM message WHERE id = ?1 LIMIT 1",
+        )?
+        .query_row(params![message], |row| row.get(0))?)
 }
 
 /// Looks for a message by its name, in the whole conversation (STREAM 20). `kept`: it may have come before.

@@ -252,6 +252,43 @@ pub(crate) fn moved(cx: &mut Cx<'_>, peer: &BareJid, message: i64, before: i64) 
     Ok(())
 }
 
+/// What stood alone is shown in another message from now on. If it was read last, that was, and nothing that has come between them.
+pub(crate) fn joined(
+    cx: &mut Cx<'_>,
+    peer: &BareJid,
+    conversation: i64,
+    before: i64,
+    message: i64,
+) -> Result<()> {
+    let position: Option<i64> = cx
+        .tx
+        .prepare_cached(
+            "SELECT m.position FROM message AS m JOIN conversation AS c ON c.id = m.conversation
+             WHERE m.id = ?1 AND m.position < ?2 AND c.read_position = ?2",
+        )?
+        .query_row(params![message, before], |row| row.get(0))
+        .optional()?;
+    match position {
+        Some(position) => goes_down(cx, peer, conversation, position),
+        None => Ok(()),
+    }
+}
+
+/// The mark stands here from now on, or above, where what follows was on the screen as well.
+fn goes_down(cx: &mut Cx<'_>, peer: &BareJid, conversation: i64, position: i64) -> Result<()> {
+    let mark = seen_from(cx, conversation, position)?;
+    cx.tx
+        .prepare_cached(
+            "UPDATE conversation SET read_position = ?2, told_read = min(told_read, ?2) WHERE id = ?1",
+        )?
+        .execute(params![conversation, mark])?;
+    count_unread(cx, peer)?;
+    cx.tx
+        .prepare_cached("UPDATE displayed SET due = due | 1 WHERE jid = ?1")?
+        .execute(params![peer.as_str()])?;
+    Ok(())
+}
+
 /// Where the last copy of a message was in the archive: what stands between them was read as well.
 fn resent_at(cx: &Cx<'_>, message: i64) -> Result<i64> {
     Ok(cx

@@ -64,6 +64,24 @@ fn resent(n: u32, id: u32) -> String {
 }
 
 #[test]
+fn marker_that_names_a_correction_is_about_what_it_corrects() {
+    let mut world = World::reader();
+    let replaces = "<replace xmlns='urn:xmpp:message-correct:0' id='j1'/>";
+    world.gets(&live(4).replace("</body>", &format!("</body>{replaces}")));
+    let marks = |world: &mut World, id: &str| {
+        let read = format!("<displayed xmlns='urn:xmpp:chat-markers:0' id='{id}'/>");
+        let inner =
+            format!("<message xmlns='jabber:client' from='{OWN}/tablet' to='{JULIET}'>{read}</message>");
+        world.gets(&carbon(OWN, "sent", &inner));
+    };
+    // It stood alone there: of what came between the tablet had nothing.
+    marks(&mut world, "j4");
+    assert_eq!(world.unread(), 2);
+    marks(&mut world, "j3");
+    assert_eq!(world.unread(), 0);
+}
+
+#[test]
 fn what_is_read_is_said_once_and_while_reading_on_every_few_seconds() {
     let mut world = World::reader();
     world.marks_read();
