@@ -239,7 +239,7 @@ impl Account {
         let Some(meant) = meant(cx, message)?.filter(|meant| meant.mine) else {
             return Ok(Err(Error::NotFound));
         };
-        if !waits(cx, meant.row)? && meant.state != 5 {
+        if !is_queued(cx, meant.row)? && meant.state != 5 {
             return Ok(Err(invalid("it is under way: it can be retracted")));
         }
         forget(cx, &meant)?;
@@ -386,8 +386,15 @@ fn meant_row(cx: &Cx<'_>, row: i64) -> Result<Option<Meant>> {
     Ok(found.flatten())
 }
 
-/// Whether it has never left.
+/// Whether it has never left. What is tried again has, and may be anywhere as it was (STREAM 15).
 fn waits(cx: &Cx<'_>, message: i64) -> Result<bool> {
+    let resent = "SELECT resent FROM message WHERE id = ?1";
+    Ok(is_queued(cx, message)?
+        && !cx.tx.prepare_cached(resent)?.query_row(params![message], |row| row.get::<_, bool>(0))?)
+}
+
+/// Whether it is still to leave, or to leave again.
+fn is_queued(cx: &Cx<'_>, message: i64) -> Result<bool> {
     Ok(cx
         .tx
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE message = ?1 AND first_sent IS NULL)")?
@@ -413,16 +420,21 @@ fn remove(cx: &Cx<'_>, row: i64) -> Result<()> {
     Ok(())
 }
 
-/// What never left is gone, with all that waits to be said about it. What failed may be in an archive: it is there, and not shown.
+/// What never left is gone, and what waits is not said, nor what waits to be said about it. What has left may be in an archive: it is
+/// there, and not shown.
 fn forget(cx: &mut Cx<'_>, meant: &Meant) -> Result<()> {
     let (position, root): (i64, Option<i64>) =
         cx.tx.query_row("SELECT position, root FROM message WHERE id = ?1", params![meant.row], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
-    if waits(cx, meant.row)? {
+    let waits = waits(cx, meant.row)?;
+    if is_queued(cx, meant.row)? {
         for row in outbox::withdraw_what_is_about(cx, meant.row)? {
             remove(cx, row)?;
         }
+        cx.tx.execute("DELETE FROM outbox WHERE message = ?1 AND first_sent IS NULL", params![meant.row])?;
+    }
+    if waits {
         remove(cx, meant.row)?;
         cx.tx.execute("UPDATE message SET root = NULL WHERE root = ?1", params![meant.row])?;
     } else {

@@ -328,6 +328,36 @@ fn what_failed_is_dropped_for_good() {
 }
 
 #[test]
+fn what_is_tried_again_has_left_before_and_is_corrected_behind_it() {
+    let mut world = World::online();
+    let id = world.says("one");
+    world.acknowledge();
+    world.gets(&format!(
+        "<message type='error' from='{JULIET}' to='{OWN}' id='{}'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>",
+        id.0
+    ));
+    world.cut();
+    world.wrote.clear();
+    assert_eq!(world.does(Command::Retry { message: id.clone() }), Some(Ok(Reply::Done)));
+    world.does(Command::Edit { id: new_id(1), message: id.clone(), text: "two".into() });
+    assert_eq!(world.reads(), ["> two (edited)"]);
+    world.reconnect(Resume::Accept);
+    assert_eq!(world.sent_texts(), ["one", "two"]);
+
+    // Not said once more, it stays known all the same.
+    let id = world.says("three");
+    world.acknowledge();
+    world.gets(&format!("<message type='error' from='{JULIET}' to='{OWN}' id='{}'/>", id.0));
+    world.cut();
+    world.wrote.clear();
+    world.does(Command::Retry { message: id.clone() });
+    assert_eq!(world.does(Command::Cancel { message: id }), Some(Ok(Reply::Done)));
+    world.reconnect(Resume::Accept);
+    assert_eq!(world.sent_texts(), [""; 0]);
+    assert_eq!(world.count("SELECT count(*) FROM message WHERE body = 'three' AND hidden = 1"), 1);
+}
+
+#[test]
 fn change_that_is_asked_for_twice_is_made_once() {
     let mut world = World::online();
     let id = world.says("one");
