@@ -30,16 +30,16 @@ use crate::{
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Pending {
     Roster,
+    /// All of it once more, whatever version we have.
+    RosterAgain,
+    /// Somebody is to be in it like this, or not to be.
+    Contact {
+        jid: String,
+    },
     AccountInfo,
     ArchivePrefs,
     /// Whom we do not want to hear of.
     Blocklist,
-    /// The whole roster once more, whatever version we have.
-    RosterAgain,
-    /// Somebody is to be in the roster like this, or not to be in it.
-    Contact {
-        jid: String,
-    },
     /// Somebody was put there, or taken from there.
     Block {
         jid: String,

@@ -233,23 +233,14 @@ pub(crate) fn moved(cx: &mut Cx<'_>, peer: &BareJid, message: i64, before: i64) 
     let goes_along = if before == read { position.max(resent_at(cx, message)?.min(read)) } else { read };
     let mark = if before == read || was_seen { seen_from(cx, conversation, goes_along)? } else { goes_along };
     if mark != read {
-        cx.tx
-            .prepare_cached(
-                "UPDATE conversation SET read_position = ?2, told_read = min(told_read, ?2) WHERE id = ?1",
-            )?
-            .execute(params![conversation, mark])?;
-        count_unread(cx, peer)?;
+        set_mark(cx, peer, conversation, mark)?;
     } else if counts && (before <= read) != (position <= read) {
         cx.tx
             .prepare_cached("UPDATE conversation SET unread = max(0, unread + ?2) WHERE id = ?1")?
             .execute(params![conversation, if position > read { 1 } else { -1 }])?;
         messages::touch_line(cx, peer);
     }
-    // What was read last may be another one now. It is told when the page is over.
-    cx.tx
-        .prepare_cached("UPDATE displayed SET due = due | 1 WHERE jid = ?1")?
-        .execute(params![peer.as_str()])?;
-    Ok(())
+    perhaps_due(cx, peer)
 }
 
 /// What stood alone is shown in another message from now on. If it was read last, that was, and nothing that has come between them.
@@ -268,21 +259,24 @@ pub(crate) fn joined(
         )?
         .query_row(params![message, before], |row| row.get(0))
         .optional()?;
-    match position {
-        Some(position) => goes_down(cx, peer, conversation, position),
-        None => Ok(()),
-    }
+    let Some(position) = position else { return Ok(()) };
+    let mark = seen_from(cx, conversation, position)?;
+    set_mark(cx, peer, conversation, mark)?;
+    perhaps_due(cx, peer)
 }
 
-/// The mark stands here from now on, or above, where what follows was on the screen as well.
-fn goes_down(cx: &mut Cx<'_>, peer: &BareJid, conversation: i64, position: i64) -> Result<()> {
-    let mark = seen_from(cx, conversation, position)?;
+/// The mark stands here from now on, and perhaps below where it stood.
+fn set_mark(cx: &mut Cx<'_>, peer: &BareJid, conversation: i64, mark: i64) -> Result<()> {
     cx.tx
         .prepare_cached(
             "UPDATE conversation SET read_position = ?2, told_read = min(told_read, ?2) WHERE id = ?1",
         )?
         .execute(params![conversation, mark])?;
-    count_unread(cx, peer)?;
+    count_unread(cx, peer)
+}
+
+/// What was read last may be another one now. It is told when the page is over.
+fn perhaps_due(cx: &Cx<'_>, peer: &BareJid) -> Result<()> {
     cx.tx
         .prepare_cached("UPDATE displayed SET due = due | 1 WHERE jid = ?1")?
         .execute(params![peer.as_str()])?;
