@@ -180,7 +180,8 @@ impl Account {
             )?;
             if let Some(with) = bare(Some(&jid)).filter(|_| awaited > 0) {
                 read_up_to(cx, &with, position)?;
-                // Or the node was left behind meanwhile.
+                // Or it is less than what was read here, or the node was left behind meanwhile.
+                self.say_again(cx, &with, &id, position)?;
                 self.tell_what_is_due(cx)?;
             }
         }
