@@ -25,7 +25,7 @@ struct Arguments {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Worlds for each mistake, at most
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 1500)]
     worlds: u64,
     /// Messages of a world
     #[arg(long, default_value_t = 50)]
