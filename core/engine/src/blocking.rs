@@ -103,7 +103,8 @@ impl Account {
             self.list_is_unanswered(cx);
             return Ok(());
         }
-        self.blocking = Blocking::default();
+        // What was decided about somebody else may still wait for the list.
+        self.blocking.unanswered = 0;
         cx.tx.execute(
             "UPDATE blocked SET wanted = NULL, listed = coalesce(?2, listed) WHERE jid = ?1",
             params![jid, condition.is_none().then_some(on)],

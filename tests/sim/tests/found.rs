@@ -17,6 +17,7 @@ macro_rules! found {
 
 found! {
     archive_that_forgot_between_two_gaps_begins_above_both,
+    block_that_nobody_answered_is_looked_up_though_another_one_was_answered,
     carbon_that_overtook_an_offline_message_is_no_older_copy,
     carbons_and_archive_are_asked_for_again,
     carbons_that_were_mixed_up_are_put_in_order,
