@@ -138,7 +138,7 @@ impl Account {
     }
 
     pub(crate) fn ask_blocklist(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        if self.is_asked(cx, &Pending::Blocklist)? { Ok(()) } else { self.ask_again(cx, &Pending::Blocklist) }
+        self.ask_unless_asked(cx, &Pending::Blocklist)
     }
 
     /// The whole list, or why there is none.

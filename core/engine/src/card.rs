@@ -92,17 +92,7 @@ impl Account {
 
     /// There is another one now, perhaps for fewer people: nothing follows from what is answered about the one before.
     fn forget_other_card(&self, cx: &Cx<'_>) -> Result<()> {
-        let asked = cx
-            .tx
-            .prepare_cached("SELECT iq, what FROM pending")?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<rusqlite::Result<Vec<(String, String)>>>()?;
-        for (iq, what) in asked {
-            if serde_json::from_str::<Pending>(&what)?.is_about_our_card() {
-                iq::withdraw(cx, &iq)?;
-            }
-        }
-        Ok(())
+        steps(cx)?.iter().try_for_each(|iq| iq::withdraw(cx, iq))
     }
 
     fn ask_ours(&mut self, cx: &mut Cx<'_>, question: Question) -> Result<()> {
@@ -207,6 +197,19 @@ impl Account {
     }
 }
 
+/// The questions by which our own card is on its way.
+fn steps(cx: &Cx<'_>) -> Result<Vec<String>> {
+    let mut statement = cx.tx.prepare_cached("SELECT iq, what FROM pending")?;
+    let mut rows = statement.query([])?;
+    let mut steps = Vec::new();
+    while let Some(row) = rows.next()? {
+        if serde_json::from_str::<Pending>(&row.get::<_, String>(1)?)?.is_about_our_card() {
+            steps.push(row.get(0)?);
+        }
+    }
+    Ok(steps)
+}
+
 fn newest() -> Tag {
     pubsub::pubsub(pubsub::about("items", ns::VCARD4_NODE).attr("max_items", "1"))
 }
@@ -223,13 +226,8 @@ fn old(answer: &Element) -> Option<&Element> {
 fn came(cx: &mut Cx<'_>, request: Option<RequestId>, of: &str, card: Card) -> Result<()> {
     if let Some(of) = crate::iq::bare(Some(of)) {
         // What its user has set since is on its way, and newer.
-        let is_set: bool = cx
-            .tx
-            .prepare_cached(
-                r#"SELECT ?1 = (SELECT jid FROM account) AND EXISTS (SELECT 1 FROM pending
-                   WHERE what LIKE '%"Card":{"Ours"%' OR what LIKE '%"Card":"OursBefore"%' OR what LIKE '%"Card":"Write"%' OR what LIKE '%"reason":{"Card"%')"#,
-            )?
-            .query_row(params![of.as_str()], |row| row.get(0))?;
+        let own: String = cx.tx.query_row("SELECT jid FROM account", [], |row| row.get(0))?;
+        let is_set = of.as_str() == own && !steps(cx)?.is_empty();
         if !is_set {
             keep(cx, &of, &card)?;
         }

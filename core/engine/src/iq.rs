@@ -291,6 +291,11 @@ impl Account {
         self.ask(cx, what, kind, to, payload).map(drop)
     }
 
+    /// The same, unless that question waits for its answer already.
+    pub(crate) fn ask_unless_asked(&mut self, cx: &mut Cx<'_>, what: &Pending) -> Result<()> {
+        if self.is_asked(cx, what)? { Ok(()) } else { self.ask_again(cx, what) }
+    }
+
     pub(crate) fn iq(&mut self, cx: &mut Cx<'_>, element: &Element) -> Result<()> {
         match element.attr("type") {
             Some("result" | "error") => self.answered(cx, element),

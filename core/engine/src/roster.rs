@@ -219,8 +219,7 @@ impl Account {
 
     /// What was told of it may have been lost in the server, and a later version says nothing of that.
     pub(crate) fn read_roster_again(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        let again = Pending::RosterAgain;
-        if self.is_asked(cx, &again)? { Ok(()) } else { self.ask_again(cx, &again) }
+        self.ask_unless_asked(cx, &Pending::RosterAgain)
     }
 
     pub(crate) fn accept(&mut self, cx: &mut Cx<'_>, jid: &BareJid) -> Result<()> {

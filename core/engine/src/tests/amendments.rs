@@ -311,10 +311,7 @@ fn what_is_about_a_message_that_failed_fails_with_it_and_both_can_be_retried() {
 fn what_failed_is_dropped_for_good() {
     let mut world = World::online();
     let id = world.says("one");
-    world.gets(&format!(
-        "<message type='error' from='{JULIET}' to='{OWN}' id='{}'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>",
-        id.0
-    ));
+    world.gets(&bounce(&id, "service-unavailable"));
     assert!(matches!(world.state(&id), SendState::Failed { .. }));
     assert_eq!(world.does(Command::Cancel { message: id.clone() }), Some(Ok(Reply::Done)));
     assert_eq!(world.reads(), [""; 0]);
@@ -332,10 +329,7 @@ fn what_is_tried_again_has_left_before_and_is_corrected_behind_it() {
     let mut world = World::online();
     let id = world.says("one");
     world.acknowledge();
-    world.gets(&format!(
-        "<message type='error' from='{JULIET}' to='{OWN}' id='{}'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>",
-        id.0
-    ));
+    world.gets(&bounce(&id, "service-unavailable"));
     world.cut();
     world.wrote.clear();
     assert_eq!(world.does(Command::Retry { message: id.clone() }), Some(Ok(Reply::Done)));

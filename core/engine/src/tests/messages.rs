@@ -149,10 +149,7 @@ fn bounce_fails_a_message_and_a_late_receipt_corrects_it() {
     let mut world = World::online();
     let id = world.says("one");
     world.acknowledge();
-    world.gets(&format!(
-        "<message type='error' from='{JULIET}' id='{}'><error type='cancel'><remote-server-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>",
-        id.0
-    ));
+    world.gets(&bounce(&id, "remote-server-not-found"));
     assert_eq!(world.state(&id), SendState::Failed { reason: "remote-server-not-found".into() });
     world.gets(&receipt(&format!("{JULIET}/balcony"), &id.0));
     assert_eq!(world.state(&id), SendState::Delivered);

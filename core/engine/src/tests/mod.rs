@@ -656,6 +656,14 @@ fn live(n: u32) -> String {
     )
 }
 
+/// What we have sent to Juliet comes back.
+fn bounce(id: &ItemId, condition: &str) -> String {
+    format!(
+        "<message type='error' from='{JULIET}' to='{OWN}' id='{}'><error type='cancel'><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>",
+        id.0
+    )
+}
+
 fn element(xml: &str) -> Element {
     let wrapped: Element = format!("<x xmlns='jabber:client'>{xml}</x>").parse().unwrap();
     wrapped.children().next().unwrap().clone()
