@@ -197,7 +197,7 @@ fn what_fails_is_tried_again_or_forgotten_and_what_is_deleted_stays_away() {
     let (lost, kept_id) = (world.plays(1), world.plays(2));
     world.acknowledge();
     for id in [&lost, &kept_id] {
-        world.gets(&bounce(&id, "not-allowed"));
+        world.gets(&bounce(id, "not-allowed"));
     }
     assert!(world.log().iter().all(|payload| matches!(payload.state, Some(SendState::Failed { .. }))));
     assert_eq!(world.does(Command::Cancel { message: lost }), Some(Ok(Reply::Done)));
