@@ -99,7 +99,7 @@ impl Account {
         on: bool,
         condition: Option<&str>,
     ) -> Result<()> {
-        if condition == Some("remote-server-timeout") {
+        if condition == Some(iq::NO_ANSWER) {
             self.list_is_unanswered(cx);
             return Ok(());
         }
@@ -147,7 +147,7 @@ impl Account {
         cx: &mut Cx<'_>,
         answer: std::result::Result<&Element, &str>,
     ) -> Result<()> {
-        if answer == Err("remote-server-timeout") {
+        if answer == Err(iq::NO_ANSWER) {
             self.list_is_unanswered(cx);
             return Ok(());
         }

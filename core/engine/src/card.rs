@@ -18,9 +18,9 @@ use crate::{
     account::{Account, Cx},
     api::{Audience, Error, KnownCard, NodeOptions, Reply, RequestId},
     error::Result,
-    iq::{self, Pending},
+    iq::{self, NO_ANSWER, Pending, refused},
     outbox::Kind,
-    pubsub::{Publish, Reason, refusal},
+    pubsub::{Publish, Reason},
 };
 
 /// Cards that are kept, beside our own.
@@ -86,7 +86,7 @@ impl Account {
     pub(crate) fn card_step_again(&mut self, cx: &mut Cx<'_>, id: &str, step: Pending) -> Result<()> {
         match step {
             Pending::Card(Question::Write) => self.ask_ours(cx, Question::OursBefore),
-            step => self.settle(cx, id, step, Err("remote-server-timeout")),
+            step => self.settle(cx, id, step, Err(NO_ANSWER)),
         }
     }
 
@@ -130,7 +130,8 @@ impl Account {
                 Err("item-not-found" | "service-unavailable") => came(cx, request, &of, Card::default()),
                 Err(condition) => {
                     if let Some(request) = request {
-                        cx.reply(request, Err(refusal(condition)));
+                        let error = refused(cx, condition);
+                        cx.reply(request, Err(error));
                     }
                     Ok(())
                 }
@@ -138,7 +139,7 @@ impl Account {
             // Too large to be changed and to lose nothing of it: that was told.
             Question::Ours { .. } | Question::OursBefore if answer == Err("resource-constraint") => Ok(()),
             // Without an answer nobody knows what would be lost.
-            Question::Ours { .. } | Question::OursBefore if answer == Err("remote-server-timeout") => {
+            Question::Ours { .. } | Question::OursBefore if answer == Err(NO_ANSWER) => {
                 self.ask_ours(cx, question)
             }
             // Nor behind any other error than what servers say of a card that is not there. It stays here, and is said with the next.
@@ -190,7 +191,7 @@ impl Account {
     ) -> Result<()> {
         match (audience, condition) {
             // Nobody knows whether it arrived.
-            (_, Some("remote-server-timeout")) => self.ask_ours(cx, Question::Ours { audience }),
+            (_, Some(NO_ANSWER)) => self.ask_ours(cx, Question::Ours { audience }),
             (Audience::Everybody, _) => self.ask_ours(cx, Question::OursBefore),
             (Audience::Contacts, _) => Ok(()),
         }

@@ -30,7 +30,7 @@ use crate::{
     effect::Effect,
     error::{Error, Result},
     input::Drained,
-    iq::Pending,
+    iq::{NO_ANSWER, Pending, refused},
     messages::{self, STEP, Source, Stored},
     mutants::{self, Mutant},
 };
@@ -1098,11 +1098,12 @@ impl Account {
             return self.edge_forgotten(cx, query, *gap);
         }
         if let Some(request) = self.waiting.asked.remove(&query.id) {
-            cx.reply(request, Err(api::Error::ServerRefused { condition: condition.to_owned(), text: None }));
+            let error = refused(cx, condition);
+            cx.reply(request, Err(error));
         }
         match &query.aim {
             // A second copy is worse than a minute's delay, but a dead archive must not hold a message back for ever.
-            Aim::Doubt { .. } if condition == "remote-server-timeout" && query.tries < DOUBT_TRIES => {
+            Aim::Doubt { .. } if condition == NO_ANSWER && query.tries < DOUBT_TRIES => {
                 let next = Query::new(query.aim.clone(), 0);
                 self.query(cx, Query { page: query.page, tries: query.tries + 1, ..next })
             }

@@ -121,6 +121,9 @@ pub(crate) const FEATURES: [&str; 16] = [
 
 /// How long a question may go unanswered while we are online, in ms.
 const PATIENCE: u64 = 60_000;
+/// What an unanswered question is answered with, by ourselves. No condition of XMPP: a server that says `remote-server-timeout` has
+/// answered.
+pub(crate) const NO_ANSWER: &str = "no answer";
 /// Answers that wait to be sent. Who asks more is not answered.
 pub(crate) const MAX_ANSWERS: i64 = 500;
 /// What is longer of a question is not echoed, in bytes.
@@ -176,7 +179,7 @@ impl Account {
             return Ok(());
         };
         for id in deadlines.take_overdue(now) {
-            self.unanswered(cx, &id, "remote-server-timeout")?;
+            self.unanswered(cx, &id, NO_ANSWER)?;
         }
         Ok(())
     }
@@ -421,7 +424,7 @@ impl Account {
             // A session that does not know these misses messages: patience is the only pace.
             (
                 what @ (Pending::Roster | Pending::AccountInfo | Pending::ArchivePrefs | Pending::Carbons),
-                Err("remote-server-timeout"),
+                Err(NO_ANSWER),
             ) => {
                 if matches!(what, Pending::Carbons) && self.session.unchecked.is_none() {
                     self.session.unchecked = self.catching_up.before_carbons.take();
@@ -431,7 +434,7 @@ impl Account {
             }
             (Pending::Carbons, Ok(_)) if self.session.unchecked.is_some() => self.check_for_dropped(cx),
             // Even a server that does not know the question has read it.
-            (Pending::Probe { number }, answer) if answer != Err("remote-server-timeout") => {
+            (Pending::Probe { number }, answer) if answer != Err(NO_ANSWER) => {
                 self.handle_ack(cx, number as u32)?;
                 self.answered_by(cx, number)
             }
@@ -584,7 +587,7 @@ fn condition(element: &Element) -> &str {
 
 /// What an app is told of an error: its condition, and what else the server said.
 pub(crate) fn refused(cx: &Cx<'_>, condition: &str) -> api::Error {
-    if condition == "remote-server-timeout" {
+    if condition == NO_ANSWER {
         return api::Error::TimedOut;
     }
     let said = cx.refusal.as_ref().and_then(|error| error.get_child("text", ns::STANZA_ERRORS));

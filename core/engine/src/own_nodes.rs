@@ -15,7 +15,7 @@ use crate::{
     account::{Account, Cx, Nodes},
     api::NodeOptions,
     error::Result,
-    iq::Pending,
+    iq::{NO_ANSWER, Pending},
     mutants::{self, Mutant},
     pubsub::{Publish, Question, Reason},
 };
@@ -149,7 +149,7 @@ impl Account {
         condition: Option<&str>,
     ) -> Result<()> {
         match condition {
-            Some("remote-server-timeout") => self.tell_later(cx),
+            Some(NO_ANSWER) => self.tell_later(cx),
             _ => self.telling.unanswered = 0,
         }
         // What came behind it is on its way, and says more.

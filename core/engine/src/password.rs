@@ -13,7 +13,7 @@ use crate::{
     api::{Error, Event, PasswordChange, Reply, RequestId},
     effect::Effect,
     error::Result,
-    iq::{Pending, refused},
+    iq::{NO_ANSWER, Pending, refused},
     outbox::Kind,
     session::Again,
 };
@@ -84,7 +84,7 @@ impl Account {
         }
         match answer {
             Ok(()) => self.password_is_new(cx, password),
-            Err("remote-server-timeout") => {
+            Err(NO_ANSWER) => {
                 self.reply_password(cx, &Err(Error::TimedOut));
                 self.say_password(cx, password)
             }

@@ -24,7 +24,7 @@ use crate::{
     api::{Affiliation, Audience, Error, Event, NodeAction, NodeItem, NodeOptions, Reply, RequestId},
     commands::one_element,
     error::Result,
-    iq::Pending,
+    iq::{NO_ANSWER, Pending, refused},
     outbox,
     own_nodes::OwnNode,
 };
@@ -273,7 +273,7 @@ impl Account {
             return answer.map_or(Ok(()), |element| self.avatar_came(cx, hash, kind, element));
         }
         if let Question::Own { node, page } = question {
-            if answer == Err("remote-server-timeout") {
+            if answer == Err(NO_ANSWER) {
                 self.nobody_says(cx);
                 return Ok(());
             }
@@ -288,7 +288,7 @@ impl Account {
             Err("item-not-found") if matches!(question, Question::Item) => {
                 Ok(Reply::Items { items: Vec::new(), next: None })
             }
-            Err(condition) => Err(refusal(condition)),
+            Err(condition) => Err(refused(cx, condition)),
         };
         if let Some(request) = request {
             cx.reply(request, reply);
@@ -515,12 +515,4 @@ fn publish_tag(publish: &Publish) -> Tag {
 fn not_heeded() -> Error {
     let text = "the service does not say that it heeds conditions".to_owned();
     Error::ServerRefused { condition: "feature-not-implemented".into(), text: Some(text) }
-}
-
-/// What a refusal is to an app.
-pub(crate) fn refusal(condition: &str) -> Error {
-    match condition {
-        "remote-server-timeout" => Error::TimedOut,
-        condition => Error::ServerRefused { condition: condition.into(), text: None },
-    }
 }

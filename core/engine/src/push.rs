@@ -13,7 +13,7 @@ use crate::{
     api::{Event, Push, PushState},
     effect::Effect,
     error::{Error, Result},
-    iq::Pending,
+    iq::{NO_ANSWER, Pending},
 };
 
 /// A registration that the server has, or is to have, or is to forget.
@@ -90,12 +90,12 @@ impl Account {
         // Something else may be wanted by now, and under way; then nothing is found here.
         let row = "service = ?1 AND node = ?2 AND wanted = ?3 AND said = 1";
         let changed = match (on, condition) {
+            // Nobody said anything: the next session says it again.
+            (_, Some(NO_ANSWER)) => 0,
             (true, condition) => cx.tx.execute(
                 &format!("UPDATE push SET said = 2, refused = ?4 WHERE {row}"),
                 params![service, node, on, condition],
             )?,
-            // Nobody said anything: the next session says it again.
-            (false, Some("remote-server-timeout")) => 0,
             (false, _) => {
                 cx.tx.execute(&format!("DELETE FROM push WHERE {row}"), params![service, node, on])?;
                 usize::from(wanted(cx.tx)?.is_none())

@@ -13,7 +13,7 @@ use whimbrel_proto::{ns, pubsub, write::Tag};
 use crate::{
     account::{Account, Archive, Cx, Nodes},
     error::Result,
-    iq::bare,
+    iq::{NO_ANSWER, bare},
     messages,
     mutants::{self, Mutant},
     own_nodes::OwnNode,
@@ -100,7 +100,7 @@ impl Account {
         with: &str,
         condition: Option<&str>,
     ) -> Result<()> {
-        let again = condition == Some("remote-server-timeout");
+        let again = condition == Some(NO_ANSWER);
         cx.tx
             .prepare_cached(
                 "UPDATE displayed SET due = due & 1 | ?2, said = CASE WHEN ?3 THEN said END WHERE jid = ?1 AND due & 2",

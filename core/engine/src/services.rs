@@ -17,9 +17,8 @@ use crate::{
     api::{Ask, Error, Reply, RequestId, RequestKind},
     commands::one_element,
     error::Result,
-    iq::Pending,
+    iq::{Pending, refused},
     outbox::Kind,
-    pubsub::refusal,
 };
 
 /// So many of what belongs to somebody are asked for at once.
@@ -74,7 +73,7 @@ impl Account {
         if let Some(request) = self.waiting.asked.remove(id) {
             let reply = match answer {
                 Ok(element) => read(question, element),
-                Err(condition) => Err(refusal(condition)),
+                Err(condition) => Err(refused(cx, condition)),
             };
             cx.reply(request, reply);
         }

@@ -15,7 +15,7 @@ use crate::{
     account::{Account, Cx},
     conversation,
     error::Result,
-    iq::bare,
+    iq::{NO_ANSWER, bare},
     messages,
     mutants::{self, Mutant},
     own_nodes::OwnNode,
@@ -55,7 +55,7 @@ impl Account {
         with: &str,
         condition: Option<&str>,
     ) -> Result<()> {
-        let due = condition == Some("remote-server-timeout");
+        let due = condition == Some(NO_ANSWER);
         cx.tx.execute(
             "UPDATE conversation SET settings_due = ?2 WHERE jid = ?1 AND settings_due = 2",
             params![with, due],

@@ -111,6 +111,22 @@ fn forged_iq_result() {
 }
 
 #[test]
+fn forged_timeout() {
+    // A server that says so itself has answered: nothing is asked again behind it, or that would go on for ever.
+    let mut world = World::online();
+    world.away_and_back();
+    let mut asked = Vec::new();
+    while world.wrote.iter().any(|stanza| stanza.name() == "iq") {
+        asked.push(world.refuses("remote-server-timeout").children().next().unwrap().name().to_owned());
+        assert!(asked.len() < 20, "{asked:?}");
+    }
+    assert!(
+        asked.iter().any(|what| what == "enable") && asked.iter().any(|what| what == "blocklist"),
+        "{asked:?}"
+    );
+}
+
+#[test]
 fn forged_stanza_id() {
     // By another archive, or by ours on a server that does not strip what others claim.
     for (mam, by) in [(true, JULIET), (true, "capulet.lit"), (false, OWN)] {
