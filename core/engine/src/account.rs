@@ -20,13 +20,13 @@ use whimbrel_proto::{
 
 use crate::{
     api::{self, Event, Network, Reply, RequestId, Status},
-    blocking::Blocking,
     catch_up::{HIGHEST, Query},
     conversation,
     effect::{Effect, Touched},
     error::{Error, Result},
     import::Cursor,
     input::{Input, LinkId, Now},
+    iq::Again,
     keep_alive::{self, KeepAlive},
     mutants::{self, Mutant},
     pulse::Pulse,
@@ -95,7 +95,7 @@ pub(crate) struct Account {
     /// When the first mute of a conversation is over, ms UTC.
     pub(crate) unmute_at: Option<i64>,
     pub(crate) telling: Telling,
-    pub(crate) blocking: Blocking,
+    pub(crate) again: Again,
     pub(crate) importing: Cursor,
     pub(crate) indexing: Indexing,
     /// Reason and detail of the last failure that the app was told of.
@@ -300,7 +300,7 @@ pub(crate) struct Before {
     status: Status,
     catching_up: CatchingUp,
     telling: Telling,
-    blocking: Blocking,
+    again: Again,
 }
 
 /// What a step works with.
@@ -490,7 +490,7 @@ impl Account {
             catching_up: CatchingUp::default(),
             unmute_at: conversation::next_end(connection)?,
             telling: Telling::default(),
-            blocking: Blocking::default(),
+            again: Again::default(),
             importing: Cursor::default(),
             indexing: Indexing::default(),
             told: None,
@@ -520,7 +520,7 @@ impl Account {
             status: self.status.clone(),
             catching_up: self.catching_up.clone(),
             telling: self.telling.clone(),
-            blocking: self.blocking,
+            again: self.again,
         }
     }
 
@@ -535,7 +535,7 @@ impl Account {
         (self.way, self.retry) = (before.way, before.retry);
         (self.told, self.status) = (before.told, before.status);
         (self.catching_up, self.telling) = (before.catching_up, before.telling);
-        self.blocking = before.blocking;
+        self.again = before.again;
     }
 
     /// Back to what the database says, after a rollback. The connection stays, a login under way too: the same elements will
@@ -860,7 +860,7 @@ impl Account {
         let online = self.online().is_some();
         let answers = self.deadlines.as_ref().filter(|_| online).and_then(Deadlines::next);
         let again = self.catching_up.again.filter(|_| online);
-        let telling = self.telling.due.into_iter().chain(self.blocking.due).min().filter(|_| online);
+        let telling = self.telling.due.into_iter().chain(self.again.due).min().filter(|_| online);
         let asked = self.asked.filter(|_| online);
         [link, sync, answers, again, telling, asked, self.late, self.unmute_wake(), self.indexing.at]
             .into_iter()
@@ -888,7 +888,7 @@ impl Account {
             self.pause_is_over(cx)?;
             self.check_daily(cx)?;
             self.tell_devices(cx)?;
-            self.look_at_blocklist(cx)?;
+            self.ask_what_was_not_answered(cx)?;
         }
         Ok(())
     }

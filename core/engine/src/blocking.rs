@@ -18,21 +18,11 @@ use crate::{
     error::{Error, Result},
     iq::{self, Pending},
     outbox::Kind,
-    own_nodes::{AGAIN, DOUBLINGS},
 };
 
 /// Addresses of a list that are kept, and messages that one report names.
 const MAX: usize = 10_000;
 const MAX_NAMED: usize = 50;
-
-/// The list was not answered, or what would tell that a decision was taken.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Blocking {
-    /// When to ask for it, mono ms.
-    pub(crate) due: Option<u64>,
-    /// How often in a row nobody has answered.
-    unanswered: u32,
-}
 
 /// Decisions that the server was told and has not answered.
 const NOT_ANSWERED: &str = "SELECT jid, wanted, listed FROM blocked WHERE wanted IS NOT NULL
@@ -99,12 +89,6 @@ impl Account {
         on: bool,
         condition: Option<&str>,
     ) -> Result<()> {
-        if condition == Some(iq::NO_ANSWER) {
-            self.list_is_unanswered(cx);
-            return Ok(());
-        }
-        // What was decided about somebody else may still wait for the list.
-        self.blocking.unanswered = 0;
         cx.tx.execute(
             "UPDATE blocked SET wanted = NULL, listed = coalesce(?2, listed) WHERE jid = ?1",
             params![jid, condition.is_none().then_some(on)],
@@ -113,31 +97,8 @@ impl Account {
         forget_unlisted(cx)
     }
 
-    /// It is asked for after a while, and then ever more seldom.
-    fn list_is_unanswered(&mut self, cx: &Cx<'_>) {
-        let Blocking { due, unanswered } = &mut self.blocking;
-        due.get_or_insert(cx.now.mono + (AGAIN << (*unanswered).min(DOUBLINGS)));
-        *unanswered += 1;
-    }
-
-    pub(crate) fn look_at_blocklist(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        if self.blocking.due.is_none_or(|due| cx.now.mono < due) {
-            return Ok(());
-        }
-        self.blocking.due = None;
-        self.ask_blocklist(cx)
-    }
-
-    /// A session goes on. What a process before us had decided may wait for what the list says.
-    pub(crate) fn look_at_blocklist_again(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        let sql = format!("SELECT EXISTS ({NOT_ANSWERED})");
-        if self.blocking.due.is_none() && cx.tx.prepare_cached(&sql)?.query_row([], |row| row.get(0))? {
-            self.ask_blocklist(cx)?;
-        }
-        Ok(())
-    }
-
     pub(crate) fn ask_blocklist(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        iq::take_later(cx, is_told_by_list)?;
         self.ask_unless_asked(cx, &Pending::Blocklist)
     }
 
@@ -147,10 +108,7 @@ impl Account {
         cx: &mut Cx<'_>,
         answer: std::result::Result<&Element, &str>,
     ) -> Result<()> {
-        if answer == Err(iq::NO_ANSWER) {
-            self.list_is_unanswered(cx);
-            return Ok(());
-        }
+        iq::take_later(cx, is_told_by_list)?;
         if let Some(list) = answer.ok().and_then(|answer| answer.get_child("blocklist", ns::BLOCKING)) {
             cx.tx.execute("UPDATE blocked SET listed = 0", [])?;
             self.listed_as_blocked(cx, list)?;
@@ -161,9 +119,6 @@ impl Account {
             .prepare_cached(NOT_ANSWERED)?
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<rusqlite::Result<Vec<(String, bool, bool)>>>()?;
-        if decided.iter().all(|(_, wanted, listed)| wanted == listed) {
-            self.blocking = Blocking::default();
-        }
         for (jid, wanted, listed) in decided {
             if wanted == listed {
                 cx.tx.execute("UPDATE blocked SET wanted = NULL WHERE jid = ?1", params![jid])?;
@@ -226,6 +181,10 @@ impl Account {
     fn list_changed(&self, cx: &mut Cx<'_>) {
         (cx.touched.contacts, cx.touched.conversations) = (true, true);
     }
+}
+
+const fn is_told_by_list(what: &Pending) -> bool {
+    matches!(what, Pending::Blocklist | Pending::Block { .. })
 }
 
 /// `<block/>` or `<unblock/>`.

@@ -18,7 +18,7 @@ use crate::{
     account::{Account, Cx},
     api::{Audience, Error, KnownCard, NodeOptions, Reply, RequestId},
     error::Result,
-    iq::{self, NO_ANSWER, Pending, refused},
+    iq::{self, Pending, refused},
     outbox::Kind,
     pubsub::{Publish, Reason},
 };
@@ -82,11 +82,17 @@ impl Account {
         Ok(Ok(Reply::Done))
     }
 
-    /// The answer to a step went with its session.
-    pub(crate) fn card_step_again(&mut self, cx: &mut Cx<'_>, id: &str, step: Pending) -> Result<()> {
+    /// A step was not answered: what is there is asked anew, since nobody knows whether it arrived.
+    pub(crate) fn card_step_again(&mut self, cx: &mut Cx<'_>, step: Pending) -> Result<()> {
         match step {
-            Pending::Card(Question::Write) => self.ask_ours(cx, Question::OursBefore),
-            step => self.settle(cx, id, step, Err(NO_ANSWER)),
+            Pending::Later(step) => self.card_step_again(cx, *step),
+            Pending::Card(Question::Write | Question::OursBefore) => self.ask_ours(cx, Question::OursBefore),
+            Pending::Card(question) => self.ask_ours(cx, question),
+            Pending::Node(question) => match question.of_our_card() {
+                Some(audience) => self.ask_ours(cx, Question::Ours { audience }),
+                None => Ok(()),
+            },
+            _ => Ok(()),
         }
     }
 
@@ -138,10 +144,6 @@ impl Account {
             },
             // Too large to be changed and to lose nothing of it: that was told.
             Question::Ours { .. } | Question::OursBefore if answer == Err("resource-constraint") => Ok(()),
-            // Without an answer nobody knows what would be lost.
-            Question::Ours { .. } | Question::OursBefore if answer == Err(NO_ANSWER) => {
-                self.ask_ours(cx, question)
-            }
             // Nor behind any other error than what servers say of a card that is not there. It stays here, and is said with the next.
             Question::Ours { .. } | Question::OursBefore
                 if answer.is_err_and(|condition| !NONE.contains(&condition)) =>
@@ -190,8 +192,6 @@ impl Account {
         condition: Option<&str>,
     ) -> Result<()> {
         match (audience, condition) {
-            // Nobody knows whether it arrived.
-            (_, Some(NO_ANSWER)) => self.ask_ours(cx, Question::Ours { audience }),
             (Audience::Everybody, _) => self.ask_ours(cx, Question::OursBefore),
             (Audience::Contacts, _) => Ok(()),
         }

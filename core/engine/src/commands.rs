@@ -251,11 +251,12 @@ impl Account {
         let replayed = self.online().is_some_and(|online| online.replayed.is_none());
         let complete = replayed && self.catching_up.again.is_none() && {
             // A ping that asks whether the link lives is nobody's question; what it would show as sent is in the outbox. Nor does
-            // anybody miss what becomes of a contact: that is pushed.
+            // anybody miss what becomes of a contact: that is pushed; or wait for what is asked again in ten minutes.
             let open: bool = cx.tx.query_row(
                 "SELECT EXISTS (SELECT 1 FROM gap WHERE kind = 0) OR EXISTS (SELECT 1 FROM outbox)
                  OR EXISTS (SELECT 1 FROM pending WHERE what <> ?1
-                   AND coalesce(json_type(what, '$.Probe'), json_type(what, '$.Contact')) IS NULL)",
+                   AND coalesce(json_type(what, '$.Probe'), json_type(what, '$.Contact'),
+                     json_type(what, '$.Later')) IS NULL)",
                 params![serde_json::to_string(&crate::iq::Pending::Nothing)?],
                 |row| row.get(0),
             )?;

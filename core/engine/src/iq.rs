@@ -12,7 +12,6 @@ use whimbrel_proto::{address, deadlines::Deadlines, ns, write::Tag};
 use crate::{
     account::{Account, Archive, Cx},
     api::{self, ClaimKind, Event, ServerInfo},
-    blocking::Blocking,
     card,
     catch_up::Query,
     claims,
@@ -84,6 +83,8 @@ pub(crate) enum Pending {
     Probe {
         number: u64,
     },
+    /// Nobody has answered this in time: it is asked again in a while. An answer that comes after all counts.
+    Later(Box<Self>),
     /// The answer tells nothing that is needed.
     Nothing,
 }
@@ -93,8 +94,43 @@ impl Pending {
     pub(crate) fn is_about_our_card(&self) -> bool {
         match self {
             Self::Card(question) => question.is_about_ours(),
-            Self::Node(question) => question.is_about_our_card(),
+            Self::Node(question) => question.of_our_card().is_some(),
+            Self::Later(what) => what.is_about_our_card(),
             _ => false,
+        }
+    }
+
+    /// What this device would not learn or say otherwise, and need not at once.
+    fn can_be_later(&self) -> bool {
+        matches!(self, Self::Blocklist | Self::Block { .. } | Self::RosterAgain)
+            || self.is_about_an_own_node()
+            || self.is_about_our_card()
+    }
+
+    /// Whether it asks what one of our own nodes says.
+    pub(crate) const fn is_about_an_own_node(&self) -> bool {
+        matches!(self, Self::Node(Question::Own { .. }))
+    }
+}
+
+/// When what nobody has answered is asked again: after ten minutes, then ever more seldom while nobody answers. What that is, is in
+/// the file: a process that comes after this one asks it as well.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Again {
+    /// Mono ms.
+    pub(crate) due: Option<u64>,
+    /// When it was last asked again, and how often in a row.
+    asked: Option<u64>,
+    rounds: u32,
+}
+
+impl Again {
+    /// Something was not answered in time.
+    fn later(&mut self, now: u64) {
+        if self.due.is_none() {
+            let in_vain = self.asked.is_some_and(|asked| now < asked + 2 * PATIENCE);
+            self.rounds = if in_vain { self.rounds + 1 } else { 0 };
+            self.due = Some(now + (AGAIN << self.rounds.min(DOUBLINGS)));
         }
     }
 }
@@ -121,6 +157,9 @@ pub(crate) const FEATURES: [&str; 16] = [
 
 /// How long a question may go unanswered while we are online, in ms.
 const PATIENCE: u64 = 60_000;
+/// How long after nobody has answered something is asked again, in ms, and how often that doubles: to three hours.
+pub(crate) const AGAIN: u64 = 600_000;
+pub(crate) const DOUBLINGS: u32 = 4;
 /// What an unanswered question is answered with, by ourselves. No condition of XMPP: a server that says `remote-server-timeout` has
 /// answered.
 pub(crate) const NO_ANSWER: &str = "no answer";
@@ -135,7 +174,9 @@ const MAX_WORDS: usize = 500;
 pub(crate) fn supersede(cx: &Cx<'_>, what: &str, jid: &str) -> Result<()> {
     let asked = cx
         .tx
-        .prepare_cached(&format!("SELECT iq FROM pending WHERE json_extract(what, '$.{what}.jid') = ?1"))?
+        .prepare_cached(&format!(
+            "SELECT iq FROM pending WHERE ?1 IN (json_extract(what, '$.{what}.jid'), json_extract(what, '$.Later.{what}.jid'))"
+        ))?
         .query_map(params![jid], |row| row.get(0))?
         .collect::<rusqlite::Result<Vec<String>>>()?;
     asked.iter().try_for_each(|iq| withdraw(cx, iq))
@@ -152,6 +193,26 @@ pub(crate) fn withdraw(cx: &Cx<'_>, iq: &str) -> Result<()> {
             .execute(params![iq, serde_json::to_string(&Pending::Nothing)?])?;
     }
     Ok(())
+}
+
+/// Takes out of what is asked again later all of this kind.
+pub(crate) fn take_later(cx: &Cx<'_>, kind: impl Fn(&Pending) -> bool) -> Result<Vec<Pending>> {
+    let all = cx
+        .tx
+        .prepare_cached(
+            "SELECT iq, what -> '$.Later' FROM pending WHERE json_type(what, '$.Later') IS NOT NULL",
+        )?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<Vec<(String, String)>>>()?;
+    let mut taken = Vec::new();
+    for (iq, what) in all {
+        let what = serde_json::from_str(&what)?;
+        if kind(&what) {
+            cx.tx.prepare_cached("DELETE FROM pending WHERE iq = ?1")?.execute(params![iq])?;
+            taken.push(what);
+        }
+    }
+    Ok(taken)
 }
 
 impl Account {
@@ -192,6 +253,36 @@ impl Account {
             .query_row(params![serde_json::to_string(what)?], |row| row.get(0))?)
     }
 
+    /// Asks what nobody has answered, if it is time to.
+    pub(crate) fn ask_what_was_not_answered(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        if self.again.due.is_some_and(|due| cx.now.mono >= due) { self.ask_now(cx) } else { Ok(()) }
+    }
+
+    /// A session goes on, perhaps with another process, which does not know when it was to be asked.
+    pub(crate) fn ask_what_waited(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        if self.again.due.is_none() { self.ask_now(cx) } else { Ok(()) }
+    }
+
+    fn ask_now(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        self.again.due = None;
+        let waited = take_later(cx, |_| true)?;
+        if !waited.is_empty() {
+            self.again.asked = Some(cx.now.mono);
+        }
+        if waited.iter().any(Pending::is_about_an_own_node) {
+            self.ask_own_nodes(cx)?;
+        }
+        for what in waited {
+            match what {
+                Pending::Blocklist | Pending::Block { .. } => self.ask_blocklist(cx)?,
+                Pending::RosterAgain => self.read_roster_again(cx)?,
+                step if step.is_about_our_card() => self.card_step_again(cx, step)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Nobody will answer this question.
     pub(crate) fn unanswered(&mut self, cx: &mut Cx<'_>, id: &str, condition: &str) -> Result<()> {
         let what: Option<String> = cx
@@ -217,7 +308,7 @@ impl Account {
         if mutants::on(Mutant::AskedBeforePresence) {
             self.catch_up(cx)?;
         }
-        self.blocking = Blocking::default();
+        self.again = Again::default();
         self.ask_again(cx, &Pending::Blocklist)?;
         self.announce(cx)?;
         // What the archive has is asked for in the same flight, if there was an archive the last time.
@@ -287,6 +378,7 @@ impl Account {
             | Pending::ServerInfo { .. }
             | Pending::Unregister
             | Pending::Probe { .. }
+            | Pending::Later(_)
             | Pending::Nothing => {
                 return Ok(());
             }
@@ -346,6 +438,7 @@ impl Account {
                     | Pending::ServerInfo { .. }
                     | Pending::Unregister
                     | Pending::Probe { .. }
+                    | Pending::Later(_)
                     | Pending::Nothing => "answer",
                 };
                 cx.event(Event::TooLarge { what: what.into(), size: drained.size });
@@ -387,7 +480,15 @@ impl Account {
         pending: Pending,
         answer: std::result::Result<&Element, &str>,
     ) -> Result<()> {
+        if answer == Err(NO_ANSWER) && pending.can_be_later() {
+            cx.tx
+                .prepare_cached("INSERT INTO pending (iq, what) VALUES (?1, ?2)")?
+                .execute(params![id, serde_json::to_string(&Pending::Later(Box::new(pending)))?])?;
+            self.again.later(cx.now.mono);
+            return Ok(());
+        }
         match (pending, answer) {
+            (Pending::Later(what), answer) => self.settle(cx, id, *what, answer),
             (Pending::Roster | Pending::RosterAgain, Ok(element)) => self.roster_result(cx, element),
             (Pending::AccountInfo, Ok(element)) => self.account_info(cx, element),
             (Pending::ArchivePrefs, Ok(element)) => {

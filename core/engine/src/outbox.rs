@@ -421,20 +421,20 @@ impl Account {
         let forgotten = cx
             .tx
             .prepare_cached(
-                "DELETE FROM pending WHERE iq NOT IN (SELECT name FROM outbox WHERE kind = 1 AND name IS NOT NULL) RETURNING iq, what",
+                "DELETE FROM pending WHERE iq NOT IN (SELECT name FROM outbox WHERE kind = 1 AND name IS NOT NULL) RETURNING what",
             )?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<rusqlite::Result<Vec<(String, String)>>>()?;
+            .query_map([], |row| row.get(0))?
+            .collect::<rusqlite::Result<Vec<String>>>()?;
         cx.tx.execute("UPDATE outbox SET number = NULL WHERE kind = 1", [])?;
         for (_, request) in std::mem::take(&mut self.waiting.asked) {
             cx.reply(request, Err(crate::api::Error::Offline));
         }
         self.queries_were_lost();
         // The server has taken the question, and its answer went with the session.
-        for (iq, what) in forgotten {
+        for what in forgotten {
             let what: Pending = serde_json::from_str(&what)?;
             if what.is_about_our_card() && !mutants::on(Mutant::AnswerLostWithSession) {
-                self.card_step_again(cx, &iq, what)?;
+                self.card_step_again(cx, what)?;
             }
         }
         sent_again(cx)?;

@@ -15,16 +15,13 @@ use crate::{
     account::{Account, Cx, Nodes},
     api::NodeOptions,
     error::Result,
-    iq::{NO_ANSWER, Pending},
+    iq::{self, AGAIN, DOUBLINGS, NO_ANSWER, Pending},
     mutants::{self, Mutant},
     pubsub::{Publish, Question, Reason},
 };
 
 /// How often our devices are told, in ms.
 const PACE: u64 = 5_000;
-/// How long after nobody has answered they are asked and told again, in ms, and how often that doubles: to three hours.
-pub(crate) const AGAIN: u64 = 600_000;
-pub(crate) const DOUBLINGS: u32 = 4;
 /// How often a session says again what somebody else has taken back.
 const REPAIRS: usize = 20;
 /// Items of a page, and pages that are asked for.
@@ -81,12 +78,6 @@ impl Account {
         }
     }
 
-    /// What a node says was asked, and not answered.
-    pub(crate) fn nobody_says(&mut self, cx: &Cx<'_>) {
-        self.telling.asks = true;
-        self.tell_later(cx);
-    }
-
     /// Tells our devices what they do not know yet, if it is time to.
     pub(crate) fn tell_devices(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         if self.telling.due.is_none_or(|due| cx.now.mono < due) {
@@ -100,7 +91,9 @@ impl Account {
         if self.login.nodes != Some(Nodes::WithConditions) {
             return Ok(());
         }
-        if std::mem::take(&mut self.telling.asks) {
+        if std::mem::take(&mut self.telling.asks)
+            || !iq::take_later(cx, Pending::is_about_an_own_node)?.is_empty()
+        {
             return self.ask_own_nodes(cx);
         }
         for node in OwnNode::ALL {
@@ -202,6 +195,7 @@ impl Account {
             return Ok(());
         }
         self.telling.shifted = false;
+        iq::take_later(cx, Pending::is_about_an_own_node)?;
         OwnNode::ALL.into_iter().try_for_each(|node| self.ask_own_node(cx, node, 1, None))
     }
 

@@ -24,7 +24,7 @@ use crate::{
     api::{Affiliation, Audience, Error, Event, NodeAction, NodeItem, NodeOptions, Reply, RequestId},
     commands::one_element,
     error::Result,
-    iq::{NO_ANSWER, Pending, refused},
+    iq::{Pending, refused},
     outbox,
     own_nodes::OwnNode,
 };
@@ -85,12 +85,17 @@ pub(crate) enum Question {
 }
 
 impl Question {
-    pub(crate) fn is_about_our_card(&self) -> bool {
-        matches!(
-            self,
-            Self::Offered(publish) | Self::Publish { publish, .. } | Self::Configure(publish)
-                if matches!(publish.reason, Reason::Card(_))
-        )
+    /// Who is to see our card, if it is about that.
+    pub(crate) const fn of_our_card(&self) -> Option<Audience> {
+        match self {
+            Self::Offered(publish) | Self::Publish { publish, .. } | Self::Configure(publish) => {
+                match publish.reason {
+                    Reason::Card(audience) => Some(audience),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
     }
 }
 
@@ -273,10 +278,6 @@ impl Account {
             return answer.map_or(Ok(()), |element| self.avatar_came(cx, hash, kind, element));
         }
         if let Question::Own { node, page } = question {
-            if answer == Err(NO_ANSWER) {
-                self.nobody_says(cx);
-                return Ok(());
-            }
             return self.own_node_answered(cx, node, page, answer.ok());
         }
         if let Ok(element) = answer {

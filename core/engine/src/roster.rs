@@ -219,6 +219,7 @@ impl Account {
 
     /// What was told of it may have been lost in the server, and a later version says nothing of that.
     pub(crate) fn read_roster_again(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        iq::take_later(cx, |what| matches!(what, Pending::RosterAgain))?;
         self.ask_unless_asked(cx, &Pending::RosterAgain)
     }
 

@@ -305,7 +305,7 @@ impl Account {
                 self.catch_up(cx)?;
                 self.say_push(cx)?;
                 self.tell_soon(cx);
-                self.look_at_blocklist_again(cx)?;
+                self.ask_what_waited(cx)?;
                 (true, None)
             }
             negotiation::Session::Bound { sm, refused } => {

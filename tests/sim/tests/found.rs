@@ -18,9 +18,11 @@ macro_rules! found {
 found! {
     archive_that_forgot_between_two_gaps_begins_above_both,
     block_that_nobody_answered_is_looked_up_though_another_one_was_answered,
+    blocklist_that_nobody_has_said_is_asked_for_by_the_next_process,
     carbon_that_overtook_an_offline_message_is_no_older_copy,
     carbons_and_archive_are_asked_for_again,
     carbons_that_were_mixed_up_are_put_in_order,
+    card_that_nobody_answered_is_shown_where_old_software_looks,
     check_from_the_archives_beginning_comes_before_that_is_forgotten,
     check_goes_on_by_time_when_its_id_is_forgotten,
     check_of_what_the_archive_forgot_is_left_to_the_catch_up,

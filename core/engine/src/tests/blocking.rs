@@ -26,7 +26,7 @@ impl World {
     }
 
     /// Time passes, and the server goes on talking without an answer.
-    fn pass_online(&mut self, millis: u64) {
+    pub(super) fn pass_online(&mut self, millis: u64) {
         for _ in 0..millis / 10_000 {
             self.acknowledge();
             self.pass(10_000);
@@ -167,6 +167,20 @@ fn push_of_what_was_decided_is_an_answer_and_the_next_one_counts() {
     world.pass_online(680_000);
     world.lists(&[]);
     assert_eq!((world.says_block("block"), world.blocked().len()), (None, 0));
+}
+
+#[test]
+fn list_that_nobody_has_said_is_asked_for_by_the_next_process() {
+    let mut world = World::online();
+    world.away_and_back();
+    assert!(world.says_block("blocklist").is_some());
+    world.pass_online(70_000);
+    assert_eq!(world.says_block("blocklist"), None, "not before ten minutes are over");
+    world.kill();
+    world.reconnect(Resume::Accept);
+    world.lists(&[JULIET]);
+    world.pass_online(680_000);
+    assert_eq!((world.says_block("blocklist"), world.blocked()), (None, vec![JULIET.to_owned()]));
 }
 
 #[test]

@@ -192,6 +192,36 @@ fn card_is_published_though_an_answer_went_with_its_session() {
 }
 
 #[test]
+fn step_of_a_card_that_nobody_answered_is_taken_again() {
+    let mut world = World::with_nodes();
+    let only_steps = |world: &mut World| world.wrote.retain(|stanza| String::from(stanza).contains("vcard"));
+    world.sets_card(named("Romeo"), Audience::Everybody).unwrap();
+    world.refuses("item-not-found");
+    world.answers("");
+    world.refuses("item-not-found");
+    assert_eq!(path(&world.next("iq")), "set vCard FN");
+    world.pass_online(70_000);
+    only_steps(&mut world);
+    assert!(world.wrote.is_empty(), "not before ten minutes are over");
+    world.pass_online(600_000);
+    only_steps(&mut world);
+    // What is there is asked first: it may have arrived.
+    assert_eq!(path(&world.refuses("item-not-found")), "get vCard");
+    only_steps(&mut world);
+    assert_eq!(path(&world.next("iq")), "set vCard FN");
+    world.pass_online(70_000);
+    world.kill();
+    world.reconnect(Resume::Accept);
+    only_steps(&mut world);
+    assert_eq!(path(&world.refuses("item-not-found")), "get vCard");
+    only_steps(&mut world);
+    assert_eq!(path(&world.answers("")), "set vCard FN");
+    world.pass_online(1_300_000);
+    only_steps(&mut world);
+    assert!(world.wrote.is_empty());
+}
+
+#[test]
 fn card_for_contacts_is_not_shown_to_all_by_the_steps_of_the_one_before() {
     for taken_over in [true, false] {
         let mut world = World::with_nodes();
