@@ -897,7 +897,7 @@ impl Account {
     async fn start_anew(&self) -> Result<(), Error> {
         if self.lost_lease().await {
             // Another process or client has taken over, maybe while this one was frozen: begin anew.
-            self.let_go(State::Stopped(None)).await;
+            self.let_go(State::Stopped(None), true).await;
         }
         self.start().await
     }
@@ -1002,10 +1002,11 @@ impl Account {
     /// is closed; it need not be waited for.
     pub(crate) fn stop(&self, why: Error) -> impl Future<Output = ()> + Send + use<> {
         let closed = matches!(why, Error::Closed);
-        self.let_go(if closed { State::Closed } else { State::Suspended })
+        self.let_go(if closed { State::Closed } else { State::Suspended }, true)
     }
 
-    fn let_go(&self, next: State) -> impl Future<Output = ()> + Send + use<> {
+    /// `seen`: as [`Command::Suspend`] has it.
+    fn let_go(&self, next: State, seen: bool) -> impl Future<Output = ()> + Send + use<> {
         let starts_again = matches!(next, State::Stopped(_));
         let mut started = self.inner.started.subscribe();
         let stopped = {
@@ -1016,7 +1017,7 @@ impl Account {
             match std::mem::replace(&mut life.state, next) {
                 State::Running(requests) => {
                     let (reply, stopped) = oneshot::channel();
-                    requests.send(Request::Stop(reply)).ok().map(|()| stopped)
+                    requests.send(Request::Stop { stopped: reply, seen }).ok().map(|()| stopped)
                 }
                 _ => None,
             }
@@ -1068,7 +1069,7 @@ impl Account {
             changed && matches!(life.state, State::Running(_))
         };
         if runs_otherwise {
-            self.let_go(State::Stopped(None)).await;
+            self.let_go(State::Stopped(None), true).await;
         }
         self.start().await
     }
@@ -1209,7 +1210,7 @@ impl<'a> Waking<'a> {
         life.waking -= 1;
         let last = life.waking == 0 && std::mem::take(&mut life.woken);
         drop(life);
-        last.then(|| account.stop(Error::Suspended))
+        last.then(|| account.let_go(State::Suspended, false))
     }
 }
 

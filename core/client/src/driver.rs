@@ -55,7 +55,11 @@ pub(crate) enum Request {
     /// Whether the file is still ours to write.
     HasLease(oneshot::Sender<bool>),
     /// Acknowledge, hang up, checkpoint, close the file, end the thread.
-    Stop(oneshot::Sender<()>),
+    Stop {
+        stopped: oneshot::Sender<()>,
+        /// As [`Command::Suspend`] has it.
+        seen: bool,
+    },
     #[cfg(test)]
     Panic,
 }
@@ -279,13 +283,16 @@ impl Driver {
                     asked.push(Input::Tick);
                     asked_for_lease.push(reply);
                 }
-                Some(Request::Stop(stopped)) => {
-                    asked.push(Input::Command { request: RequestId(0), command: Command::Suspend });
+                Some(Request::Stop { stopped, seen }) => {
+                    asked.push(Input::Command { request: RequestId(0), command: Command::Suspend { seen } });
                     stopping = Some(Some(stopped));
                 }
                 // Every handle is gone: end like a suspended app.
                 None => {
-                    asked.push(Input::Command { request: RequestId(0), command: Command::Suspend });
+                    asked.push(Input::Command {
+                        request: RequestId(0),
+                        command: Command::Suspend { seen: true },
+                    });
                     stopping = Some(None);
                 }
                 #[cfg(test)]

@@ -171,6 +171,7 @@ CREATE TABLE unindexed (
     message INTEGER PRIMARY KEY REFERENCES message (id),
     no_room INTEGER NOT NULL DEFAULT 0        -- 1: too many came at that time to be indexed
 ) STRICT;
+CREATE INDEX unindexed_due ON unindexed (message) WHERE no_room = 0;
 
 -- Which archive knows a message under which id. A resend may have two: it stands where the first has its place.
 CREATE TABLE archived (
@@ -246,6 +247,7 @@ CREATE TABLE person (
     jid     TEXT    PRIMARY KEY,
     nick    TEXT,                             -- XEP-0172
     avatar  TEXT,                             -- the hash of their picture
+    type    TEXT,                             -- and its media type, if their node has said it
     by_node INTEGER NOT NULL DEFAULT 0        -- 1: their node says so (XEP-0084), which counts more than a presence (XEP-0153)
 ) STRICT, WITHOUT ROWID;
 

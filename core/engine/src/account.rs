@@ -96,6 +96,8 @@ pub(crate) struct Account {
     pub(crate) unmute_at: Option<i64>,
     pub(crate) telling: Telling,
     pub(crate) again: Again,
+    /// Pictures that this session has asked for.
+    pub(crate) fetched: BTreeSet<String>,
     pub(crate) importing: Cursor,
     pub(crate) indexing: Indexing,
     /// Reason and detail of the last failure that the app was told of.
@@ -491,6 +493,7 @@ impl Account {
             unmute_at: conversation::next_end(connection)?,
             telling: Telling::default(),
             again: Again::default(),
+            fetched: BTreeSet::new(),
             importing: Cursor::default(),
             indexing: Indexing::default(),
             told: None,
@@ -544,7 +547,7 @@ impl Account {
         let fresh = Self::load(connection, self.config.clone(), self.next_link)?;
         (self.resource, self.allow_plain) = (fresh.resource, fresh.allow_plain);
         (self.password, self.new_password) = (fresh.password, fresh.new_password);
-        self.login = fresh.login;
+        (self.login, self.unmute_at) = (fresh.login, fresh.unmute_at);
         if mutants::on(Mutant::HandledMovesOnFullDisk) {
             self.session = Session { sm: self.session.sm.take(), ..fresh.session };
         } else if !mutants::on(Mutant::MemoryKeptAfterRollback) {

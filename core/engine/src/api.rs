@@ -56,7 +56,11 @@ pub enum Command {
     /// server knows, or cannot be told.
     Leave,
     /// Stop: acknowledge what was handled, hang up so that the session can be resumed. Nothing else is taken after it.
-    Suspend,
+    Suspend {
+        /// The app has shown what there is, and is not told of that when a push wakes it. Not so where a push had woken it: what has
+        /// come behind [`Command::News`] nobody was told of.
+        seen: bool,
+    },
     /// Another password (XEP-0077 §3.3). Replied to when the server has taken it; [`Error::Offline`] or [`Error::TimedOut`] where
     /// that is not known yet, and then told by [`Event::Password`].
     ChangePassword {

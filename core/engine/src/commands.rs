@@ -40,8 +40,10 @@ impl Account {
                 Ok(Reply::Done)
             }
             Command::Leave => return self.leave(cx, request),
-            Command::Suspend => {
-                self.told(cx)?;
+            Command::Suspend { seen } => {
+                if *seen {
+                    self.told(cx)?;
+                }
                 if self.online().is_some() && self.telling.due.is_some() {
                     // Who knows when there is another time.
                     self.tell_devices_now(cx)?;

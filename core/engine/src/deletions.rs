@@ -7,7 +7,7 @@
 //!
 //! What was before the first sign-in and is fetched later is not shown either in a conversation that was deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jid::BareJid;
 use rusqlite::params;
@@ -27,7 +27,11 @@ use crate::{
 pub(crate) const DELETED: i64 = 5;
 
 impl Account {
-    pub(crate) fn delete(&self, cx: &mut Cx<'_>, what: &Delete) -> Result<std::result::Result<Reply, Error>> {
+    pub(crate) fn delete(
+        &mut self,
+        cx: &mut Cx<'_>,
+        what: &Delete,
+    ) -> Result<std::result::Result<Reply, Error>> {
         let find = |which: &str, parameter: i64| -> Result<Vec<i64>> {
             let sql = format!("SELECT id FROM message WHERE {which} AND kind <> {DELETED}");
             let mut statement = cx.tx.prepare_cached(&sql)?;
@@ -47,6 +51,16 @@ impl Account {
             }
             Delete::Conversation { with } => {
                 let conversation = messages::conversation(cx, with)?;
+                let pinned: bool = cx.tx.query_row(
+                    "SELECT pinned FROM conversation WHERE id = ?1",
+                    params![conversation],
+                    |row| row.get(0),
+                )?;
+                if pinned {
+                    // Else it would come back with what our own node says.
+                    self.decided(cx, conversation)?;
+                }
+                cx.touched.conversations = true;
                 cx.tx.execute(
                     "UPDATE conversation SET chat_state = NULL, draft = NULL, pinned = 0,
                      cleared = coalesce((SELECT max(high_position) FROM gap WHERE kind = 1), cleared) WHERE id = ?1",
@@ -61,8 +75,9 @@ impl Account {
         Ok(Ok(Reply::Done))
     }
 
-    fn delete_rows(&self, cx: &mut Cx<'_>, messages: &[i64]) -> Result<()> {
+    pub(crate) fn delete_rows(&self, cx: &mut Cx<'_>, messages: &[i64]) -> Result<()> {
         cx.any_stood_in = None;
+        let goes_out = changes_of_what_has_left(cx)?;
         let mut conversations = BTreeMap::new();
         for message in messages {
             let (conversation, position, kind, body): (i64, i64, i64, String) = cx
@@ -82,9 +97,11 @@ impl Account {
                 ))?
                 .execute(params![message, digest(kind, &body), self.jid.as_str()])?;
             // What was never sent is not sent; what may have been is gone already.
-            cx.tx
-                .prepare_cached("DELETE FROM outbox WHERE message = ?1 AND first_sent IS NULL")?
-                .execute(params![message])?;
+            if !goes_out.contains(message) {
+                cx.tx
+                    .prepare_cached("DELETE FROM outbox WHERE message = ?1 AND first_sent IS NULL")?
+                    .execute(params![message])?;
+            }
             if mutants::on(Mutant::DeletedForgotten) {
                 cx.tx.execute("DELETE FROM archived WHERE message = ?1", [message])?;
                 cx.tx.execute("UPDATE message SET name = NULL, stanza_id = NULL WHERE id = ?1", [message])?;
@@ -103,6 +120,18 @@ impl Account {
         }
         Ok(())
     }
+}
+
+/// Corrections and retractions that wait, of what others may have: these are to change, whatever is deleted here.
+fn changes_of_what_has_left(cx: &Cx<'_>) -> Result<BTreeSet<i64>> {
+    Ok(cx
+        .tx
+        .prepare_cached(
+            "SELECT m.id FROM outbox AS o JOIN message AS m ON m.id = o.message WHERE o.first_sent IS NULL AND m.kind IN (2, 3)
+             AND NOT EXISTS (SELECT 1 FROM outbox AS r WHERE r.message = m.root AND r.first_sent IS NULL)",
+        )?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?)
 }
 
 /// Whether a message that an archive brings of the conversation that was looked up last belongs to what was deleted before it was

@@ -19,7 +19,11 @@ use jid::BareJid;
 use minidom::Element;
 use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
-use whimbrel_proto::{address, message::MessageView, ns, stamp};
+use whimbrel_proto::{
+    address,
+    message::{Kind as Sort, MessageView},
+    ns, stamp,
+};
 
 use crate::{
     account::{Account, Cx},
@@ -160,6 +164,10 @@ impl Account {
         let delay = forwarded.get_child("delay", ns::DELAY).and_then(|delay| delay.attr("stamp"));
         let place = place(result);
         let view = MessageView::read(message);
+        // As messages come: neither an error nor a room says anything to anybody.
+        if !matches!(view.kind, Sort::Chat | Sort::Normal) {
+            return Ok(false);
+        }
         let Some(from) = view.from.and_then(address::sender) else { return Ok(false) };
         let mine = from.to_bare() == self.jid;
         let peer = if mine {
@@ -181,7 +189,8 @@ impl Account {
             (_, Place { deleted: Some(digest), .. }) => (DELETED, (*digest).to_owned()),
             (Some(said), place) => {
                 let kind = if place.placeholder { Kind::Placeholder } else { said.kind };
-                (kind.code(), messages::cut(&said.body).to_owned())
+                let body = if place.payload.is_some() { &said.body } else { messages::cut(&said.body) };
+                (kind.code(), body.to_owned())
             }
             (None, _) => return Ok(false),
         };
@@ -225,6 +234,15 @@ impl Account {
         let stanza_id = view.id.filter(|id| Some(*id) != name);
         let state = if mine { place.state.max(2) } else { 0 };
         let extra = said.as_ref().map(|said| amendments::kept(said.content)).transpose()?.flatten();
+        // The name of a message of ours in another conversation is not the name of this one.
+        let is_free = |local: &&str| -> Result<bool> {
+            let sql = "SELECT NOT EXISTS (SELECT 1 FROM message WHERE local_id = ?1)";
+            Ok(cx.tx.prepare_cached(sql)?.query_row(params![local], |row| row.get(0))?)
+        };
+        let local = match place.local.filter(|_| mine) {
+            Some(local) if is_free(&local)? => Some(local),
+            _ => None,
+        };
         cx.tx
             .prepare_cached(
                 "INSERT INTO message (conversation, position, mine, kind, sender, body, at, written_at, name, stanza_id, has_origin,
@@ -243,7 +261,7 @@ impl Account {
                 name,
                 stanza_id,
                 view.origin_id.is_some(),
-                place.local.filter(|_| mine),
+                local,
                 state,
                 place.reason.filter(|_| state == 5),
                 place.resent,

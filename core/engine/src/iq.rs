@@ -309,6 +309,7 @@ impl Account {
             self.catch_up(cx)?;
         }
         self.again = Again::default();
+        self.fetched.clear();
         self.ask_again(cx, &Pending::Blocklist)?;
         self.announce(cx)?;
         // What the archive has is asked for in the same flight, if there was an archive the last time.
@@ -513,7 +514,10 @@ impl Account {
                 self.server_told(cx, id, info.map(|info| *info), answer)
             }
             (Pending::Unregister, answer) => self.unregistered(cx, id, answer.map(drop)),
-            (Pending::Portrait { hash }, Ok(element)) => self.portrait_came(cx, &hash, element),
+            (Pending::Portrait { hash }, answer) => {
+                answer.map_or(Ok(()), |element| self.portrait_came(cx, &hash, element))?;
+                self.fetch_next(cx)
+            }
             (Pending::Node(question), answer) => self.node_answered(cx, id, question, answer),
             (Pending::Service(question), answer) => {
                 self.service_answered(cx, id, question, answer);

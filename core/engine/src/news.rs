@@ -30,6 +30,7 @@ const MOST: i64 = 200;
 impl Account {
     pub(crate) fn news(&mut self, cx: &mut Cx<'_>) -> Result<News> {
         self.unmute(cx)?;
+        was_here_by_now(cx)?;
         let which = format!(
             "m.id > (SELECT told FROM account) AND {MESSAGE} AND {} ORDER BY m.position DESC, m.id DESC LIMIT ?1",
             conversation(),
@@ -78,6 +79,7 @@ impl Account {
             let notifies = match &last {
                 Some((with, notifies)) if *with == message.with => *notifies,
                 _ => {
+                    was_here_by_now(cx)?;
                     let notifies = notifies_of(cx, &message.with)?;
                     last = Some((message.with.clone(), notifies));
                     notifies
@@ -137,8 +139,18 @@ impl Account {
     }
 }
 
+/// The clock may have been ahead when the account was made.
+fn was_here_by_now(cx: &Cx<'_>) -> Result<()> {
+    cx.tx
+        .prepare_cached("UPDATE account SET created_at = ?1 WHERE created_at > ?1")?
+        .execute(params![cx.now.wall])?;
+    Ok(())
+}
+
 /// What a message must be like to be notified of, so far as its row says.
-const MESSAGE: &str = "m.mine = 0 AND m.hidden = 0 AND m.position > c.read_position AND m.id > c.read_here";
+/// What was written long before the account was here is history, by whatever way it comes; a day is left to clocks.
+const MESSAGE: &str = "m.mine = 0 AND m.hidden = 0 AND m.position > c.read_position AND m.id > c.read_here
+     AND m.at > (SELECT created_at FROM account) - 86400000";
 /// And its conversation, with [`conversation`].
 const CONVERSATION: &str = "c.unread > 0 AND c.muted_until IS NULL AND c.archived = 0 AND c.notify < 2";
 

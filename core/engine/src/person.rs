@@ -24,6 +24,8 @@ const MAX: usize = 1 << 20;
 const MAX_ALL: i64 = 32 << 20;
 /// Pictures that are fetched at a time: a contact may name as many as it likes.
 const MAX_FETCHED: i64 = 20;
+/// Pictures that a session asks for when there is room, after those that were named with room.
+const MAX_ASKED: usize = 5_000;
 /// Longest name, in characters.
 const MAX_NAME: usize = 100;
 
@@ -49,17 +51,12 @@ impl Account {
             info.attr("bytes").and_then(|bytes| bytes.parse().ok()).is_some_and(|bytes: usize| bytes > MAX)
         };
         match info {
-            None if metadata.children().next().is_none() => self.has_avatar(cx, from, None, true),
+            None if metadata.children().next().is_none() => self.has_avatar(cx, from, None, Some("")),
             Some(info) if !is_too_large(info) => match info.attr("id").and_then(hash) {
                 Some(hash) => {
-                    self.has_avatar(cx, from, Some(&hash), true)?;
-                    let kind = info.attr("type").unwrap_or_default().to_owned();
-                    if self.is_to_be_fetched(cx, &hash)? {
-                        let payload = pubsub::item(ns::AVATAR_DATA, &hash);
-                        let pending = Pending::Node(Question::Avatar { hash, kind });
-                        self.ask(cx, &pending, "get", Some(from.as_str()), payload)?;
-                    }
-                    Ok(())
+                    let kind = info.attr("type").filter(|kind| kind.len() < MAX_NAME).unwrap_or_default();
+                    self.has_avatar(cx, from, Some(&hash), Some(kind))?;
+                    self.fetch(cx, from.as_str(), hash, Some(kind.to_owned()))
                 }
                 None => Ok(()),
             },
@@ -82,29 +79,66 @@ impl Account {
             return Ok(());
         }
         if photo.is_empty() {
-            return self.has_avatar(cx, from, None, false);
+            return self.has_avatar(cx, from, None, None);
         }
         let Some(hash) = hash(&photo) else { return Ok(()) };
-        self.has_avatar(cx, from, Some(&hash), false)?;
-        if self.is_to_be_fetched(cx, &hash)? {
-            let pending = Pending::Portrait { hash };
-            self.ask(cx, &pending, "get", Some(from.as_str()), Tag::with_ns("vCard", ns::VCARD))?;
-        }
-        Ok(())
+        self.has_avatar(cx, from, Some(&hash), None)?;
+        self.fetch(cx, from.as_str(), hash, None)
     }
 
-    fn has_avatar(&self, cx: &mut Cx<'_>, jid: &BareJid, hash: Option<&str>, by_node: bool) -> Result<()> {
+    /// `kind`: what their node says of its media type; none where it is in their vCard.
+    fn has_avatar(
+        &self,
+        cx: &mut Cx<'_>,
+        jid: &BareJid,
+        hash: Option<&str>,
+        kind: Option<&str>,
+    ) -> Result<()> {
         let changed = cx
             .tx
             .prepare_cached(
-                "INSERT INTO person (jid, avatar, by_node) VALUES (?1, ?2, ?3) ON CONFLICT (jid) DO UPDATE
-                 SET avatar = ?2, by_node = ?3 WHERE avatar IS NOT ?2 OR by_node <> ?3",
+                "INSERT INTO person (jid, avatar, by_node, type) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (jid) DO UPDATE
+                 SET avatar = ?2, by_node = ?3, type = ?4 WHERE avatar IS NOT ?2 OR by_node <> ?3",
             )?
-            .execute(params![jid.as_str(), hash, by_node])?;
+            .execute(params![jid.as_str(), hash, kind.is_some(), kind])?;
         if changed > 0 {
             (cx.touched.contacts, cx.touched.conversations) = (true, true);
         }
         Ok(())
+    }
+
+    fn fetch(&mut self, cx: &mut Cx<'_>, from: &str, hash: String, kind: Option<String>) -> Result<()> {
+        if !self.is_to_be_fetched(cx, &hash)? {
+            return Ok(());
+        }
+        self.fetched.insert(hash.clone());
+        let (pending, payload) = match kind {
+            Some(kind) => {
+                let payload = pubsub::item(ns::AVATAR_DATA, &hash);
+                (Pending::Node(Question::Avatar { hash, kind }), payload)
+            }
+            None => (Pending::Portrait { hash }, Tag::with_ns("vCard", ns::VCARD)),
+        };
+        self.ask(cx, &pending, "get", Some(from), payload).map(drop)
+    }
+
+    /// One was answered, or not: there is room for one that was named meanwhile. Each is asked for once in a session.
+    pub(crate) fn fetch_next(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        if self.fetched.len() > MAX_ASKED {
+            return Ok(());
+        }
+        let missing = cx
+            .tx
+            .prepare_cached(
+                "SELECT jid, avatar, CASE WHEN by_node THEN coalesce(type, '') END FROM person
+                 WHERE avatar IS NOT NULL AND avatar NOT IN (SELECT hash FROM avatar)",
+            )?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<rusqlite::Result<Vec<(String, String, Option<String>)>>>()?;
+        match missing.into_iter().find(|(_, hash, _)| !self.fetched.contains(hash)) {
+            Some((jid, hash, kind)) => self.fetch(cx, &jid, hash, kind),
+            None => Ok(()),
+        }
     }
 
     /// Whether this picture is neither here nor on its way.
@@ -206,7 +240,8 @@ impl Account {
             }
         };
         let own = self.jid.clone();
-        self.has_avatar(cx, &own, id.as_deref(), true)?;
+        let kind = picture.map(|picture| picture.kind.as_str()).unwrap_or_default();
+        self.has_avatar(cx, &own, id.as_deref(), Some(kind))?;
         Ok(self.show(cx, ns::AVATAR_METADATA, id, metadata)?.map(|_| Reply::Done))
     }
 

@@ -275,7 +275,8 @@ impl Account {
             }
         }
         if let Question::Avatar { hash, kind } = &question {
-            return answer.map_or(Ok(()), |element| self.avatar_came(cx, hash, kind, element));
+            answer.map_or(Ok(()), |element| self.avatar_came(cx, hash, kind, element))?;
+            return self.fetch_next(cx);
         }
         if let Question::Own { node, page } = question {
             return self.own_node_answered(cx, node, page, answer.ok());

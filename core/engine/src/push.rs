@@ -27,6 +27,18 @@ impl Account {
     pub(crate) fn set_push(&mut self, cx: &mut Cx<'_>, push: Option<&Push>) -> Result<()> {
         let wanted = wanted(cx.tx)?;
         if wanted.as_ref() == push {
+            // What was refused or not answered is said again.
+            let again = cx.tx.execute(
+                "UPDATE push SET said = 0, refused = NULL WHERE wanted = 1 AND (refused IS NOT NULL OR said = 1
+                 AND NOT EXISTS (SELECT 1 FROM pending WHERE json_extract(what, '$.Push.node') = node))",
+                [],
+            )?;
+            if again == 0 {
+                return Ok(());
+            }
+            self.say_push(cx)?;
+            let state = state(cx.tx, self.login.push)?;
+            cx.event(Event::Push(state));
             return Ok(());
         }
         cx.tx.execute("DELETE FROM push WHERE told = 0", [])?;

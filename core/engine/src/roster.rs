@@ -116,10 +116,13 @@ impl Account {
             )?
             .execute(params![key(from, device), bare.as_str(), MAX_DEVICES, show, priority, text, idle])?;
         cx.touched.contacts |= changed > 0;
-        if changed > 0 {
-            self.shows_avatar(cx, &bare, element)?;
-        }
-        Ok(())
+        // Software that has just logged in says the same again, with its picture (XEP-0153 §3.1).
+        let is_kept = changed > 0
+            || cx
+                .tx
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM presence WHERE jid = ?1)")?
+                .query_row(params![key(from, device)], |row| row.get(0))?;
+        if is_kept { self.shows_avatar(cx, &bare, element) } else { Ok(()) }
     }
 
     fn is_gone(&mut self, cx: &mut Cx<'_>, from: &Jid, device: &str) -> Result<()> {

@@ -161,7 +161,7 @@ impl Account {
             return Ok(Err(invalid("only one's own messages can be retracted")));
         }
         if waits(cx, meant.row)? || meant.state == 5 {
-            forget(cx, &meant)?;
+            self.forget(cx, &meant)?;
             return Ok(Ok(Reply::Done));
         }
         let Some(target) = &meant.name else { return Ok(Err(invalid("it has no id"))) };
@@ -242,7 +242,7 @@ impl Account {
         if !is_queued(cx, meant.row)? && meant.state != 5 {
             return Ok(Err(invalid("it is under way: it can be retracted")));
         }
-        forget(cx, &meant)?;
+        self.forget(cx, &meant)?;
         Ok(Ok(Reply::Done))
     }
 
@@ -304,6 +304,37 @@ impl Account {
             amendments::changed(cx, row)?;
         }
         Ok(Ok(Reply::Sent { id: id.clone() }))
+    }
+
+    /// What never left is gone, and what waits is not said, nor what waits to be said about it. What has left may be in an archive: what
+    /// is left of it keeps that away.
+    fn forget(&self, cx: &mut Cx<'_>, meant: &Meant) -> Result<()> {
+        let (position, root): (i64, Option<i64>) = cx.tx.query_row(
+            "SELECT position, root FROM message WHERE id = ?1",
+            params![meant.row],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        let waits = waits(cx, meant.row)?;
+        if is_queued(cx, meant.row)? {
+            for row in outbox::withdraw_what_is_about(cx, meant.row)? {
+                remove(cx, row)?;
+            }
+            cx.tx.execute(
+                "DELETE FROM outbox WHERE message = ?1 AND first_sent IS NULL",
+                params![meant.row],
+            )?;
+        }
+        if waits {
+            remove(cx, meant.row)?;
+            cx.tx.execute("UPDATE message SET root = NULL WHERE root = ?1", params![meant.row])?;
+        } else {
+            self.delete_rows(cx, &[meant.row])?;
+        }
+        match root.filter(|_| meant.kind.amends()) {
+            Some(root) => amendments::changed(cx, root),
+            None if meant.hidden || !waits => Ok(()),
+            None => messages::unlisted(cx, &meant.with, meant.conversation, meant.row, position, meant.mine),
+        }
     }
 }
 
@@ -418,37 +449,6 @@ fn remove(cx: &Cx<'_>, row: i64) -> Result<()> {
     search::removed(cx, row)?;
     cx.tx.execute("DELETE FROM message WHERE id = ?1", params![row])?;
     Ok(())
-}
-
-/// What never left is gone, and what waits is not said, nor what waits to be said about it. What has left may be in an archive: it is
-/// there, and not shown.
-fn forget(cx: &mut Cx<'_>, meant: &Meant) -> Result<()> {
-    let (position, root): (i64, Option<i64>) =
-        cx.tx.query_row("SELECT position, root FROM message WHERE id = ?1", params![meant.row], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
-    let waits = waits(cx, meant.row)?;
-    if is_queued(cx, meant.row)? {
-        for row in outbox::withdraw_what_is_about(cx, meant.row)? {
-            remove(cx, row)?;
-        }
-        cx.tx.execute("DELETE FROM outbox WHERE message = ?1 AND first_sent IS NULL", params![meant.row])?;
-    }
-    if waits {
-        remove(cx, meant.row)?;
-        cx.tx.execute("UPDATE message SET root = NULL WHERE root = ?1", params![meant.row])?;
-    } else {
-        cx.tx.execute(
-            "UPDATE message SET hidden = 1, namespace = NULL, root = CASE WHEN kind >= 2 THEN NULL ELSE root END WHERE id = ?1",
-            params![meant.row],
-        )?;
-        search::changed(cx, meant.row)?;
-    }
-    match root.filter(|_| meant.kind.amends()) {
-        Some(root) => amendments::changed(cx, root),
-        None if meant.hidden => Ok(()),
-        None => messages::unlisted(cx, &meant.with, meant.conversation, meant.row, position, meant.mine),
-    }
 }
 
 /// Repeats what is answered, for clients that do not know answers (XEP-0461 §3.1).

@@ -168,7 +168,8 @@ impl Engine {
         let tx = begin(&mut self.connection, self.generation)?;
         let account = &mut self.account;
         let effects = guarded(|| account.step(&tx, inputs, now, rng))?;
-        if inputs.iter().any(|input| matches!(input, Input::Command { command: Command::Suspend, .. })) {
+        if inputs.iter().any(|input| matches!(input, Input::Command { command: Command::Suspend { .. }, .. }))
+        {
             // The last transaction: whoever takes it from here has everything.
             lease::release(&tx)?;
         }

@@ -271,7 +271,7 @@ impl World {
             "accept" => self.command(Command::Accept { jid: with }),
             "sync" => self.command(Command::Sync { timeout: number("ms") }),
             "raw" => self.command(Command::Raw { xml: what.text() }),
-            "suspend" => self.command(Command::Suspend),
+            "suspend" => self.command(Command::Suspend { seen: true }),
             "connect" => self.command(Command::Connect),
             "disconnect" => self.command(Command::Disconnect),
             "network" => {

@@ -119,7 +119,10 @@ impl fmt::Display for Failure {
 pub(crate) fn acknowledged_is_there(world: &mut World, device: usize) {
     let phone = &world.devices()[device];
     let Some(texts) = texts_in_file(phone) else { return };
-    let is_there = |text: &String| texts.contains(text) || phone.user.may_have_deleted(text);
+    // What came back and was taken back is nowhere.
+    let user = &phone.user;
+    let is_there =
+        |text: &String| texts.contains(text) || user.taken_back.contains(text) || user.may_have_deleted(text);
     let missing = phone.acknowledged.iter().find(|(_, text)| !is_there(text));
     if let Some((_, text)) = missing {
         let text = text.clone();

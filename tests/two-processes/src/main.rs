@@ -118,7 +118,7 @@ fn input(value: &Value) -> Input {
             let to = JULIET.parse().expect("an address");
             command(Command::Send { id: ItemId(text("id")), to, what: text("text").into() })
         }
-        "suspend" => command(Command::Suspend),
+        "suspend" => command(Command::Suspend { seen: true }),
         "up" => Input::LinkUp { link, tls: Some(Tls::default()) },
         "lost" => Input::LinkLost { link, why: LinkFailure::Network("cut".into()) },
         "element" => Input::Element { link, element: two_processes::element(&text("xml")) },

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    api::Delete,
+    api::{Delete, Setting},
     search::{Search, search},
 };
 
@@ -116,6 +116,42 @@ fn what_was_deleted_before_it_was_sent_is_not_sent_and_what_was_under_way_is() {
     assert!(sent.contains(&"later".to_owned()) && !sent.contains(&"never".to_owned()), "{sent:?}");
     world.acknowledge();
     assert_eq!(world.sees(), ["> later"]);
+}
+
+#[test]
+fn retraction_that_waits_goes_out_whatever_is_deleted_here() {
+    for all in [true, false] {
+        let mut world = World::online();
+        let id = world.says("taken back");
+        world.acknowledge();
+        world.cut();
+        world.does(Command::Retract { id: ItemId::new(), message: id.clone() });
+        world.says("never");
+        world.deletes(if all {
+            Delete::Conversation { with: juliet() }
+        } else {
+            Delete::Message { id: id.clone() }
+        });
+        world.wrote.clear();
+        world.reconnect(Resume::Accept);
+        let sent = world.all("message");
+        assert!(sent[0].children().any(|child| child.has_ns(ns::RETRACT)), "{sent:?}");
+        assert_eq!((sent.len(), world.items().len()), if all { (1, 0) } else { (2, 1) });
+    }
+}
+
+#[test]
+fn pinned_conversation_that_was_deleted_is_pinned_nowhere() {
+    let mut world = World::with_nodes();
+    world.gets(&live(1));
+    world.does(Command::Set { with: juliet(), setting: Setting::Pinned(true) });
+    world.serve();
+    world.acknowledge();
+    world.pass(6_000);
+    world.deletes(Delete::Conversation { with: juliet() });
+    let told = world.all("iq").iter().map(String::from).find(|iq| iq.contains(ns::SETTINGS)).unwrap();
+    assert!(!told.contains("pinned"), "{told}");
+    assert!(world.list().is_empty());
 }
 
 #[test]

@@ -208,6 +208,42 @@ fn what_was_not_sent_is_there_to_be_sent_again() {
 }
 
 #[test]
+fn what_failed_and_was_cancelled_is_in_no_export() {
+    let mut world = World::online();
+    let id = world.says("secret");
+    world.acknowledge();
+    world.gets(&format!("<message type='error' from='{JULIET}' to='{OWN}' id='{}'/>", id.0));
+    assert!(world.exported().contains("secret"));
+    assert_eq!(world.does(Command::Cancel { message: id }), Some(Ok(Reply::Done)));
+    assert!(!world.exported().contains("secret"));
+    let mut fresh = World::new();
+    fresh.imports(&elements(&world.exported()));
+    assert_eq!(fresh.shown(), world.shown());
+}
+
+#[test]
+fn errors_and_rooms_are_not_imported_and_a_name_is_taken_once() {
+    let mut world = World::online();
+    world.says("one");
+    world.gets(&live(1));
+    world.acknowledge();
+    let text = world.exported();
+    let results = |text: &str| -> Vec<Element> {
+        elements(text).into_iter().filter(|element| element.name() == "result").collect()
+    };
+    let mut fresh = World::new();
+    for kind in ["error", "groupchat"] {
+        let none = fresh.imports(&results(&text.replace("type='chat'", &format!("type='{kind}'"))));
+        assert_eq!((none.added, fresh.shown().len()), (0, 0));
+    }
+    // The same message of ours, as if it had been said to somebody else, too.
+    let elsewhere = text.replace(JULIET, NURSE).replace("id='s", "id='other-");
+    let all = [results(&text), results(&elsewhere)].concat();
+    assert_eq!(fresh.imports(&all).added, 3, "what she wrote has one id in the archive");
+    assert_eq!((fresh.items_with(JULIET).len(), fresh.items_with(NURSE).len()), (2, 1));
+}
+
+#[test]
 fn first_session_asks_for_what_has_come_since() {
     let mut world = World::online();
     for number in 0..3 {

@@ -27,7 +27,7 @@ fn claim(world: &World, claim: Claim) -> crate::Result<Engine> {
 fn extension_takes_at_once_what_was_released_and_resumes_the_session() {
     let mut world = World::online();
     world.gets(&live(1));
-    world.does(Command::Suspend);
+    world.does(Command::Suspend { seen: true });
     let request = Engine::ask(&mut world.other()).unwrap();
     assert!(!request.is_held());
     let extension = claim(&world, Claim::Extension(request)).unwrap();

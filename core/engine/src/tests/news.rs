@@ -22,7 +22,7 @@ fn news(world: &mut World) -> (Vec<String>, Vec<ItemId>, u64) {
 fn news_is_told_once_and_taken_back_when_it_was_read_elsewhere() {
     let mut world = World::online();
     world.gets(&from_juliet("id='j1'", "<body>seen in the app</body>"));
-    world.does(Command::Suspend);
+    world.does(Command::Suspend { seen: true });
     world.kill();
     world.reconnect(Resume::Accept);
     assert_eq!(news(&mut world), (vec![], vec![], 1));
@@ -47,11 +47,37 @@ fn news_is_told_once_and_taken_back_when_it_was_read_elsewhere() {
 }
 
 #[test]
+fn what_came_behind_the_news_of_a_wake_up_is_told_by_the_next_one() {
+    let mut world = World::online();
+    world.gets(&from_juliet("id='j1'", "<body>one</body>"));
+    assert_eq!(news(&mut world), (vec!["one".to_owned()], vec![], 1));
+    world.gets(&from_juliet("id='j2'", "<body>two</body>"));
+    world.does(Command::Suspend { seen: false });
+    world.kill();
+    assert_eq!(news(&mut world), (vec!["two".to_owned()], vec![], 2));
+}
+
+#[test]
+fn what_was_written_long_before_the_account_was_here_is_no_news() {
+    let mut world = World::online();
+    // By a clock that was ahead then: what comes now is news all the same.
+    let ahead = "UPDATE account SET created_at = 4000000000000";
+    world.engine.as_ref().unwrap().connection().execute(ahead, []).unwrap();
+    let years_old = "<body>old</body><delay xmlns='urn:xmpp:delay' from='romeo@montague.lit' stamp='2016-01-01T00:00:00Z'/>";
+    world.gets(&from_juliet("id='j1'", years_old));
+    let notifies = world.events.iter().any(|event| matches!(event, Event::Message { notify: true, .. }));
+    assert!(!notifies && !world.sees().is_empty());
+    assert_eq!(news(&mut world), (vec![], vec![], 1));
+    world.gets(&from_juliet("id='j2'", "<body>new</body>"));
+    assert_eq!(news(&mut world), (vec!["new".to_owned()], vec![], 2));
+}
+
+#[test]
 fn what_is_read_in_the_app_is_not_told_to_be_taken_back() {
     let mut world = World::online();
     world.gets(&from_juliet("id='j1'", "<body>one</body>"));
     world.does(Command::MarkRead { with: juliet() });
-    world.does(Command::Suspend);
+    world.does(Command::Suspend { seen: true });
     world.kill();
     assert_eq!(news(&mut world), (vec![], vec![], 0));
 }

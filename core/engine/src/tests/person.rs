@@ -71,10 +71,31 @@ fn picture_is_fetched_when_it_is_named_and_kept_by_its_hash() {
 }
 
 #[test]
+fn picture_that_was_named_without_room_is_fetched_when_there_is() {
+    let mut world = World::with_nodes();
+    for n in 0..25 {
+        world.gets(&metadata(JULIET, &sha1(&[n])));
+    }
+    assert_eq!(world.count("SELECT count(*) FROM pending"), 20);
+    let last = sha1(&[24]);
+    let is_asked = |world: &World| world.wrote.iter().any(|iq| String::from(iq).contains(&last));
+    assert!(!is_asked(&world));
+    world.refuses("item-not-found");
+    assert!(is_asked(&world));
+    for _ in 0..20 {
+        world.refuses("item-not-found");
+    }
+    world.acknowledge();
+    assert!(world.all("iq").is_empty(), "once in a session");
+}
+
+#[test]
 fn picture_of_a_vcard_counts_where_there_is_no_node() {
     let mut world = World::with_nodes();
     let (old, new) = (sha1(b"old"), sha1(b"new"));
     let photo = |hash: &str| format!("<x xmlns='vcard-temp:x:update'><photo>{hash}</photo></x>");
+    // Software that has just logged in says who is there, and only then that there is a picture.
+    world.gets(&there("balcony", "<x xmlns='vcard-temp:x:update'/>"));
     world.gets(&there("balcony", &photo(&old)));
     let vcard = format!(
         "<vCard xmlns='vcard-temp'><PHOTO><TYPE>image/jpeg</TYPE><BINVAL>{}\n</BINVAL></PHOTO></vCard>",

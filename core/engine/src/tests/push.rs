@@ -213,6 +213,20 @@ fn server_that_refuses_is_told_of() {
     let refused = PushState::Refused { condition: "not-allowed".into() };
     assert_eq!(world.push_events().last(), Some(&refused));
     assert_eq!(world.push_state(), refused);
+    // The app asks for it again, and nobody answers; and again.
+    world.acknowledge();
+    world.registers(Some(push("phone", "s3")));
+    assert_eq!((world.said(), world.push_state()), (vec!["+phone s3".to_owned()], PushState::Waiting));
+    world.wrote.clear();
+    world.registers(Some(push("phone", "s3")));
+    assert!(world.said().is_empty(), "it is under way");
+    for _ in 0..7 {
+        world.acknowledge();
+        world.pass(10_000);
+    }
+    assert_eq!(world.push_state(), PushState::Waiting);
+    world.registers(Some(push("phone", "s3")));
+    assert_eq!(world.said(), ["+phone s3"]);
 }
 
 #[test]

@@ -336,7 +336,7 @@ fn what_is_to_be_said_is_said_before_hanging_up() {
     world.gets(&live(4));
     world.marks_read();
     assert!(world.told_texts().is_empty());
-    world.does(Command::Suspend);
+    world.does(Command::Suspend { seen: true });
     assert!(world.hung_up);
     assert_eq!(world.told_texts(), [format!("{JULIET} a4")]);
 }

@@ -114,7 +114,7 @@ impl World {
         if self.devices[device].engine.is_none() {
             return;
         }
-        self.asks(device, Asked::Other, Command::Suspend);
+        self.asks(device, Asked::Other, Command::Suspend { seen: true });
         let phone = &mut self.devices[device];
         phone.closes_readers();
         let Some(engine) = phone.engine.take() else { return };
