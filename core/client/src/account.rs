@@ -1275,7 +1275,7 @@ fn pause(requests: &mut mpsc::UnboundedReceiver<Request>, wait: Duration, why: &
         loop {
             match requests.recv().await {
                 Some(Request::Command(_, reply)) => drop(reply.send(Err(why.clone()))),
-                Some(Request::Stop(stopped)) => return Some(stopped),
+                Some(Request::Stop { stopped, .. }) => return Some(stopped),
                 Some(_) => {}
                 None => return None,
             }
