@@ -157,6 +157,15 @@ CREATE INDEX message_stanza_id ON message (stanza_id, conversation, mine) WHERE 
 CREATE INDEX message_undisplayed ON message (conversation, position) WHERE mine = 1 AND state IN (2, 3);
 CREATE UNIQUE INDEX message_local ON message (local_id) WHERE local_id IS NOT NULL;
 
+-- What is still to be deleted, some rows in each step: all of a conversation, or all from before some time.
+CREATE TABLE deletion (
+    id           INTEGER PRIMARY KEY,
+    conversation INTEGER REFERENCES conversation (id),
+    before       INTEGER,
+    next         INTEGER NOT NULL DEFAULT 0,  -- rows up to this one are gone
+    last         INTEGER NOT NULL             -- the newest row when it was decided
+) STRICT;
+
 -- Which word stands in which message: no text is kept a second time. What a word is, is decided before it comes here, so FTS5
 -- splits at spaces only. A row's number is its place in `indexed`.
 CREATE VIRTUAL TABLE word USING fts5 (

@@ -21,7 +21,7 @@ use whimbrel_proto::{
 use crate::{
     api::{self, Event, Network, Reply, RequestId, Status},
     catch_up::{HIGHEST, Query},
-    conversation,
+    conversation, deletions,
     effect::{Effect, Touched},
     error::{Error, Result},
     import::Cursor,
@@ -100,6 +100,8 @@ pub(crate) struct Account {
     pub(crate) fetched: BTreeSet<String>,
     pub(crate) importing: Cursor,
     pub(crate) indexing: Indexing,
+    /// Something is still to be deleted, since when, mono ms.
+    pub(crate) deleting: Option<u64>,
     /// Reason and detail of the last failure that the app was told of.
     pub(crate) told: Option<(String, String)>,
     pub(crate) after_start: bool,
@@ -496,6 +498,7 @@ impl Account {
             fetched: BTreeSet::new(),
             importing: Cursor::default(),
             indexing: Indexing::default(),
+            deleting: deletions::is_any(connection)?.then_some(0),
             told: None,
             after_start: true,
             waiting: Waiting::default(),
@@ -547,7 +550,7 @@ impl Account {
         let fresh = Self::load(connection, self.config.clone(), self.next_link)?;
         (self.resource, self.allow_plain) = (fresh.resource, fresh.allow_plain);
         (self.password, self.new_password) = (fresh.password, fresh.new_password);
-        (self.login, self.unmute_at) = (fresh.login, fresh.unmute_at);
+        (self.login, self.unmute_at, self.deleting) = (fresh.login, fresh.unmute_at, fresh.deleting);
         if mutants::on(Mutant::HandledMovesOnFullDisk) {
             self.session = Session { sm: self.session.sm.take(), ..fresh.session };
         } else if !mutants::on(Mutant::MemoryKeptAfterRollback) {
@@ -646,6 +649,9 @@ impl Account {
     }
 
     fn finish(&mut self, mut cx: Cx<'_>) -> Result<Vec<Effect>> {
+        if self.deleting.is_some() {
+            self.go_on_deleting(&mut cx)?;
+        }
         self.read_what_came(&mut cx)?;
         self.decide_what_to_notify_of(&mut cx)?;
         self.tick(&mut cx)?;
@@ -865,10 +871,21 @@ impl Account {
         let again = self.catching_up.again.filter(|_| online);
         let telling = self.telling.due.into_iter().chain(self.again.due).min().filter(|_| online);
         let asked = self.asked.filter(|_| online);
-        [link, sync, answers, again, telling, asked, self.late, self.unmute_wake(), self.indexing.at]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            link,
+            sync,
+            answers,
+            again,
+            telling,
+            asked,
+            self.late,
+            self.unmute_wake(),
+            self.indexing.at,
+            self.deleting,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn tick(&mut self, cx: &mut Cx<'_>) -> Result<()> {

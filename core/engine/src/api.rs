@@ -383,7 +383,7 @@ pub enum Delete {
         /// Which.
         id: ItemId,
     },
-    /// All that was said with a contact so far.
+    /// All that was said with a contact so far. Of more than some hundred messages the rest goes in steps that follow.
     Conversation {
         /// The contact.
         with: BareJid,

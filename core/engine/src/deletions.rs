@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jid::BareJid;
-use rusqlite::params;
+use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -26,20 +26,24 @@ use crate::{
 /// The `kind` of a row that is left of a message. It is hidden.
 pub(crate) const DELETED: i64 = 5;
 
+/// Rows that a step deletes, and that it looks at.
+const BATCH: usize = 500;
+const WINDOW: i64 = 5_000;
+
 impl Account {
     pub(crate) fn delete(
         &mut self,
         cx: &mut Cx<'_>,
         what: &Delete,
     ) -> Result<std::result::Result<Reply, Error>> {
-        let find = |which: &str, parameter: i64| -> Result<Vec<i64>> {
-            let sql = format!("SELECT id FROM message WHERE {which} AND kind <> {DELETED}");
-            let mut statement = cx.tx.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![parameter], |row| row.get(0))?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        };
-        let messages = match what {
+        match what {
             Delete::Message { id } => {
+                let find = |which: &str, parameter: i64| -> Result<Vec<i64>> {
+                    let sql = format!("SELECT id FROM message WHERE {which} AND kind <> {DELETED}");
+                    let mut statement = cx.tx.prepare_cached(&sql)?;
+                    let rows = statement.query_map(params![parameter], |row| row.get(0))?;
+                    Ok(rows.collect::<rusqlite::Result<_>>()?)
+                };
                 let mut rows = match amendments::row(cx.tx, id)? {
                     Some(message) => find("id = ?1 AND hidden = 0", message)?,
                     None => Vec::new(),
@@ -47,7 +51,7 @@ impl Account {
                 let Some(&message) = rows.first() else { return Ok(Err(Error::NotFound)) };
                 // With all that was said about it.
                 rows.extend(find("root = ?1 AND kind >= 2", message)?);
-                rows
+                self.delete_rows(cx, &rows)?;
             }
             Delete::Conversation { with } => {
                 let conversation = messages::conversation(cx, with)?;
@@ -67,12 +71,49 @@ impl Account {
                     params![conversation],
                 )?;
                 cx.conversation = None;
-                find("conversation = ?1", conversation)?
+                self.delete_all(cx, Some(conversation), None)?;
             }
-            Delete::Before { at } => find("at < ?1", *at)?,
-        };
-        self.delete_rows(cx, &messages)?;
+            Delete::Before { at } => self.delete_all(cx, None, Some(*at))?,
+        }
         Ok(Ok(Reply::Done))
+    }
+
+    /// All that is here by now, of a conversation or from before some time.
+    fn delete_all(&mut self, cx: &mut Cx<'_>, conversation: Option<i64>, before: Option<i64>) -> Result<()> {
+        cx.tx.execute(
+            "INSERT INTO deletion (conversation, before, last) SELECT ?1, ?2, coalesce(max(id), 0) FROM message",
+            params![conversation, before],
+        )?;
+        self.go_on_deleting(cx)
+    }
+
+    /// Deletes a batch of what is to be deleted, in the order in which it came: what a list shows of a conversation goes last.
+    pub(crate) fn go_on_deleting(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        let first = "SELECT id, conversation, before, next, last FROM deletion ORDER BY id LIMIT 1";
+        let wish: Option<(i64, Option<i64>, Option<i64>, i64, i64)> = cx
+            .tx
+            .prepare_cached(first)?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
+            .optional()?;
+        self.deleting = None;
+        let Some((wish, conversation, before, next, last)) = wish else { return Ok(()) };
+        let (rows, done_to) = match conversation.filter(|_| next == 0).map(|id| if_few(cx, id)).transpose()? {
+            Some(Some(rows)) => (rows, last),
+            _ => {
+                let end = last.min(next + WINDOW);
+                let rows = rows_between(cx, (next, end), conversation, before)?;
+                let done_to = rows.last().filter(|_| rows.len() == BATCH).copied();
+                (rows, done_to.unwrap_or(end))
+            }
+        };
+        self.delete_rows(cx, &rows)?;
+        if done_to >= last {
+            cx.tx.execute("DELETE FROM deletion WHERE id = ?1", params![wish])?;
+        } else {
+            cx.tx.execute("UPDATE deletion SET next = ?2 WHERE id = ?1", params![wish, done_to])?;
+        }
+        self.deleting = is_any(cx.tx)?.then_some(cx.now.mono);
+        Ok(())
     }
 
     pub(crate) fn delete_rows(&self, cx: &mut Cx<'_>, messages: &[i64]) -> Result<()> {
@@ -120,6 +161,39 @@ impl Account {
         }
         Ok(())
     }
+}
+
+/// Whether anything is still to be deleted.
+pub(crate) fn is_any(connection: &Connection) -> Result<bool> {
+    Ok(connection.query_row("SELECT EXISTS (SELECT 1 FROM deletion)", [], |row| row.get(0))?)
+}
+
+/// All of a conversation, if that is no more than a batch: most are short, in files that are not.
+fn if_few(cx: &Cx<'_>, conversation: i64) -> Result<Option<Vec<i64>>> {
+    let sql = format!("SELECT id FROM message WHERE conversation = ?1 AND kind <> {DELETED} LIMIT ?2");
+    let mut statement = cx.tx.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![conversation, BATCH as i64 + 1], |row| row.get(0))?;
+    let rows: Vec<i64> = rows.collect::<rusqlite::Result<_>>()?;
+    Ok(Some(rows).filter(|rows| rows.len() <= BATCH))
+}
+
+/// What there is of it among the rows above one number and up to another.
+fn rows_between(
+    cx: &Cx<'_>,
+    (above, to): (i64, i64),
+    conversation: Option<i64>,
+    before: Option<i64>,
+) -> Result<Vec<i64>> {
+    let (which, value) = match conversation {
+        Some(conversation) => ("+conversation = ?3", conversation),
+        None => ("at < ?3", before.unwrap_or_default()),
+    };
+    let sql = format!(
+        "SELECT id FROM message WHERE id > ?1 AND id <= ?2 AND kind <> {DELETED} AND {which} ORDER BY id LIMIT ?4"
+    );
+    let mut statement = cx.tx.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![above, to, value, BATCH as i64], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Corrections and retractions that wait, of what others may have: these are to change, whatever is deleted here.

@@ -155,6 +155,35 @@ fn pinned_conversation_that_was_deleted_is_pinned_nowhere() {
 }
 
 #[test]
+fn long_conversation_is_deleted_a_batch_in_each_step_whoever_goes_on() {
+    let mut world = World::online();
+    for batch in 0..24 {
+        let live: Vec<String> = (batch * 50..(batch + 1) * 50).map(live).collect();
+        world.gets_all(&live.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    let left = |world: &World| world.count("SELECT count(*) FROM message WHERE kind <> 5");
+    let before = left(&world);
+    world.does(Command::Delete(Delete::Conversation { with: juliet() }));
+    assert!((1..before).contains(&left(&world)), "some of it");
+    // What comes meanwhile is not of it.
+    world.kill();
+    world.reconnect(Resume::Accept);
+    world.gets(&live(5_000));
+    for _ in 0..3 {
+        let some = left(&world);
+        world.pass(1);
+        assert!(some - left(&world) <= 500);
+    }
+    assert_eq!(world.items().iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(), ["5000"]);
+    // Older than that, but for one.
+    world.pass(5_000);
+    world.gets(&live(5_001));
+    world.deletes(Delete::Before { at: world.now.wall - 1_000 });
+    assert_eq!(world.items().iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(), ["5001"]);
+    assert_eq!(world.count("SELECT count(*) FROM deletion"), 0);
+}
+
+#[test]
 fn deleted_conversation_stays_deleted_when_the_archive_before_it_is_read_and_goes_on_with_what_comes() {
     let mut world = World::new();
     world.server.archive = archived(0..120);
