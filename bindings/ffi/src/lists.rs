@@ -48,10 +48,11 @@ macro_rules! followed {
         #[uniffi::export(async_runtime = "tokio")]
         impl $subscription {
             /// Waits until the list is another than the one that the update `after` led to, and says how. 0 is the empty list
-            /// before the first update, which comes at once. Safe to cancel, and to call again with the same `after`.
+            /// before the first update, which comes at once. Safe to cancel, and to call again with the same `after`. Only the
+            /// newest call is answered.
             ///
             /// Fails with `InvalidInput` for an `after` that is neither the last update's nor the one's before, and with
-            /// `Closed`. While the account is suspended it waits.
+            /// `Closed`, also where the listener has called again meanwhile. While the account is suspended it waits.
             pub async fn next(&self, after: u64) -> Result<$update, WhimbrelError> {
                 let subscription = self.subscription.clone();
                 let mut ended = self.ended.subscribe();

@@ -12,7 +12,7 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicI64, Ordering},
+    atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
 use whimbrel_engine::{
@@ -41,6 +41,8 @@ pub struct Subscription<T> {
     query: Query<T>,
     stale: Arc<Stale>,
     state: Mutex<Folded<T>>,
+    /// The number of the newest call of `next`.
+    newest: AtomicU64,
 }
 
 /// Reads what stands at a position and above, given the item below it.
@@ -76,20 +78,23 @@ impl<T: Clone + Eq> Subscription<T> {
     fn new(shared: Arc<Shared>, topic: Topic, query: Query<T>) -> Self {
         let stale = shared.follow(topic);
         let state = Mutex::new(Folded { seq: 0, list: Vec::new(), positions: Vec::new(), replaced: None });
-        Self { shared, query, stale, state }
+        Self { shared, query, stale, state, newest: AtomicU64::new(0) }
     }
 
     /// Waits until the list is another than the one that the update `after` led to, and says how. 0 is the empty list
-    /// before the first update, which comes at once. Safe to cancel, and to call again with the same `after`.
+    /// before the first update, which comes at once. Safe to cancel, and to call again with the same `after`. Only the newest
+    /// call is answered.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] for an `after` that is neither the last update's nor the one's before; [`Error::Closed`]
-    /// when the account is; or where the file cannot be read. While the account is suspended or the device locked it waits.
+    /// when the account is, or where the listener has called again meanwhile; or where the file cannot be read. While the
+    /// account is suspended or the device locked it waits.
     pub async fn next(&self, after: u64) -> Result<Update<T>, Error> {
+        let call = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
         let mut changes = self.shared.changes.subscribe();
         loop {
             changes.borrow_and_update();
-            match self.update(after) {
+            match self.update(call, after) {
                 // Nothing changes while an account is suspended, and the listener is still there afterwards.
                 Ok(None) | Err(Error::Suspended | Error::Locked | Error::InUse) => {}
                 Ok(Some(update)) => return Ok(update),
@@ -99,8 +104,12 @@ impl<T: Clone + Eq> Subscription<T> {
         }
     }
 
-    fn update(&self, after: u64) -> Result<Option<Update<T>>, Error> {
+    fn update(&self, call: u64, after: u64) -> Result<Option<Update<T>>, Error> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if call != self.newest.load(Ordering::Relaxed) {
+            // Left behind by a listener that was cancelled (Swift cannot drop it): what it took would reach nobody.
+            return Err(Error::Closed);
+        }
         // The listener may not have had the last update, or start over from nothing.
         let lost = after + 1 == state.seq;
         let anew = after == 0 && !lost;

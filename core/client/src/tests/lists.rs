@@ -1,5 +1,11 @@
 //! Folding updates gives what a query gives, whatever happens between two of them.
 
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::Poll,
+};
+
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 use super::*;
@@ -29,6 +35,10 @@ impl Listener {
     }
 }
 
+async fn waits(mut next: Pin<&mut impl Future>) -> bool {
+    poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx).is_pending())).await
+}
+
 async fn say(account: &Account, text: &str) {
     account.send(ItemId::new(), &juliet(), text).await.unwrap();
 }
@@ -47,10 +57,8 @@ async fn update_that_was_lost_comes_again_whatever_happens_meanwhile() {
             // Asked for again while there is nothing to read from.
             soon(client.suspend(PATIENCE)).await;
             for _ in 0..2 {
-                let mut next = std::pin::pin!(listener.updates.next(listener.seq));
-                let waits =
-                    std::future::poll_fn(|cx| std::task::Poll::Ready(next.as_mut().poll(cx).is_pending()));
-                assert!(waits.await);
+                let mut next = pin!(listener.updates.next(listener.seq));
+                assert!(waits(next.as_mut()).await);
             }
             soon(client.resume()).await.unwrap();
         }
@@ -61,6 +69,27 @@ async fn update_that_was_lost_comes_again_whatever_happens_meanwhile() {
         listener.pull().await;
         assert_eq!(listener.list, timeline.items().unwrap(), "round {round}");
     }
+}
+
+#[tokio::test]
+async fn call_that_a_cancelled_listener_left_behind_takes_no_change_away() {
+    let stage = Stage::new();
+    let (_client, account) = stage.account().await;
+    let timeline = account.timeline(&juliet(), 50).unwrap();
+    let updates = timeline.subscribe();
+    let first = soon(updates.next(0)).await.unwrap();
+    let mut list = Vec::new();
+    apply(&mut list, &first.splices);
+    let (mut left_behind, mut next) = (pin!(updates.next(first.seq)), pin!(updates.next(first.seq)));
+    assert!(waits(left_behind.as_mut()).await && waits(next.as_mut()).await);
+    say(&account, "But soft").await;
+    let had = soon(next).await.unwrap();
+    apply(&mut list, &had.splices);
+    say(&account, "what light").await;
+    let left_behind = soon(left_behind).await;
+    apply(&mut list, &soon(updates.next(had.seq)).await.unwrap().splices);
+    assert_eq!(list, timeline.items().unwrap());
+    assert_eq!(left_behind, Err(Error::Closed), "nobody is there to have it");
 }
 
 #[tokio::test]
