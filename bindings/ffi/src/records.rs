@@ -615,7 +615,8 @@ pub struct Network {
     /// Whether its bytes cost money.
     #[uniffi(default = false)]
     pub metered: bool,
-    /// The addresses of its servers for names, where the platform tells; else the system's own are asked.
+    /// The addresses of its servers for names, where the platform tells; else the system's own are asked. One with a zone, as in
+    /// `fe80::1%wlan0`, is left out.
     #[uniffi(default = [])]
     pub dns: Vec<String>,
 }
@@ -1119,13 +1120,20 @@ impl TryFrom<Network> for whimbrel::Network {
     type Error = WhimbrelError;
 
     fn try_from(Network { available, id, kind, metered, dns }: Network) -> Result<Self, WhimbrelError> {
-        let address = |text: &String| {
-            text.parse().map_err(|error| WhimbrelError::InvalidInput {
+        let mut servers = Vec::new();
+        for text in dns {
+            let (address, zone) =
+                text.split_once('%').map_or((&*text, None), |(address, zone)| (address, Some(zone)));
+            let address = address.parse().map_err(|error| WhimbrelError::InvalidInput {
                 what: format!("{text} is not an address: {error}"),
-            })
-        };
-        let dns = dns.iter().map(address).collect::<Result<_, _>>()?;
-        Ok(Self { available, id: id.map(whimbrel::NetworkId), kind: kind.into(), metered, dns })
+            })?;
+            // Android tells the router of a link so (RFC 4007 §11). Our look-ups know no zones, and it is no reason not to hear
+            // of the network.
+            if zone.is_none() {
+                servers.push(address);
+            }
+        }
+        Ok(Self { available, id: id.map(whimbrel::NetworkId), kind: kind.into(), metered, dns: servers })
     }
 }
 
@@ -1351,5 +1359,32 @@ impl From<whimbrel::Invitation> for Invitation {
     fn from(invitation: whimbrel::Invitation) -> Self {
         let whimbrel::Invitation { uri, landing_page, expires, registers } = invitation;
         Self { uri, landing_page, expires, registers }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_for_names_with_a_zone_is_left_out_and_what_is_no_address_refused() {
+        let network = |dns: &[&str]| {
+            let dns = dns.iter().map(|&text| text.into()).collect();
+            whimbrel::Network::try_from(Network {
+                available: true,
+                id: None,
+                kind: NetworkKind::Wifi,
+                metered: false,
+                dns,
+            })
+        };
+        let known = network(&["fe80::1%wlan0", "2001:db8::53", "192.0.2.53"]).unwrap();
+        assert_eq!(
+            known.dns.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["2001:db8::53", "192.0.2.53"]
+        );
+        for text in ["wlan0", "%wlan0", "router%wlan0", ""] {
+            assert!(matches!(network(&[text]), Err(WhimbrelError::InvalidInput { .. })), "{text}");
+        }
     }
 }
