@@ -39,7 +39,7 @@ use crate::{
     driver::{Driver, Request, Stopped},
     installation,
     lists::{ContactList, ConversationList, Timeline},
-    net::connect::{Connection, Route},
+    net::connect::Connection,
     node::Node,
     shared::Shared,
     vault::KeyVault,
@@ -1310,10 +1310,8 @@ fn open(inner: &Inner, connection: Option<Connection>) -> Result<(Driver, Secret
         None => None,
     };
     let connection = connection.or_else(|| kept.clone()).unwrap_or_default();
-    let mut route = Route::new(&connection)?;
-    if let Some(resolver) = &home.options.resolver {
-        route.ask_the_platform(Arc::clone(resolver));
-    }
+    let network = inner.life().network.clone();
+    let route = home.options.route(&connection, network.as_ref())?;
     let text =
         serde_json::to_string(&connection).map_err(|error| Error::Bug { report: error.to_string() })?;
     let settings = store::Settings {

@@ -67,6 +67,20 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// How to get to a server, and whom to ask for names on the way.
+    pub(crate) fn route(&self, connection: &Connection, network: Option<&Network>) -> Result<Route, Error> {
+        let mut route = Route::new(connection)?;
+        if let Some(resolver) = &self.resolver {
+            route.ask_the_platform(Arc::clone(resolver));
+        }
+        if let Some(network) = network {
+            route.ask_names_of(&network.dns);
+        }
+        Ok(route)
+    }
+}
+
 /// All accounts of one data directory. Cheap to clone; all clones are the same client.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -225,6 +239,11 @@ impl Client {
     ) -> Result<Registration, Error> {
         self.is_open()?;
         Registration::begin(self.clone(), address.clone(), token, connection).await
+    }
+
+    pub(crate) fn route(&self, connection: &Connection) -> Result<Route, Error> {
+        let network = self.life().network.clone();
+        self.inner.options.route(connection, network.as_ref())
     }
 
     /// Its directory, with its name on the door.

@@ -68,7 +68,7 @@ impl Registration {
         connection: Connection,
     ) -> Result<Self, Error> {
         let domain = address.domain().to_string();
-        let route = Route::new(&connection)?;
+        let route = client.route(&connection)?;
         let (wire, tls) = route.clone().connect(domain.clone(), None).await.map_err(lost)?;
         let mut stream = Stream {
             route,

@@ -160,6 +160,22 @@ async fn servers_are_looked_up_by_the_platform_if_it_wants_to() {
     assert_eq!(asked, ["_xmpp-client._tcp.montague.lit", "_xmpps-client._tcp.montague.lit"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn server_of_a_new_account_is_looked_up_by_the_platform_as_well() {
+    let stage = Stage::new();
+    let names = Arc::new(Names { port: stage.server.port(), asked: Mutex::default() });
+    let options = Options { resolver: Some(names.clone()), ..Options::default() };
+    let client = Client::open(stage.dir.path(), stage.keychain.clone(), options).await.unwrap();
+    let connection = crate::Connection { server: None, ..stage.server.connection() };
+    let registering = tokio::spawn(async move { client.register(&romeo(), None, connection).await });
+    tokio::task::yield_now().await;
+    stage.server.accept().hear("<stream:stream");
+    assert_eq!(soon(registering).await.unwrap().unwrap_err(), Error::Offline);
+    let mut asked = names.asked.lock().unwrap().clone();
+    asked.sort();
+    assert_eq!(asked, ["_xmpp-client._tcp.montague.lit", "_xmpps-client._tcp.montague.lit"]);
+}
+
 #[tokio::test]
 async fn what_was_let_go_of_when_memory_was_short_is_read_again() {
     // What this thread, which is where lists are read, has read from files, in bytes.
