@@ -96,8 +96,7 @@ struct Life {
     /// `None`: as the file has it.
     connection: Option<Connection>,
     state: State,
-    /// Whether the app wants it to be online.
-    wanted: bool,
+    wish: Wish,
     /// Whether its user looks at it.
     foreground: bool,
     /// What the platform said last.
@@ -106,6 +105,14 @@ struct Life {
     waking: u32,
     /// Whether the last of them is to leave it suspended, since nobody but pushes wants it to run.
     woken: bool,
+}
+
+/// What the app wants of an account, as far as it has said so in this process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Unsaid,
+    Online,
+    Offline,
 }
 
 enum State {
@@ -158,7 +165,7 @@ impl Account {
         let life = Life {
             connection,
             state: State::Stopped(None),
-            wanted: false,
+            wish: Wish::Unsaid,
             foreground,
             network,
             waking: 0,
@@ -216,11 +223,11 @@ impl Account {
     /// [`Error::WrongPassword`], [`Error::Untrusted`], [`Error::NotFound`], [`Error::ServerRefused`], [`Error::Offline`]
     /// where there is no connection; in the last case, and only there, it goes on trying.
     pub async fn sign_in(&self, password: &str) -> Result<(), Error> {
-        self.life().wanted = true;
+        self.wants_online();
         let result = self.done(Command::SignIn { password: Some(password.to_owned()) }).await;
         if let Err(Error::WrongPassword | Error::Untrusted { .. }) = result {
             // Only the user can change that; coming back from being suspended does not.
-            self.life().wanted = false;
+            self.life().wish = Wish::Offline;
         }
         result
     }
@@ -230,8 +237,15 @@ impl Account {
     /// # Errors
     /// Where the account could not be opened.
     pub async fn connect(&self) -> Result<(), Error> {
-        self.life().wanted = true;
+        self.wants_online();
         self.done(Command::Connect).await
+    }
+
+    fn wants_online(&self) {
+        let mut life = self.life();
+        life.wish = Wish::Online;
+        // It is no longer there for a push alone.
+        life.woken = false;
     }
 
     /// Closes the session on the server and stays offline. The server is told first to wake this device no more; without a
@@ -240,7 +254,7 @@ impl Account {
     /// # Errors
     /// Where the account could not be opened.
     pub async fn disconnect(&self) -> Result<(), Error> {
-        self.life().wanted = false;
+        self.life().wish = Wish::Offline;
         self.done(Command::Disconnect).await
     }
 
@@ -290,7 +304,7 @@ impl Account {
     }
 
     pub(crate) async fn leave(&self) -> Result<(), Error> {
-        self.life().wanted = false;
+        self.life().wish = Wish::Offline;
         self.done(Command::Leave).await
     }
 
@@ -891,7 +905,7 @@ impl Account {
         };
         self.start_anew().await?;
         self.tell(Request::Foreground(foreground));
-        if self.life().wanted { self.connect().await } else { Ok(()) }
+        if self.life().wish == Wish::Online { self.connect().await } else { Ok(()) }
     }
 
     async fn start_anew(&self) -> Result<(), Error> {
@@ -907,14 +921,23 @@ impl Account {
         let deadline = Instant::now() + within;
         let waking = Waking::new(self)?;
         self.start_anew().await?;
-        if self.life().woken {
+        let (woken, wish) = {
+            let life = self.life();
+            (life.woken, life.wish)
+        };
+        if woken {
             self.tell(Request::Foreground(false));
         }
-        self.done(Command::Connect).await?;
-        let left = deadline.saturating_duration_since(Instant::now());
-        let complete = tokio::select! {
-            caught_up = self.sync(left.saturating_sub((within / 10).min(TO_HANG_UP))) => caught_up.is_ok(),
-            () = self.gives_up() => false,
+        let complete = if !woken && wish == Wish::Offline {
+            // The app has disconnected it, and a late push does not connect it again for good.
+            false
+        } else {
+            self.done(Command::Connect).await?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            tokio::select! {
+                caught_up = self.sync(left.saturating_sub((within / 10).min(TO_HANG_UP))) => caught_up.is_ok(),
+                () = self.gives_up() => false,
+            }
         };
         let News { notify, withdraw, unread } = match self.ask(Command::News).await? {
             Reply::News(news) => news,
@@ -1194,7 +1217,7 @@ impl<'a> Waking<'a> {
                 life.woken = true;
             }
             // A process that has just begun, for this push.
-            State::Running(_) | State::Stopped(_) => life.woken |= !life.wanted,
+            State::Running(_) | State::Stopped(_) => life.woken |= life.wish == Wish::Unsaid,
         }
         life.waking += 1;
         Ok(Self { account: Some(account) })
@@ -1252,7 +1275,7 @@ fn live(mut driver: Driver, inner: &Weak<Inner>, mut requests: mpsc::UnboundedRe
                             let _ = requests.send(Request::Network(network.clone()));
                         }
                         let _ = requests.send(Request::Foreground(life.foreground));
-                        if life.wanted {
+                        if life.wish == Wish::Online {
                             let _ = requests.send(Request::Command(Command::Connect, oneshot::channel().0));
                         }
                     }

@@ -344,7 +344,8 @@ impl Client {
 
     /// A push has come for this account. Opens it if it is suspended or the process has just begun, resumes its session or
     /// connects, and catches up as far as the time allows: `within` is for all of it. Says what to show, and leaves the account
-    /// suspended, unless it was running or the app has resumed it meanwhile. What is told once is not told again.
+    /// suspended, unless it was running or the app has resumed or connected it meanwhile. One that runs and that the app
+    /// has disconnected stays offline. What is told once is not told again.
     ///
     /// Can be called while the client is suspended, for several accounts at once, and again for the same one. Dropping the future
     /// suspends the account all the same.

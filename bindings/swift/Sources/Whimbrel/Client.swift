@@ -114,7 +114,8 @@ public final class Client: Sendable {
 
     /// A push has come for this account. Opens it if it is suspended or the process has just begun, resumes its session or
     /// connects, and catches up as far as the time allows. Says what to show, and leaves the account suspended, unless it was
-    /// running or the app has resumed it meanwhile. What is told once is not told again.
+    /// running or the app has resumed or connected it meanwhile. One that runs and that the app
+    /// has disconnected stays offline. What is told once is not told again.
     ///
     /// Works while the client is suspended. No connection, or no answer in time, is no error, but not ``WakeUp/isComplete``.
     ///

@@ -28,11 +28,11 @@ async fn push_finds_a_stalled_server_and_the_account_is_suspended_as_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn account_that_the_app_has_resumed_meanwhile_goes_on_and_one_that_nobody_wants_does_not() {
+async fn account_that_the_app_wants_meanwhile_goes_on_and_one_that_nobody_wants_does_not() {
     let stage = Stage::new();
     let (client, account, peer) = stage.online().await;
     drop(peer);
-    for is_resumed in [true, false] {
+    for meanwhile in ["resumed", "connected", ""] {
         soon(client.suspend(PATIENCE)).await;
         let waking = tokio::spawn({
             let client = client.clone();
@@ -40,16 +40,28 @@ async fn account_that_the_app_has_resumed_meanwhile_goes_on_and_one_that_nobody_
         });
         tokio::task::yield_now().await;
         let connected = stage.server.accept_plain();
-        if is_resumed {
-            soon(client.resume()).await.unwrap();
+        match meanwhile {
+            "resumed" => soon(client.resume()).await.unwrap(),
+            "connected" => soon(account.connect()).await.unwrap(),
+            _ => {}
         }
         // The system has lost patience.
         waking.abort();
         assert!(waking.await.unwrap_err().is_cancelled());
         let sent = account.send(ItemId::new(), &juliet(), "But soft").await;
-        assert_eq!(sent.is_ok(), is_resumed, "{sent:?}");
+        assert_eq!(sent.is_ok(), !meanwhile.is_empty(), "{meanwhile}: {sent:?}");
         drop(connected);
     }
+}
+
+#[tokio::test]
+async fn account_that_the_app_has_disconnected_runs_on_and_stays_offline() {
+    let stage = Stage::new();
+    let (client, account, _peer) = stage.online().await;
+    account.disconnect().await.unwrap();
+    assert_eq!(soon(client.wake_up(&romeo(), PATIENCE)).await, Ok(WakeUp::default()));
+    account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+    assert!(matches!(account.status(), Status::Offline { reason: None, next_attempt: None, .. }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -125,7 +125,8 @@ public class Client private constructor(private val client: FfiClient) {
     /**
      * A push has come for this account, an address. Opens it if it is suspended or the process has just begun, resumes its session
      * or connects, and catches up as far as the time allows: [within] is for all of it. Says what to show, and leaves the account
-     * suspended, unless it was running or the app has resumed it meanwhile. What is told once is not told again.
+     * suspended, unless it was running or the app has resumed or connected it meanwhile. One that runs and that the app
+     * has disconnected stays offline. What is told once is not told again.
      *
      * Works while the client is suspended. Fails with [WhimbrelException.NotFound]; with [WhimbrelException.InUse] where this is an
      * extension and the app is in charge, which does it itself; with [WhimbrelException.KeyLost], [WhimbrelException.Locked],
