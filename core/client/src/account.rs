@@ -139,6 +139,9 @@ pub struct WakeUp {
 /// Of the time that a push has, what is kept for hanging up and closing the file.
 const TO_HANG_UP: Duration = Duration::from_millis(500);
 
+/// More time than any push has. One without end cannot be added to the clock.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
 /// What a page of older messages brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Older {
@@ -918,7 +921,7 @@ impl Account {
 
     /// As [`crate::Client::wake_up`].
     pub(crate) async fn wake_up(&self, within: Duration) -> Result<WakeUp, Error> {
-        let deadline = Instant::now() + within;
+        let deadline = Instant::now() + within.min(LONGEST);
         let waking = Waking::new(self)?;
         self.start_anew().await?;
         let (woken, wish) = {

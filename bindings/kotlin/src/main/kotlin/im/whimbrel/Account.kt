@@ -7,7 +7,6 @@ import java.util.UUID
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.seconds
 import kotlin.time.Instant
-import kotlin.time.toJavaDuration
 import kotlinx.coroutines.ExperimentalForInheritanceCoroutinesApi
 import kotlinx.coroutines.awaitCancellation
 import kotlinx.coroutines.flow.Flow
@@ -100,7 +99,7 @@ public class Account internal constructor(private val account: FfiAccount) {
      * how (XEP-0401); else it is our own (XEP-0379), suggests [name], counts for [validFor], and is accepted by this device.
      */
     public suspend fun invite(validFor: Duration, name: String? = null): Invitation =
-        call { account.invite(name, validFor.toJavaDuration()) }.toFace()
+        call { account.invite(name, validFor.toFfi()) }.toFace()
 
     /**
      * A link by which somebody may register on our server, under this name or any (XEP-0401 §5.4). Fails with
@@ -407,7 +406,7 @@ public class Account internal constructor(private val account: FfiAccount) {
      * Returns when caught up: no gap open since the first sign-in, and nothing waiting to be sent. Fails with
      * [WhimbrelException.TimedOut], or with [WhimbrelException.Offline] where there was no connection at the end of the time.
      */
-    public suspend fun sync(timeout: Duration): Unit = call { account.sync(timeout.toJavaDuration()) }
+    public suspend fun sync(timeout: Duration): Unit = call { account.sync(timeout.toFfi()) }
 
     /**
      * Sends a stanza as it is: one well-formed `message`, `presence` or `iq`. It is counted, kept and resent like any other of ours.

@@ -2,7 +2,6 @@ package im.whimbrel
 
 import im.whimbrel.ffi.Client as FfiClient
 import kotlin.time.Duration
-import kotlin.time.toJavaDuration
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.withContext
 
@@ -115,7 +114,7 @@ public class Client private constructor(private val client: FfiClient) {
      * Stops all accounts and closes every file, within this time as far as the peers allow. Sessions stay on their servers. Calls
      * answer [WhimbrelException.Suspended] until [resume], and flows wait. Doing it twice is harmless.
      */
-    public suspend fun suspend(within: Duration): Unit = call { client.suspend(within.toJavaDuration()) }
+    public suspend fun suspend(within: Duration): Unit = call { client.suspend(within.toFfi()) }
 
     /**
      * Opens the files again and connects the accounts that were connected. Fails with the first account's reason; the others go on.
@@ -134,7 +133,7 @@ public class Client private constructor(private val client: FfiClient) {
      * but not [WakeUp.complete].
      */
     public suspend fun wakeUp(account: String, within: Duration): WakeUp =
-        call { client.wakeUp(account, within.toJavaDuration()) }.toFace()
+        call { client.wakeUp(account, within.toFfi()) }.toFace()
 
     /**
      * The platform says that the network changed, came back, or is gone. To be called whenever it does, and once after the start.

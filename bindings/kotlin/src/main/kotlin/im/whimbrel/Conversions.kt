@@ -44,7 +44,10 @@ import im.whimbrel.ffi.Style as FfiStyle
 import im.whimbrel.ffi.Unusable as FfiUnusable
 import im.whimbrel.ffi.WakeUp as FfiWakeUp
 import im.whimbrel.ffi.WhimbrelException as FfiException
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.seconds
 import kotlin.time.Instant
+import kotlin.time.toJavaDuration
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.withContext
 
@@ -73,6 +76,9 @@ internal fun Int.toCount(): UInt {
     if (this < 0) throw WhimbrelException.InvalidInput("$this is less than nothing")
     return toUInt()
 }
+
+/** For the boundary, which knows no negative times, and none without end. */
+internal fun Duration.toFfi(): java.time.Duration = coerceIn(Duration.ZERO, 1_000_000_000.seconds).toJavaDuration()
 
 internal fun Long.toInstant() = Instant.fromEpochMilliseconds(this)
 
