@@ -84,7 +84,7 @@ pub struct Srv {
 #[uniffi::export(rust, foreign)]
 pub trait Resolver: Send + Sync {
     /// The SRV records of a name such as `_xmpp-client._tcp.example.org`, in any order; none where there are none. What fails is as if
-    /// there were none. Called on threads that may block, and waited for five seconds at most.
+    /// there were none, but no proof that a host is not there. Called on threads that may block, and waited for five seconds at most.
     fn srv(&self, name: String) -> Result<Vec<Srv>, WhimbrelError>;
 }
 

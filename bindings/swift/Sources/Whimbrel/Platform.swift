@@ -44,7 +44,7 @@ public enum LogLevel: Sendable, Equatable {
 /// ``Client/open(directory:vault:options:resolver:)``.
 public protocol Resolver: AnyObject, Sendable {
     /// The records of a name such as `_xmpp-client._tcp.example.org`, in any order; none where there are none. What is thrown is as
-    /// if there were none. Called on threads that may block, and waited for five seconds at most.
+    /// if there were none, but no proof that a host is not there. Called on threads that may block, and waited for five seconds at most.
     func serviceRecords(of name: String) throws -> [ServiceRecord]
 }
 

@@ -15,7 +15,7 @@ use hickory_resolver::{
     TokioResolver,
     config::{NameServerConfigGroup, ResolverConfig},
     name_server::TokioConnectionProvider,
-    proto::rr::rdata::SRV,
+    proto::{ProtoError, ProtoErrorKind, op::ResponseCode, rr::rdata::SRV},
 };
 use rand::{Rng, RngCore};
 use serde::{Deserialize, Serialize};
@@ -101,7 +101,7 @@ pub trait Resolver: Send + Sync {
     /// that may block, and waited for five seconds at most.
     ///
     /// # Errors
-    /// Any, which is as if there were none.
+    /// Any, which is as if there were none, but no proof that a host is not there.
     fn srv(&self, name: &str) -> Result<Vec<Srv>, Error>;
 }
 
@@ -275,7 +275,7 @@ impl Route {
                     .map_err(|error| LinkFailure::Network(format!("the proxy: {error}")))?
                     .into_inner()
             }
-            None => open(server).await?,
+            None => open(server, &self.names).await?,
         };
         tcp.set_nodelay(true).map_err(network)?;
         let tcp = Tcp(tcp);
@@ -339,15 +339,15 @@ where
 }
 
 /// All addresses of a host, v6 and v4 in turn.
-async fn open(server: &Server) -> Result<TcpStream, LinkFailure> {
-    let found = tokio::net::lookup_host((server.host.as_str(), server.port)).await.map_err(|error| {
-        // What getaddrinfo says of a device without a network. That is no news about the name.
-        if error.to_string().contains("emporary failure") {
-            LinkFailure::Network(format!("{} cannot be looked up", server.host))
+async fn open(server: &Server, names: &Names) -> Result<TcpStream, LinkFailure> {
+    let Server { host, port, .. } = server;
+    let Ok(found) = tokio::net::lookup_host((host.as_str(), *port)).await else {
+        return Err(if does_not_exist(host, names).await {
+            LinkFailure::NotFound(format!("there is no host {host}"))
         } else {
-            LinkFailure::NotFound(format!("there is no host {}", server.host))
-        }
-    })?;
+            LinkFailure::Network(format!("{host} cannot be looked up"))
+        });
+    };
     let (six, four): (Vec<SocketAddr>, Vec<SocketAddr>) = found.partition(SocketAddr::is_ipv6);
     let mut addresses = Vec::new();
     let (mut six, mut four) = (six.into_iter(), four.into_iter());
@@ -358,9 +358,33 @@ async fn open(server: &Server) -> Result<TcpStream, LinkFailure> {
         }
     }
     open_first(addresses).await.map_err(|failures| {
-        let none = || LinkFailure::NotFound(format!("{} has no address", server.host));
+        let none = || LinkFailure::NotFound(format!("{host} has no address"));
         failures.into_iter().next_back().unwrap_or_else(none)
     })
+}
+
+/// Whether a host that could not be looked up is shown not to be there. The platform's error does not show it: without a network
+/// Android's and Apple's say what they say of a name that nobody has.
+async fn does_not_exist(host: &str, names: &Names) -> bool {
+    match names {
+        // It can look up names now.
+        Names::Platform(resolver) => {
+            ask(Arc::clone(resolver), format!("_xmpp-client._tcp.{host}")).await.is_some()
+        }
+        Names::Servers(servers) => {
+            let Some(resolver) = resolver(servers) else { return false };
+            let found = time::timeout(LOOK_UP, resolver.lookup_ip(format!("{host}."))).await;
+            let Ok(Err(error)) = found else { return false };
+            // A server that fails, or refuses, says nothing of the name.
+            matches!(
+                error.proto().map(ProtoError::kind),
+                Some(ProtoErrorKind::NoRecordsFound {
+                    response_code: ResponseCode::NXDomain | ResponseCode::NoError,
+                    ..
+                })
+            )
+        }
+    }
 }
 
 async fn open_first(addresses: Vec<SocketAddr>) -> Result<TcpStream, Vec<LinkFailure>> {
@@ -374,7 +398,9 @@ async fn candidates(domain: &str, names: &Names) -> Result<Vec<Server>, LinkFail
     let (direct, starttls) = (format!("_xmpps-client._tcp.{domain}"), format!("_xmpp-client._tcp.{domain}"));
     let (direct, starttls) = match names {
         Names::Platform(resolver) => {
-            tokio::join!(ask(Arc::clone(resolver), direct), ask(Arc::clone(resolver), starttls))
+            let (direct, starttls) =
+                tokio::join!(ask(Arc::clone(resolver), direct), ask(Arc::clone(resolver), starttls));
+            (direct.unwrap_or_default(), starttls.unwrap_or_default())
         }
         Names::Servers(servers) => {
             // A phone has no resolv.conf; without one the domain itself is tried, by the platform's own means.
@@ -412,12 +438,12 @@ fn record(found: &SRV) -> Srv {
     }
 }
 
-/// Likewise of the platform, whose answer is left to itself when it takes too long.
-async fn ask(resolver: Arc<dyn Resolver>, name: String) -> Vec<Srv> {
+/// What the platform answers, if it does. It is left to itself when it takes too long.
+async fn ask(resolver: Arc<dyn Resolver>, name: String) -> Option<Vec<Srv>> {
     let asking = tokio::task::spawn_blocking(move || resolver.srv(&name));
     match time::timeout(LOOK_UP, asking).await {
-        Ok(Ok(Ok(found))) => found,
-        _ => Vec::new(),
+        Ok(Ok(Ok(found))) => Some(found),
+        _ => None,
     }
 }
 
@@ -546,6 +572,27 @@ mod tests {
         assert_eq!(ascii("b\u{fc}cher.lit").unwrap(), "xn--bcher-kva.lit");
         assert_eq!(ascii("[2001:db8::1]").unwrap(), "2001:db8::1");
         assert_eq!(ascii("192.0.2.1").unwrap(), "192.0.2.1");
+    }
+
+    struct Platform {
+        answers: bool,
+    }
+
+    impl Resolver for Platform {
+        fn srv(&self, _: &str) -> Result<Vec<Srv>, Error> {
+            if self.answers { Ok(Vec::new()) } else { Err(Error::Offline) }
+        }
+    }
+
+    #[tokio::test]
+    async fn name_is_not_there_only_if_somebody_who_answers_says_so() {
+        for answers in [true, false] {
+            let names = Names::Platform(Arc::new(Platform { answers }));
+            assert_eq!(does_not_exist("montague.lit", &names).await, answers);
+        }
+        // RFC 6761 §6.4: nobody need be asked about this one.
+        let names = Names::Servers(vec![[192, 0, 2, 1].into()]);
+        assert!(does_not_exist("montague.invalid", &names).await);
     }
 
     /// An address where nobody ever answers: its backlog is full.

@@ -35,7 +35,7 @@ public enum class LogLevel {
 public fun interface Resolver {
     /**
      * The records of a name such as `_xmpp-client._tcp.example.org`, in any order; none where there are none. What fails is as if
-     * there were none. Called on threads that may block, and waited for five seconds at most.
+     * there were none, but no proof that a host is not there. Called on threads that may block, and waited for five seconds at most.
      */
     public fun srv(name: String): List<Srv>
 }
