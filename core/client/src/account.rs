@@ -1365,6 +1365,7 @@ fn open(inner: &Inner, connection: Option<Connection>) -> Result<(Driver, Secret
     installation::store(&*home.vault, &home.installation(), known)?;
     let bell = bell.inspect_err(|error| tracing::info!(%error, "no pipe to be asked through")).ok();
     let domain = home.jid.domain().to_string();
+    inner.shared.opened();
     let driver = Driver { engine, bell, route, domain, shared: Arc::clone(&inner.shared) };
     Ok((driver, secret, connection))
 }

@@ -87,14 +87,13 @@ impl std::fmt::Debug for Shared {
 
 impl Shared {
     pub(crate) fn new(account: Address, path: PathBuf) -> Self {
-        let offline = Status::Offline { reason: None, detail: String::new(), next_attempt: None };
         Self {
             account,
             path,
             reader: Mutex::new(Reader::Shut(Error::Suspended)),
             snapshot: Mutex::default(),
             listeners: Mutex::default(),
-            status: watch::Sender::new(offline),
+            status: watch::Sender::new(offline()),
             stales: Mutex::default(),
             lines: Lines::default(),
             changes: watch::Sender::new(()),
@@ -214,6 +213,27 @@ impl Shared {
         self.stales.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The file could be opened, so that nothing that kept it closed is the reason any more.
+    pub(crate) fn opened(&self) {
+        let was_kept_closed = matches!(
+            &*self.status.borrow(),
+            Status::Offline {
+                reason: Some(
+                    Error::KeyLost
+                        | Error::Locked
+                        | Error::InUse
+                        | Error::StorageFull
+                        | Error::DatabaseUnusable { .. }
+                        | Error::Bug { .. }
+                ),
+                ..
+            }
+        );
+        if was_kept_closed {
+            self.set_status(offline());
+        }
+    }
+
     pub(crate) fn set_status(&self, status: Status) {
         let before = self.status.send_replace(status.clone());
         if before != status {
@@ -263,6 +283,10 @@ impl Shared {
     fn listeners(&self) -> MutexGuard<'_, Vec<Listener>> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn offline() -> Status {
+    Status::Offline { reason: None, detail: String::new(), next_attempt: None }
 }
 
 /// Which error it is, and nothing of what it says.

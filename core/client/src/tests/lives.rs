@@ -97,6 +97,7 @@ async fn locked_device_that_is_unlocked_needs_no_new_client() {
     tokio::task::yield_now().await;
     stage.keychain.fail_with(None);
     account.send(ItemId::new(), &juliet(), "what light").await.unwrap();
+    assert!(matches!(account.status(), Status::Offline { reason: None, .. }));
     assert_eq!(soon(waiting).await.unwrap().unwrap().splices[0].items.len(), 1);
     assert_eq!(texts(&account.timeline(&juliet(), 10).unwrap().items().unwrap()), ["But soft", "what light"]);
 }
