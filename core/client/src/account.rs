@@ -1178,7 +1178,11 @@ impl Account {
             requests.send(Request::Command(command, reply)).map_err(|_| died())?;
             answer
         };
-        answer.await.unwrap_or_else(|_| Err(died()))
+        match answer.await.unwrap_or_else(|_| Err(died())) {
+            // The thread does not know for what it ended.
+            Err(Error::Suspended) if self.is_closed() => Err(Error::Closed),
+            answer => answer,
+        }
     }
 
     /// Whether it runs and has lost the lease, known or not.

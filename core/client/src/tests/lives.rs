@@ -80,6 +80,26 @@ async fn suspended_while_connecting_or_logging_in_the_connection_is_given_up() {
 }
 
 #[tokio::test]
+async fn call_that_is_under_way_says_whether_the_account_was_suspended_or_closed() {
+    let stage = Stage::new();
+    let (client, account) = stage.account().await;
+    for why in [Error::Suspended, Error::Closed] {
+        let syncing = tokio::spawn({
+            let account = account.clone();
+            async move { account.sync(PATIENCE).await }
+        });
+        tokio::task::yield_now().await;
+        if why == Error::Closed {
+            soon(client.close()).await;
+        } else {
+            soon(client.suspend(PATIENCE)).await;
+            soon(client.resume()).await.unwrap();
+        }
+        assert_eq!(soon(syncing).await.unwrap(), Err(why));
+    }
+}
+
+#[tokio::test]
 async fn locked_device_that_is_unlocked_needs_no_new_client() {
     let stage = Stage::new();
     let (client, account) = stage.account().await;
