@@ -223,8 +223,8 @@ impl Account {
     /// online.
     ///
     /// # Errors
-    /// [`Error::WrongPassword`], [`Error::Untrusted`], [`Error::NotFound`], [`Error::ServerRefused`], [`Error::Offline`]
-    /// where there is no connection; in the last case, and only there, it goes on trying.
+    /// [`Error::WrongPassword`], [`Error::Untrusted`]; [`Error::NotFound`], [`Error::ServerRefused`], or [`Error::Offline`]
+    /// where there is no connection: in these three cases it goes on trying.
     pub async fn sign_in(&self, password: &str) -> Result<(), Error> {
         self.wants_online();
         let result = self.done(Command::SignIn { password: Some(password.to_owned()) }).await;

@@ -33,9 +33,9 @@ public final class Account: Sendable {
 
     /// Connects with this password, keeps it in the encrypted database, and stays connected from then on. Returns when online.
     ///
-    /// Throws ``WhimbrelError/wrongPassword``, ``WhimbrelError/untrusted(what:)``, ``WhimbrelError/notFound``,
-    /// ``WhimbrelError/serverRefused(condition:text:)``, or ``WhimbrelError/offline`` where there is no connection; in the last
-    /// case, and only there, it goes on trying.
+    /// Throws ``WhimbrelError/wrongPassword`` or ``WhimbrelError/untrusted(what:)``; ``WhimbrelError/notFound``,
+    /// ``WhimbrelError/serverRefused(condition:text:)``, or ``WhimbrelError/offline`` where there is no connection: in these three
+    /// cases it goes on trying.
     public func signIn(password: String) async throws {
         try await waiting { [account] in try await account.signIn(password: password) }
     }

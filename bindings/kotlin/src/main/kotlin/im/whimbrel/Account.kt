@@ -28,9 +28,9 @@ public class Account internal constructor(private val account: FfiAccount) {
     /**
      * Connects with this password, keeps it in the encrypted database, and stays connected from then on. Returns when online.
      *
-     * Fails with [WhimbrelException.WrongPassword], [WhimbrelException.Untrusted], [WhimbrelException.NotFound],
-     * [WhimbrelException.ServerRefused], or [WhimbrelException.Offline] where there is no connection; in the last case, and only
-     * there, it goes on trying.
+     * Fails with [WhimbrelException.WrongPassword] or [WhimbrelException.Untrusted]; with [WhimbrelException.NotFound],
+     * [WhimbrelException.ServerRefused], or [WhimbrelException.Offline] where there is no connection: in these three cases it goes
+     * on trying.
      */
     public suspend fun signIn(password: String): Unit = call { account.signIn(password) }
 
