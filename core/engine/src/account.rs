@@ -906,7 +906,7 @@ impl Account {
             self.give_up_unanswered(cx)?;
             self.answer_for_app(cx)?;
             self.pause_is_over(cx)?;
-            self.check_daily(cx)?;
+            self.check_now_and_then(cx)?;
             self.tell_devices(cx)?;
             self.ask_what_was_not_answered(cx)?;
         }

@@ -53,6 +53,8 @@ pub(crate) const PAGES: u32 = 1_000;
 /// A message that waited longer in the archive is not worth a receipt any more, in ms.
 const RECEIPT: i64 = 7 * 86_400_000;
 const DAY: i64 = 86_400_000;
+/// How soon after the last comparison one follows that a resumption is a reason for, in ms.
+const SOON: u64 = 60_000;
 /// How often a doubt is asked about again when the archive does not answer.
 const DOUBT_TRIES: u32 = 2;
 
@@ -463,21 +465,24 @@ impl Account {
         }
     }
 
-    /// At least once a day, whatever happened (STREAM 11). A clock that jumps costs one question: one of the two knows that a day
-    /// has passed.
-    pub(crate) fn check_daily(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+    /// At least once a day, whatever happened (STREAM 11), and while the user looks soon after a resumption: ejabberd copies nothing to
+    /// a session while that is resumed. A clock that jumps costs one question: one of the two knows that the time has passed.
+    pub(crate) fn check_now_and_then(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         let replaying = self.online().is_none_or(|online| online.replayed.is_some());
+        if replaying || self.catching_up.check_again {
+            return Ok(());
+        }
         let checked = self.catching_up.checked.unwrap_or(cx.now.mono);
-        let is_due = cx.now.wall.abs_diff(self.session.checked_at) >= DAY as u64
-            || cx.now.mono.saturating_sub(checked) >= DAY as u64;
-        let waits = self.catching_up.check_again;
-        if is_due && !replaying && !waits {
+        let passed = cx.now.wall.abs_diff(self.session.checked_at).max(cx.now.mono.saturating_sub(checked));
+        if passed >= DAY as u64 {
             self.telling.after_check = true;
             self.check_for_dropped(cx)?;
             if self.queries.values().any(|query| matches!(query.aim, Aim::Check { .. })) {
                 return Ok(());
             }
             self.ask_after_check(cx)
+        } else if passed >= SOON && self.foreground && self.session.unchecked.is_some() {
+            self.check_for_dropped(cx)
         } else {
             Ok(())
         }

@@ -205,6 +205,30 @@ fn short_absence_asks_nothing_but_once_a_day() {
 }
 
 #[test]
+fn what_was_lost_in_a_resumption_is_found_soon_while_the_user_looks() {
+    for foreground in [true, false] {
+        let mut world = World::online();
+        world.gets(&live(0));
+        world.cut();
+        world.reconnect(Resume::Accept);
+        world.turn(vec![Input::Foreground(foreground)]);
+        // Another device has said something, and this one was copied nothing (ejabberd).
+        world.server.archive = archived(0..2);
+        world.acknowledge();
+        assert!(!world.has_query());
+        world.pass_online(60_000);
+        world.acknowledge();
+        world.pass(1_000);
+        assert_eq!(world.has_query(), foreground);
+        world.serve();
+        world.acknowledge();
+        assert_eq!(world.sees(), numbers(0..if foreground { 2 } else { 1 }));
+        world.pass_online(70_000);
+        assert!(!world.has_query(), "there was no resumption since");
+    }
+}
+
+#[test]
 fn day_passes_although_the_clock_was_set_back() {
     let mut world = World::online();
     world.gets(&live(0));
