@@ -247,8 +247,12 @@ impl Account {
     fn wants_online(&self) {
         let mut life = self.life();
         life.wish = Wish::Online;
-        // It is no longer there for a push alone.
-        life.woken = false;
+        // It is no longer there for a push alone, in the background.
+        let (woken, foreground) = (std::mem::take(&mut life.woken), life.foreground);
+        drop(life);
+        if woken {
+            self.tell(Request::Foreground(foreground));
+        }
     }
 
     /// Closes the session on the server and stays offline. The server is told first to wake this device no more; without a

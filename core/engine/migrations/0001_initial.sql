@@ -256,7 +256,6 @@ CREATE TABLE person (
     jid     TEXT    PRIMARY KEY,
     nick    TEXT,                             -- XEP-0172
     avatar  TEXT,                             -- the hash of their picture
-    type    TEXT,                             -- and its media type, if their node has said it
     by_node INTEGER NOT NULL DEFAULT 0        -- 1: their node says so (XEP-0084), which counts more than a presence (XEP-0153)
 ) STRICT, WITHOUT ROWID;
 

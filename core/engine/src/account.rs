@@ -3,7 +3,7 @@
 //! Memory is a cache of the database: [`Account::load`] after a kill gives the same account. What is only here (timers,
 //! who waits for a reply, the state of the current connection) is allowed to be forgotten.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jid::{BareJid, FullJid};
 use minidom::Element;
@@ -96,8 +96,8 @@ pub(crate) struct Account {
     pub(crate) unmute_at: Option<i64>,
     pub(crate) telling: Telling,
     pub(crate) again: Again,
-    /// Pictures that this session has asked for.
-    pub(crate) fetched: BTreeSet<String>,
+    /// Pictures that were named when there was no room to fetch them: whose, their hashes, and what their nodes say they are.
+    pub(crate) unfetched: VecDeque<(String, String, Option<String>)>,
     pub(crate) importing: Cursor,
     pub(crate) indexing: Indexing,
     /// Something is still to be deleted, since when, mono ms.
@@ -200,6 +200,8 @@ pub(crate) struct CatchingUp {
     /// What was covered when the session began, in case that carbons are long in coming: what other devices sent until then has
     /// to be looked for.
     pub(crate) before_carbons: Option<Unchecked>,
+    /// There was a resumption since the archive was last asked what the server had dropped.
+    pub(crate) resumed: bool,
     /// When the archive was last asked what the server had dropped, or this process first came online, mono ms.
     pub(crate) checked: Option<u64>,
 }
@@ -215,6 +217,7 @@ impl Default for CatchingUp {
             pages: 0,
             ends: BTreeSet::new(),
             before_carbons: None,
+            resumed: false,
             checked: None,
         }
     }
@@ -495,7 +498,7 @@ impl Account {
             unmute_at: conversation::next_end(connection)?,
             telling: Telling::default(),
             again: Again::default(),
-            fetched: BTreeSet::new(),
+            unfetched: VecDeque::new(),
             importing: Cursor::default(),
             indexing: Indexing::default(),
             deleting: deletions::is_any(connection)?.then_some(0),

@@ -399,6 +399,10 @@ impl Account {
 
     /// Asks in the background what the server has dropped without a word (STREAM 11).
     pub(crate) fn check_for_dropped(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        self.session.checked_at = cx.now.wall;
+        self.catching_up.checked = Some(cx.now.mono);
+        self.catching_up.resumed = false;
+        self.session.dirty = true;
         if self.login.archive == Archive::Unknown
             || self.queries.values().any(|query| matches!(query.aim, Aim::Check { .. }))
             || mutants::on(Mutant::DroppedNotLookedFor)
@@ -408,9 +412,6 @@ impl Account {
         if self.session.unchecked.is_none() {
             self.session.unchecked = self.coverage(cx)?;
         }
-        self.session.checked_at = cx.now.wall;
-        self.catching_up.checked = Some(cx.now.mono);
-        self.session.dirty = true;
         match self.session.unchecked.clone() {
             Some(unchecked) => self.check_behind(cx, &unchecked, None),
             None => Ok(()),
@@ -481,7 +482,7 @@ impl Account {
                 return Ok(());
             }
             self.ask_after_check(cx)
-        } else if passed >= SOON && self.foreground && self.session.unchecked.is_some() {
+        } else if passed >= SOON && self.foreground && self.catching_up.resumed {
             self.check_for_dropped(cx)
         } else {
             Ok(())

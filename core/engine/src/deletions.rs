@@ -97,15 +97,16 @@ impl Account {
             .optional()?;
         self.deleting = None;
         let Some((wish, conversation, before, next, last)) = wish else { return Ok(()) };
-        let (rows, done_to) = match conversation.filter(|_| next == 0).map(|id| if_few(cx, id)).transpose()? {
-            Some(Some(rows)) => (rows, last),
-            _ => {
-                let end = last.min(next + WINDOW);
-                let rows = rows_between(cx, (next, end), conversation, before)?;
-                let done_to = rows.last().filter(|_| rows.len() == BATCH).copied();
-                (rows, done_to.unwrap_or(end))
-            }
-        };
+        let (rows, done_to) =
+            match conversation.filter(|_| next == 0).map(|id| if_few(cx, id, last)).transpose()? {
+                Some(Some(rows)) => (rows, last),
+                _ => {
+                    let end = last.min(next + WINDOW);
+                    let rows = rows_between(cx, (next, end), conversation, before)?;
+                    let done_to = rows.last().filter(|_| rows.len() == BATCH).copied();
+                    (rows, done_to.unwrap_or(end))
+                }
+            };
         self.delete_rows(cx, &rows)?;
         if done_to >= last {
             cx.tx.execute("DELETE FROM deletion WHERE id = ?1", params![wish])?;
@@ -169,10 +170,12 @@ pub(crate) fn is_any(connection: &Connection) -> Result<bool> {
 }
 
 /// All of a conversation, if that is no more than a batch: most are short, in files that are not.
-fn if_few(cx: &Cx<'_>, conversation: i64) -> Result<Option<Vec<i64>>> {
-    let sql = format!("SELECT id FROM message WHERE conversation = ?1 AND kind <> {DELETED} LIMIT ?2");
+fn if_few(cx: &Cx<'_>, conversation: i64, last: i64) -> Result<Option<Vec<i64>>> {
+    let sql = format!(
+        "SELECT id FROM message WHERE conversation = ?1 AND +id <= ?3 AND kind <> {DELETED} LIMIT ?2"
+    );
     let mut statement = cx.tx.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![conversation, BATCH as i64 + 1], |row| row.get(0))?;
+    let rows = statement.query_map(params![conversation, BATCH as i64 + 1, last], |row| row.get(0))?;
     let rows: Vec<i64> = rows.collect::<rusqlite::Result<_>>()?;
     Ok(Some(rows).filter(|rows| rows.len() <= BATCH))
 }

@@ -230,7 +230,8 @@ impl Account {
             // A new connection, or a reload: what was sent before has its whole time again.
             let mut deadlines = Deadlines::new(PATIENCE);
             let mut statement = cx.tx.prepare(
-                "SELECT iq FROM pending WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE name = iq AND number IS NULL)",
+                "SELECT iq FROM pending WHERE json_type(what, '$.Later') IS NULL
+                 AND NOT EXISTS (SELECT 1 FROM outbox WHERE name = iq AND number IS NULL)",
             )?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
@@ -258,9 +259,14 @@ impl Account {
         if self.again.due.is_some_and(|due| cx.now.mono >= due) { self.ask_now(cx) } else { Ok(()) }
     }
 
-    /// A session goes on, perhaps with another process, which does not know when it was to be asked.
-    pub(crate) fn ask_what_waited(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        if self.again.due.is_none() { self.ask_now(cx) } else { Ok(()) }
+    /// A session goes on, perhaps with another process, which does not know when it was to be asked. Not at once: one that a push has
+    /// woken is there for messages.
+    pub(crate) fn ask_what_waited(&mut self, cx: &Cx<'_>) -> Result<()> {
+        let any = "SELECT EXISTS (SELECT 1 FROM pending WHERE json_type(what, '$.Later') IS NOT NULL)";
+        if self.again.due.is_none() && cx.tx.prepare_cached(any)?.query_row([], |row| row.get(0))? {
+            self.again.due = Some(cx.now.mono + PATIENCE);
+        }
+        Ok(())
     }
 
     fn ask_now(&mut self, cx: &mut Cx<'_>) -> Result<()> {
@@ -309,7 +315,7 @@ impl Account {
             self.catch_up(cx)?;
         }
         self.again = Again::default();
-        self.fetched.clear();
+        self.unfetched.clear();
         self.ask_again(cx, &Pending::Blocklist)?;
         self.announce(cx)?;
         // What the archive has is asked for in the same flight, if there was an archive the last time.
@@ -481,6 +487,10 @@ impl Account {
         pending: Pending,
         answer: std::result::Result<&Element, &str>,
     ) -> Result<()> {
+        let pending = match pending {
+            Pending::Later(what) => *what,
+            pending => pending,
+        };
         if answer == Err(NO_ANSWER) && pending.can_be_later() {
             cx.tx
                 .prepare_cached("INSERT INTO pending (iq, what) VALUES (?1, ?2)")?
@@ -489,7 +499,6 @@ impl Account {
             return Ok(());
         }
         match (pending, answer) {
-            (Pending::Later(what), answer) => self.settle(cx, id, *what, answer),
             (Pending::Roster | Pending::RosterAgain, Ok(element)) => self.roster_result(cx, element),
             (Pending::AccountInfo, Ok(element)) => self.account_info(cx, element),
             (Pending::ArchivePrefs, Ok(element)) => {

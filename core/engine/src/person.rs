@@ -24,8 +24,8 @@ const MAX: usize = 1 << 20;
 const MAX_ALL: i64 = 32 << 20;
 /// Pictures that are fetched at a time: a contact may name as many as it likes.
 const MAX_FETCHED: i64 = 20;
-/// Pictures that a session asks for when there is room, after those that were named with room.
-const MAX_ASKED: usize = 5_000;
+/// Pictures that wait for room.
+const MAX_UNFETCHED: usize = 5_000;
 /// Longest name, in characters.
 const MAX_NAME: usize = 100;
 
@@ -51,11 +51,11 @@ impl Account {
             info.attr("bytes").and_then(|bytes| bytes.parse().ok()).is_some_and(|bytes: usize| bytes > MAX)
         };
         match info {
-            None if metadata.children().next().is_none() => self.has_avatar(cx, from, None, Some("")),
+            None if metadata.children().next().is_none() => self.has_avatar(cx, from, None, true),
             Some(info) if !is_too_large(info) => match info.attr("id").and_then(hash) {
                 Some(hash) => {
                     let kind = info.attr("type").filter(|kind| kind.len() < MAX_NAME).unwrap_or_default();
-                    self.has_avatar(cx, from, Some(&hash), Some(kind))?;
+                    self.has_avatar(cx, from, Some(&hash), true)?;
                     self.fetch(cx, from.as_str(), hash, Some(kind.to_owned()))
                 }
                 None => Ok(()),
@@ -79,28 +79,21 @@ impl Account {
             return Ok(());
         }
         if photo.is_empty() {
-            return self.has_avatar(cx, from, None, None);
+            return self.has_avatar(cx, from, None, false);
         }
         let Some(hash) = hash(&photo) else { return Ok(()) };
-        self.has_avatar(cx, from, Some(&hash), None)?;
+        self.has_avatar(cx, from, Some(&hash), false)?;
         self.fetch(cx, from.as_str(), hash, None)
     }
 
-    /// `kind`: what their node says of its media type; none where it is in their vCard.
-    fn has_avatar(
-        &self,
-        cx: &mut Cx<'_>,
-        jid: &BareJid,
-        hash: Option<&str>,
-        kind: Option<&str>,
-    ) -> Result<()> {
+    fn has_avatar(&self, cx: &mut Cx<'_>, jid: &BareJid, hash: Option<&str>, by_node: bool) -> Result<()> {
         let changed = cx
             .tx
             .prepare_cached(
-                "INSERT INTO person (jid, avatar, by_node, type) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (jid) DO UPDATE
-                 SET avatar = ?2, by_node = ?3, type = ?4 WHERE avatar IS NOT ?2 OR by_node <> ?3",
+                "INSERT INTO person (jid, avatar, by_node) VALUES (?1, ?2, ?3) ON CONFLICT (jid) DO UPDATE
+                 SET avatar = ?2, by_node = ?3 WHERE avatar IS NOT ?2 OR by_node <> ?3",
             )?
-            .execute(params![jid.as_str(), hash, kind.is_some(), kind])?;
+            .execute(params![jid.as_str(), hash, by_node])?;
         if changed > 0 {
             (cx.touched.contacts, cx.touched.conversations) = (true, true);
         }
@@ -108,10 +101,26 @@ impl Account {
     }
 
     fn fetch(&mut self, cx: &mut Cx<'_>, from: &str, hash: String, kind: Option<String>) -> Result<()> {
-        if !self.is_to_be_fetched(cx, &hash)? {
+        let here = cx
+            .tx
+            .prepare_cached("UPDATE avatar SET used_at = ?2 WHERE hash = ?1")?
+            .execute(params![hash, cx.now.wall])?;
+        let on_their_way =
+            "coalesce(json_extract(what, '$.Node.Avatar.hash'), json_extract(what, '$.Portrait.hash'))";
+        let sql = format!(
+            "SELECT count(*), coalesce(sum({on_their_way} = ?1), 0) FROM pending WHERE {on_their_way} IS NOT NULL"
+        );
+        let (all, this): (i64, i64) =
+            cx.tx.prepare_cached(&sql)?.query_row(params![hash], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if here > 0 || this > 0 {
             return Ok(());
         }
-        self.fetched.insert(hash.clone());
+        if all >= MAX_FETCHED {
+            if self.unfetched.len() < MAX_UNFETCHED {
+                self.unfetched.push_back((from.to_owned(), hash, kind));
+            }
+            return Ok(());
+        }
         let (pending, payload) = match kind {
             Some(kind) => {
                 let payload = pubsub::item(ns::AVATAR_DATA, &hash);
@@ -122,42 +131,18 @@ impl Account {
         self.ask(cx, &pending, "get", Some(from), payload).map(drop)
     }
 
-    /// One was answered, or not: there is room for one that was named meanwhile. Each is asked for once in a session.
+    /// One was answered, or not: there is room for one that was named meanwhile, and still is.
     pub(crate) fn fetch_next(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        if self.fetched.len() > MAX_ASKED {
-            return Ok(());
+        while let Some((jid, hash, kind)) = self.unfetched.pop_front() {
+            let is_theirs = cx
+                .tx
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM person WHERE jid = ?1 AND avatar = ?2)")?
+                .query_row(params![jid, hash], |row| row.get(0))?;
+            if is_theirs {
+                return self.fetch(cx, &jid, hash, kind);
+            }
         }
-        let missing = cx
-            .tx
-            .prepare_cached(
-                "SELECT jid, avatar, CASE WHEN by_node THEN coalesce(type, '') END FROM person
-                 WHERE avatar IS NOT NULL AND avatar NOT IN (SELECT hash FROM avatar)",
-            )?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-            .collect::<rusqlite::Result<Vec<(String, String, Option<String>)>>>()?;
-        match missing.into_iter().find(|(_, hash, _)| !self.fetched.contains(hash)) {
-            Some((jid, hash, kind)) => self.fetch(cx, &jid, hash, kind),
-            None => Ok(()),
-        }
-    }
-
-    /// Whether this picture is neither here nor on its way.
-    fn is_to_be_fetched(&self, cx: &Cx<'_>, hash: &str) -> Result<bool> {
-        let here = cx
-            .tx
-            .prepare_cached("UPDATE avatar SET used_at = ?2 WHERE hash = ?1")?
-            .execute(params![hash, cx.now.wall])?;
-        if here > 0 {
-            return Ok(false);
-        }
-        let on_their_way =
-            "coalesce(json_extract(what, '$.Node.Avatar.hash'), json_extract(what, '$.Portrait.hash'))";
-        let sql = format!(
-            "SELECT count(*), coalesce(sum({on_their_way} = ?1), 0) FROM pending WHERE {on_their_way} IS NOT NULL"
-        );
-        let (all, this): (i64, i64) =
-            cx.tx.prepare_cached(&sql)?.query_row(params![hash], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(this == 0 && all < MAX_FETCHED)
+        Ok(())
     }
 
     /// An item of somebody's node of pictures.
@@ -240,8 +225,7 @@ impl Account {
             }
         };
         let own = self.jid.clone();
-        let kind = picture.map(|picture| picture.kind.as_str()).unwrap_or_default();
-        self.has_avatar(cx, &own, id.as_deref(), Some(kind))?;
+        self.has_avatar(cx, &own, id.as_deref(), true)?;
         Ok(self.show(cx, ns::AVATAR_METADATA, id, metadata)?.map(|_| Reply::Done))
     }
 

@@ -301,6 +301,7 @@ impl Account {
                     online.replayed = Some(0);
                 }
                 self.mark_unchecked(cx)?;
+                self.catching_up.resumed = true;
                 self.queries_were_cut();
                 self.catch_up(cx)?;
                 self.say_push(cx)?;

@@ -229,6 +229,23 @@ fn what_was_lost_in_a_resumption_is_found_soon_while_the_user_looks() {
 }
 
 #[test]
+fn server_without_an_archive_is_asked_once_a_day_what_it_keeps() {
+    let mut world = World::new();
+    world.server.mam = false;
+    world.connect();
+    world.serve();
+    world.acknowledge();
+    world.now.wall += 86_400_000;
+    world.turn(vec![Input::Tick]);
+    assert!(world.says_block("blocklist").is_some());
+    for _ in 0..3 {
+        world.serve();
+        world.acknowledge();
+    }
+    assert!(world.all("iq").is_empty());
+}
+
+#[test]
 fn day_passes_although_the_clock_was_set_back() {
     let mut world = World::online();
     world.gets(&live(0));

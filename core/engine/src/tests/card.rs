@@ -212,6 +212,11 @@ fn step_of_a_card_that_nobody_answered_is_taken_again() {
     world.pass_online(70_000);
     world.kill();
     world.reconnect(Resume::Accept);
+    world.acknowledge();
+    world.serve();
+    world.pass_online(60_000);
+    world.acknowledge();
+    world.pass(1_000);
     only_steps(&mut world);
     assert_eq!(path(&world.refuses("item-not-found")), "get vCard");
     only_steps(&mut world);

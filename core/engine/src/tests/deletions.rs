@@ -184,6 +184,28 @@ fn long_conversation_is_deleted_a_batch_in_each_step_whoever_goes_on() {
 }
 
 #[test]
+fn what_comes_while_a_deletion_waits_for_another_one_stays() {
+    let mut world = World::online();
+    for batch in 0..60 {
+        let live: Vec<String> = (batch * 50..(batch + 1) * 50).map(live).collect();
+        world.gets_all(&live.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    let hello = |id: &str| {
+        format!("<message type='chat' from='{NURSE}/x' to='{OWN}' id='{id}'><body>{id}</body></message>")
+    };
+    world.gets(&hello("before"));
+    world.deletes(Delete::Conversation { with: juliet() });
+    world.does(Command::Delete(Delete::Conversation { with: NURSE.parse().unwrap() }));
+    assert_eq!(world.count("SELECT count(*) FROM deletion"), 2, "the second one waits");
+    world.gets(&hello("after"));
+    for _ in 0..4 {
+        world.pass(1);
+    }
+    assert_eq!(world.count("SELECT count(*) FROM deletion"), 0);
+    assert_eq!(world.list(), [(NURSE.to_owned(), "after".to_owned(), 1)]);
+}
+
+#[test]
 fn deleted_conversation_stays_deleted_when_the_archive_before_it_is_read_and_goes_on_with_what_comes() {
     let mut world = World::new();
     world.server.archive = archived(0..120);
