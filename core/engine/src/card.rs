@@ -168,7 +168,7 @@ impl Account {
                 };
                 match self.publish(cx, publish)? {
                     Ok(_) => Ok(()),
-                    Err(_) => self.card_was_published(cx, audience, Some("not-acceptable")),
+                    Err(_) => self.card_was_published(cx, audience),
                 }
             }
             Question::OursBefore => {
@@ -185,15 +185,10 @@ impl Account {
     }
 
     /// The server has it in its node, or has no such node for us.
-    pub(crate) fn card_was_published(
-        &mut self,
-        cx: &mut Cx<'_>,
-        audience: Audience,
-        condition: Option<&str>,
-    ) -> Result<()> {
-        match (audience, condition) {
-            (Audience::Everybody, _) => self.ask_ours(cx, Question::OursBefore),
-            (Audience::Contacts, _) => Ok(()),
+    pub(crate) fn card_was_published(&mut self, cx: &mut Cx<'_>, audience: Audience) -> Result<()> {
+        match audience {
+            Audience::Everybody => self.ask_ours(cx, Question::OursBefore),
+            Audience::Contacts => Ok(()),
         }
     }
 }

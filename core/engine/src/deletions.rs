@@ -97,16 +97,19 @@ impl Account {
             .optional()?;
         self.deleting = None;
         let Some((wish, conversation, before, next, last)) = wish else { return Ok(()) };
-        let (rows, done_to) =
-            match conversation.filter(|_| next == 0).map(|id| if_few(cx, id, last)).transpose()? {
-                Some(Some(rows)) => (rows, last),
-                _ => {
-                    let end = last.min(next + WINDOW);
-                    let rows = rows_between(cx, (next, end), conversation, before)?;
-                    let done_to = rows.last().filter(|_| rows.len() == BATCH).copied();
-                    (rows, done_to.unwrap_or(end))
-                }
-            };
+        let few = match conversation {
+            Some(conversation) if next == 0 => if_few(cx, conversation, last)?,
+            _ => None,
+        };
+        let (rows, done_to) = match few {
+            Some(rows) => (rows, last),
+            None => {
+                let end = last.min(next + WINDOW);
+                let rows = rows_between(cx, (next, end), conversation, before)?;
+                let done_to = rows.last().filter(|_| rows.len() == BATCH).copied();
+                (rows, done_to.unwrap_or(end))
+            }
+        };
         self.delete_rows(cx, &rows)?;
         if done_to >= last {
             cx.tx.execute("DELETE FROM deletion WHERE id = ?1", params![wish])?;

@@ -242,7 +242,7 @@ impl Account {
                 if offered == Some(Nodes::WithConditions) {
                     Some(Ok(self.publish_now(cx, publish.clone(), false)?))
                 } else if let Reason::Card(audience) = publish.reason {
-                    return self.card_was_published(cx, audience, Some("feature-not-implemented"));
+                    return self.card_was_published(cx, audience);
                 } else {
                     Some(Err(not_heeded()))
                 }
@@ -270,7 +270,7 @@ impl Account {
         {
             match &publish.reason {
                 Reason::Own { node, with } => return self.were_told(cx, *node, with, answer.err()),
-                Reason::Card(audience) => return self.card_was_published(cx, *audience, answer.err()),
+                Reason::Card(audience) => return self.card_was_published(cx, *audience),
                 Reason::App | Reason::Shown => {}
             }
         }

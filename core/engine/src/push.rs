@@ -36,19 +36,16 @@ impl Account {
             if again == 0 {
                 return Ok(());
             }
-            self.say_push(cx)?;
-            let state = state(cx.tx, self.login.push)?;
-            cx.event(Event::Push(state));
-            return Ok(());
-        }
-        cx.tx.execute("DELETE FROM push WHERE told = 0", [])?;
-        cx.tx.execute("UPDATE push SET wanted = 0, said = 0 WHERE wanted = 1", [])?;
-        if let Some(push) = push {
-            cx.tx.execute(
-                "INSERT INTO push (service, node, secret, wanted) VALUES (?1, ?2, ?3, 1)
-                 ON CONFLICT (service, node) DO UPDATE SET secret = ?3, wanted = 1, said = 0, refused = NULL",
-                params![push.service.as_str(), push.node, push.secret],
-            )?;
+        } else {
+            cx.tx.execute("DELETE FROM push WHERE told = 0", [])?;
+            cx.tx.execute("UPDATE push SET wanted = 0, said = 0 WHERE wanted = 1", [])?;
+            if let Some(push) = push {
+                cx.tx.execute(
+                    "INSERT INTO push (service, node, secret, wanted) VALUES (?1, ?2, ?3, 1)
+                     ON CONFLICT (service, node) DO UPDATE SET secret = ?3, wanted = 1, said = 0, refused = NULL",
+                    params![push.service.as_str(), push.node, push.secret],
+                )?;
+            }
         }
         self.say_push(cx)?;
         let state = state(cx.tx, self.login.push)?;

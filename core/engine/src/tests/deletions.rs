@@ -13,6 +13,14 @@ impl World {
         assert_eq!(self.does(Command::Delete(what)), Some(Ok(Reply::Done)));
     }
 
+    /// So many times fifty messages.
+    fn gets_batches(&mut self, batches: u32) {
+        for batch in 0..batches {
+            let live: Vec<String> = (batch * 50..(batch + 1) * 50).map(live).collect();
+            self.gets_all(&live.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+    }
+
     fn deletes_text(&mut self, text: &str) {
         let id = self.items().into_iter().find(|(_, shown)| shown == text).expect("it is shown").0;
         self.deletes(Delete::Message { id });
@@ -157,10 +165,7 @@ fn pinned_conversation_that_was_deleted_is_pinned_nowhere() {
 #[test]
 fn long_conversation_is_deleted_a_batch_in_each_step_whoever_goes_on() {
     let mut world = World::online();
-    for batch in 0..24 {
-        let live: Vec<String> = (batch * 50..(batch + 1) * 50).map(live).collect();
-        world.gets_all(&live.iter().map(String::as_str).collect::<Vec<_>>());
-    }
+    world.gets_batches(24);
     let left = |world: &World| world.count("SELECT count(*) FROM message WHERE kind <> 5");
     let before = left(&world);
     world.does(Command::Delete(Delete::Conversation { with: juliet() }));
@@ -186,10 +191,7 @@ fn long_conversation_is_deleted_a_batch_in_each_step_whoever_goes_on() {
 #[test]
 fn what_comes_while_a_deletion_waits_for_another_one_stays() {
     let mut world = World::online();
-    for batch in 0..60 {
-        let live: Vec<String> = (batch * 50..(batch + 1) * 50).map(live).collect();
-        world.gets_all(&live.iter().map(String::as_str).collect::<Vec<_>>());
-    }
+    world.gets_batches(60);
     let hello = |id: &str| {
         format!("<message type='chat' from='{NURSE}/x' to='{OWN}' id='{id}'><body>{id}</body></message>")
     };
