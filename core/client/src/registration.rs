@@ -4,7 +4,11 @@
 //! which ends with the account that it has made, or with this object. What the stream says is decided in
 //! `whimbrel_proto::negotiation::registration`.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    time::Duration,
+};
 
 use tokio::time;
 use whimbrel_engine::{Input, LinkFailure, LinkId, Tls};
@@ -44,7 +48,7 @@ struct Stream {
     wire: Option<Wire>,
     framer: Framer,
     rest: Vec<u8>,
-    ready: std::collections::VecDeque<Input>,
+    ready: VecDeque<Input>,
 }
 
 /// What a server has said.
@@ -69,22 +73,22 @@ impl Registration {
     ) -> Result<Self, Error> {
         let domain = address.domain().to_string();
         let route = client.route(&connection)?;
-        let (wire, tls) = route.clone().connect(domain.clone(), None).await.map_err(lost)?;
-        let mut stream = Stream {
-            route,
-            domain: domain.clone(),
-            wire: Some(wire),
-            framer: Framer::new(),
-            rest: Vec::new(),
-            ready: Default::default(),
-        };
-        let step = Machine::start(&domain, token.map(str::to_owned), tls);
-        match stream.follow(step).await {
-            Ok(Said::Asked(machine, form)) => {
-                Ok(Self { client, connection, address, form, open: Some(Open { stream, machine }) })
-            }
-            Ok(Said::Refused(_, error)) | Err(error) => Err(error),
-            Ok(Said::Done) => Err(nonsense("an account for nothing")),
+        let mut is_first = true;
+        loop {
+            let (mut stream, tls) = Stream::open(route.clone(), domain.clone()).await?;
+            let step = Machine::start(&domain, token.map(str::to_owned), tls);
+            return match stream.follow(step).await {
+                Ok(Said::Asked(machine, form)) => {
+                    Ok(Self { client, connection, address, form, open: Some(Open { stream, machine }) })
+                }
+                Err(Error::Offline) if is_first && stream.wire.is_none() => {
+                    // It did not encrypt. Another host of the domain may, and is the first one now.
+                    is_first = false;
+                    continue;
+                }
+                Ok(Said::Refused(_, error)) | Err(error) => Err(error),
+                Ok(Said::Done) => Err(nonsense("an account for nothing")),
+            };
         }
     }
 
@@ -101,7 +105,7 @@ impl Registration {
     /// [`Error::InvalidInput`] where something is missing, or the invitation is for another name; [`Error::ServerRefused`] as
     /// the server says: `conflict` where the name is taken, `not-acceptable` for a wrong answer or a weak password;
     /// [`Error::Offline`] and [`Error::TimedOut`] where the stream has ended: the server may have made the account all the same, and
-    /// signing in tells. Else as [`Client::add_account`] and [`Account::sign_in`].
+    /// signing in tells. Else as [`Client::add_account`], and as [`Account::sign_in`] where it does not go on trying.
     pub async fn submit(&mut self, answers: &BTreeMap<String, String>) -> Result<Account, Error> {
         let invalid = |what: String| Error::InvalidInput { what };
         let answer = |name: &str| {
@@ -132,14 +136,20 @@ impl Registration {
         drop(stream);
         let account = self.client.add_account(address, self.connection.clone()).await?;
         match account.sign_in(&password).await {
-            // It goes on trying.
-            Ok(()) | Err(Error::Offline) => Ok(account),
+            // It goes on trying, and its status tells how.
+            Ok(()) | Err(Error::Offline | Error::NotFound | Error::ServerRefused { .. }) => Ok(account),
             Err(error) => Err(error),
         }
     }
 }
 
 impl Stream {
+    async fn open(route: Route, domain: String) -> Result<(Self, Option<Tls>), Error> {
+        let (wire, tls) = route.clone().connect(domain.clone(), None).await.map_err(lost)?;
+        let (framer, rest, ready) = (Framer::new(), Vec::new(), VecDeque::new());
+        Ok((Self { route, domain, wire: Some(wire), framer, rest, ready }, tls))
+    }
+
     /// Until the server has said something that a person has to know.
     async fn follow(&mut self, mut step: Step) -> Result<Said, Error> {
         loop {

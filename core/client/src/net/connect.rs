@@ -137,6 +137,10 @@ struct Order {
     unproven: Option<Server>,
     /// It answered, and then did not encrypt: it comes last.
     set_back: Vec<Server>,
+    /// Candidates of the last connection that it has not seen fail.
+    hopes: Vec<Server>,
+    /// Its certificate was not to be trusted, after STARTTLS, which is too late to go on with the next one at once.
+    distrusted: Vec<Server>,
 }
 
 impl Order {
@@ -153,7 +157,24 @@ impl Order {
 
     fn encrypted(&mut self, server: Server) {
         self.set_back.retain(|other| *other != server);
+        self.distrusted.clear();
         self.last_good = Some(server);
+    }
+
+    fn failed(&mut self, server: &Server) {
+        self.hopes.retain(|other| other != server);
+    }
+
+    /// Whether nothing else is left to try: then it is said, and all of them have their chance again.
+    fn distrust(&mut self, server: &Server) -> bool {
+        if !self.distrusted.contains(server) {
+            self.distrusted.push(server.clone());
+        }
+        let is_last = self.hopes.iter().all(|hope| self.distrusted.contains(hope));
+        if is_last {
+            self.distrusted.clear();
+        }
+        is_last
     }
 }
 
@@ -237,12 +258,17 @@ impl Route {
             });
         });
         candidates.truncate(MAX_CANDIDATES);
+        self.order(|order| order.hopes.clone_from(&candidates));
         let attempt = |server: Server| {
             let (route, domain) = (self.clone(), domain.to_owned());
             async move {
                 let attempt = time::timeout(ATTEMPT, route.attempt(&server, &domain)).await;
                 let silence = || Err(LinkFailure::Network(format!("{} does not answer", server.host)));
-                attempt.unwrap_or_else(|_| silence()).map(|connected| (server, connected))
+                let attempt = attempt.unwrap_or_else(|_| silence());
+                if attempt.is_err() {
+                    route.order(|order| order.failed(&server));
+                }
+                attempt.map(|connected| (server, connected))
             }
         };
         match race(candidates, HEAD_START, attempt).await {
@@ -287,7 +313,8 @@ impl Route {
         }
     }
 
-    /// After `<proceed/>`.
+    /// After `<proceed/>`. A certificate that is not to be trusted is a failure of the network as long as another candidate may
+    /// do better: the next connection goes there.
     pub(crate) async fn upgrade(self, wire: Wire, domain: String) -> Result<(Wire, Tls), LinkFailure> {
         let Stream::Plain(tcp) = wire.stream else {
             return Err(LinkFailure::Nonsense("TLS inside of TLS".into()));
@@ -296,14 +323,21 @@ impl Route {
         let silence = || Err(LinkFailure::Network("the server does not go on with TLS".into()));
         let result = time::timeout(ATTEMPT, self.tls.secure(tcp, &domain, false)).await;
         let result = result.unwrap_or_else(|_| silence());
-        self.order(|order| match (&result, order.unproven.take()) {
-            (Ok(_), Some(server)) => order.encrypted(server),
-            (Err(_), Some(server)) => {
-                // Another candidate may do better.
-                order.unproven = Some(server);
-                order.set_back_unproven();
+        let result = self.order(|order| {
+            let Some(server) = order.unproven.clone() else { return result };
+            if result.is_ok() {
+                order.unproven = None;
+                order.encrypted(server);
+                return result;
             }
-            (_, None) => {}
+            order.set_back_unproven();
+            order.failed(&server);
+            match result {
+                Err(LinkFailure::Untrusted(what)) if !order.distrust(&server) => {
+                    Err(LinkFailure::Network(what))
+                }
+                other => other,
+            }
         });
         result.map(|(stream, facts)| (Wire::new(Stream::Tls(Box::new(stream))), facts))
     }
@@ -673,5 +707,59 @@ mod tests {
         });
         route.clone().connect_to(servers.clone(), "montague.lit").await.unwrap();
         assert_eq!(route.order(|order| order.unproven.clone()), Some(servers[0].clone()));
+    }
+
+    /// A host that takes every connection and encrypts at once, and the authority of its certificate.
+    async fn encrypting() -> (Server, String) {
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["montague.lit".to_owned()]).unwrap();
+        let key = rustls_pki_types::PrivatePkcs8KeyDer::from(signing_key.serialize_der()).into();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (tcp, _) = listener.accept().await.unwrap();
+                let _ = acceptor.accept(tcp).await;
+            }
+        });
+        let host = address.ip().to_string();
+        (Server { host, port: address.port(), direct_tls: false }, cert.pem())
+    }
+
+    #[tokio::test]
+    async fn certificate_of_one_host_that_is_not_to_be_trusted_ends_it_only_if_no_other_works() {
+        let ((bad, _), (worse, _), (good, authority)) =
+            (encrypting().await, encrypting().await, encrypting().await);
+        let connection = Connection { certificates: Some(authority), ..Connection::default() };
+        let route = || Route::new(&connection).unwrap();
+        let reach = async |route: &Route, servers: [&Server; 2]| {
+            let servers = servers.map(Server::clone).into();
+            let (wire, _) = route.clone().connect_to(servers, "montague.lit").await.unwrap();
+            route.clone().upgrade(wire, "montague.lit".into()).await.map(|_| ())
+        };
+        let is_untrusted = |result| matches!(result, Err(LinkFailure::Untrusted(_)));
+        let is_network = |result| matches!(result, Err(LinkFailure::Network(_)));
+
+        let one_is_good = route();
+        assert!(is_network(reach(&one_is_good, [&bad, &good]).await));
+        reach(&one_is_good, [&bad, &good]).await.unwrap();
+
+        // Both have their chance before it is said, and then they have it again.
+        let none_is_good = route();
+        for _ in 0..2 {
+            assert!(is_network(reach(&none_is_good, [&bad, &worse]).await));
+            assert!(is_untrusted(reach(&none_is_good, [&bad, &worse]).await));
+        }
+
+        let gone = Server { host: "127.0.0.1".into(), port: 1, direct_tls: false };
+        assert!(is_untrusted(reach(&route(), [&gone, &bad]).await));
     }
 }
