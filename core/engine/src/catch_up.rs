@@ -767,10 +767,8 @@ impl Account {
             return Ok(());
         }
         self.catching_up.smaller = self.catching_up.smaller.saturating_sub(1);
-        if query.known > 0 {
-            // What was read may have its name now.
-            self.tell_what_is_due(cx)?;
-        }
+        // What was read may have its name now, or be another message.
+        self.tell_what_is_due(cx)?;
         // What is still changing (XEP-0313 §4.2.3, `stable`) is not complete, whatever it says.
         let stable = !fin.is_some_and(|fin| matches!(fin.attr("stable"), Some("false" | "0")));
         let complete = stable && fin.is_some_and(|fin| matches!(fin.attr("complete"), Some("true" | "1")));

@@ -17,6 +17,7 @@ use whimbrel_engine::{
 
 use crate::{
     files::Files,
+    judge::Lists,
     script::When,
     server::{Conn, address},
 };
@@ -81,7 +82,8 @@ pub(crate) struct User {
     pub(crate) names: Vec<Wish<(usize, String)>>,
     pub(crate) cards: Vec<Wish<(String, Audience)>>,
     pub(crate) posts: Vec<Wish<(ItemId, Option<String>)>>,
-    /// What was shown, by conversation.
+    /// The lists, and what was shown, by conversation.
+    pub(crate) lists: Lists,
     pub(crate) screens: BTreeMap<usize, Screen>,
 }
 

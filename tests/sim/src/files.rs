@@ -20,6 +20,8 @@ const SECRET: Secret = Secret([7; 48]);
 pub(crate) struct Files {
     disk: Disk,
     encrypted: bool,
+    /// Pages that the engine's connection keeps, where these are so few that it writes in the middle of a statement.
+    cache: Option<i64>,
 }
 
 struct Templates {
@@ -31,7 +33,7 @@ static TEMPLATES: OnceLock<Templates> = OnceLock::new();
 
 impl Files {
     /// A new device of an account: the schema, the address, no password yet.
-    pub(crate) fn new(account: usize, encrypted: bool) -> Self {
+    pub(crate) fn new(account: usize, encrypted: bool, cache: Option<i64>) -> Self {
         let templates = TEMPLATES.get_or_init(|| {
             fault_vfs::install();
             let accounts = 0..3;
@@ -40,7 +42,7 @@ impl Files {
             Templates { encrypted, plain }
         });
         let disks = if encrypted { &templates.encrypted } else { &templates.plain };
-        Self { disk: disks[account].copy_of(), encrypted }
+        Self { disk: disks[account].copy_of(), encrypted, cache }
     }
 
     pub(crate) fn disk(&self) -> &Disk {
@@ -53,10 +55,15 @@ impl Files {
 
     /// For the engine.
     pub(crate) fn open(&self) -> Result<Connection, String> {
-        if self.encrypted {
-            return store::open(&self.path(), &SECRET).map_err(|error| error.to_string());
+        let connection = if self.encrypted {
+            store::open(&self.path(), &SECRET).map_err(|error| error.to_string())?
+        } else {
+            plain(&self.path(), true).map_err(|error| error.to_string())?
+        };
+        if let Some(pages) = self.cache {
+            connection.pragma_update(None, "cache_size", pages).map_err(|error| error.to_string())?;
         }
-        plain(&self.path(), true).map_err(|error| error.to_string())
+        Ok(connection)
     }
 
     pub(crate) fn reader(&self) -> rusqlite::Result<Connection> {

@@ -5,6 +5,7 @@
 //! left to do.
 
 mod decided;
+mod lists;
 mod people;
 mod plays;
 
@@ -21,8 +22,11 @@ use whimbrel_engine::{
 };
 use whimbrel_proto::ns;
 
+pub(crate) use lists::Lists;
+
 use crate::{
     device::{Asked, Device, jid},
+    script::Overflow,
     server,
     world::World,
 };
@@ -49,12 +53,16 @@ pub enum Failure {
     ReadMarkWentBack { device: usize, with: usize },
     /// Updates folded are not what a fresh query shows.
     FoldedOtherwise { device: usize, with: usize, shown: String, fresh: String },
+    /// The list of conversations or of contacts, brought up by what was said to have changed, is not what a fresh query shows.
+    ListedOtherwise { device: usize, shown: String, fresh: String },
     /// A text that the core took was neither sent nor reported as failed.
     NeitherSentNorFailed { device: usize, text: String, state: String },
     /// A text was in its sender's archive, who could have known, and was sent again.
     SentAgain { device: usize, text: String },
     /// A text is in its sender's archive, and the sender was told that it failed.
     SaidToHaveFailed { device: usize, text: String },
+    /// A message was said to have failed that nobody had anything against.
+    FailedForNothing { device: usize, text: String },
     /// The core refused what it should take.
     Refused { device: usize, text: String, error: String },
     /// The file cannot be opened, and the disk is well.
@@ -97,6 +105,8 @@ pub enum Failure {
     NotAsWanted { device: usize, what: String, wanted: Vec<String>, servers: String },
     /// A feed is not what the server has of it.
     FeedOtherwise { device: usize, of: usize, shown: Vec<String>, published: Vec<String> },
+    /// Something panicked outside of a step.
+    Panicked(String),
     /// A mistake of ours was noticed by ourselves.
     Quarantined { device: usize, why: String },
 }
@@ -142,6 +152,9 @@ pub(crate) fn look(world: &mut World, device: usize) {
     if let Err(failure) = kept(&world.devices()[device], device) {
         return world.judged(failure);
     }
+    if let Err(failure) = look_at_lists(world, device) {
+        return world.judged(failure);
+    }
     let accounts = world.script().devices.len();
     let own = world.devices()[device].account;
     for with in (0..accounts).filter(|with| *with != own) {
@@ -157,6 +170,13 @@ pub(crate) fn look(world: &mut World, device: usize) {
             format!("device {device}: sees {:?}", lines.collect::<Vec<_>>())
         });
     }
+}
+
+fn look_at_lists(world: &mut World, device: usize) -> Result<(), Failure> {
+    let unusable = |error: &dyn fmt::Display| Failure::Unusable { device, error: error.to_string() };
+    let phone = world.device_mut(device);
+    let reader = phone.reader().map_err(|error| unusable(&error))?;
+    phone.user.lists.look(device, &reader).map_err(|error| unusable(&error))?
 }
 
 fn look_at(world: &mut World, device: usize, with: usize) -> Result<(), Failure> {
@@ -441,6 +461,13 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
             });
         }
         let is_bounced = bounced.contains(&draft.text);
+        // Who ends a session over what waits in it, as it does over what it hates, leaves it open which of the two it was.
+        let is_suspect = is_bounced
+            || draft.text.contains(server::HATED)
+            || world.script().manners.overflow == Overflow::Destroy;
+        if failed.contains(&draft.text) && !is_suspect {
+            return Err(Failure::FailedForNothing { device, text: draft.text.clone() });
+        }
         if failed.contains(&draft.text) && archived.contains(&draft.text) && !is_bounced {
             return Err(Failure::SaidToHaveFailed { device, text: draft.text.clone() });
         }

@@ -19,6 +19,10 @@ pub struct Script {
     pub latency: u64,
     /// Whether the files are encrypted. The cipher is what costs most and what breaks least.
     pub encrypted: bool,
+    /// Pages of the file that an engine keeps in memory, where these are so few that it writes, and a disk fails, in the middle of
+    /// its statements and not only at its commits.
+    #[serde(default)]
+    pub cache: Option<i64>,
     /// What is done, in the order of time.
     pub acts: Vec<Act>,
 }
@@ -259,6 +263,7 @@ impl Script {
         let manners = Manners { nodes, settings: nodes, blocking, cards, feeds, ..Manners::new(&mut rng) };
         let latency = *[2, 20, 100, 600].choose(&mut rng).unwrap_or(&20);
         let encrypted = seed.is_multiple_of(16);
+        let cache = (seed % 4 == 1).then_some(10);
         let all: usize = devices.iter().sum();
         // Bursts and pauses: everything within a minute or two, or over hours.
         let length = *[30_000, 120_000, 600_000, 14_400_000].choose(&mut rng).unwrap_or(&120_000);
@@ -376,7 +381,7 @@ impl Script {
             fault(&mut acts, when, (device, sibling_of(&devices, device)), other, &mut rng);
         }
         acts.sort_by_key(|act| act.at);
-        Self { seed, devices, manners, latency, encrypted, acts }
+        Self { seed, devices, manners, latency, encrypted, cache, acts }
     }
 
     /// Of which account a device is.

@@ -10,8 +10,10 @@ mod lines;
 mod processes;
 
 use std::{
+    any::Any,
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
+    panic::{AssertUnwindSafe, catch_unwind},
 };
 
 use rand::{SeedableRng, rngs::StdRng};
@@ -54,6 +56,8 @@ pub struct Report {
     pub cuts: u64,
     /// Texts that an archive has twice, because they had to be sent again.
     pub resends: u64,
+    /// The most that one step of an engine has written, in bytes of the disk.
+    pub largest_step: u64,
 }
 
 #[derive(Debug)]
@@ -115,9 +119,12 @@ impl World {
     /// # Errors
     /// The first invariant that does not hold.
     pub fn run(script: &Script) -> Result<Report, Failure> {
-        let mut world = Self::new(script.clone(), false);
-        world.live();
-        world.failure.map_or(Ok(world.report), Err)
+        let lived = catch_unwind(AssertUnwindSafe(|| {
+            let mut world = Self::new(script.clone(), false);
+            world.live();
+            world.failure.map_or(Ok(world.report), Err)
+        }));
+        lived.unwrap_or_else(|panic| Err(Failure::Panicked(panic_text(&*panic))))
     }
 
     /// The same, with a diary.
@@ -132,7 +139,7 @@ impl World {
         let mut devices = Vec::new();
         for (account, count) in script.devices.iter().enumerate() {
             for index in 0..*count {
-                let files = Files::new(account, script.encrypted);
+                let files = Files::new(account, script.encrypted, script.cache);
                 let seed = script.seed ^ (devices.len() as u64 + 1) << 32;
                 devices.push(Device::new(account, index, files, seed));
             }
@@ -353,4 +360,9 @@ impl World {
     pub(crate) fn report_mut(&mut self) -> &mut Report {
         &mut self.report
     }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }

@@ -19,6 +19,9 @@ const SHORT: Duration = Duration::from_secs(120);
 /// Fresh seeds for so long at least, however slow this machine is.
 const AT_LEAST: Duration = Duration::from_secs(20);
 
+/// Two accounts at least have two devices each. (The fixed seeds are older, and mean other worlds.)
+const TWO_EACH: [&str; 2] = ["--devices", "2"];
+
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// For how long
@@ -38,7 +41,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         return devices::soak(arguments.minutes, arguments.seed.unwrap_or_else(fresh));
     }
     let (seed, minutes) = (arguments.seed.unwrap_or_else(fresh), arguments.minutes.to_string());
-    cargo::run(&mut sim(&["--profile", "sim"], &["--seed", &seed.to_string(), "--minutes", &minutes]))
+    cargo::run(&mut sim(
+        &["--profile", "sim"],
+        &[&TWO_EACH[..], &["--seed", &seed.to_string(), "--minutes", &minutes]].concat(),
+    ))
 }
 
 /// About two minutes of it. The fixed seeds are what a change breaks or does not; a fresh seed that fails is a finding, printed
@@ -47,7 +53,8 @@ pub(crate) fn short() -> Result<()> {
     let started = Instant::now();
     cargo::run(&mut sim(&[], &["--seed", "1", "--worlds", &FIXED.to_string()]))?;
     let minutes = SHORT.saturating_sub(started.elapsed()).max(AT_LEAST).as_secs_f64() / 60.0;
-    if cargo::run(&mut sim(&[], &["--seed", &fresh().to_string(), "--minutes", &format!("{minutes:.2}")]))
+    let (seed, minutes) = (fresh().to_string(), format!("{minutes:.2}"));
+    if cargo::run(&mut sim(&[], &[&TWO_EACH[..], &["--seed", &seed, "--minutes", &minutes]].concat()))
         .is_err()
     {
         println!("a finding: the script above belongs into tests/sim/found");
@@ -56,7 +63,9 @@ pub(crate) fn short() -> Result<()> {
 }
 
 fn sim(profile: &[&str], arguments: &[&str]) -> Command {
-    let mut command = cargo::command(&["run", "--quiet", "-p", "sim", "--bin", "sim"]);
+    // With the mistakes that can be switched on comes the poison that the engine fails on.
+    let mut command =
+        cargo::command(&["run", "--quiet", "-p", "sim", "--bin", "sim", "--features", "mutants"]);
     command.args(profile).arg("--").args(arguments);
     command
 }

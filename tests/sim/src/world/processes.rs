@@ -19,7 +19,7 @@ use crate::{
 /// Attempts to connect that come to nothing within a minute, at most.
 const MAX_ATTEMPTS: usize = 12;
 /// What one step may write, in bytes of the disk.
-const MAX_STEP: u64 = 8 * 1024 * 1024;
+const MAX_STEP: u64 = 2 * 1024 * 1024;
 
 impl World {
     pub(super) fn start(&mut self, device: usize) {
@@ -33,6 +33,7 @@ impl World {
         phone.online = false;
         phone.suspended = false;
         phone.attempts.clear();
+        phone.user.lists.opened();
         for screen in phone.user.screens.values_mut() {
             // A list that is opened begins with what is there.
             screen.stale = Some(i64::MIN);
@@ -175,6 +176,7 @@ impl World {
         let effects = engine.turn(inputs, now, &mut phone.rng);
         let (_, after, _) = phone.files.disk().written();
         self.report.turns += 1;
+        self.report.largest_step = self.report.largest_step.max(after - before);
         if after - before > MAX_STEP {
             self.fail(Failure::StepTooLarge { device, bytes: after - before });
         }
@@ -295,6 +297,7 @@ impl World {
         let accounts = self.script.devices.len();
         let own = self.devices[device].account;
         let user = &mut self.devices[device].user;
+        user.lists.touched(touched);
         for with in (0..accounts).filter(|with| *with != own) {
             let screen = user.screens.entry(with).or_default();
             let from = if touched.all_timelines {
