@@ -1,6 +1,12 @@
 //! Files of devices on disks that can fail. Made once as a template and copied, since worlds are many.
 
-use std::{path::PathBuf, sync::OnceLock};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use fault_vfs::Disk;
 use rusqlite::{Connection, OpenFlags};
@@ -22,6 +28,8 @@ pub(crate) struct Files {
     encrypted: bool,
     /// Pages that the engine's connection keeps, where these are so few that it writes in the middle of a statement.
     cache: Option<i64>,
+    /// Rows that engines have written.
+    rows: Arc<AtomicU64>,
 }
 
 struct Templates {
@@ -42,7 +50,7 @@ impl Files {
             Templates { encrypted, plain }
         });
         let disks = if encrypted { &templates.encrypted } else { &templates.plain };
-        Self { disk: disks[account].copy_of(), encrypted, cache }
+        Self { disk: disks[account].copy_of(), encrypted, cache, rows: Arc::default() }
     }
 
     pub(crate) fn disk(&self) -> &Disk {
@@ -63,7 +71,16 @@ impl Files {
         if let Some(pages) = self.cache {
             connection.pragma_update(None, "cache_size", pages).map_err(|error| error.to_string())?;
         }
+        let rows = Arc::clone(&self.rows);
+        connection.update_hook(Some(move |_, _: &str, _: &str, _| {
+            rows.fetch_add(1, Ordering::Relaxed);
+        }));
         Ok(connection)
+    }
+
+    /// Rows that engines have written here: put, changed and deleted.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
     }
 
     pub(crate) fn reader(&self) -> rusqlite::Result<Connection> {

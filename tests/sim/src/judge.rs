@@ -69,8 +69,8 @@ pub enum Failure {
     Unusable { device: usize, error: String },
     /// The file is damaged.
     Damaged { device: usize, what: String },
-    /// A step wrote more than a step should.
-    StepTooLarge { device: usize, bytes: u64 },
+    /// A step wrote more rows than a step should.
+    StepTooLarge { device: usize, rows: u64 },
     /// It connects more often than its back-off allows.
     ReconnectLoop { device: usize },
     /// It did not come to rest.

@@ -90,7 +90,7 @@ fn main() -> ExitCode {
     let (worlds, report) = *sums.lock().unwrap_or_else(PoisonError::into_inner);
     let seconds = started.elapsed().as_secs_f64();
     println!(
-        "{worlds} worlds in {seconds:.0} s, {:.0} a minute: {} messages, {} deaths ({} by power cuts), {} times refused by a disk, {} cuts, {} of {} sessions resumed, {} resends, {} steps, the largest {} kB",
+        "{worlds} worlds in {seconds:.0} s, {:.0} a minute: {} messages, {} deaths ({} by power cuts), {} times refused by a disk, {} cuts, {} of {} sessions resumed, {} resends, {} steps, the largest {} rows",
         worlds as f64 / seconds * 60.0,
         report.sent,
         report.deaths,
@@ -101,7 +101,7 @@ fn main() -> ExitCode {
         report.online,
         report.resends,
         report.turns,
-        report.largest_step / 1_024,
+        report.largest_step,
     );
     let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
     for (seed, failure) in &failures {

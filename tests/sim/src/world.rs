@@ -56,7 +56,7 @@ pub struct Report {
     pub cuts: u64,
     /// Texts that an archive has twice, because they had to be sent again.
     pub resends: u64,
-    /// The most that one step of an engine has written, in bytes of the disk.
+    /// The most rows that one turn of an engine has written.
     pub largest_step: u64,
 }
 
