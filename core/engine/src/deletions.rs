@@ -192,7 +192,11 @@ fn rows_between(
 ) -> Result<Vec<i64>> {
     let (which, value) = match conversation {
         Some(conversation) => ("+conversation = ?3", conversation),
-        None => ("at < ?3", before.unwrap_or_default()),
+        // What was said about a message goes with it, whenever it was said.
+        None => (
+            "CASE WHEN kind >= 2 AND root IS NOT NULL THEN (SELECT at FROM message AS r WHERE r.id = message.root) ELSE at END < ?3",
+            before.unwrap_or_default(),
+        ),
     };
     let sql = format!(
         "SELECT id FROM message WHERE id > ?1 AND id <= ?2 AND kind <> {DELETED} AND {which} ORDER BY id LIMIT ?4"

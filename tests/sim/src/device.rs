@@ -69,13 +69,18 @@ pub(crate) struct User {
     pub(crate) sent: Vec<Draft>,
     /// The same of what apps say to each other.
     pub(crate) played: Vec<Draft>,
-    /// Texts that the user took back.
+    /// Texts that the user took back, and those of them that had not left then, as the core has said.
     pub(crate) taken_back: BTreeSet<String>,
+    pub(crate) cancelled: BTreeSet<String>,
     /// Texts that the user deleted here, and those that it may have: nobody said that it was done.
     pub(crate) deleted: BTreeSet<String>,
     pub(crate) perhaps_deleted: BTreeSet<String>,
+    /// Conversations of which something was deleted here that was said about a message which was not here.
+    pub(crate) orphaned: BTreeSet<usize>,
     /// What the user decided about conversations.
     pub(crate) decided: Vec<Decided>,
+    /// What the user has begun and not sent.
+    pub(crate) drafts: Vec<Wish<(usize, Option<String>)>>,
     /// Whom the user wanted to hear no more of, or again; how to call whom; what was put on the card, and who may see it; and what was
     /// published under which id, or taken back.
     pub(crate) blocks: Vec<Wish<(usize, bool)>>,
@@ -93,6 +98,10 @@ pub(crate) struct Draft {
     pub(crate) id: ItemId,
     pub(crate) to: usize,
     pub(crate) text: String,
+    /// What it answers: which message, and its text.
+    pub(crate) answers: Option<(ItemId, String)>,
+    /// Not to leave later than this.
+    pub(crate) not_after: Option<i64>,
 }
 
 /// What the user decided about a conversation, and whether the core has said that it is done.
@@ -237,7 +246,8 @@ impl User {
     pub(crate) fn writes(&mut self, device: &str, to: usize, end: &str, rng: &mut StdRng) -> Draft {
         let id = Self::names(rng);
         self.next_text += 1;
-        Draft { id, to, text: format!("{device}.{}{end}", self.next_text) }
+        let text = format!("{device}.{}{end}", self.next_text);
+        Draft { id, to, text, answers: None, not_after: None }
     }
 
     /// The number of something that is done to a message.

@@ -63,6 +63,10 @@ pub enum Failure {
     SaidToHaveFailed { device: usize, text: String },
     /// A message was said to have failed that nobody had anything against.
     FailedForNothing { device: usize, text: String },
+    /// An answer does not say what it answers.
+    AnswersOtherwise { device: usize, text: String, answers: Option<ItemId>, meant: String },
+    /// It had not left and was taken back, and was sent all the same.
+    SentThoughCancelled { device: usize, text: String },
     /// The core refused what it should take.
     Refused { device: usize, text: String, error: String },
     /// The file cannot be opened, and the disk is well.
@@ -417,6 +421,7 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
                         if let Some((before, text)) = last
                             && before > *place
                             && !excused.contains(text)
+                            && !excused.contains(&draft.text)
                         {
                             return Err(Failure::OutOfOrder {
                                 device,
@@ -435,10 +440,14 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
         found(world, device, *with, SEARCHES)?;
     }
     as_amended(world, device)?;
+    as_answered(world, device)?;
     plays::judge(world, device, &reader)?;
     let archive = &world.server().accounts[phone.account].archive;
     let archived: BTreeSet<String> =
         archive.iter().filter_map(|entry| server::text(&entry.message)).collect();
+    if let Some(text) = phone.user.cancelled.intersection(&archived).find(|text| !bounced.contains(*text)) {
+        return Err(Failure::SentThoughCancelled { device, text: text.clone() });
+    }
     for draft in &phone.user.sent {
         let item = phone.user.screens.get(&draft.to).and_then(|screen| {
             screen.lines.iter().find_map(|(_, item)| match item {
@@ -464,6 +473,7 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
         // Who ends a session over what waits in it, as it does over what it hates, leaves it open which of the two it was.
         let is_suspect = is_bounced
             || draft.text.contains(server::HATED)
+            || draft.not_after.is_some()
             || world.script().manners.overflow == Overflow::Destroy;
         if failed.contains(&draft.text) && !is_suspect {
             return Err(Failure::FailedForNothing { device, text: draft.text.clone() });
@@ -642,7 +652,8 @@ type Content = (String, bool, BTreeMap<String, u32>);
 fn as_amended(world: &World, device: usize) -> Result<(), Failure> {
     let phone = &world.devices()[device];
     let archived = amended(world, phone.account);
-    for screen in phone.user.screens.values() {
+    let screens = phone.user.screens.iter().filter(|(with, _)| !phone.user.orphaned.contains(with));
+    for (_, screen) in screens {
         for (_, item) in &screen.lines {
             let Item::Message(message) = item else { continue };
             let Some(text) = screen.texts.get(&message.id) else { continue };
@@ -669,6 +680,33 @@ fn as_amended(world: &World, device: usize) -> Result<(), Failure> {
                     shown: format!("{shown:?}"),
                     archived: format!("{expected:?}"),
                 });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whoever shows an answer knows what it answers, if that is shown.
+fn as_answered(world: &World, device: usize) -> Result<(), Failure> {
+    let drafts = world.devices().iter().flat_map(|sender| &sender.user.sent);
+    let meant: BTreeMap<&str, &str> =
+        drafts.filter_map(|draft| Some((draft.text.as_str(), draft.answers.as_ref()?.1.as_str()))).collect();
+    for screen in world.devices()[device].user.screens.values() {
+        let messages = || {
+            screen.lines.iter().filter_map(|(_, item)| match item {
+                Item::Message(message) => Some((message, screen.texts.get(&message.id)?.as_str())),
+                Item::Gap(_) => None,
+            })
+        };
+        let ids: BTreeMap<&str, &ItemId> = messages().map(|(message, text)| (text, &message.id)).collect();
+        for (message, text) in messages().filter(|(message, _)| !message.retracted) {
+            let Some(meant) = meant.get(text) else { continue };
+            let answers = message.reply.as_ref().and_then(|reply| reply.id.clone());
+            let is = message.reply.is_some()
+                && (!ids.contains_key(meant) || answers.as_ref() == ids.get(meant).copied());
+            if !is {
+                let (text, meant) = (text.to_owned(), (*meant).to_owned());
+                return Err(Failure::AnswersOtherwise { device, text, answers, meant });
             }
         }
     }

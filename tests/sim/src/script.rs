@@ -108,6 +108,12 @@ pub struct Act {
 pub enum Deed {
     /// Its user writes to another account.
     Send { to: usize },
+    /// Its user answers one of the newest messages.
+    Reply { with: usize },
+    /// Its user writes what is not to leave later than so many ms from now.
+    SendBy { to: usize, within: i64 },
+    /// Its user does not want to send after all what has not left, or has failed.
+    Cancel { with: usize },
     /// Its user reads a conversation to the end.
     MarkRead { with: usize },
     /// Its user gives one of the newest messages of their own another text.
@@ -118,12 +124,20 @@ pub enum Deed {
     React { with: usize },
     /// Its user deletes one of the newest messages, on this device.
     Delete { with: usize },
+    /// Its user deletes a conversation, on this device.
+    Clear { with: usize },
+    /// Its user deletes everything older than so many ms, on this device.
+    ClearOld { ago: i64 },
     /// Its user looks for one of the messages on the screen.
     Search { with: usize },
     /// Its app says something that only the other's app understands.
     Play { with: usize },
     /// Its user pins a conversation, mutes it or decides of what in it to be notified, or takes that back.
     Set { with: usize },
+    /// Its user archives a conversation or takes it back, or mutes it for some years.
+    SetMore { with: usize },
+    /// Its user begins a text and does not send it, or leaves it.
+    Draft { with: usize },
     /// Its user wants to hear no more of somebody, or again.
     Block { with: usize },
     /// Its user tries again what somebody did not want to hear.
@@ -245,6 +259,8 @@ const PLAYS: u64 = 0x0334;
 const DECISIONS: u64 = 0x0469_0492;
 /// And so is whom they block, and what they show of themselves.
 const PEOPLE: u64 = 0x0191_0292_0472;
+/// And so is what they answer, take back in time, delete at large and leave undone.
+const MORE: u64 = 0x0461_0428;
 
 impl Script {
     /// The world of this seed.
@@ -372,6 +388,31 @@ impl Script {
                 _ => {}
             }
             acts.push(Act { at: when, device, deed });
+        }
+        let more = &mut StdRng::seed_from_u64(seed ^ MORE);
+        for _ in 0..more.random_range(0..10) {
+            let device = more.random_range(0..all);
+            let (with, when) = (other_account(&devices, device, more), at(more));
+            let deed = match more.random_range(0..12) {
+                0..4 => Deed::Reply { with },
+                4 | 5 => {
+                    let within = *[0, 1_000, 3_000, 60_000].choose(more).unwrap_or(&0);
+                    Deed::SendBy { to: with, within }
+                }
+                6 => Deed::Cancel { with },
+                7 => Deed::Clear { with },
+                8 => Deed::ClearOld { ago: *[0, 5_000, 60_000, 3_600_000].choose(more).unwrap_or(&0) },
+                9 => Deed::SetMore { with },
+                _ => Deed::Draft { with },
+            };
+            let mut act = |at: u64, deed: Deed| acts.push(Act { at, device, deed });
+            if more.random() && matches!(deed, Deed::SendBy { .. } | Deed::Cancel { .. } | Deed::Clear { .. })
+            {
+                // What has not left yet waits for something.
+                act(when.saturating_sub(1_000), Deed::NoNetwork { back: 4_000, told: more.random() });
+                act(when.saturating_sub(500), Deed::Send { to: with });
+            }
+            act(when, deed);
         }
         let faults = size.faults + rng.random_range(0..=size.faults);
         for _ in 0..faults {

@@ -306,7 +306,13 @@ pub(crate) fn text(message: &Element) -> Option<String> {
 
 /// A text as it was first written.
 pub(crate) fn first(text: &str) -> &str {
+    let text = unquoted(text);
     text.split_once(EDITED).map_or(text, |(first, _)| first)
+}
+
+/// Without what it repeats of another one (XEP-0461). Nobody here writes two lines.
+fn unquoted(text: &str) -> &str {
+    text.rsplit_once('\n').map_or(text, |(_, text)| text)
 }
 
 /// Whether it changes another message (XEP-0308, XEP-0424, XEP-0444).
@@ -324,7 +330,13 @@ pub(crate) fn play(message: &Element) -> Option<String> {
     message.get_child("play", PLAY)?.attr("text").map(str::to_owned)
 }
 
+/// The same of what was said, by itself.
+pub(crate) fn played(xml: &str) -> Option<String> {
+    let element: Element = xml.parse().ok()?;
+    element.attr("text").map(str::to_owned)
+}
+
 /// Its text, if it is a message with one.
 pub(crate) fn body(message: &Element) -> Option<String> {
-    message.get_child("body", ns::JABBER_CLIENT).map(Element::text)
+    message.get_child("body", ns::JABBER_CLIENT).map(|body| unquoted(&body.text()).to_owned())
 }

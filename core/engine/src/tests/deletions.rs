@@ -252,6 +252,27 @@ fn everything_before_a_time_goes_in_all_conversations_and_the_index_follows() {
     assert_eq!((world.finds("hello"), world.finds("500")), (0, 1));
 }
 
+#[test]
+fn what_is_said_about_a_message_goes_with_it_whenever_it_was_said() {
+    let mut world = World::online();
+    let corrected = "<body>one</body><replace xmlns='urn:xmpp:message-correct:0' id='j1'/>";
+    let thumbs_up = || from_juliet("id='j4'", &super::amendments::reactions("j2", &["👍"]));
+    world.gets(&live(1));
+    world.pass(10_000);
+    let between = world.now.wall;
+    world.pass(10_000);
+    world.gets(&live(2));
+    world.gets(&from_juliet("id='j3'", corrected));
+    // The clock is set back.
+    world.now.wall = between - 5_000;
+    world.gets(&thumbs_up());
+    world.deletes(Delete::Before { at: between });
+    let shown = world.items();
+    assert_eq!(shown.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(), ["2"]);
+    assert_eq!(world.count("SELECT count(*) FROM message WHERE kind = 2"), 0, "the correction");
+    assert_eq!(world.count("SELECT count(*) FROM message WHERE kind = 4"), 1, "the reaction");
+}
+
 fn says_hello(who: &str) -> String {
     format!("<message type='chat' from='{who}/balcony' to='{OWN}'><body>hello</body></message>")
 }

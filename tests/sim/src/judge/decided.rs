@@ -3,8 +3,11 @@
 use rusqlite::{Connection, OptionalExtension};
 use whimbrel_engine::api::{Notify, Setting};
 
-use super::Failure;
-use crate::{device::jid, world::World};
+use super::{Failure, people};
+use crate::{
+    device::{Wish, jid},
+    world::World,
+};
 
 /// Pinned, muted, of what to be notified. Which are archived the newest message of a conversation decides, too, by clocks that
 /// are wrong here.
@@ -30,6 +33,7 @@ pub(super) fn judge(world: &World, device: usize, reader: &Connection) -> Result
                 }
             }
         }
+        drafted(world, device, with, reader).map_err(unusable)??;
         let decides =
             |phone: &crate::device::Device| phone.user.decided.iter().any(|decided| decided.with == with);
         if siblings().any(|(_, phone)| decides(phone)) {
@@ -48,6 +52,32 @@ pub(super) fn judge(world: &World, device: usize, reader: &Connection) -> Result
         }
     }
     Ok(())
+}
+
+/// What was begun and not sent is on no other device.
+fn drafted(
+    world: &World,
+    device: usize,
+    with: usize,
+    reader: &Connection,
+) -> rusqlite::Result<Result<(), Failure>> {
+    let wishes = world.devices()[device].user.drafts.iter().filter(|wish| wish.what.0 == with);
+    let wanted = people::wanted(None, wishes.map(|wish| Wish { what: wish.what.1.clone(), done: wish.done }));
+    let is = reader
+        .prepare_cached("SELECT json_extract(draft, '$.text') FROM conversation WHERE jid = ?1")?
+        .query_row([jid(with).as_str()], |row| row.get::<_, Option<String>>(0))
+        .optional()?
+        .flatten();
+    if wanted.contains(&is) {
+        return Ok(Ok(()));
+    }
+    let (what, wanted) = (format!("the draft to {with}"), format!("{wanted:?}"));
+    Ok(Err(Failure::SetOtherwise {
+        device,
+        with,
+        set: format!("{is:?}"),
+        decided: format!("{what}: {wanted}"),
+    }))
 }
 
 fn set(reader: &Connection, with: usize) -> rusqlite::Result<Set> {

@@ -30,7 +30,10 @@ pub(super) fn judge(world: &World, device: usize, reader: &Connection) -> Result
 type Judged = whimbrel_engine::Result<Result<(), Failure>>;
 
 /// What may be after this, where at first it is that. Of what nobody has answered nobody knows.
-fn wanted<What: Clone + Ord>(first: What, wishes: impl Iterator<Item = Wish<What>>) -> BTreeSet<What> {
+pub(super) fn wanted<What: Clone + Ord>(
+    first: What,
+    wishes: impl Iterator<Item = Wish<What>>,
+) -> BTreeSet<What> {
     wishes.fold(BTreeSet::from([first]), |mut known, wish| {
         if wish.done {
             known.clear();

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use minidom::Element;
 use rusqlite::Connection;
 use whimbrel_engine::{
     api::{Payload, SendState},
@@ -31,12 +30,7 @@ pub(super) fn judge(world: &World, device: usize, reader: &Connection) -> Result
 }
 
 fn text(payload: &Payload) -> String {
-    read(&payload.xml).unwrap_or_default()
-}
-
-fn read(xml: &str) -> Option<String> {
-    let element: Element = xml.parse().ok()?;
-    element.attr("text").map(str::to_owned)
+    server::played(&payload.xml).unwrap_or_default()
 }
 
 /// What will not arrive: its sender was told, or would have been.
@@ -52,8 +46,9 @@ fn failed(world: &World) -> BTreeSet<String> {
     readers
         .filter_map(|reader| of_device(&reader).ok())
         .flatten()
-        .filter_map(|xml| read(&xml))
+        .filter_map(|xml| server::played(&xml))
         .chain(bounced)
+        .chain(world.devices().iter().flat_map(|device| device.user.taken_back.iter().cloned()))
         .collect()
 }
 
@@ -73,6 +68,9 @@ fn complete(
             return Err(Failure::Doubled { device, text: text.clone() });
         }
     }
+    if let Some(text) = shown.iter().find(|text| world.devices()[device].user.deleted.contains(*text)) {
+        return Err(Failure::CameBack { device, text: text.clone() });
+    }
     if let Some(waits) = log.iter().find(|payload| payload.state == Some(SendState::Queued)) {
         let state = format!("{:?}", waits.state);
         return Err(Failure::NeitherSentNorFailed { device, text: text(waits), state });
@@ -84,6 +82,9 @@ fn complete(
         let mut last: Option<(usize, &str)> = None;
         for draft in said.filter(|draft| !failed.contains(&draft.text)) {
             let Some(place) = places.get(draft.text.as_str()) else {
+                if world.devices()[device].user.may_have_deleted(&draft.text) {
+                    continue;
+                }
                 return Err(Failure::Lost { device, text: draft.text.clone() });
             };
             if let Some((before, text)) = last
@@ -109,7 +110,9 @@ fn as_archived(world: &World, device: usize, with: usize, log: &[Payload]) -> Re
         .iter()
         .filter(|entry| entry.with == with)
         .filter_map(|entry| server::play(&entry.message))
-        .filter(|text| !text.starts_with(&own) && seen.insert(text.clone()))
+        .filter(|text| {
+            !text.starts_with(&own) && !phone.user.may_have_deleted(text) && seen.insert(text.clone())
+        })
         .collect();
     let shown: Vec<String> = log.iter().map(text).filter(|text| seen.contains(text)).collect();
     if shown == archived { Ok(()) } else { Err(Failure::NotAsArchived { device, shown, archived }) }

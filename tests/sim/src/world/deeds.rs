@@ -1,12 +1,14 @@
 //! What a script does.
 
 use rand::{Rng, seq::IndexedRandom};
+use rusqlite::Connection;
 use whimbrel_engine::{
     Input,
     api::{
-        Audience, Card, ChatState, Command, Delete, FeedAction, Item, ItemId, Mute, Network, Notify,
-        SendState, Setting,
+        self as api, Audience, Card, ChatState, Command, Delete, FeedAction, Item, ItemId, Mute, Network,
+        Notify, SendState, Setting,
     },
+    payloads,
 };
 
 use super::{Happening, World};
@@ -20,6 +22,9 @@ use crate::{
 
 use fault_vfs::Fault;
 
+/// Ten of them, in ms: longer than any world lasts, however its clocks jump.
+const YEARS: i64 = 10 * 365 * 24 * 3_600_000;
+
 impl World {
     pub(super) fn act(&mut self, number: usize) {
         let act = self.script.acts[number].clone();
@@ -29,8 +34,14 @@ impl World {
         }
         self.note(|_| format!("{} {:?}", self_name(device), act.deed));
         match act.deed {
-            Deed::Send { to } => self.writes(device, to, ""),
-            Deed::SendHated { to } => self.writes(device, to, &HATED.to_string()),
+            Deed::Send { to } => self.writes(device, to, "", |_| {}),
+            Deed::SendHated { to } => self.writes(device, to, &HATED.to_string(), |_| {}),
+            Deed::SendBy { to, within } => {
+                let not_after = self.devices[device].now(self.now).wall + within;
+                self.writes(device, to, "", |draft| draft.not_after = Some(not_after));
+            }
+            Deed::Reply { with } => self.answers(device, with),
+            Deed::Cancel { with } => self.cancels(device, with),
             Deed::Bot { from } => {
                 self.server.bot_writes(self.now, from, self.devices[device].account);
                 self.carry();
@@ -55,9 +66,13 @@ impl World {
                 self.amends(device, with, &act.deed);
             }
             Deed::Delete { with } => self.deletes(device, with),
+            Deed::Clear { with } => self.clears(device, with),
+            Deed::ClearOld { ago } => self.clears_old(device, ago),
             Deed::Search { with } => self.searches(device, with),
             Deed::Play { with } => self.plays(device, with),
             Deed::Set { with } => self.decides(device, with),
+            Deed::SetMore { with } => self.decides_more(device, with),
+            Deed::Draft { with } => self.begins(device, with),
             Deed::Block { with } => self.blocks(device, with),
             Deed::Retry { with } => self.tries_anew(device, with),
             Deed::Rename { with } => self.renames(device, with),
@@ -239,7 +254,8 @@ impl World {
     fn plays(&mut self, device: usize, with: usize) {
         let phone = &mut self.devices[device];
         let (id, number) = (User::names(&mut phone.rng), phone.user.changes());
-        let draft = Draft { id: id.clone(), to: with, text: format!("{}.play{number}", phone.name) };
+        let text = format!("{}.play{number}", phone.name);
+        let draft = Draft { id: id.clone(), to: with, text, answers: None, not_after: None };
         let xml = format!("<play xmlns='{PLAY}' text='{}'/>", draft.text);
         if self.asks(device, Asked::Other, Command::SendPayload { id, to: jid(with), xml }) == Some(true) {
             self.devices[device].user.played.push(draft);
@@ -261,9 +277,40 @@ impl World {
                 Setting::Notify(all.choose(rng).copied().unwrap_or_default())
             }
         };
+        self.sets(device, with, setting);
+    }
+
+    fn decides_more(&mut self, device: usize, with: usize) {
+        let phone = &mut self.devices[device];
+        if phone.engine.is_none() {
+            return;
+        }
+        let setting = match phone.rng.random_range(0..3) {
+            0 => Setting::Archived(false),
+            1 => Setting::Archived(true),
+            _ => Setting::Muted(Some(Mute::Until(crate::START + YEARS))),
+        };
+        self.sets(device, with, setting);
+    }
+
+    fn sets(&mut self, device: usize, with: usize, setting: Setting) {
         let command = Command::Set { with: jid(with), setting: setting.clone() };
         let done = self.asks_now(device, Asked::Other, command);
         self.devices[device].user.decided.push(Decided { with, setting, done });
+    }
+
+    /// The user begins a text, or leaves it.
+    fn begins(&mut self, device: usize, with: usize) {
+        let phone = &mut self.devices[device];
+        if phone.engine.is_none() {
+            return;
+        }
+        let text = format!("{}.draft{}", phone.name, phone.user.changes());
+        let text = phone.rng.random_ratio(2, 3).then_some(text);
+        let draft = text.clone().map(|text| api::Draft { text, reply_to: None });
+        let command = Command::Set { with: jid(with), setting: Setting::Draft(draft) };
+        let done = self.asks_now(device, Asked::Other, command);
+        self.devices[device].user.drafts.push(Wish { what: (with, text), done });
     }
 
     /// The user wants to hear no more of somebody, or again.
@@ -350,9 +397,132 @@ impl World {
         self.asks(device, Asked::Post(number), Command::Feed { of, action });
     }
 
-    fn writes(&mut self, device: usize, to: usize, end: &str) {
+    /// The user answers one of the newest messages; not a bot's, which all have one name.
+    fn answers(&mut self, device: usize, with: usize) {
+        self.look(device);
         let phone = &mut self.devices[device];
-        let draft = phone.user.writes(&phone.name, to, end, &mut phone.rng);
+        let Some(screen) = phone.user.screens.get(&with).filter(|_| phone.engine.is_some()) else { return };
+        let shown: Vec<(ItemId, String)> = screen
+            .lines
+            .iter()
+            .rev()
+            .filter_map(|(_, item)| match item {
+                Item::Message(message) if !message.retracted => Some(message),
+                _ => None,
+            })
+            .filter(|message| message.from.resource().is_none_or(|name| name.as_str() != "bot"))
+            .filter_map(|message| Some((message.id.clone(), screen.texts.get(&message.id)?.clone())))
+            .take(5)
+            .collect();
+        let Some(answered) = shown.choose(&mut phone.rng).cloned() else { return };
+        self.writes(device, with, "", |draft| draft.answers = Some(answered));
+    }
+
+    /// The user does not want to send after all what has not left, or has failed.
+    fn cancels(&mut self, device: usize, with: usize) {
+        self.look(device);
+        let phone = &mut self.devices[device];
+        let Some(screen) = phone.user.screens.get_mut(&with).filter(|_| phone.engine.is_some()) else {
+            return;
+        };
+        let waits = screen.lines.iter().rev().find_map(|(_, item)| match item {
+            Item::Message(message) => {
+                let queued = message.state == Some(SendState::Queued);
+                (queued || matches!(message.state, Some(SendState::Failed { .. })))
+                    .then(|| (message.id.clone(), queued))
+            }
+            Item::Gap(_) => None,
+        });
+        let Some((message, queued)) = waits else { return };
+        let Some(text) = screen.texts.get(&message).cloned() else { return };
+        screen.retracted.insert(message.clone());
+        let is_new = phone.user.taken_back.insert(text.clone());
+        match self.asks(device, Asked::Other, Command::Cancel { message }) {
+            Some(true) if queued => {
+                self.devices[device].user.cancelled.insert(text);
+            }
+            Some(false) if is_new => {
+                self.devices[device].user.taken_back.remove(&text);
+            }
+            _ => {}
+        }
+    }
+
+    /// The user deletes a conversation.
+    fn clears(&mut self, device: usize, with: usize) {
+        if self.devices[device].engine.is_none() {
+            return;
+        }
+        let all = Delete::Conversation { with: jid(with) };
+        let done = self.clears_all(device, all, |other, _| other == with);
+        let phone = &self.devices[device];
+        let cleared: Option<i64> = phone.reader().ok().and_then(|reader| {
+            let sql = "SELECT cleared FROM conversation WHERE jid = ?1";
+            reader.query_row(sql, [jid(with).as_str()], |row| row.get(0)).ok().flatten()
+        });
+        let is_known = self.can_look(device);
+        if cleared.is_some() || !is_known || !done {
+            // What was before the first sign-in and comes later is not shown either.
+            let archive = &self.server.accounts[self.devices[device].account].archive;
+            let older = archive.iter().filter(|entry| entry.with == with).map(|entry| &entry.message);
+            let older: Vec<String> = older
+                .flat_map(|message| server::text(message).into_iter().chain(server::play(message)))
+                .collect();
+            self.devices[device].user.perhaps_deleted.extend(older);
+        }
+        let user = &mut self.devices[device].user;
+        user.drafts.push(Wish { what: (with, None), done });
+        user.decided.push(Decided { with, setting: Setting::Pinned(false), done });
+    }
+
+    /// The user deletes everything older than this.
+    fn clears_old(&mut self, device: usize, ago: i64) {
+        let before = self.devices[device].now(self.now).wall - ago;
+        self.clears_all(device, Delete::Before { at: before }, |_, at| at < before);
+    }
+
+    /// The user deletes what is meant of all that is here. What was not sent is not sent.
+    fn clears_all(&mut self, device: usize, what: Delete, is_meant: impl Fn(usize, i64) -> bool) -> bool {
+        self.look(device);
+        let phone = &mut self.devices[device];
+        let Some(reader) = phone.reader().ok().filter(|_| phone.engine.is_some()) else { return false };
+        let (mut texts, mut unsent) = (Vec::new(), Vec::new());
+        for (with, screen) in &phone.user.screens {
+            let said = screen.lines.iter().filter_map(|(_, item)| match item {
+                Item::Message(message) => {
+                    let text = screen.texts.get(&message.id)?.clone();
+                    Some((text, message.at, message.state.clone()))
+                }
+                Item::Gap(_) => None,
+            });
+            let played = payloads::payloads(&reader, &jid(*with), PLAY, None, 500);
+            let played = played.ok().and_then(Result::ok).unwrap_or_default();
+            let played = played
+                .into_iter()
+                .filter_map(|payload| Some((server::played(&payload.xml)?, payload.at, payload.state)));
+            for (text, at, state) in said.chain(played) {
+                if is_meant(*with, at) {
+                    if matches!(state, Some(SendState::Queued | SendState::Failed { .. })) {
+                        unsent.push(text.clone());
+                    }
+                    texts.push(text);
+                }
+            }
+        }
+        phone.user.orphaned.extend(orphaned(&reader).unwrap_or_default());
+        phone.user.taken_back.extend(unsent);
+        phone.user.perhaps_deleted.extend(texts.iter().cloned());
+        let done = self.asks_now(device, Asked::Other, Command::Delete(what));
+        if done {
+            self.devices[device].user.deleted.extend(texts);
+        }
+        done
+    }
+
+    fn writes(&mut self, device: usize, to: usize, end: &str, with: impl FnOnce(&mut Draft)) {
+        let phone = &mut self.devices[device];
+        let mut draft = phone.user.writes(&phone.name, to, end, &mut phone.rng);
+        with(&mut draft);
         phone.user.unsent.push_back(draft);
         self.try_again(device);
     }
@@ -385,6 +555,14 @@ impl World {
     }
 }
 
+/// Conversations in which something is said about a message that is not here.
+fn orphaned(reader: &Connection) -> rusqlite::Result<Vec<usize>> {
+    let sql = "SELECT DISTINCT c.jid FROM message AS m JOIN conversation AS c ON c.id = m.conversation WHERE m.kind IN (2, 3, 4) AND m.root IS NULL";
+    let mut statement = reader.prepare_cached(sql)?;
+    let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+    rows.filter_map(|jid| jid.map(|jid| server::account_of(&jid)).transpose()).collect()
+}
+
 fn available(available: bool) -> Input {
     Input::Network(Network { available, ..Network::default() })
 }
@@ -394,6 +572,13 @@ fn is_by_the_user(deed: &Deed) -> bool {
         deed,
         Deed::Send { .. }
             | Deed::SendHated { .. }
+            | Deed::SendBy { .. }
+            | Deed::Reply { .. }
+            | Deed::Cancel { .. }
+            | Deed::Clear { .. }
+            | Deed::ClearOld { .. }
+            | Deed::SetMore { .. }
+            | Deed::Draft { .. }
             | Deed::MarkRead { .. }
             | Deed::Edit { .. }
             | Deed::Retract { .. }

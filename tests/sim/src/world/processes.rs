@@ -4,7 +4,7 @@ use fault_vfs::{Fate, Fault};
 use rand::{Rng, RngCore};
 use whimbrel_engine::{
     Effect, Engine, Input, LinkId, Touched,
-    api::{Command, Error, Event, Reply, RequestId},
+    api::{Command, Error, Event, Outgoing, Reply, RequestId},
 };
 use whimbrel_proto::ns;
 
@@ -71,8 +71,13 @@ impl World {
             && self.devices[device].asleep_until <= self.now
             && let Some(draft) = self.devices[device].user.unsent.pop_front()
         {
-            let command =
-                Command::Send { id: draft.id.clone(), to: jid(draft.to), what: draft.text.clone().into() };
+            let what = Outgoing {
+                text: draft.text.clone(),
+                reply_to: draft.answers.as_ref().map(|(id, _)| id.clone()),
+                not_after: draft.not_after,
+                ..Outgoing::default()
+            };
+            let command = Command::Send { id: draft.id.clone(), to: jid(draft.to), what };
             let before = self.devices[device].user.unsent.len();
             self.asks(device, Asked::Send(draft), command);
             if self.devices[device].user.unsent.len() > before {
@@ -275,7 +280,7 @@ impl World {
         if let Asked::Post(number) = asked {
             self.devices[device].user.posts[number].done = result.is_ok();
         }
-        if let Asked::Send(draft) = asked {
+        if let Asked::Send(mut draft) = asked {
             match result {
                 Ok(_) => {
                     self.report.sent += 1;
@@ -284,6 +289,13 @@ impl World {
                 Err(Error::StorageFull | Error::DatabaseUnusable { .. } | Error::Bug { .. }) => {
                     self.devices[device].user.unsent.push_front(draft);
                     let later = self.now + 5_000;
+                    self.at(later, Happening::Retry(device));
+                }
+                Err(Error::NotFound) if draft.answers.is_some() => {
+                    // What it answers is gone: it was deleted, or a power cut took it.
+                    draft.answers = None;
+                    self.devices[device].user.unsent.push_front(draft);
+                    let later = self.now + 1;
                     self.at(later, Happening::Retry(device));
                 }
                 Err(error) => {
