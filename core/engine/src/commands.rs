@@ -22,6 +22,7 @@ impl Account {
         let done = match command {
             Command::SignIn { password } => {
                 if let Some(password) = password {
+                    self.gives_up_another_password(cx, password);
                     self.password_was_given(cx, password)?;
                 }
                 self.go_online(cx);
@@ -127,6 +128,16 @@ impl Account {
         if matches!(self.link, Link::Down) {
             self.back_off.reset();
             self.retry = Some(cx.now.mono);
+        }
+    }
+
+    /// What the server says of the one that is being tried would be taken for its answer to this one.
+    fn gives_up_another_password(&mut self, cx: &mut Cx<'_>, password: &str) {
+        if let Link::Negotiating { link, .. } = self.link
+            && self.password.as_deref() != Some(password)
+        {
+            cx.out.push(Effect::Hangup { link });
+            self.went_offline(cx, None, "another password".into(), Again::AtOnce);
         }
     }
 

@@ -46,6 +46,7 @@ pub fn write(connection: &Connection, id: &str, at: i64, out: &mut Out<'_>) -> R
     say(&open(Tag::new("user").attr("name", name)))?;
     let export = Tag::with_ns("export", NS).attr("version", "1").attr("id", id).attr("at", stamp::format(at));
     say(&(export.finish() + "\n"))?;
+    settings(&tx, &mut say)?;
     say(&open(Tag::with_ns("query", ns::ROSTER)))?;
     contacts(&tx, &mut say)?;
     say("</query>\n")?;
@@ -62,6 +63,16 @@ pub fn write(connection: &Connection, id: &str, at: i64, out: &mut Out<'_>) -> R
 }
 
 type Say<'a> = dyn FnMut(&str) -> Result<()> + 'a;
+
+/// What the user decided in general.
+fn settings(tx: &Connection, say: &mut Say<'_>) -> Result<()> {
+    let (signals, strangers): (i64, bool) =
+        tx.query_row("SELECT signals, strangers FROM account", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let settings = Tag::with_ns("settings", NS)
+        .attr("signals", signals.to_string())
+        .attr("strangers", i64::from(strangers).to_string());
+    say(&(settings.finish() + "\n"))
+}
 
 fn contacts(tx: &Connection, say: &mut Say<'_>) -> Result<()> {
     let mut statement =

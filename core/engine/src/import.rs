@@ -103,6 +103,7 @@ impl Account {
                 "conversation" if element.has_ns(NS) => {
                     self.import_conversation(cx, element, restores, &mut touched)?
                 }
+                "settings" if element.has_ns(NS) => restores && import_settings(cx, element)?,
                 "gap" if element.has_ns(NS) => restores && self.import_gap(cx, element)?,
                 "covered" if element.has_ns(NS) => restores && self.import_covered(cx, element)?,
                 _ => {
@@ -480,6 +481,19 @@ impl Account {
         self.session.next_position = self.session.next_position.max(position + STEP);
         self.session.dirty = true;
     }
+}
+
+/// What its user decided in general.
+fn import_settings(cx: &Cx<'_>, settings: &Element) -> Result<bool> {
+    let number = |name: &str, most: i64| {
+        let number = settings.attr(name).and_then(|number| number.parse::<i64>().ok());
+        number.filter(|number| (0..=most).contains(number))
+    };
+    cx.tx.execute(
+        "UPDATE account SET signals = coalesce(?1, signals), strangers = coalesce(?2, strangers)",
+        params![number("signals", 7), number("strangers", 1)],
+    )?;
+    Ok(true)
 }
 
 fn import_request(cx: &Cx<'_>, presence: &Element) -> Result<bool> {

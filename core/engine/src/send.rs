@@ -125,8 +125,13 @@ impl Account {
         if shown.text == text && shown.change.is_none() {
             return Ok(Ok(Reply::Sent { id }));
         }
-        // What stood for links in the old text says nothing of the new one.
-        let mut content = Content { links: Vec::new(), previews: Vec::new(), ..meant.content.clone() };
+        // What stood for links and names in the old text says nothing of the new one.
+        let mut content = Content {
+            links: Vec::new(),
+            previews: Vec::new(),
+            mentions: Vec::new(),
+            ..meant.content.clone()
+        };
         let prefix = meant.text.len() - meant.content.without_quote(&meant.text).len();
         let text = match content.quoted {
             Some((0, _)) if prefix > 0 => format!("{}{text}", &meant.text[..prefix]),

@@ -129,6 +129,23 @@ fn retracted_message_has_no_text_and_stays_so() {
 }
 
 #[test]
+fn names_in_the_old_text_say_nothing_of_the_new_one() {
+    let mut world = World::online();
+    let reference = format!(
+        "<reference xmlns='urn:xmpp:reference:0' type='mention' begin='0' end='6' uri='xmpp:{JULIET}'/>"
+    );
+    let sent = format!(
+        "<message xmlns='jabber:client' type='chat' from='{OWN}/tablet' to='{JULIET}' id='m1'><body>Juliet!</body>{reference}</message>"
+    );
+    world.gets(&carbon(OWN, "sent", &sent));
+    let message = world.newest();
+    assert_eq!(message.spans.len(), 1);
+    world.does(Command::Edit { id: new_id(1), message: message.id, text: "But soft".into() });
+    assert!(!world.next("message").has_child("reference", "urn:xmpp:reference:0"));
+    assert_eq!(world.newest().spans, []);
+}
+
+#[test]
 fn last_reactions_of_each_side_count() {
     let mut world = World::online();
     let id = world.says("mine");

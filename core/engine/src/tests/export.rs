@@ -4,7 +4,7 @@ use rand::{Rng, seq::IndexedRandom};
 
 use super::*;
 use crate::{
-    api::{self, Conversation, Delete, Draft, Imported, Message, Mute, Setting},
+    api::{self, Conversation, Delete, Draft, Imported, Message, Mute, Setting, Signals},
     export,
 };
 
@@ -205,6 +205,23 @@ fn what_was_not_sent_is_there_to_be_sent_again() {
     fresh.serve();
     fresh.acknowledge();
     assert_eq!(fresh.state(&unsent), SendState::Sent);
+}
+
+#[test]
+fn what_was_decided_in_general_is_restored_and_counts_less_than_what_the_account_has() {
+    let mut world = World::online();
+    let signals = Signals { delivered: false, displayed: false, typing: true };
+    world.does(Command::SetSignals { with: None, signals: Some(signals) });
+    world.does(Command::NotifyOfStrangers { on: true });
+    let elements = elements(&world.exported());
+    let decided = |world: &World| world.count("SELECT signals * 10 + strangers FROM account");
+    let as_decided = decided(&world);
+    let (mut fresh, mut lived) = (World::new(), World::online());
+    let as_before = decided(&lived);
+    assert_ne!(as_decided, as_before);
+    fresh.imports(&elements);
+    lived.imports(&elements);
+    assert_eq!((decided(&fresh), decided(&lived)), (as_decided, as_before));
 }
 
 #[test]

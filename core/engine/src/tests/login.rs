@@ -165,6 +165,21 @@ fn wrong_password_stops_and_asks() {
 }
 
 #[test]
+fn another_password_is_tried_and_not_answered_by_what_is_said_of_the_first() {
+    let mut world = World::new();
+    world.does(Command::SignIn { password: Some("penicl".into()) });
+    world.wanted = true;
+    world.dial();
+    world.gets(FEATURES);
+    world.next("authenticate");
+    assert_eq!(world.does(Command::SignIn { password: Some("pencil".into()) }), None);
+    world.dial();
+    world.gets(FEATURES);
+    let said = world.next("authenticate").get_child("initial-response", ns::SASL2).unwrap().text();
+    assert!(String::from_utf8(BASE64.decode(said).unwrap()).unwrap().ends_with("\0pencil"));
+}
+
+#[test]
 fn unreadable_at_the_same_place_twice_binds_anew() {
     let mut world = World::online();
     let chokes = |world: &mut World| {
