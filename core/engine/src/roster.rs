@@ -169,6 +169,7 @@ impl Account {
             return Ok(());
         }
         if cx.tx.execute("DELETE FROM accepted WHERE jid = ?1", params![from.as_str()])? > 0 {
+            cx.touched.contacts = true;
             return self.answer_subscription(cx, &from, "subscribed");
         }
         let added = cx.tx.execute(
@@ -254,9 +255,11 @@ impl Account {
 }
 
 /// They are not accepted any more before they have asked.
-fn forget_accepted(cx: &Cx<'_>, jid: &BareJid) -> Result<()> {
+fn forget_accepted(cx: &mut Cx<'_>, jid: &BareJid) -> Result<()> {
     for table in ["accepted", "expected"] {
-        cx.tx.execute(&format!("DELETE FROM {table} WHERE jid = ?1"), params![jid.as_str()])?;
+        let forgotten =
+            cx.tx.execute(&format!("DELETE FROM {table} WHERE jid = ?1"), params![jid.as_str()])?;
+        cx.touched.contacts |= forgotten > 0;
     }
     Ok(())
 }

@@ -81,10 +81,10 @@ pub(crate) struct User {
     pub(crate) decided: Vec<Decided>,
     /// What the user has begun and not sent.
     pub(crate) drafts: Vec<Wish<(usize, Option<String>)>>,
-    /// Whom the user wanted to hear no more of, or again; how to call whom; what was put on the card, and who may see it; and what was
+    /// Whom the user wanted to hear no more of, or again; how to call whom, or who is to be no contact; what was put on the card, and who may see it; and what was
     /// published under which id, or taken back.
     pub(crate) blocks: Vec<Wish<(usize, bool)>>,
-    pub(crate) names: Vec<Wish<(usize, String)>>,
+    pub(crate) names: Vec<Wish<(usize, Option<String>)>>,
     pub(crate) cards: Vec<Wish<(String, Audience)>>,
     pub(crate) posts: Vec<Wish<(ItemId, Option<String>)>>,
     /// The lists, and what was shown, by conversation.

@@ -107,53 +107,110 @@ pub struct Act {
 #[allow(missing_docs, reason = "each deed says what its numbers are")]
 pub enum Deed {
     /// Its user writes to another account.
-    Send { to: usize },
+    Send {
+        to: usize,
+    },
     /// Its user answers one of the newest messages.
-    Reply { with: usize },
+    Reply {
+        with: usize,
+    },
     /// Its user writes what is not to leave later than so many ms from now.
-    SendBy { to: usize, within: i64 },
+    SendBy {
+        to: usize,
+        within: i64,
+    },
     /// Its user does not want to send after all what has not left, or has failed.
-    Cancel { with: usize },
+    Cancel {
+        with: usize,
+    },
     /// Its user reads a conversation to the end.
-    MarkRead { with: usize },
+    MarkRead {
+        with: usize,
+    },
     /// Its user gives one of the newest messages of their own another text.
-    Edit { with: usize },
+    Edit {
+        with: usize,
+    },
     /// Its user takes one of the newest messages of their own back.
-    Retract { with: usize },
+    Retract {
+        with: usize,
+    },
     /// Its user feels something about one of the newest messages.
-    React { with: usize },
+    React {
+        with: usize,
+    },
     /// Its user deletes one of the newest messages, on this device.
-    Delete { with: usize },
+    Delete {
+        with: usize,
+    },
     /// Its user deletes a conversation, on this device.
-    Clear { with: usize },
+    Clear {
+        with: usize,
+    },
     /// Its user deletes everything older than so many ms, on this device.
-    ClearOld { ago: i64 },
+    ClearOld {
+        ago: i64,
+    },
     /// Its user looks for one of the messages on the screen.
-    Search { with: usize },
+    Search {
+        with: usize,
+    },
     /// Its app says something that only the other's app understands.
-    Play { with: usize },
+    Play {
+        with: usize,
+    },
     /// Its user pins a conversation, mutes it or decides of what in it to be notified, or takes that back.
-    Set { with: usize },
+    Set {
+        with: usize,
+    },
     /// Its user archives a conversation or takes it back, or mutes it for some years.
-    SetMore { with: usize },
+    SetMore {
+        with: usize,
+    },
     /// Its user begins a text and does not send it, or leaves it.
-    Draft { with: usize },
+    Draft {
+        with: usize,
+    },
     /// Its user wants to hear no more of somebody, or again.
-    Block { with: usize },
+    Block {
+        with: usize,
+    },
     /// Its user tries again what somebody did not want to hear.
-    Retry { with: usize },
+    Retry {
+        with: usize,
+    },
     /// Its user calls somebody otherwise.
-    Rename { with: usize },
+    Rename {
+        with: usize,
+    },
+    /// Its user wants somebody as a contact, or no more.
+    AddContact {
+        with: usize,
+    },
+    RemoveContact {
+        with: usize,
+    },
+    /// Its user lets somebody see when they are there, or does not.
+    Accept {
+        with: usize,
+    },
+    Decline {
+        with: usize,
+    },
     /// Its user has another card.
     Card,
     /// Its user publishes something, changes it or takes it back.
     Post,
     /// Its user types.
-    Type { with: usize },
+    Type {
+        with: usize,
+    },
     /// The app comes to the front, or goes.
     Foreground(bool),
     /// The app goes to sleep in good order, and comes back after so many ms.
-    Suspend { back: u64 },
+    Suspend {
+        back: u64,
+    },
     /// The link is cut. So many elements under way arrive all the same, those to the server so many ms late; each end hears of it
     /// after so many ms, or never.
     Cut {
@@ -165,56 +222,100 @@ pub enum Deed {
         late: u64,
     },
     /// No network for so many ms. The platform says so, or not.
-    NoNetwork { back: u64, told: bool },
+    NoNetwork {
+        back: u64,
+        told: bool,
+    },
     /// Another network: the platform says so, and the old link is dead without knowing.
     OtherNetwork,
     /// The process is killed and started again after so many ms.
-    Kill { when: When, back: u64 },
+    Kill {
+        when: When,
+        back: u64,
+    },
     /// The same by a power cut: what was not synced may be lost or torn.
-    PowerLoss { when: When, back: u64 },
+    PowerLoss {
+        when: When,
+        back: u64,
+    },
     /// At the n-th operation from now the disk fails, for so many ms.
-    Disk { failure: DiskFailure, operation: u64, back: u64 },
+    Disk {
+        failure: DiskFailure,
+        operation: u64,
+        back: u64,
+    },
     /// The wall clock jumps by so many ms.
-    Clock { by: i64 },
+    Clock {
+        by: i64,
+    },
     /// The whole device sleeps: its monotonic clock stands still.
-    Sleep { back: u64 },
+    Sleep {
+        back: u64,
+    },
     /// The server is restarted; sessions are kept or not.
-    Restart { back: u64, keeps: bool },
+    Restart {
+        back: u64,
+        keeps: bool,
+    },
     /// The server forgets the device's session.
     Forget,
     /// With the next resumption the server claims to have handled so many stanzas less than it has.
-    StaleH { less: u32 },
+    StaleH {
+        less: u32,
+    },
     /// With the next resumption the server claims to have handled what nobody sent.
-    WildH { more: u32 },
+    WildH {
+        more: u32,
+    },
     /// With the next resumption comes the `h` of another session.
-    ForeignH { h: u32 },
+    ForeignH {
+        h: u32,
+    },
     /// With the next resumption everything is replayed twice.
     ReplayTwice,
     /// With the next resumption what is replayed comes in another order.
     Reorder,
     /// So many stanzas of the session's queue are lost in the server.
-    DropQueued { count: usize },
+    DropQueued {
+        count: usize,
+    },
     /// The account's archive forgets the ids of what everybody has.
     ForgetIds,
     /// Questions of the account are not answered for so many ms.
-    Mute { back: u64 },
+    Mute {
+        back: u64,
+    },
     /// What the account asks is done, and the answers are lost, for so many ms.
-    Silence { back: u64 },
+    Silence {
+        back: u64,
+    },
     /// Pages of the account's archive are refused for so many ms.
-    RefusePages { back: u64 },
+    RefusePages {
+        back: u64,
+    },
     /// Pages of the account's archive are shorter than asked for, and it says that there is no more, for so many ms.
-    ShortPages { back: u64 },
+    ShortPages {
+        back: u64,
+    },
     /// The user writes what the server ends the stream over, each time.
-    SendHated { to: usize },
+    SendHated {
+        to: usize,
+    },
     /// A bot of another account writes to this one, under an id that it has used before.
-    Bot { from: usize },
+    Bot {
+        from: usize,
+    },
     /// A stanza comes that the engine itself fails on, where it has such a bug, and another one right behind it.
-    Poison { from: usize },
+    Poison {
+        from: usize,
+    },
     /// A stanza comes that is too large to be built.
     TooLarge,
     /// Another process opens the file and takes the lease; the old one may not write any more, and is started again after
     /// so many ms.
-    Overtaken { back: u64 },
+    Overtaken {
+        back: u64,
+    },
 }
 
 /// At which instant a process dies.
@@ -393,7 +494,7 @@ impl Script {
         for _ in 0..more.random_range(0..10) {
             let device = more.random_range(0..all);
             let (with, when) = (other_account(&devices, device, more), at(more));
-            let deed = match more.random_range(0..12) {
+            let deed = match more.random_range(0..16) {
                 0..4 => Deed::Reply { with },
                 4 | 5 => {
                     let within = *[0, 1_000, 3_000, 60_000].choose(more).unwrap_or(&0);
@@ -403,8 +504,25 @@ impl Script {
                 7 => Deed::Clear { with },
                 8 => Deed::ClearOld { ago: *[0, 5_000, 60_000, 3_600_000].choose(more).unwrap_or(&0) },
                 9 => Deed::SetMore { with },
-                _ => Deed::Draft { with },
+                10 | 11 => Deed::Draft { with },
+                12 | 13 => Deed::AddContact { with },
+                14 => Deed::RemoveContact { with },
+                _ if more.random() => Deed::Accept { with },
+                _ => Deed::Decline { with },
             };
+            if more.random() && matches!(deed, Deed::AddContact { .. } | Deed::RemoveContact { .. }) {
+                let own = account_of(&devices, device);
+                let theirs =
+                    (0..all).filter(|other| account_of(&devices, *other) == with).collect::<Vec<_>>();
+                let their = theirs.choose(more).copied().unwrap_or(device);
+                let (again, accepted) = (more.random_range(0..20_000), more.random_range(0..20_000));
+                acts.push(Act { at: when + again, device, deed: Deed::AddContact { with } });
+                acts.push(Act {
+                    at: when + again + accepted,
+                    device: their,
+                    deed: Deed::Accept { with: own },
+                });
+            }
             let mut act = |at: u64, deed: Deed| acts.push(Act { at, device, deed });
             if more.random() && matches!(deed, Deed::SendBy { .. } | Deed::Cancel { .. } | Deed::Clear { .. })
             {

@@ -19,6 +19,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use whimbrel_proto::ns;
 
 pub(crate) use archive::Entry;
+use roster::Contact;
 pub(crate) use session::HATED;
 pub(crate) use session::{Session, SessionId};
 
@@ -69,9 +70,10 @@ pub(crate) struct Account {
     pub card_access: Option<String>,
     /// Its card, where old software looks for it (XEP-0054).
     pub card_before: Option<Element>,
-    /// Its contacts and how they are called; of which version that is.
-    pub contacts: BTreeMap<usize, String>,
+    /// Its contacts; of which version that is; and who asks to see its presence.
+    pub contacts: BTreeMap<usize, Contact>,
     roster_version: u32,
+    asking: BTreeSet<usize>,
     /// Whom it does not want to hear of.
     pub blocked: BTreeSet<usize>,
     /// Questions are not answered until then.

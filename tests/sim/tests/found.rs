@@ -31,6 +31,8 @@ found! {
     check_that_was_cut_off_goes_on_putting_in_order,
     check_that_would_begin_where_a_gap_begins_is_left_to_the_catch_up,
     correction_that_stood_alone_was_read_where_it_belongs,
+    contact_that_was_accepted_before_and_asks_is_listed_so,
+    contact_that_was_accepted_before_and_is_removed_is_listed_so,
     corrections_read_alone_before_their_originals,
     doubt_that_nobody_answered_is_asked_about_in_the_next_session,
     first_page_and_live_messages_keep_one_order,

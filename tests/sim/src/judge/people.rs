@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use minidom::Element;
 use rusqlite::Connection;
 use whimbrel_engine::{
-    api::{Audience, ItemId},
+    api::{Audience, Contact, ItemId},
     blocking, card, feed, roster,
 };
 use whimbrel_proto::{atom::Entry, ns, vcard::Card};
@@ -13,7 +13,7 @@ use whimbrel_proto::{atom::Entry, ns, vcard::Card};
 use super::Failure;
 use crate::{
     device::{User, Wish, jid},
-    script::Deed,
+    script::{Act, Deed},
     server,
     world::World,
 };
@@ -88,13 +88,28 @@ fn blocked(world: &World, device: usize, reader: &Connection) -> Judged {
 fn contacts(world: &World, device: usize, reader: &Connection) -> Judged {
     let phone = &world.devices()[device];
     let known = &world.server().accounts[phone.account].contacts;
-    let in_words = |jid: &str, name: &str| format!("{jid} {name}");
-    let mut servers: Vec<String> =
-        known.iter().map(|(other, name)| in_words(&server::address(*other), name)).collect();
+    let in_words = |jid: &str, name: &str, subscription: &str, asked: bool| {
+        format!("{jid} {name} {subscription}{}", if asked { ", asked" } else { "" })
+    };
+    let mut servers: Vec<String> = known
+        .iter()
+        .map(|(other, contact)| {
+            in_words(&server::address(*other), &contact.name, contact.subscription(), contact.asked)
+        })
+        .collect();
     servers.sort();
+    let is_known = |contact: &Contact| {
+        server::account_of(contact.jid.as_str()).is_some_and(|account| known.contains_key(&account))
+    };
     let shown: Vec<String> = roster::contacts(reader)?
         .iter()
-        .map(|contact| in_words(contact.jid.as_str(), contact.name.as_deref().unwrap_or_default()))
+        // Who only asks is no contact.
+        .filter(|contact| !contact.asks || is_known(contact))
+        .map(|contact| {
+            let subscription = format!("{:?}", contact.subscription).to_lowercase();
+            let name = contact.name.as_deref().unwrap_or_default();
+            in_words(contact.jid.as_str(), name, &subscription, contact.asked)
+        })
         .collect();
     if shown != servers {
         return Ok(Err(Failure::ContactsOtherwise { device, shown, servers }));
@@ -104,21 +119,23 @@ fn contacts(world: &World, device: usize, reader: &Connection) -> Judged {
     if world.script().acts.iter().any(|act| of_account(act.device) && matches!(act.deed, Deed::Mute { .. })) {
         return Ok(Ok(()));
     }
-    for with in 0..world.script().devices.len() {
+    for with in (0..world.script().devices.len()).filter(|with| *with != phone.account) {
         if !alone(world, device, |user| user.names.iter().any(|wish| wish.what.0 == with)) {
             continue;
         }
         let wishes = phone.user.names.iter().filter(|wish| wish.what.0 == with);
         let wishes = wishes.map(|wish| Wish { what: wish.what.1.clone(), done: wish.done });
-        let (wanted, is) = (wanted(String::new(), wishes), known.get(&with).cloned().unwrap_or_default());
-        if !wanted.contains(&is) {
+        let first = (!world.script().manners.strangers).then(String::new);
+        let (wanted, is) = (wanted(first, wishes), known.get(&with).map(|contact| contact.name.clone()));
+        // Whoever is let see is a contact, too.
+        let accepts = |act: &Act| {
+            of_account(act.device) && matches!(act.deed, Deed::Accept { with: who } if who == with)
+        };
+        let accepted = is.as_deref() == Some("") && world.script().acts.iter().any(accepts);
+        if !wanted.contains(&is) && !accepted {
             let what = format!("the name of {}", server::address(with));
-            return Ok(Err(Failure::NotAsWanted {
-                device,
-                what,
-                wanted: wanted.into_iter().collect(),
-                servers: is,
-            }));
+            let wanted = wanted.iter().map(|name| format!("{name:?}")).collect();
+            return Ok(Err(Failure::NotAsWanted { device, what, wanted, servers: format!("{is:?}") }));
         }
     }
     Ok(Ok(()))

@@ -9,7 +9,7 @@ use whimbrel_engine::{
 };
 
 use super::Failure;
-use crate::{device::jid, server, world::World};
+use crate::{device::jid, script::Deed, server, world::World};
 
 /// At rest. Strangers are not heard, so between them there is nothing to judge.
 pub(super) fn judge(world: &World, device: usize, reader: &Connection) -> Result<(), Failure> {
@@ -18,7 +18,8 @@ pub(super) fn judge(world: &World, device: usize, reader: &Connection) -> Result
     }
     let failed = failed(world);
     let own = world.devices()[device].account;
-    for with in (0..world.script().devices.len()).filter(|with| *with != own) {
+    for with in (0..world.script().devices.len()).filter(|with| *with != own && !estranged(world, own, *with))
+    {
         let unusable = |error: &dyn std::fmt::Display| Failure::Unusable { device, error: error.to_string() };
         let log = payloads::payloads(reader, &jid(with), server::PLAY, None, 500)
             .map_err(|error| unusable(&error))?
@@ -27,6 +28,17 @@ pub(super) fn judge(world: &World, device: usize, reader: &Connection) -> Result
         as_archived(world, device, with, &log)?;
     }
     Ok(())
+}
+
+/// Whether one of two may have been no contact of the other for a while.
+fn estranged(world: &World, own: usize, other: usize) -> bool {
+    let script = world.script();
+    script.acts.iter().any(|act| match act.deed {
+        Deed::RemoveContact { with } | Deed::Decline { with } => {
+            [(own, other), (other, own)].contains(&(script.account_of(act.device), with))
+        }
+        _ => false,
+    })
 }
 
 fn text(payload: &Payload) -> String {

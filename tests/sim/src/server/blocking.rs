@@ -11,11 +11,6 @@ impl Server {
         self.accounts[account].blocked.contains(&other)
     }
 
-    /// Whether an account is shown what another one does.
-    pub(super) fn may_see(&self, account: usize, by: usize) -> bool {
-        !self.manners.strangers && !self.blocks(account, by) && !self.blocks(by, account)
-    }
-
     /// The list, asked for in this session.
     pub(super) fn blocklist(&mut self, id: SessionId) -> String {
         let Some(session) = self.sessions.get_mut(&id) else { return String::new() };
@@ -33,7 +28,8 @@ impl Server {
         for other in others {
             let (blocks, blocked) = (change.name() == "block", &mut self.accounts[account].blocked);
             let changed = if blocks { blocked.insert(other) } else { blocked.remove(&other) };
-            if changed && !self.blocks(other, account) && !self.manners.strangers {
+            let seen = self.accounts[account].contacts.get(&other).is_some_and(|contact| contact.from);
+            if changed && !self.blocks(other, account) && seen {
                 self.shows(account, other, !blocks);
             }
         }
@@ -41,7 +37,7 @@ impl Server {
     }
 
     /// The devices of an account seem to come or go.
-    fn shows(&mut self, account: usize, to: usize, there: bool) {
+    pub(super) fn shows(&mut self, account: usize, to: usize, there: bool) {
         let of = |account: usize| -> Vec<(SessionId, String)> {
             let sessions = self.sessions.iter();
             let there = sessions.filter(|(_, session)| session.account == account && session.available);

@@ -384,7 +384,7 @@ impl Server {
         }
     }
 
-    /// To everybody who may see it: all other accounts are contacts, or none.
+    /// To everybody who may see it.
     fn broadcast(&mut self, account: usize, presence: &Element) {
         let there: Vec<(SessionId, String)> = self
             .sessions
@@ -402,6 +402,10 @@ impl Server {
 
     fn presence(&mut self, id: SessionId, presence: &Element) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
+        if let (Some(to), Some(kind)) = (presence.attr("to").and_then(account_of), presence.attr("type")) {
+            let own = session.account;
+            return self.subscribes(own, to, kind);
+        }
         if presence.attr("to").is_some() || presence.attr("type").is_some() {
             return;
         }
@@ -428,6 +432,7 @@ impl Server {
         for other in others {
             self.deliver(id, element(&format!("<presence from='{other}' to='{jid}'/>")));
         }
+        self.tells_who_asks(id, account);
         for (at, mut stanza) in offline {
             if !stanza.has_child("delay", ns::DELAY) {
                 let at = crate::START + at as i64 + self.manners.clock;

@@ -76,6 +76,14 @@ impl World {
             Deed::Block { with } => self.blocks(device, with),
             Deed::Retry { with } => self.tries_anew(device, with),
             Deed::Rename { with } => self.renames(device, with),
+            Deed::AddContact { with } => self.adds(device, with),
+            Deed::RemoveContact { with } => self.removes(device, with),
+            Deed::Accept { with } => {
+                self.asks(device, Asked::Other, Command::Accept { jid: jid(with) });
+            }
+            Deed::Decline { with } => {
+                self.asks(device, Asked::Other, Command::Decline { jid: jid(with) });
+            }
             Deed::Card => self.has_another_card(device),
             Deed::Post => self.posts(device),
             Deed::Type { with } => {
@@ -354,7 +362,28 @@ impl World {
         let name = format!("{}.name{}", phone.name, phone.user.changes());
         let command = Command::EditContact { jid: jid(with), name: Some(name.clone()), groups: Vec::new() };
         let done = self.asks_now(device, Asked::Other, command);
-        self.devices[device].user.names.push(Wish { what: (with, name), done });
+        self.devices[device].user.names.push(Wish { what: (with, Some(name)), done });
+    }
+
+    /// The user wants somebody as a contact.
+    fn adds(&mut self, device: usize, with: usize) {
+        let phone = &mut self.devices[device];
+        if phone.engine.is_none() {
+            return;
+        }
+        let name = format!("{}.name{}", phone.name, phone.user.changes());
+        let command = Command::AddContact { jid: jid(with), name: Some(name.clone()) };
+        let done = self.asks_now(device, Asked::Other, command);
+        self.devices[device].user.names.push(Wish { what: (with, Some(name)), done });
+    }
+
+    /// The user does not want somebody as a contact any more.
+    fn removes(&mut self, device: usize, with: usize) {
+        if self.devices[device].engine.is_none() {
+            return;
+        }
+        let done = self.asks_now(device, Asked::Other, Command::RemoveContact { jid: jid(with) });
+        self.devices[device].user.names.push(Wish { what: (with, None), done });
     }
 
     /// The user has another card, for contacts or for everybody.
@@ -590,6 +619,10 @@ fn is_by_the_user(deed: &Deed) -> bool {
             | Deed::Block { .. }
             | Deed::Retry { .. }
             | Deed::Rename { .. }
+            | Deed::AddContact { .. }
+            | Deed::RemoveContact { .. }
+            | Deed::Accept { .. }
+            | Deed::Decline { .. }
             | Deed::Card
             | Deed::Post
             | Deed::Type { .. }
