@@ -28,7 +28,7 @@ fn answer(to: &str, id: &str, text: &str) -> String {
     format!("<body>{text}</body><reply xmlns='urn:xmpp:reply:0' to='{to}' id='{id}'/>")
 }
 
-fn new_id(n: u32) -> ItemId {
+pub(super) fn new_id(n: u32) -> ItemId {
     ItemId(format!("00000000-0000-4000-9000-{n:012}"))
 }
 

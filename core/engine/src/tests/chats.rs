@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use expect_test::{ExpectFile, expect_file};
 use whimbrel_proto::text::{Span, Style};
 
-use super::*;
-use crate::api::Message;
+use super::{amendments::new_id, *};
+use crate::api::{self, Message};
 
 const MINUTE: i64 = 60_000;
 
@@ -93,8 +93,18 @@ fn draw(text: &mut String, message: &Message) {
         (message.retracted, "retracted"),
         (message.placeholder, "placeholder"),
     ];
-    let marks = marks.into_iter().filter(|(is, _)| *is).map(|(_, mark)| mark);
-    let marks: Vec<&str> = marks.collect();
+    let marks = marks.into_iter().filter(|(is, _)| *is).map(|(_, mark)| mark.to_owned());
+    let mut marks: Vec<String> = marks.collect();
+    let waits = |state: &SendState| match state {
+        SendState::Queued => Some("queued".to_owned()),
+        SendState::Failed { reason } => Some(format!("failed: {reason}")),
+        _ => None,
+    };
+    marks.extend(message.state.as_ref().and_then(waits));
+    if let Some(change) = &message.change {
+        let kind = format!("{:?}", change.kind).to_lowercase();
+        marks.extend(waits(&change.state).map(|state| format!("{kind} {state}")));
+    }
     if let Some(hint) = &message.spoiler {
         writeln!(text, "spoiler: {hint}").unwrap();
     }
@@ -172,6 +182,47 @@ fn plays(xml: &str, expected: ExpectFile) {
         }
         assert_eq!(world.drawn(), golden, "{heard} live, the rest missed");
     }
+}
+
+/// What is done while nothing can leave, and how it looks meanwhile and afterwards.
+#[test]
+fn send_queue() {
+    let mut world = World::online();
+    let mut told = String::new();
+    let mut tells = |when: &str, world: &World| write!(told, "# {when}\n\n{}", world.drawn()).unwrap();
+    world.gets(&live(1));
+    let asked = match world.items_with(JULIET).pop() {
+        Some(Item::Message(message)) => message.id,
+        other => panic!("{other:?}"),
+    };
+    let sent = world.says("It is the east");
+    world.acknowledge();
+    world.cut();
+    let (soft, light) = (world.says("But soft"), world.says("what light"));
+    let late = api::Outgoing { not_after: Some(world.now.wall + 1_000), ..api::Outgoing::from("Arise") };
+    world.does(Command::Send { id: new_id(1), to: juliet(), what: late });
+    let answer = api::Outgoing { reply_to: Some(asked.clone()), ..api::Outgoing::from("Two") };
+    world.does(Command::Send { id: new_id(2), to: juliet(), what: answer });
+    tells("nothing can leave", &world);
+    world.does(Command::Edit { id: new_id(3), message: soft, text: "But soft!".into() });
+    world.does(Command::Edit {
+        id: new_id(4),
+        message: sent.clone(),
+        text: "It is the east, and she is the sun".into(),
+    });
+    world.does(Command::Retract { id: new_id(5), message: light });
+    world.does(Command::React { id: new_id(6), message: asked, reactions: vec!["\u{1f339}".into()] });
+    tells("two were changed and one was taken back, and a reaction", &world);
+    world.pass(2_000);
+    tells("one is too late", &world);
+    world.reconnect(Resume::Accept);
+    world.serve();
+    world.acknowledge();
+    tells("all has left that was to leave", &world);
+    world.gets(&bounce(&new_id(2), "service-unavailable"));
+    world.does(Command::Retry { message: new_id(1) });
+    tells("one came back, and the late one is tried again", &world);
+    expect_file!["chats/send_queue.txt"].assert_eq(&told);
 }
 
 #[test]
