@@ -26,6 +26,7 @@ mod registration;
 mod services;
 #[cfg(feature = "test-support")]
 mod test_support;
+mod uri;
 mod vault;
 
 pub use crate::{
@@ -57,6 +58,7 @@ pub use crate::{
         CommandStatus, Entities, Entity, FieldKind, Form, FormField, FormKind, Identity, Info, Payload,
         RequestKind, fill_form, read_form, submit_form,
     },
+    uri::{XmppLink, XmppLinkAction, XmppLinkParameter, read_xmpp_link, write_xmpp_link},
     vault::{KeyVault, Scope, file_vault},
 };
 #[cfg(feature = "test-support")]

@@ -10,7 +10,7 @@ extension Client {
     ///
     /// - Parameters:
     ///   - address: The server's, or the new account's where it has a name already.
-    ///   - token: That of an invitation, as a link has it (XEP-0445).
+    ///   - token: That of an invitation (XEP-0445), as an ``XMPPLink`` has it.
     public func register(
         _ address: String, token: String? = nil, connection: Connection = Connection()
     ) async throws -> Registration {

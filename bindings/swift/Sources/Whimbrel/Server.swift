@@ -232,7 +232,7 @@ public struct Imported: Sendable, Equatable {
 
 /// A link to be given to somebody: whoever has it first is let in.
 public struct Invitation: Sendable, Equatable {
-    /// An `xmpp:` link.
+    /// An `xmpp:` link: see ``XMPPLink``.
     public let uri: String
     /// The same for people without an app, by https.
     public let landingPage: String?

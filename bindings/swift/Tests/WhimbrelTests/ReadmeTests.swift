@@ -12,7 +12,7 @@ extension OverARealServer {
         let shown = try lines("README.md")
         let samples = blocks(of: compiled, from: { $0.hasPrefix("// sample: ") }, to: "// end")
         let fenced = blocks(of: shown, from: { $0 == "```swift" }, to: "```")
-        #expect(samples.count == 8)
+        #expect(samples.count == 9)
         #expect(samples == fenced)
         #expect(samples[0].count <= 20, "the first message is short")
     }

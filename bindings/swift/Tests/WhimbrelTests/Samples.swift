@@ -87,10 +87,14 @@ func changed(to path: some NetworkPath, _ client: Client) throws {
 // end
 
 // sample: registering by an invitation
-/// Opened from `xmpp:SERVER?register;preauth=TOKEN`. `ask` shows the server's questions, and gives the answers by their names.
+/// By `xmpp:SERVER?register;preauth=TOKEN`. `ask` shows the server's questions, and gives the answers by their names.
 func register(
-    at server: String, token: String, _ client: Client, ask: (RegistrationForm) async -> [String: String]
+    by uri: String, _ client: Client, ask: (RegistrationForm) async -> [String: String]
 ) async throws -> Account {
+    let link = try XMPPLink(uri: uri)
+    guard let server = link.address, case .register(let token) = link.action else {
+        throw WhimbrelError.invalidInput(what: "the link is no invitation to a server")
+    }
     let registration = try await client.register(server, token: token)
     while true {
         do {
@@ -99,6 +103,34 @@ func register(
             // The name is taken: another one, on the same form.
         }
     }
+}
+// end
+
+// sample: links
+/// Somebody's link or QR code, once a person has said yes: it may come from anybody.
+func opened(_ link: XMPPLink, _ account: Account) async throws {
+    guard let address = link.address else { return }
+    switch link.action {
+    case .roster(let name, _, let token?, _):
+        try await account.addInviter(address, token: token, name: name)
+    case .roster(let name, _, nil, _):
+        try await account.addContact(address, name: name)
+    case .message(let body, _, _):
+        try await account.setDraft(Draft(text: body ?? ""), with: address)
+    default:
+        // Without an action: to talk to them. The rest is shown, at most.
+        break
+    }
+}
+
+/// What another phone scans: whoever does it first is accepted without a question.
+func invitation(_ account: Account) async throws -> String {
+    try await account.invite(validFor: .seconds(7 * 86_400)).uri
+}
+
+/// The same, for everybody and for ever: whoever scans it may ask.
+func code(_ account: Account) throws -> String {
+    try XMPPLink(address: account.address).written()
 }
 // end
 

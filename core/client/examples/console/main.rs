@@ -26,7 +26,7 @@ use tokio::{sync::mpsc, task};
 use whimbrel::{
     Account, AdHoc, Address, Client, Connection, Cursor, Delete, DiskUse, Draft, Error, ItemId, Link, Mute,
     Network, NetworkId, NodeOptions, Options, Outgoing, Picture, Preview, Push, Registration, Report, Role,
-    Search, Server, Timeline,
+    Search, Server, Timeline, Uri,
 };
 
 #[derive(Parser)]
@@ -343,6 +343,12 @@ impl Console {
             "invite_to_server" => {
                 let invitation = account.invite_to_server(request["username"].as_str()).await?;
                 Ok(json!({ "invitation": invitation }))
+            }
+            "uri" => {
+                let uri: Uri = text(request, "uri")?
+                    .parse()
+                    .map_err(|error| Error::InvalidInput { what: format!("\"uri\": {error}") })?;
+                Ok(json!({ "uri": shapes::uri(&uri) }))
             }
             "edit_contact" => {
                 let (name, groups) = (request["name"].as_str(), read(request, "groups")?);

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use whimbrel::{
     Address, Conversation, Error, Event, FeedEntry, FoundIn, GapKind, Hit, Item, Media, Message, Mute,
     PasswordChange, Payload, PushState, Reaction, RegistrationField, RegistrationForm, SendState, Splice,
-    Status, Update,
+    Status, Update, Uri,
     text::{Location, Span, Style},
+    uri::Action,
 };
 
 pub(crate) fn success(id: &Value, mut fields: Value) -> Value {
@@ -130,6 +131,36 @@ pub(crate) fn push(state: &PushState) -> Value {
             json!({ "push": "left_behind", "service": left.service, "node": left.node })
         }
     }
+}
+
+pub(crate) fn uri(uri: &Uri) -> Value {
+    let mut shape = match uri.action() {
+        None => json!({ "action": null }),
+        Some(Action::Message { body, subject, thread }) => {
+            json!({ "action": "message", "body": body, "subject": subject, "thread": thread })
+        }
+        Some(Action::Subscribe) => json!({ "action": "subscribe" }),
+        Some(Action::Unsubscribe) => json!({ "action": "unsubscribe" }),
+        Some(Action::Roster { name, groups, token, registers }) => json!({
+            "action": "roster",
+            "name": name,
+            "groups": groups,
+            "token": token,
+            "registers": registers,
+        }),
+        Some(Action::Remove) => json!({ "action": "remove" }),
+        Some(Action::Register { token }) => json!({ "action": "register", "token": token }),
+        Some(Action::Join { password }) => json!({ "action": "join", "password": password }),
+        Some(Action::Other(query)) => {
+            let parameter = |(name, value): &(String, String)| json!({ "name": name, "value": value });
+            let parameters: Vec<Value> = query.parameters.iter().map(parameter).collect();
+            json!({ "action": "other", "name": query.name, "parameters": parameters })
+        }
+    };
+    shape["account"] = json!(uri.account);
+    shape["address"] = json!(uri.address);
+    shape["fragment"] = json!(uri.fragment);
+    shape
 }
 
 pub(crate) fn hit(hit: &Hit) -> Value {

@@ -99,18 +99,23 @@ fn account_is_registered_and_deleted_over_ejabberd() {
 fn invitation_makes_one_account_over(kind: Kind) {
     let Some(stage) = Stage::on(kind) else { return };
     let link = stage.server.invitation("a.test").unwrap();
-    let token = link.split("preauth=").nth(1).unwrap().split(';').next().unwrap().to_owned();
     let console = Console::start(&stage.phone("nobody@a.test", "none")).unwrap();
+    let read = console.request("uri", json!({ "uri": link }), PATIENCE).unwrap();
+    let link = &read["uri"];
+    assert_eq!((&link["address"], &link["action"]), (&json!("a.test"), &json!("register")), "{read}");
+    let token = link["token"].as_str().unwrap();
+    let (kind, _) = refused(console.request("uri", json!({ "uri": "xmpp:" }), PATIENCE));
+    assert_eq!(kind, "invalid_input");
     let ask =
         |token: &str| console.request("register", json!({ "server": "a.test", "token": token }), PATIENCE);
     let (_, text) = refused(ask("made-up"));
     assert!(text.contains("invalid or expired"), "{text}");
-    ask(&token).unwrap();
+    ask(token).unwrap();
     let answers = json!({ "answers": { "username": "rosaline", "password": "vow" } });
     let made = console.request("register", answers, PATIENCE).unwrap();
     assert_eq!(made["account"], "rosaline@a.test");
     // Used up.
-    let (_, text) = refused(ask(&token));
+    let (_, text) = refused(ask(token));
     assert!(text.contains("invalid or expired"), "{text}");
 }
 
@@ -139,8 +144,10 @@ fn server_says_what_it_is_and_links_make_friends_over(kind: Kind) {
     let made = juliet.request("invite", json!({ "name": "Juliet" }), PATIENCE).unwrap();
     let uri = made["invitation"]["uri"].as_str().unwrap();
     assert!(uri.starts_with("xmpp:bob@b.test?roster;preauth="), "{uri}");
-    let token = uri.split("preauth=").nth(1).unwrap().split(';').next().unwrap();
-    let add = json!({ "jid": JULIET.0, "name": "Juliet", "token": token });
+    let read = romeo.request("uri", json!({ "uri": uri }), PATIENCE).unwrap();
+    let link = &read["uri"];
+    assert_eq!((&link["address"], &link["action"]), (&json!(JULIET.0), &json!("roster")), "{read}");
+    let add = json!({ "jid": JULIET.0, "name": "Juliet", "token": link["token"] });
     romeo.request("add_inviter", add, PATIENCE).unwrap();
     for (console, friend) in [(&romeo, JULIET.0), (&juliet, ROMEO.0)] {
         let deadline = std::time::Instant::now() + PATIENCE;

@@ -218,6 +218,41 @@ extension OverARealServer {
         }
     }
 
+    @Test("everything older than a moment is deleted here", .timeLimit(.minutes(3)))
+    func deleteOlder() async throws {
+        try await World.play { world in
+            let (_, phone) = try await world.signedIn("alice")
+            let tablet = try await world.device("tablet", of: phone)
+            let (_, bob) = try await world.signedIn("bob")
+            let carol = try await world.account("carol")
+            let withBob = try await phone.timeline(with: bob.address)
+            let withCarol = try await phone.timeline(with: carol)
+            try await phone.send("old", to: bob.address)
+            _ = try await bob.timeline(with: phone.address).messages { $0.count == 1 }
+            try await bob.send("as old", to: phone.address)
+            try await phone.send("older", to: carol)
+            let old = try await withBob.messages { $0.count == 2 } + withCarol.messages { $0.count == 1 }
+            let moment = try #require(old.map(\.at).max()).addingTimeInterval(0.001)
+            try await until { Date() >= moment }
+            try await bob.send("new", to: phone.address)
+            _ = try await withBob.messages { $0.count == 3 }
+
+            try await phone.deleteAll(before: moment)
+            #expect(try await withBob.messages { $0.count == 1 }.map(\.text) == ["new"])
+            #expect(try await phone.conversations.items.first { $0.count == 1 }?.map(\.with) == [bob.address])
+            #expect(try await phone.search(Search("old")).hits == [])
+            // Here alone; and what others have does not bring it back.
+            let left = try await tablet.timeline(with: bob.address).messages { $0.count == 3 }
+            #expect(left.map(\.text) == ["old", "as old", "new"])
+            #expect(try await tablet.timeline(with: carol).messages { $0.count == 1 }.map(\.text) == ["older"])
+            try await phone.disconnect()
+            try await phone.connect()
+            try await phone.sync(timeout: .seconds(30))
+            #expect(try await withBob.messages { _ in true }.map(\.text) == ["new"])
+            #expect(try await withCarol.messages { _ in true }.isEmpty)
+        }
+    }
+
     @Test("read on one device is read on the other", .timeLimit(.minutes(3)))
     func readElsewhere() async throws {
         try await World.play { world in

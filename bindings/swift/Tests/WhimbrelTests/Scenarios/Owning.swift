@@ -98,6 +98,54 @@ extension OverARealServer {
         }
     }
 
+    @Test("a link is read, written, and makes friends", .timeLimit(.minutes(3)))
+    func links() async throws {
+        try await World.play { world in
+            let (_, alice) = try await world.signedIn("alice")
+            let (_, bob) = try await world.signedIn("bob")
+            let invitation = try await alice.invite(validFor: .seconds(3600))
+            let link = try XMPPLink(uri: invitation.uri)
+            guard let inviter = link.address, case .roster(_, _, let token?, let registers) = link.action else {
+                Issue.record("\(link)")
+                return
+            }
+            #expect(inviter == alice.address && link.account == nil && registers == invitation.registers)
+            #expect(try XMPPLink(uri: link.written()) == link)
+            try await bob.addInviter(inviter, token: token, name: "Alice")
+            for (account, friend) in [(alice, bob), (bob, alice)] {
+                _ = try await account.contacts.items.first {
+                    $0.contains { $0.address == friend.address && $0.subscription == .both && $0.isAvailable }
+                }
+            }
+
+            // Her own, as a QR code has it, and whatever else a link may ask for.
+            #expect(try XMPPLink(address: alice.address).written() == "xmpp:\(alice.address)")
+            let actions: [XMPPLink.Action?] = [
+                nil, .message(body: "1 + 1 = 2;\n«ř» & #?", subject: "Sums"), .message(), .subscribe, .unsubscribe,
+                .roster(name: "Alice & co", groups: ["Friends", "Verona"], token: "T", registers: true), .roster(), .remove,
+                .register(token: "T"), .join(password: "cauldron"),
+                .other(name: "command", parameters: [.init(name: "node", value: "stats"), .init(name: "action", value: "")]),
+            ]
+            for action in actions {
+                let said = XMPPLink(address: "\(alice.address)/the balcony", action: action, account: bob.address)
+                let written = try said.written()
+                #expect(written.unicodeScalars.count == written.utf8.count)
+                #expect(try XMPPLink(uri: written) == said)
+            }
+
+            let none = [
+                "", alice.address, "mailto:\(alice.address)", "xmpp:", "xmpp:alice%40a.test@b.test", "xmpp:a.test?message;body=%",
+            ]
+            for text in none { #expect { try XMPPLink(uri: text) } throws: { isInvalid($0) } }
+            let wrong = [
+                XMPPLink(address: nil), XMPPLink(address: "@"), XMPPLink(address: alice.address, account: "@"),
+                XMPPLink(address: alice.address, action: .message(body: "\u{0}")),
+                XMPPLink(address: alice.address, action: .other(name: "remove")),
+            ]
+            for link in wrong { #expect { try link.written() } throws: { isInvalid($0) } }
+        }
+    }
+
     @Test("export everything and import it on a new device", .timeLimit(.minutes(3)))
     func export() async throws {
         try await World.play { world in

@@ -223,9 +223,30 @@ extension OverARealServer {
             #expect(conversation?.last?.text == "Romeo?")
             try await bob.markRead(alice.address)
             _ = try await bob.conversations.items.first { $0.first?.unread == 0 }
+        }
+    }
 
+    @Test("typing is seen, and forgotten", .timeLimit(.minutes(3)))
+    func typing() async throws {
+        try await World.play { world in
+            let (_, alice) = try await world.signedIn("alice")
+            let (_, bob) = try await world.signedIn("bob")
+            try await world.befriend(alice, bob)
+            try await alice.send("But soft,", to: bob.address)
+            _ = try await bob.line(alice.address) { $0.last?.text == "But soft," }
+            for state in [ChatState.composing, .paused, .composing] {
+                try await alice.setChatState(state, with: bob.address)
+                _ = try await bob.line(alice.address) { $0.chatState == state }
+            }
+            // It ends with what was typed.
+            try await alice.send("what light?", to: bob.address)
+            _ = try await bob.line(alice.address) { $0.last?.text == "what light?" && $0.chatState == .active }
+            // Or with her going.
             try await alice.setChatState(.composing, with: bob.address)
-            _ = try await bob.conversations.items.first { $0.first?.chatState == .composing }
+            _ = try await bob.line(alice.address) { $0.chatState == .composing }
+            try await alice.disconnect()
+            _ = try await bob.line(alice.address) { $0.chatState == nil }
+            await #expect(throws: WhimbrelError.offline) { try await alice.setChatState(.composing, with: bob.address) }
         }
     }
 
@@ -288,7 +309,6 @@ extension OverARealServer {
             for text in texts { try await alice.send(text, to: bob.address) }
             let withBob = try await alice.timeline(with: bob.address, limit: 50)
             #expect(try await withBob.messages { $0.count == 3 }.allSatisfy { $0.state == .queued })
-            await #expect(throws: WhimbrelError.offline) { try await alice.setChatState(.composing, with: bob.address) }
 
             try await alice.connect()
             let received = try await bob.timeline(with: alice.address, limit: 50).messages { $0.count == 3 }

@@ -74,7 +74,7 @@ public class Client private constructor(private val client: FfiClient) {
      * (`item-not-found`).
      *
      * @param address the server's, or the new account's where it has a name already
-     * @param token that of an invitation, as a link has it (XEP-0445)
+     * @param token that of an invitation (XEP-0445), as an [XmppLink] has it
      */
     public suspend fun register(address: String, token: String? = null, connection: Connection = Connection()): Registration =
         Registration(call { client.register(address, token, connection.toFfi()) })

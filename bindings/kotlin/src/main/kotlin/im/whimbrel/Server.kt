@@ -82,7 +82,7 @@ public data class ClientAccess(
 /**
  * A link to be given to somebody: whoever has it first is let in.
  *
- * @property uri an `xmpp:` link
+ * @property uri an `xmpp:` link: see [XmppLink]
  * @property landingPage the same for people without an app, by https
  * @property expires until when it counts; `null`: nobody says
  * @property registers one may register on our server with it

@@ -5,6 +5,7 @@ import java.io.FileNotFoundException
 import javax.crypto.Cipher
 import javax.crypto.SecretKey
 import javax.crypto.spec.GCMParameterSpec
+import kotlin.time.Duration.Companion.days
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.CoroutineStart
@@ -55,12 +56,38 @@ class Screen(private val account: Account, private val timeline: Timeline, priva
 // end
 
 // sample: a new account
-/** With a link `xmpp:montague.lit?register;preauth=TOKEN`: the server is `montague.lit`. */
-suspend fun join(client: Client, server: String, token: String?, name: String, connection: Connection = Connection()): Account =
-    client.register(server, token, connection).use { registration ->
+/** With what a link or a QR code says, such as `xmpp:montague.lit?register;preauth=TOKEN`. */
+suspend fun join(client: Client, uri: String, name: String, connection: Connection = Connection()): Account {
+    val link = XmppLink.parse(uri)
+    val server = link.address ?: throw WhimbrelException.InvalidInput("the link names no server")
+    val token = (link.action as? XmppLink.Action.Register)?.token
+    return client.register(server, token, connection).use { registration ->
         // What else it wants to know is in `registration.form`, for a person.
         registration.submit(mapOf("username" to name, "password" to "secret"))
     }
+}
+// end
+
+// sample: links
+/** Somebody's link or QR code, once a person has said yes: it may come from anybody. */
+suspend fun opened(link: XmppLink, account: Account) {
+    val address = link.address ?: return
+    when (val action = link.action) {
+        is XmppLink.Action.Roster -> when (val token = action.token) {
+            null -> account.addContact(address, action.name)
+            else -> account.addInviter(address, token, action.name)
+        }
+        is XmppLink.Action.Message -> account.setDraft(Draft(action.body.orEmpty()), with = address)
+        // Without an action: to talk to them. The rest is shown, at most.
+        else -> Unit
+    }
+}
+
+/** What another phone scans: whoever does it first is accepted without a question. */
+suspend fun invitation(account: Account): String = account.invite(validFor = 7.days).uri
+
+/** The same, for everybody and for ever: whoever scans it may ask. */
+fun code(account: Account): String = XmppLink(account.address).written()
 // end
 
 // sample: a game

@@ -83,7 +83,7 @@ class SamplesTest : Scenario() {
     @Test
     fun `an account is made, plays, and is taken along`() = play {
         val old = open("old")
-        val alice = join(old, "a.test", token = null, newcomer("alice"), direct())
+        val alice = join(old, "xmpp:a.test?register", newcomer("alice"), direct())
         val bob = device("bob", person("bob"))
         val games = Nim(alice, bob.address) to Nim(bob.account, alice.address)
         games.toList().forEach { it.begin() }

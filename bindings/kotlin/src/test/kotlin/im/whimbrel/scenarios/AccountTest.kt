@@ -3,6 +3,7 @@ package im.whimbrel.scenarios
 import im.whimbrel.Audience
 import im.whimbrel.Card
 import im.whimbrel.Client
+import im.whimbrel.Contact
 import im.whimbrel.Draft
 import im.whimbrel.Event
 import im.whimbrel.PASSWORD
@@ -11,6 +12,7 @@ import im.whimbrel.Scenario
 import im.whimbrel.SendState
 import im.whimbrel.Status
 import im.whimbrel.WhimbrelException
+import im.whimbrel.XmppLink
 import im.whimbrel.assertFails
 import im.whimbrel.befriend
 import im.whimbrel.direct
@@ -88,7 +90,6 @@ class AccountTest : Scenario() {
         assertEquals("Prosody", info.software)
         assertTrue(info.contacts.any { it.kind == "abuse" && it.uri == "mailto:abuse@a.test" }, "$info")
         assertTrue(tybalt.diskUse().total > 4096)
-        assertTrue(tybalt.invite(validFor = 1.days).uri.startsWith("xmpp:${tybalt.address}?"))
 
         val changed = heard<Event.Password>(tybalt)
         tybalt.changePassword("quill & ink")
@@ -102,6 +103,58 @@ class AccountTest : Scenario() {
         assertEquals(0, client.accounts.size)
         assertFails<WhimbrelException.WrongPassword> { other.signIn("quill & ink") }
         assertFails<WhimbrelException.NotFound> { client.deleteAccount(tybalt.address) }
+    }
+
+    @Test
+    fun `a link is read, written, and makes friends`() = play {
+        val alice = online("alice")
+        val bob = online("bob")
+        val invitation = alice.account.invite(validFor = 1.days)
+        val link = XmppLink.parse(invitation.uri)
+        val action = link.action as XmppLink.Action.Roster
+        assertEquals(alice.address, link.address)
+        assertEquals(null, link.account)
+        assertEquals(invitation.registers, action.registers)
+        assertEquals(link, XmppLink.parse(link.written()))
+        bob.account.addInviter(checkNotNull(link.address), checkNotNull(action.token), name = "Alice")
+        for ((mine, theirs) in listOf(alice to bob, bob to alice)) {
+            mine.account.contacts.items.first { all ->
+                all.any { it.address == theirs.address && it.subscription == Contact.Subscription.BOTH && it.available }
+            }
+        }
+
+        // Her own, as a QR code has it, and whatever else a link may ask for.
+        assertEquals("xmpp:${alice.address}", XmppLink(alice.address).written())
+        val actions = listOf(
+            null,
+            XmppLink.Action.Message("1 + 1 = 2;\n«ř» & #?", subject = "Sums"),
+            XmppLink.Action.Message(),
+            XmppLink.Action.Subscribe,
+            XmppLink.Action.Unsubscribe,
+            XmppLink.Action.Roster("Alice & co", listOf("Friends", "Verona"), token = "T", registers = true),
+            XmppLink.Action.Roster(),
+            XmppLink.Action.Remove,
+            XmppLink.Action.Register("T"),
+            XmppLink.Action.Join("cauldron"),
+            XmppLink.Action.Other("command", listOf(XmppLink.Parameter("node", "stats"), XmppLink.Parameter("action", ""))),
+        )
+        for (asked in actions) {
+            val said = XmppLink("${alice.address}/the balcony", asked, account = bob.address)
+            val written = said.written()
+            assertTrue(written.all { it.code < 128 }, written)
+            assertEquals(said, XmppLink.parse(written))
+        }
+
+        val none = listOf("", alice.address, "mailto:${alice.address}", "xmpp:", "xmpp:alice%40a.test@b.test", "xmpp:a.test?message;body=%")
+        for (text in none) assertFails<WhimbrelException.InvalidInput> { XmppLink.parse(text) }
+        val wrong = listOf(
+            XmppLink(null),
+            XmppLink("@"),
+            XmppLink(alice.address, account = "@"),
+            XmppLink(alice.address, XmppLink.Action.Message("\u0000")),
+            XmppLink(alice.address, XmppLink.Action.Other("remove")),
+        )
+        for (said in wrong) assertFails<WhimbrelException.InvalidInput> { said.written() }
     }
 
     @Test

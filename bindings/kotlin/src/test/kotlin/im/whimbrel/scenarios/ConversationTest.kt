@@ -1,6 +1,7 @@
 package im.whimbrel.scenarios
 
 import im.whimbrel.Account
+import im.whimbrel.ChatState
 import im.whimbrel.Conversation
 import im.whimbrel.Cursor
 import im.whimbrel.Draft
@@ -15,20 +16,47 @@ import im.whimbrel.Timeline
 import im.whimbrel.TimelineItem
 import im.whimbrel.WhimbrelException
 import im.whimbrel.assertFails
+import im.whimbrel.befriend
 import im.whimbrel.direct
 import im.whimbrel.door
 import im.whimbrel.messages
 import im.whimbrel.person
+import im.whimbrel.texts
 import java.util.UUID
 import kotlin.time.Clock
 import kotlin.time.Duration.Companion.hours
+import kotlin.time.Duration.Companion.milliseconds
+import kotlin.time.Duration.Companion.seconds
 import kotlin.time.Instant
+import kotlinx.coroutines.delay
 import kotlinx.coroutines.flow.first
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
 
 class ConversationTest : Scenario() {
+    @Test
+    fun `typing is seen, and forgotten`() = play {
+        val alice = online("alice")
+        val bob = online("bob")
+        befriend(alice.account, bob.account)
+        alice.account.send("But soft,", bob.address)
+        bob.account.line(alice.address) { it.last?.text == "But soft," }
+        for (state in listOf(ChatState.COMPOSING, ChatState.PAUSED, ChatState.COMPOSING)) {
+            alice.account.setChatState(state, bob.address)
+            bob.account.line(alice.address) { it.chatState == state }
+        }
+        // It ends with what was typed.
+        alice.account.send("what light?", bob.address)
+        bob.account.line(alice.address) { it.last?.text == "what light?" && it.chatState == ChatState.ACTIVE }
+        // Or with her going.
+        alice.account.setChatState(ChatState.COMPOSING, bob.address)
+        bob.account.line(alice.address) { it.chatState == ChatState.COMPOSING }
+        alice.account.disconnect()
+        bob.account.line(alice.address) { it.chatState == null }
+        assertFails<WhimbrelException.Offline> { alice.account.setChatState(ChatState.COMPOSING, bob.address) }
+    }
+
     @Test
     fun `a draft, a pin and a mute survive a restart`() = play {
         val before = online("alice")
@@ -100,6 +128,36 @@ class ConversationTest : Scenario() {
         alice.account.deleteConversation(bob)
         alice.account.messages(bob) { it.isEmpty() }
         assertFails<WhimbrelException.NotFound> { alice.account.deleteMessage(hit.message.id) }
+    }
+
+    @Test
+    fun `everything older than a moment is deleted here`() = play {
+        val phone = online("alice")
+        val tablet = device("tablet", phone.address).also { it.signIn() }
+        val bob = online("bob")
+        val carol = person("carol")
+        phone.account.send("old", bob.address)
+        bob.account.texts(phone.address, 1)
+        bob.account.send("as old", phone.address)
+        phone.account.send("older", carol)
+        val old = phone.account.messages(bob.address) { it.size == 2 } + phone.account.messages(carol) { it.size == 1 }
+        val moment = old.maxOf { it.at } + 1.milliseconds
+        while (Clock.System.now() < moment) delay(1.milliseconds)
+        bob.account.send("new", phone.address)
+        phone.account.texts(bob.address, 3)
+
+        phone.account.deleteBefore(moment)
+        assertEquals(listOf("new"), phone.account.texts(bob.address, 1))
+        assertEquals(listOf(bob.address), phone.account.conversations.items.first { it.size == 1 }.map { it.with })
+        assertEquals(emptyList<Hit>(), phone.account.search(Search("old")).hits)
+        // Here alone; and what others have does not bring it back.
+        assertEquals(listOf("old", "as old", "new"), tablet.account.texts(bob.address, 3))
+        assertEquals(listOf("older"), tablet.account.texts(carol, 1))
+        phone.account.disconnect()
+        phone.account.connect()
+        phone.account.sync(60.seconds)
+        assertEquals(listOf("new"), phone.account.texts(bob.address, 1))
+        assertEquals(emptyList<String>(), phone.account.texts(carol, 0))
     }
 
     @Test
