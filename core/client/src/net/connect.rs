@@ -165,14 +165,15 @@ impl Order {
         self.hopes.retain(|other| other != server);
     }
 
-    /// Whether nothing else is left to try: then it is said, and all of them have their chance again.
+    /// Whether nothing else is left to try: then it is said, and all of them have their chance again. One that is distrusted comes
+    /// last, so where it has won once more the others had their turn: one that is silent is not seen to fail.
     fn distrust(&mut self, server: &Server) -> bool {
-        if !self.distrusted.contains(server) {
-            self.distrusted.push(server.clone());
-        }
-        let is_last = self.hopes.iter().all(|hope| self.distrusted.contains(hope));
+        let is_last =
+            self.distrusted.contains(server) || self.hopes.iter().all(|hope| self.distrusted.contains(hope));
         if is_last {
             self.distrusted.clear();
+        } else {
+            self.distrusted.push(server.clone());
         }
         is_last
     }
@@ -761,5 +762,20 @@ mod tests {
 
         let gone = Server { host: "127.0.0.1".into(), port: 1, direct_tls: false };
         assert!(is_untrusted(reach(&route(), [&gone, &bad]).await));
+    }
+
+    #[tokio::test]
+    async fn certificate_that_is_not_to_be_trusted_is_told_beside_a_host_that_is_silent() {
+        let ((bad, _), (_listener, _waiting, dead)) = (encrypting().await, dead());
+        let dead = Server { host: dead.ip().to_string(), port: dead.port(), direct_tls: true };
+        let route = Route::new(&Connection::default()).unwrap();
+        let reach = async || {
+            let servers = vec![dead.clone(), bad.clone()];
+            let (wire, _) = route.clone().connect_to(servers, "montague.lit").await.unwrap();
+            route.clone().upgrade(wire, "montague.lit".into()).await.map(|_| ())
+        };
+        // The silent one has its turn before the other is asked again.
+        assert!(matches!(reach().await, Err(LinkFailure::Network(_))));
+        assert!(matches!(reach().await, Err(LinkFailure::Untrusted(_))));
     }
 }
