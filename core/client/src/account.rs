@@ -1142,6 +1142,9 @@ impl Account {
                 if !life.foreground {
                     let _ = requests.send(Request::Foreground(false));
                 }
+                if life.wish == Wish::Online {
+                    let _ = requests.send(Request::Command(Command::Connect, oneshot::channel().0));
+                }
                 life.state = State::Running(requests);
                 self.inner.started.send_replace(());
                 self.inner.shared.open_reader(secret);

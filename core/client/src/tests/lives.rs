@@ -245,6 +245,25 @@ async fn removing_that_was_cancelled_can_be_done_again() {
 }
 
 #[tokio::test]
+async fn account_that_a_call_opens_again_is_connected_as_it_was() {
+    let stage = Stage::new();
+    let (client, account, peer) = stage.online().await;
+    soon(client.suspend(PATIENCE)).await;
+    drop(peer);
+    stage.keychain.fail_with(Some(Error::Locked));
+    assert_eq!(soon(client.resume()).await, Err(Error::Locked));
+    stage.keychain.fail_with(None);
+    account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+    status_becomes(&account, |status| *status == Status::Connecting).await;
+    drop(stage.server.accept_login());
+    // And where it is to connect in another way.
+    let connection = crate::Connection { resource: Some("balcony".into()), ..stage.server.connection() };
+    client.add_account(romeo(), connection).await.unwrap();
+    status_becomes(&account, |status| *status == Status::Connecting).await;
+    stage.server.accept().hear("<stream:stream");
+}
+
+#[tokio::test]
 async fn subscription_that_outlives_every_handle_ends() {
     let stage = Stage::new();
     let (client, account) = stage.account().await;
