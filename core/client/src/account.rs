@@ -223,12 +223,13 @@ impl Account {
     /// online.
     ///
     /// # Errors
-    /// [`Error::WrongPassword`], [`Error::Untrusted`]; [`Error::NotFound`], [`Error::ServerRefused`], or [`Error::Offline`]
-    /// where there is no connection: in these three cases it goes on trying.
+    /// [`Error::WrongPassword`]; [`Error::Untrusted`], and then it tries once more on another network, or when it is resumed;
+    /// [`Error::NotFound`], [`Error::ServerRefused`], or [`Error::Offline`] where there is no connection: in these three cases it
+    /// goes on trying.
     pub async fn sign_in(&self, password: &str) -> Result<(), Error> {
         self.wants_online();
         let result = self.done(Command::SignIn { password: Some(password.to_owned()) }).await;
-        if let Err(Error::WrongPassword | Error::Untrusted { .. }) = result {
+        if let Err(Error::WrongPassword) = result {
             // Only the user can change that; coming back from being suspended does not.
             self.life().wish = Wish::Offline;
         }
