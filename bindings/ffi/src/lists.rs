@@ -52,7 +52,8 @@ macro_rules! followed {
             /// newest call is answered.
             ///
             /// Fails with `InvalidInput` for an `after` that is neither the last update's nor the one's before, and with
-            /// `Closed`, also where the listener has called again meanwhile. While the account is suspended it waits.
+            /// `Closed`, also where the listener has called again meanwhile. While the account is suspended, or its file cannot be
+            /// opened for whatever reason its status tells, it waits.
             pub async fn next(&self, after: u64) -> Result<$update, WhimbrelError> {
                 let subscription = self.subscription.clone();
                 let mut ended = self.ended.subscribe();

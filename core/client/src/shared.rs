@@ -105,20 +105,29 @@ impl Shared {
         &self,
         query: impl FnOnce(&rusqlite::Connection) -> whimbrel_engine::Result<T>,
     ) -> Result<T, Error> {
+        self.read_if_open(query)?.map_err(|error| error.to_api())
+    }
+
+    /// Likewise; the outer error says why the file is not open.
+    pub(crate) fn read_if_open<T>(
+        &self,
+        query: impl FnOnce(&rusqlite::Connection) -> whimbrel_engine::Result<T>,
+    ) -> Result<whimbrel_engine::Result<T>, Error> {
         let mut reader = self.reader();
-        if let Reader::Idle(secret) = &*reader {
-            *reader = Reader::Open(store::open_reader(&self.path, secret).map_err(|error| error.to_api())?);
+        let opened = match &*reader {
+            Reader::Open(_) => None,
+            Reader::Idle(secret) => Some(store::open_reader(&self.path, secret)),
+            Reader::Shut(why) => return Err(why.clone()),
+        };
+        match opened {
+            Some(Ok(connection)) => *reader = Reader::Open(connection),
+            Some(Err(error)) => return Ok(Err(error)),
+            None => {}
         }
-        match &*reader {
-            // One transaction: what is read in several statements stems from one state of the world.
-            Reader::Open(connection) => connection
-                .unchecked_transaction()
-                .map_err(Into::into)
-                .and_then(|transaction| query(&transaction))
-                .map_err(|error| error.to_api()),
-            Reader::Shut(why) => Err(why.clone()),
-            Reader::Idle(_) => Err(Error::Suspended),
-        }
+        let Reader::Open(connection) = &*reader else { return Err(Error::Suspended) };
+        // One transaction: what is read in several statements stems from one state of the world.
+        let transaction = connection.unchecked_transaction();
+        Ok(transaction.map_err(Into::into).and_then(|transaction| query(&transaction)))
     }
 
     pub(crate) fn open_reader(&self, secret: Secret) {

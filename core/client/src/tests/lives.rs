@@ -140,7 +140,7 @@ async fn one_broken_account_says_why_and_the_other_works() {
                 broken += 1;
                 assert_eq!(error, Error::KeyLost);
                 assert_eq!(account.conversations().items(), Err(Error::KeyLost));
-                assert_eq!(soon(account.contacts().subscribe().next(0)).await, Err(Error::KeyLost));
+                assert_eq!(account.contacts().items(), Err(Error::KeyLost));
             }
         }
     }
@@ -261,6 +261,38 @@ async fn account_that_a_call_opens_again_is_connected_as_it_was() {
     client.add_account(romeo(), connection).await.unwrap();
     status_becomes(&account, |status| *status == Status::Connecting).await;
     stage.server.accept().hear("<stream:stream");
+}
+
+#[tokio::test]
+async fn lists_wait_while_the_file_cannot_be_opened_whatever_the_reason() {
+    let stage = Stage::new();
+    let (client, account) = stage.account().await;
+    let timeline = account.timeline(&juliet(), 10).unwrap();
+    let updates = Arc::new(timeline.subscribe());
+    let mut seq = soon(updates.next(0)).await.unwrap().seq;
+    for why in [
+        Error::Locked,
+        Error::StorageFull,
+        Error::KeyLost,
+        Error::DatabaseUnusable { why: Unusable::ReadOnly },
+        Error::Bug { report: "a vault that panicked".into() },
+    ] {
+        let waiting = tokio::spawn({
+            let updates = Arc::clone(&updates);
+            async move { updates.next(seq).await }
+        });
+        tokio::task::yield_now().await;
+        soon(client.suspend(PATIENCE)).await;
+        stage.keychain.fail_with(Some(why.clone()));
+        assert_eq!(soon(client.resume()).await, Err(why.clone()));
+        assert_eq!(timeline.items(), Err(why.clone()));
+        tokio::task::yield_now().await;
+        stage.keychain.fail_with(None);
+        account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+        seq = soon(waiting).await.unwrap().unwrap().seq;
+    }
+    soon(client.close()).await;
+    assert_eq!(soon(updates.next(seq)).await, Err(Error::Closed));
 }
 
 #[tokio::test]
