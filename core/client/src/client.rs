@@ -299,14 +299,19 @@ impl Client {
     /// one. Then [`Account::sign_in`]. The old handle, and what follows it, answers [`Error::Closed`].
     ///
     /// # Errors
-    /// [`Error::NotFound`], and as [`Client::add_account`].
+    /// [`Error::NotFound`], and as [`Client::add_account`]. Where the client is suspended meanwhile, the new account is there and
+    /// suspended as well.
     pub async fn start_over(&self, jid: &Address) -> Result<Account, Error> {
         self.is_open()?;
         let old = self.account(jid).ok_or(Error::NotFound)?;
         old.close().await;
         let result = set_aside(&old.home().dir.join("account.db"), &FILES);
-        let new = self.account_at(jid, old.connection(), Some(&old));
-        self.accounts_mut().insert(jid.clone(), new.clone());
+        let new = {
+            let mut accounts = self.accounts_mut();
+            let new = self.account_at(jid, old.connection(), Some(&old));
+            accounts.insert(jid.clone(), new.clone());
+            new
+        };
         result.map_err(unusable)?;
         new.start().await?;
         Ok(new)
@@ -407,6 +412,8 @@ impl Client {
         self.life().over.clone().map_or(Ok(()), Err)
     }
 
+    /// To be called while the accounts are held, to which it is added: whoever suspends or closes all of them comes before it is
+    /// made, or finds it there.
     fn account_at(&self, jid: &Address, connection: Option<Connection>, before: Option<&Account>) -> Account {
         let digest = Sha256::digest(jid.as_str());
         let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
@@ -419,7 +426,12 @@ impl Client {
         };
         let file = before.map_or_else(Default::default, Account::file);
         let life = self.life();
-        Account::new(home, connection, (life.foreground, life.network.clone()), file)
+        let account = Account::new(home, connection, (life.foreground, life.network.clone()), file);
+        if let Some(over) = life.over.clone() {
+            // There is no thread to wait for.
+            drop(account.stop(over));
+        }
+        account
     }
 
     fn life(&self) -> MutexGuard<'_, Life> {

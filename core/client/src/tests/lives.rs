@@ -296,6 +296,29 @@ async fn lists_wait_while_the_file_cannot_be_opened_whatever_the_reason() {
 }
 
 #[tokio::test]
+async fn starting_over_opens_nothing_in_a_client_that_was_suspended_or_closed_meanwhile() {
+    for why in [Error::Suspended, Error::Closed] {
+        let stage = Stage::new();
+        let (client, account) = stage.account().await;
+        account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+        let romeo = romeo();
+        let over = async {
+            match why {
+                Error::Closed => client.close().await,
+                _ => client.suspend(PATIENCE).await,
+            }
+        };
+        let (new, ()) = soon(async { tokio::join!(client.start_over(&romeo), over) }).await;
+        assert_eq!(new.unwrap_err(), why);
+        assert_eq!(stage.open_files(), Vec::<String>::new());
+        let account = client.account(&romeo).unwrap();
+        assert_eq!(account.send(ItemId::new(), &juliet(), "nothing").await, Err(why.clone()));
+        assert_eq!(client.resume().await.is_ok(), why == Error::Suspended);
+        assert_eq!(account.conversations().items().is_ok(), why == Error::Suspended);
+    }
+}
+
+#[tokio::test]
 async fn subscription_that_outlives_every_handle_ends() {
     let stage = Stage::new();
     let (client, account) = stage.account().await;
