@@ -372,14 +372,23 @@ async fn another_way_to_the_server_is_kept_whatever_is_called_meanwhile() {
             account.send(ItemId::new(), &juliet, name),
         );
         changed.unwrap();
-        assert!(matches!(sent, Ok(_) | Err(Error::Suspended)), "{sent:?}");
+        sent.unwrap();
     }
+    // Nothing was suspended: whoever waits for an answer waits for a connection.
+    let syncing = tokio::spawn({
+        let account = account.clone();
+        async move { account.sync(PATIENCE).await }
+    });
+    tokio::task::yield_now().await;
+    connection.resource = Some("lute".into());
+    client.add_account(romeo(), connection.clone()).await.unwrap();
+    assert_eq!(soon(syncing).await.unwrap(), Err(Error::Offline));
     connection.certificates = Some("none".into());
     assert!(matches!(client.add_account(romeo(), connection).await, Err(Error::InvalidInput { .. })));
     account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
     client.close().await;
     let client = stage.client().await;
-    assert_eq!(client.account(&romeo()).unwrap().connection().unwrap().resource.as_deref(), Some("watch"));
+    assert_eq!(client.account(&romeo()).unwrap().connection().unwrap().resource.as_deref(), Some("lute"));
 }
 
 #[tokio::test]
