@@ -106,6 +106,9 @@ struct Life {
 /// Time for telling the server that this device is gone.
 const TO_LEAVE: Duration = Duration::from_secs(10);
 
+/// What the directory of an account is called that is being removed.
+const REMOVED: &str = "removed-";
+
 /// What SQLite keeps of one database. The journal without its file must never be found by another.
 const FILES: [&str; 3] = ["", "-wal", "-shm"];
 
@@ -141,7 +144,13 @@ impl Client {
         let client =
             Self { inner: Arc::new(Inner { dir, vault, options, accounts: Mutex::default(), life }) };
         for entry in fs::read_dir(client.inner.dir.join("accounts")).map_err(unusable)? {
-            let home = entry.map_err(unusable)?.path();
+            let entry = entry.map_err(unusable)?;
+            let home = entry.path();
+            if entry.file_name().to_string_lossy().starts_with(REMOVED) {
+                // The process that removed it has ended before it was done.
+                let _ = fs::remove_dir_all(home);
+                continue;
+            }
             let Ok(address) = fs::read_to_string(home.join("address")) else { continue };
             let Ok(jid) = address.trim().parse::<Address>() else { continue };
             if home.join("account.db").exists() {
@@ -260,25 +269,28 @@ impl Client {
 
     /// Signs out and deletes everything of this account from the device: files, secrets in the vault, its registration for push
     /// notifications, and on the server the token that lets this device in (XEP-0484). Unsent messages are lost. Where it
-    /// fails or is cancelled, it can be called again. Without a connection the server is not told that this device is gone:
+    /// fails, is cancelled or the process is killed, it can be called again as long as the account is there, and is done once it is
+    /// not. Without a connection the server is not told that this device is gone:
     /// its session ends by itself, its token when it has run out, and a registration for push notifications stays
     /// ([`crate::PushState::LeftBehind`]).
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::DatabaseUnusable`] where files cannot be deleted.
+    /// [`Error::NotFound`], [`Error::Locked`], [`Error::DatabaseUnusable`] where files cannot be deleted.
     pub async fn remove_account(&self, jid: &Address) -> Result<(), Error> {
         self.is_open()?;
         let account = self.account(jid).ok_or(Error::NotFound)?;
         let _ = tokio::time::timeout(TO_LEAVE, account.leave()).await;
         account.close().await;
-        let dir = &account.home().dir;
-        for ending in FILES {
-            // First what must not be left behind if the rest cannot be done.
-            gone(fs::remove_file(dir.join(format!("account.db{ending}"))))?;
-        }
-        gone(fs::remove_dir_all(dir))?;
+        // First the secret: without it nothing can be read of what may be left behind. As long as there is anything in the vault
+        // the account is there as well, and is removed by the next call; then the next process finishes what is left.
         self.inner.vault.delete(&account.home().entry())?;
         self.inner.vault.delete(&account.home().installation())?;
+        let dir = &account.home().dir;
+        let name = dir.file_name().unwrap_or_default().to_string_lossy();
+        let removed = dir.with_file_name(format!("{REMOVED}{name}"));
+        gone(fs::remove_dir_all(&removed))?;
+        gone(fs::rename(dir, &removed))?;
+        gone(fs::remove_dir_all(&removed))?;
         self.accounts_mut().remove(jid);
         Ok(())
     }

@@ -319,6 +319,45 @@ async fn starting_over_opens_nothing_in_a_client_that_was_suspended_or_closed_me
 }
 
 #[tokio::test]
+async fn removing_that_ended_half_way_is_finished_by_the_next_process() {
+    for ended in ["before the vault", "in the vault", "behind it", "among the files"] {
+        let stage = Stage::new();
+        let (client, account) = stage.account().await;
+        account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+        client.close().await;
+        fs::write(stage.database().with_file_name("set-aside-1-account.db"), "old").unwrap();
+        let client = stage.client().await;
+        match ended {
+            "before the vault" => {
+                stage.keychain.fail_with(Some(Error::Locked));
+                assert_eq!(soon(client.remove_account(&romeo())).await, Err(Error::Locked));
+                stage.keychain.fail_with(None);
+            }
+            "in the vault" => {
+                stage.keychain.entries.lock().unwrap().retain(|name, _| !name.starts_with("database-"));
+            }
+            "behind it" => stage.keychain.entries.lock().unwrap().clear(),
+            _ => {
+                client.close().await;
+                stage.keychain.entries.lock().unwrap().clear();
+                let home = stage.database().parent().unwrap().to_owned();
+                fs::rename(&home, home.with_file_name("removed-romeo")).unwrap();
+            }
+        }
+        client.close().await;
+        let client = stage.client().await;
+        if ended == "among the files" {
+            assert!(client.accounts().is_empty());
+        } else {
+            soon(client.remove_account(&romeo())).await.unwrap();
+        }
+        let left = fs::read_dir(stage.dir.path().join("accounts")).unwrap();
+        assert_eq!(left.count(), 0, "{ended}");
+        assert!(stage.keychain.entries.lock().unwrap().is_empty(), "{ended}");
+    }
+}
+
+#[tokio::test]
 async fn subscription_that_outlives_every_handle_ends() {
     let stage = Stage::new();
     let (client, account) = stage.account().await;
