@@ -1043,12 +1043,16 @@ impl Account {
         let next = if matches!(life.state, State::Closed) { State::Closed } else { next };
         let why = if matches!(next, State::Closed) { Error::Closed } else { Error::Suspended };
         let stopped = self.end_thread(life, next, why, seen);
-        let file = self.file();
+        let (file, snapshot) = (self.file(), Arc::clone(&self.inner.shared.snapshot));
         async move {
             stopped.await;
+            let closed = async {
+                drop(snapshot.lock().await);
+                drop(file.lock().await);
+            };
             // A start that was under way ends as well, unless it was resumed meanwhile.
             tokio::select! {
-                _closed = file.lock() => {}
+                () = closed => {}
                 Ok(()) = started.changed() => {}
             }
         }

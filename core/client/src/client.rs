@@ -476,19 +476,21 @@ async fn all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T
 
 /// The secret of a file: from the vault, or made and put there before the file is.
 pub(crate) fn secret(vault: &dyn KeyVault, entry: &str, file: &Path) -> Result<Secret, Error> {
-    match vault.load(entry)? {
-        Some(bytes) if bytes.len() == 48 => {
-            let bytes = <[u8; 48]>::try_from(bytes).map_err(|_| Error::KeyLost)?;
-            Ok(Secret(bytes))
-        }
-        _ if file.exists() => Err(Error::KeyLost),
-        _ => {
+    match kept_secret(vault, entry)? {
+        Some(secret) => Ok(secret),
+        None if file.exists() => Err(Error::KeyLost),
+        None => {
             let mut bytes = [0; 48];
             getrandom::fill(&mut bytes).map_err(|error| Error::Bug { report: error.to_string() })?;
             vault.store(entry, &bytes, Scope::WithBackups)?;
             Ok(Secret(bytes))
         }
     }
+}
+
+/// What the vault has, if it is whole.
+pub(crate) fn kept_secret(vault: &dyn KeyVault, entry: &str) -> Result<Option<Secret>, Error> {
+    Ok(vault.load(entry)?.and_then(|bytes| bytes.try_into().ok()).map(Secret))
 }
 
 /// Renames what is there of a database, the file before its journal: a journal that is left alone is set aside before a new

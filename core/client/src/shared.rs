@@ -57,7 +57,9 @@ pub(crate) struct Shared {
     path: PathBuf,
     reader: Mutex<Reader>,
     /// Held while somebody reads the file beside that.
-    snapshot: Mutex<()>,
+    pub(crate) snapshot: Arc<tokio::sync::Mutex<()>>,
+    /// One export at a time, to its end.
+    pub(crate) exporting: Mutex<()>,
     listeners: Mutex<Vec<Listener>>,
     pub(crate) status: watch::Sender<Status>,
     /// Who follows a list.
@@ -91,7 +93,8 @@ impl Shared {
             account,
             path,
             reader: Mutex::new(Reader::Shut(Error::Suspended)),
-            snapshot: Mutex::default(),
+            snapshot: Arc::default(),
+            exporting: Mutex::default(),
             listeners: Mutex::default(),
             status: watch::Sender::new(offline()),
             stales: Mutex::default(),
@@ -144,11 +147,6 @@ impl Shared {
         }
     }
 
-    /// To be held by whoever opens the file once more: until then it is not closed.
-    pub(crate) fn snapshot(&self) -> MutexGuard<'_, ()> {
-        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether the file may be open.
     pub(crate) fn is_readable(&self) -> Result<(), Error> {
         match &*self.reader() {
@@ -157,12 +155,11 @@ impl Shared {
         }
     }
 
-    /// Closes the file. Whoever waits for a change goes on waiting, unless it is for good.
+    /// Closes the file; whoever reads beside that sees it, and closes it as well, before `snapshot` is to be had. Whoever waits for
+    /// a change goes on waiting, unless it is for good.
     pub(crate) fn close_reader(&self, why: Error) {
         let for_good = matches!(why, Error::Closed);
         *self.reader() = Reader::Shut(why);
-        // Whoever reads beside it sees that, and closes the file as well.
-        drop(self.snapshot());
         if for_good {
             self.listeners().clear();
             self.status.send_modify(|_| {});

@@ -357,6 +357,54 @@ async fn removing_that_ended_half_way_is_finished_by_the_next_process() {
     }
 }
 
+/// A keychain that waits, once it is told to, until the other end is dropped.
+#[derive(Default)]
+struct Waiting {
+    keychain: Keychain,
+    gate: Mutex<Option<(std::sync::mpsc::SyncSender<()>, std::sync::mpsc::Receiver<()>)>>,
+}
+
+impl KeyVault for Waiting {
+    fn load(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        let gate = self.gate.lock().unwrap().take();
+        if let Some((asked, answer)) = gate {
+            asked.send(()).unwrap();
+            let _ = answer.recv();
+        }
+        self.keychain.load(name)
+    }
+
+    fn store(&self, name: &str, bytes: &[u8], scope: Scope) -> Result<(), Error> {
+        self.keychain.store(name, bytes, scope)
+    }
+
+    fn delete(&self, name: &str) -> Result<(), Error> {
+        self.keychain.delete(name)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn suspending_does_not_wait_for_the_vault_that_an_export_asks() {
+    let stage = Stage::new();
+    let vault = Arc::new(Waiting::default());
+    let client = Client::open(stage.dir.path(), vault.clone(), Options::default()).await.unwrap();
+    let account = client.add_account(romeo(), stage.server.connection()).await.unwrap();
+    let (asked, is_asked) = std::sync::mpsc::sync_channel(1);
+    let (answer, answered) = std::sync::mpsc::channel::<()>();
+    *vault.gate.lock().unwrap() = Some((asked, answered));
+    let file = stage.dir.path().join("romeo.xml");
+    let exporting = tokio::spawn({
+        let (account, file) = (account.clone(), file.clone());
+        async move { account.export(&file).await }
+    });
+    is_asked.recv_timeout(PATIENCE).unwrap();
+    soon(tokio::spawn(async move { client.suspend(PATIENCE).await })).await.unwrap();
+    assert_eq!(stage.open_files(), Vec::<String>::new());
+    drop(answer);
+    assert_eq!(soon(exporting).await.unwrap(), Err(Error::Suspended));
+    assert!(!file.exists());
+}
+
 #[tokio::test]
 async fn subscription_that_outlives_every_handle_ends() {
     let stage = Stage::new();
