@@ -26,7 +26,7 @@ use whimbrel_engine::{
 use crate::{
     bell::{Bell, Listening},
     net::{
-        connect::Route,
+        connect::{Route, caught},
         framing::{self, Frame, Framer, NS_CLIENT},
         io::Wire,
     },
@@ -346,7 +346,7 @@ impl Driver {
                     Effect::Connect { link: id, destination } => {
                         let (route, domain, done) = (self.route.clone(), self.domain.clone(), done.clone());
                         let opening = tokio::spawn(async move {
-                            let connected = route.connect(domain, destination.at).await;
+                            let connected = caught(route.connect(domain, destination.at)).await;
                             let _ = done.send(Done::Connected(id, connected));
                         });
                         link = Some(Link::opening(id, opening.abort_handle()));
@@ -359,7 +359,8 @@ impl Driver {
                                 let (route, domain, done) =
                                     (self.route.clone(), self.domain.clone(), done.clone());
                                 let opening = tokio::spawn(async move {
-                                    let _ = done.send(Done::Secured(id, route.upgrade(wire, domain).await));
+                                    let secured = caught(route.upgrade(wire, domain)).await;
+                                    let _ = done.send(Done::Secured(id, secured));
                                 });
                                 link.opening = Some(opening.abort_handle());
                             } else {

@@ -19,8 +19,12 @@ use hickory_resolver::{
 };
 use rand::{Rng, RngCore};
 use serde::{Deserialize, Serialize};
-use tokio::{net::TcpStream, task::JoinSet, time};
-use whimbrel_engine::{LinkFailure, Place, Tls};
+use tokio::{
+    net::TcpStream,
+    task::{JoinError, JoinSet},
+    time,
+};
+use whimbrel_engine::{LinkFailure, Place, Tls, panic_report};
 
 use super::{
     io::{Stream, Wire},
@@ -365,12 +369,28 @@ where
             finished = racing.join_next() => match finished {
                 Some(Ok(Ok(won))) => return Ok(won),
                 Some(Ok(Err(failure))) => failures.push(failure),
-                Some(Err(_)) => {}
+                Some(Err(ended)) => failures.push(panicked(ended)),
                 None => return Err(failures),
             },
             () = time::sleep(head_start), if waiting.peek().is_some() => {}
         }
     }
+}
+
+/// On a task of its own, which ends with this. A panic is a failure as well: whoever waits for a connection is told.
+pub(crate) async fn caught<T: Send + 'static>(
+    work: impl Future<Output = Result<T, LinkFailure>> + Send + 'static,
+) -> Result<T, LinkFailure> {
+    let mut task = JoinSet::new();
+    task.spawn(work);
+    let ended = task.join_next().await.expect("it was spawned");
+    ended.unwrap_or_else(|ended| Err(panicked(ended)))
+}
+
+fn panicked(ended: JoinError) -> LinkFailure {
+    let report = ended.try_into_panic().map_or("given up".into(), |panic| panic_report(&*panic));
+    tracing::error!(%report, "connecting failed");
+    LinkFailure::Network(format!("a bug: {report}"))
 }
 
 /// All addresses of a host, v6 and v4 in turn.
@@ -657,6 +677,15 @@ mod tests {
         let (_listener, _waiting, dead) = dead();
         let tcp = time::timeout(ATTEMPT, open_first(vec![dead, live])).await.unwrap().unwrap();
         assert_eq!(tcp.peer_addr().unwrap(), live);
+    }
+
+    #[tokio::test]
+    async fn panic_of_ours_is_a_failure_that_is_told() {
+        let is_told = |failure: &LinkFailure| matches!(failure, LinkFailure::Network(what) if what.contains("on purpose"));
+        let failures = race([()], STAGGER, async |()| -> Result<(), _> { panic!("on purpose") }).await;
+        assert!(matches!(&failures.unwrap_err()[..], [failure] if is_told(failure)));
+        let failure = caught::<()>(async { panic!("on purpose") }).await;
+        assert!(is_told(&failure.unwrap_err()));
     }
 
     #[tokio::test]
