@@ -122,7 +122,7 @@ impl Timeline {
     }
 
     /// Shows up to `limit` older messages: from the file, and where it has fewer, from the server's archive. Returns
-    /// whether there may be more. Fails with `Offline` where the file has no more and the archive cannot be asked, or
+    /// whether there may be more. Fails where the file has no more and the archive cannot be asked: with `Offline`, `TimedOut` or
     /// `ServerRefused`.
     pub async fn older(&self, limit: u32) -> Result<bool, WhimbrelError> {
         let timeline = self.timeline.clone();

@@ -455,7 +455,7 @@ impl Account {
     /// Fetches older messages from the server's archive (XEP-0313), up to `limit` of them, 1 to 500.
     ///
     /// # Errors
-    /// [`Error::Offline`], [`Error::ServerRefused`].
+    /// [`Error::Offline`], [`Error::TimedOut`], [`Error::ServerRefused`].
     pub async fn fetch_older(&self, with: &Address, limit: u32) -> Result<Older, Error> {
         match self.ask(Command::Older { with: with.clone(), limit: limit.clamp(1, 500) }).await? {
             Reply::Older { added, complete } => Ok(Older { added, complete }),

@@ -271,7 +271,7 @@ impl Timeline {
     /// whether there may be more.
     ///
     /// # Errors
-    /// [`Error::Offline`] where the file has no more and the archive cannot be asked, [`Error::ServerRefused`].
+    /// [`Error::Offline`], [`Error::TimedOut`], [`Error::ServerRefused`] where the file has no more and the archive cannot be asked.
     pub async fn older(&self, limit: u32) -> Result<bool, Error> {
         let limit = limit.max(1);
         let before = self.window.span().start;

@@ -138,9 +138,10 @@ impl Shared {
         self.everything_changed();
     }
 
-    /// Lets go of the memory that can be had again.
+    /// Lets go of the memory that can be had again, unless somebody reads: Android tells on the main thread, which does not wait.
     pub(crate) fn shrink_reader(&self) {
-        if let Reader::Open(connection) = &*self.reader()
+        if let Ok(reader) = self.reader.try_lock()
+            && let Reader::Open(connection) = &*reader
             && let Err(error) = store::shrink(connection)
         {
             tracing::warn!(%error, "a reader's memory was not let go of");
@@ -268,8 +269,10 @@ impl Shared {
     pub(crate) fn listen(&self) -> Events {
         let (sender, receiver) = mpsc::channel(EVENTS);
         let missed = Arc::new(AtomicU64::new(0));
-        if !self.is_closed() {
-            self.listeners().push(Listener { sender, missed: Arc::clone(&missed) });
+        self.listeners().push(Listener { sender, missed: Arc::clone(&missed) });
+        // Whoever closes it after this finds the listener there.
+        if self.is_closed() {
+            self.listeners().clear();
         }
         Events { receiver, missed }
     }

@@ -577,6 +577,10 @@ fn vault_of_files_makes_its_directory_and_keeps_others_out() {
     vault.store("a", b"second", Scope::WithBackups).unwrap();
     assert_eq!(vault.load("a").unwrap().as_deref(), Some(b"second".as_slice()));
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    // What is no file cannot be read, and no unlocking helps.
+    fs::create_dir(dir.path().join("keys/b")).unwrap();
+    assert_eq!(vault.load("b"), Err(Error::DatabaseUnusable { why: Unusable::ReadOnly }));
+    fs::remove_dir(dir.path().join("keys/b")).unwrap();
     assert_eq!(mode(&dir.path().join("keys")), 0o700);
     assert_eq!(mode(&dir.path().join("keys/a")), 0o600);
     assert_eq!(fs::read_dir(dir.path().join("keys")).unwrap().count(), 1, "nothing is left of the writing");
