@@ -45,8 +45,8 @@ impl Account {
     /// Connects with this password, keeps it in the encrypted database, and stays connected from then on. Returns when
     /// online.
     ///
-    /// Fails with `WrongPassword` or `Untrusted`; with `NotFound`, `ServerRefused`, or `Offline` where there is no connection: in
-    /// these three cases it goes on trying.
+    /// Fails with `WrongPassword`; with `Untrusted`, and then it tries once more on another network, or when it is resumed; with
+    /// `NotFound`, `ServerRefused`, or `Offline` where there is no connection: in these three cases it goes on trying.
     pub async fn sign_in(&self, password: String) -> Result<(), WhimbrelError> {
         let account = self.account.clone();
         guard::task(async move { Ok(account.sign_in(&password).await?) }).await

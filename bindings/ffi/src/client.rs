@@ -135,8 +135,9 @@ impl Client {
         guard::task(async move { Ok(client.wake_up(&address(&jid)?, within).await?.into()) }).await
     }
 
-    /// Signs out and deletes everything of this account from the device. Unsent messages are lost. Fails with `NotFound`, and
-    /// with `DatabaseUnusable` where files cannot be deleted; then it can be called again.
+    /// Signs out and deletes everything of this account from the device. Unsent messages are lost. Fails with `NotFound`, with
+    /// `Locked`, and with `DatabaseUnusable` where files cannot be deleted; then, or where the process was killed, it can be called
+    /// again as long as the account is there.
     pub async fn remove_account(&self, jid: String) -> Result<(), WhimbrelError> {
         let client = self.client.clone();
         guard::task(async move { Ok(client.remove_account(&address(&jid)?).await?) }).await

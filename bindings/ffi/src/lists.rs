@@ -52,7 +52,8 @@ macro_rules! followed {
             /// newest call is answered.
             ///
             /// Fails with `InvalidInput` for an `after` that is neither the last update's nor the one's before, and with
-            /// `Closed`, also where the listener has called again meanwhile. While the account is suspended it waits.
+            /// `Closed`, also where the listener has called again meanwhile. While the account is suspended, or its file cannot be
+            /// opened for whatever reason its status tells, it waits.
             pub async fn next(&self, after: u64) -> Result<$update, WhimbrelError> {
                 let subscription = self.subscription.clone();
                 let mut ended = self.ended.subscribe();
@@ -121,7 +122,7 @@ impl Timeline {
     }
 
     /// Shows up to `limit` older messages: from the file, and where it has fewer, from the server's archive. Returns
-    /// whether there may be more. Fails with `Offline` where the file has no more and the archive cannot be asked, or
+    /// whether there may be more. Fails where the file has no more and the archive cannot be asked: with `Offline`, `TimedOut` or
     /// `ServerRefused`.
     pub async fn older(&self, limit: u32) -> Result<bool, WhimbrelError> {
         let timeline = self.timeline.clone();

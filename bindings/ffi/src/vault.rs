@@ -19,7 +19,8 @@ pub enum Scope {
 /// Keeps small secrets, for example in the platform's keychain or keystore. Called on threads that may block.
 #[uniffi::export(rust, foreign)]
 pub trait KeyVault: Send + Sync {
-    /// What is kept under a name, or nothing. `Locked` while the device has not been unlocked.
+    /// What is kept under a name, or nothing. `Locked` while the device has not been unlocked, `DatabaseUnusable` where it cannot be
+    /// read.
     fn load(&self, name: String) -> Result<Option<Vec<u8>>, WhimbrelError>;
     /// Keeps bytes under a name. `Locked`, or `StorageFull`.
     fn store(&self, name: String, bytes: Vec<u8>, scope: Scope) -> Result<(), WhimbrelError>;

@@ -117,8 +117,8 @@ enum Wish {
 
 enum State {
     Running(mpsc::UnboundedSender<Request>),
-    /// Not started yet, or not possible for this reason.
-    Stopped(Option<Error>),
+    /// Not started yet, or not possible.
+    Stopped,
     Suspended,
     Closed,
 }
@@ -167,7 +167,7 @@ impl Account {
         let shared = Arc::new(Shared::new(home.jid.clone(), home.dir.join("account.db")));
         let life = Life {
             connection,
-            state: State::Stopped(None),
+            state: State::Stopped,
             wish: Wish::Unsaid,
             foreground,
             network,
@@ -223,12 +223,13 @@ impl Account {
     /// online.
     ///
     /// # Errors
-    /// [`Error::WrongPassword`], [`Error::Untrusted`]; [`Error::NotFound`], [`Error::ServerRefused`], or [`Error::Offline`]
-    /// where there is no connection: in these three cases it goes on trying.
+    /// [`Error::WrongPassword`]; [`Error::Untrusted`], and then it tries once more on another network, or when it is resumed;
+    /// [`Error::NotFound`], [`Error::ServerRefused`], or [`Error::Offline`] where there is no connection: in these three cases it
+    /// goes on trying.
     pub async fn sign_in(&self, password: &str) -> Result<(), Error> {
         self.wants_online();
         let result = self.done(Command::SignIn { password: Some(password.to_owned()) }).await;
-        if let Err(Error::WrongPassword | Error::Untrusted { .. }) = result {
+        if let Err(Error::WrongPassword) = result {
             // Only the user can change that; coming back from being suspended does not.
             self.life().wish = Wish::Offline;
         }
@@ -454,7 +455,7 @@ impl Account {
     /// Fetches older messages from the server's archive (XEP-0313), up to `limit` of them, 1 to 500.
     ///
     /// # Errors
-    /// [`Error::Offline`], [`Error::ServerRefused`].
+    /// [`Error::Offline`], [`Error::TimedOut`], [`Error::ServerRefused`].
     pub async fn fetch_older(&self, with: &Address, limit: u32) -> Result<Older, Error> {
         match self.ask(Command::Older { with: with.clone(), limit: limit.clamp(1, 500) }).await? {
             Reply::Older { added, complete } => Ok(Older { added, complete }),
@@ -906,7 +907,7 @@ impl Account {
             let mut life = self.life();
             life.woken = false;
             if matches!(life.state, State::Suspended) {
-                life.state = State::Stopped(None);
+                life.state = State::Stopped;
             }
             life.foreground
         };
@@ -917,8 +918,9 @@ impl Account {
 
     async fn start_anew(&self) -> Result<(), Error> {
         if self.lost_lease().await {
-            // Another process or client has taken over, maybe while this one was frozen: begin anew.
-            self.let_go(State::Stopped(None), true).await;
+            // Another process or client has taken over, maybe while this one was frozen.
+            let stopped = self.begin_anew(&mut self.life());
+            stopped.await;
         }
         self.start().await
     }
@@ -1031,40 +1033,56 @@ impl Account {
     /// Asks the thread to end, from now on answering `why`: suspended, or closed for good. What is returned waits until the file
     /// is closed; it need not be waited for.
     pub(crate) fn stop(&self, why: Error) -> impl Future<Output = ()> + Send + use<> {
-        let closed = matches!(why, Error::Closed);
-        self.let_go(if closed { State::Closed } else { State::Suspended }, true)
+        let next = if why == Error::Closed { State::Closed } else { State::Suspended };
+        self.let_go(&mut self.life(), next, true)
     }
 
-    /// `seen`: as [`Command::Suspend`] has it.
-    fn let_go(&self, next: State, seen: bool) -> impl Future<Output = ()> + Send + use<> {
-        let starts_again = matches!(next, State::Stopped(_));
+    /// `seen`: as [`Command::Suspend`] has it. `life`: what this was decided by holds until it is done.
+    fn let_go(&self, life: &mut Life, next: State, seen: bool) -> impl Future<Output = ()> + Send + use<> {
         let mut started = self.inner.started.subscribe();
-        let stopped = {
-            let mut life = self.life();
-            let next = if matches!(life.state, State::Closed) { State::Closed } else { next };
-            let why = if matches!(next, State::Closed) { Error::Closed } else { Error::Suspended };
-            self.inner.shared.close_reader(why);
-            match std::mem::replace(&mut life.state, next) {
-                State::Running(requests) => {
-                    let (reply, stopped) = oneshot::channel();
-                    requests.send(Request::Stop { stopped: reply, seen }).ok().map(|()| stopped)
-                }
-                _ => None,
-            }
-        };
-        let file = self.file();
+        let next = if matches!(life.state, State::Closed) { State::Closed } else { next };
+        let why = if matches!(next, State::Closed) { Error::Closed } else { Error::Suspended };
+        let stopped = self.end_thread(life, next, why, seen);
+        let (file, snapshot) = (self.file(), Arc::clone(&self.inner.shared.snapshot));
         async move {
-            if let Some(stopped) = stopped {
-                let _ = stopped.await;
-            }
-            if !starts_again {
-                // A start that was under way ends as well, unless it was resumed meanwhile.
-                tokio::select! {
-                    _closed = file.lock() => {}
-                    Ok(()) = started.changed() => {}
-                }
+            stopped.await;
+            let closed = async {
+                drop(snapshot.lock().await);
+                drop(file.lock().await);
+            };
+            // A start that was under way ends as well, unless it was resumed meanwhile.
+            tokio::select! {
+                () = closed => {}
+                Ok(()) = started.changed() => {}
             }
         }
+    }
+
+    /// Asks the thread to end, if it runs; the next one may begin at once, behind it.
+    fn begin_anew(&self, life: &mut Life) -> impl Future<Output = ()> + Send + use<> {
+        let is_running = matches!(life.state, State::Running(_));
+        let stopped = is_running.then(|| self.end_thread(life, State::Stopped, Error::Offline, true));
+        async move {
+            if let Some(stopped) = stopped {
+                stopped.await;
+            }
+        }
+    }
+
+    /// `why` is what calls under way are told.
+    fn end_thread(
+        &self,
+        life: &mut Life,
+        next: State,
+        why: Error,
+        seen: bool,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        self.inner.shared.close_reader(if why == Error::Closed { Error::Closed } else { Error::Suspended });
+        let (reply, stopped) = oneshot::channel();
+        if let State::Running(requests) = std::mem::replace(&mut life.state, next) {
+            let _ = requests.send(Request::Stop { stopped: reply, seen, why });
+        }
+        async move { drop(stopped.await) }
     }
 
     /// Opens the file and starts the thread, unless it runs.
@@ -1086,20 +1104,20 @@ impl Account {
             State::Running(_) => Ok(false),
             State::Suspended => Err(Error::Suspended),
             State::Closed => Err(Error::Closed),
-            State::Stopped(_) => Ok(true),
+            State::Stopped => Ok(true),
         }
     }
 
     /// Likewise, connecting this way from now on.
     pub(crate) async fn start_with(&self, connection: Connection) -> Result<(), Error> {
-        let runs_otherwise = {
+        let otherwise = {
             let mut life = self.life();
             let changed = life.connection.as_ref() != Some(&connection);
             life.connection = Some(connection);
-            changed && matches!(life.state, State::Running(_))
+            changed.then(|| self.begin_anew(&mut life))
         };
-        if runs_otherwise {
-            self.let_go(State::Stopped(None), true).await;
+        if let Some(stopped) = otherwise {
+            stopped.await;
         }
         self.start().await
     }
@@ -1134,7 +1152,7 @@ impl Account {
         };
         let mut life = self.life();
         match (&life.state, result) {
-            (State::Stopped(_), Ok((secret, connection))) => {
+            (State::Stopped, Ok((secret, connection))) => {
                 life.connection = Some(connection);
                 if let Some(network) = &life.network {
                     let _ = requests.send(Request::Network(network.clone()));
@@ -1142,13 +1160,16 @@ impl Account {
                 if !life.foreground {
                     let _ = requests.send(Request::Foreground(false));
                 }
+                if life.wish == Wish::Online {
+                    let _ = requests.send(Request::Command(Command::Connect, oneshot::channel().0));
+                }
                 life.state = State::Running(requests);
                 self.inner.started.send_replace(());
                 self.inner.shared.open_reader(secret);
                 Ok(())
             }
-            (State::Stopped(_), Err(error)) => {
-                life.state = State::Stopped(Some(error.clone()));
+            (State::Stopped, Err(error)) => {
+                life.state = State::Stopped;
                 self.inner.shared.close_reader(error.clone());
                 let detail = error.to_string();
                 let status = Status::Offline { reason: Some(error.clone()), detail, next_attempt: None };
@@ -1166,27 +1187,21 @@ impl Account {
     }
 
     pub(crate) async fn ask(&self, command: Command) -> Result<Reply, Error> {
-        let failed = matches!(self.life().state, State::Stopped(_));
-        if failed {
-            self.start().await?;
-        }
-        let answer = {
-            let life = self.life();
-            let requests = match &life.state {
-                State::Running(requests) => requests,
+        let (reply, answer) = oneshot::channel();
+        loop {
+            match &self.life().state {
+                State::Running(requests) => {
+                    requests.send(Request::Command(command, reply)).map_err(|_| died())?;
+                    break;
+                }
                 State::Suspended => return Err(Error::Suspended),
                 State::Closed => return Err(Error::Closed),
-                State::Stopped(why) => return Err(why.clone().unwrap_or(Error::Suspended)),
-            };
-            let (reply, answer) = oneshot::channel();
-            requests.send(Request::Command(command, reply)).map_err(|_| died())?;
-            answer
-        };
-        match answer.await.unwrap_or_else(|_| Err(died())) {
-            // The thread does not know for what it ended.
-            Err(Error::Suspended) if self.is_closed() => Err(Error::Closed),
-            answer => answer,
+                State::Stopped => {}
+            }
+            // It may be stopped once more meanwhile, to connect in another way.
+            self.start().await?;
         }
+        answer.await.unwrap_or_else(|_| Err(died()))
     }
 
     /// Whether it runs and has lost the lease, known or not.
@@ -1224,11 +1239,11 @@ impl<'a> Waking<'a> {
         match life.state {
             State::Closed => return Err(Error::Closed),
             State::Suspended => {
-                life.state = State::Stopped(None);
+                life.state = State::Stopped;
                 life.woken = true;
             }
             // A process that has just begun, for this push.
-            State::Running(_) | State::Stopped(_) => life.woken |= life.wish == Wish::Unsaid,
+            State::Running(_) | State::Stopped => life.woken |= life.wish == Wish::Unsaid,
         }
         life.waking += 1;
         Ok(Self { account: Some(account) })
@@ -1243,8 +1258,7 @@ impl<'a> Waking<'a> {
         let mut life = account.life();
         life.waking -= 1;
         let last = life.waking == 0 && std::mem::take(&mut life.woken);
-        drop(life);
-        last.then(|| account.let_go(State::Suspended, false))
+        last.then(|| account.let_go(&mut life, State::Suspended, false))
     }
 }
 

@@ -106,6 +106,9 @@ struct Life {
 /// Time for telling the server that this device is gone.
 const TO_LEAVE: Duration = Duration::from_secs(10);
 
+/// What the directory of an account is called that is being removed.
+const REMOVED: &str = "removed-";
+
 /// What SQLite keeps of one database. The journal without its file must never be found by another.
 const FILES: [&str; 3] = ["", "-wal", "-shm"];
 
@@ -141,7 +144,13 @@ impl Client {
         let client =
             Self { inner: Arc::new(Inner { dir, vault, options, accounts: Mutex::default(), life }) };
         for entry in fs::read_dir(client.inner.dir.join("accounts")).map_err(unusable)? {
-            let home = entry.map_err(unusable)?.path();
+            let entry = entry.map_err(unusable)?;
+            let home = entry.path();
+            if entry.file_name().to_string_lossy().starts_with(REMOVED) {
+                // The process that removed it has ended before it was done.
+                let _ = fs::remove_dir_all(home);
+                continue;
+            }
             let Ok(address) = fs::read_to_string(home.join("address")) else { continue };
             let Ok(jid) = address.trim().parse::<Address>() else { continue };
             if home.join("account.db").exists() {
@@ -260,25 +269,28 @@ impl Client {
 
     /// Signs out and deletes everything of this account from the device: files, secrets in the vault, its registration for push
     /// notifications, and on the server the token that lets this device in (XEP-0484). Unsent messages are lost. Where it
-    /// fails or is cancelled, it can be called again. Without a connection the server is not told that this device is gone:
+    /// fails, is cancelled or the process is killed, it can be called again as long as the account is there, and is done once it is
+    /// not. Without a connection the server is not told that this device is gone:
     /// its session ends by itself, its token when it has run out, and a registration for push notifications stays
     /// ([`crate::PushState::LeftBehind`]).
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::DatabaseUnusable`] where files cannot be deleted.
+    /// [`Error::NotFound`], [`Error::Locked`], [`Error::DatabaseUnusable`] where files cannot be deleted.
     pub async fn remove_account(&self, jid: &Address) -> Result<(), Error> {
         self.is_open()?;
         let account = self.account(jid).ok_or(Error::NotFound)?;
         let _ = tokio::time::timeout(TO_LEAVE, account.leave()).await;
         account.close().await;
-        let dir = &account.home().dir;
-        for ending in FILES {
-            // First what must not be left behind if the rest cannot be done.
-            gone(fs::remove_file(dir.join(format!("account.db{ending}"))))?;
-        }
-        gone(fs::remove_dir_all(dir))?;
+        // First the secret: without it nothing can be read of what may be left behind. As long as there is anything in the vault
+        // the account is there as well, and is removed by the next call; then the next process finishes what is left.
         self.inner.vault.delete(&account.home().entry())?;
         self.inner.vault.delete(&account.home().installation())?;
+        let dir = &account.home().dir;
+        let name = dir.file_name().unwrap_or_default().to_string_lossy();
+        let removed = dir.with_file_name(format!("{REMOVED}{name}"));
+        gone(fs::remove_dir_all(&removed))?;
+        gone(fs::rename(dir, &removed))?;
+        gone(fs::remove_dir_all(&removed))?;
         self.accounts_mut().remove(jid);
         Ok(())
     }
@@ -299,14 +311,19 @@ impl Client {
     /// one. Then [`Account::sign_in`]. The old handle, and what follows it, answers [`Error::Closed`].
     ///
     /// # Errors
-    /// [`Error::NotFound`], and as [`Client::add_account`].
+    /// [`Error::NotFound`], and as [`Client::add_account`]. Where the client is suspended meanwhile, the new account is there and
+    /// suspended as well.
     pub async fn start_over(&self, jid: &Address) -> Result<Account, Error> {
         self.is_open()?;
         let old = self.account(jid).ok_or(Error::NotFound)?;
         old.close().await;
         let result = set_aside(&old.home().dir.join("account.db"), &FILES);
-        let new = self.account_at(jid, old.connection(), Some(&old));
-        self.accounts_mut().insert(jid.clone(), new.clone());
+        let new = {
+            let mut accounts = self.accounts_mut();
+            let new = self.account_at(jid, old.connection(), Some(&old));
+            accounts.insert(jid.clone(), new.clone());
+            new
+        };
         result.map_err(unusable)?;
         new.start().await?;
         Ok(new)
@@ -407,6 +424,8 @@ impl Client {
         self.life().over.clone().map_or(Ok(()), Err)
     }
 
+    /// To be called while the accounts are held, to which it is added: whoever suspends or closes all of them comes before it is
+    /// made, or finds it there.
     fn account_at(&self, jid: &Address, connection: Option<Connection>, before: Option<&Account>) -> Account {
         let digest = Sha256::digest(jid.as_str());
         let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
@@ -419,7 +438,12 @@ impl Client {
         };
         let file = before.map_or_else(Default::default, Account::file);
         let life = self.life();
-        Account::new(home, connection, (life.foreground, life.network.clone()), file)
+        let account = Account::new(home, connection, (life.foreground, life.network.clone()), file);
+        if let Some(over) = life.over.clone() {
+            // There is no thread to wait for.
+            drop(account.stop(over));
+        }
+        account
     }
 
     fn life(&self) -> MutexGuard<'_, Life> {
@@ -452,19 +476,21 @@ async fn all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T
 
 /// The secret of a file: from the vault, or made and put there before the file is.
 pub(crate) fn secret(vault: &dyn KeyVault, entry: &str, file: &Path) -> Result<Secret, Error> {
-    match vault.load(entry)? {
-        Some(bytes) if bytes.len() == 48 => {
-            let bytes = <[u8; 48]>::try_from(bytes).map_err(|_| Error::KeyLost)?;
-            Ok(Secret(bytes))
-        }
-        _ if file.exists() => Err(Error::KeyLost),
-        _ => {
+    match kept_secret(vault, entry)? {
+        Some(secret) => Ok(secret),
+        None if file.exists() => Err(Error::KeyLost),
+        None => {
             let mut bytes = [0; 48];
             getrandom::fill(&mut bytes).map_err(|error| Error::Bug { report: error.to_string() })?;
             vault.store(entry, &bytes, Scope::WithBackups)?;
             Ok(Secret(bytes))
         }
     }
+}
+
+/// What the vault has, if it is whole.
+pub(crate) fn kept_secret(vault: &dyn KeyVault, entry: &str) -> Result<Option<Secret>, Error> {
+    Ok(vault.load(entry)?.and_then(|bytes| bytes.try_into().ok()).map(Secret))
 }
 
 /// Renames what is there of a database, the file before its journal: a journal that is left alone is set aside before a new

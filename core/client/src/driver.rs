@@ -26,7 +26,7 @@ use whimbrel_engine::{
 use crate::{
     bell::{Bell, Listening},
     net::{
-        connect::Route,
+        connect::{Route, caught},
         framing::{self, Frame, Framer, NS_CLIENT},
         io::Wire,
     },
@@ -59,6 +59,8 @@ pub(crate) enum Request {
         stopped: oneshot::Sender<()>,
         /// As [`Command::Suspend`] has it.
         seen: bool,
+        /// What those are told who wait for an answer.
+        why: Error,
     },
     #[cfg(test)]
     Panic,
@@ -260,7 +262,7 @@ impl Driver {
         let mut next_request = 0;
         let mut link: Option<Link> = None;
         let mut bell = self.bell.take().and_then(|bell| bell.listen().ok());
-        let mut stopping: Option<Stopped> = None;
+        let mut stopping: Option<(Stopped, Error)> = None;
         while stopping.is_none() {
             let mut asked = Vec::new();
             let mut asked_for_lease = Vec::new();
@@ -283,9 +285,9 @@ impl Driver {
                     asked.push(Input::Tick);
                     asked_for_lease.push(reply);
                 }
-                Some(Request::Stop { stopped, seen }) => {
+                Some(Request::Stop { stopped, seen, why }) => {
                     asked.push(Input::Command { request: RequestId(0), command: Command::Suspend { seen } });
-                    stopping = Some(Some(stopped));
+                    stopping = Some((Some(stopped), why));
                 }
                 // Every handle is gone: end like a suspended app.
                 None => {
@@ -293,7 +295,7 @@ impl Driver {
                         request: RequestId(0),
                         command: Command::Suspend { seen: true },
                     });
-                    stopping = Some(None);
+                    stopping = Some((None, Error::Closed));
                 }
                 #[cfg(test)]
                 Some(Request::Panic) => panic!("asked for"),
@@ -344,7 +346,7 @@ impl Driver {
                     Effect::Connect { link: id, destination } => {
                         let (route, domain, done) = (self.route.clone(), self.domain.clone(), done.clone());
                         let opening = tokio::spawn(async move {
-                            let connected = route.connect(domain, destination.at).await;
+                            let connected = caught(route.connect(domain, destination.at)).await;
                             let _ = done.send(Done::Connected(id, connected));
                         });
                         link = Some(Link::opening(id, opening.abort_handle()));
@@ -357,7 +359,8 @@ impl Driver {
                                 let (route, domain, done) =
                                     (self.route.clone(), self.domain.clone(), done.clone());
                                 let opening = tokio::spawn(async move {
-                                    let _ = done.send(Done::Secured(id, route.upgrade(wire, domain).await));
+                                    let secured = caught(route.upgrade(wire, domain)).await;
+                                    let _ = done.send(Done::Secured(id, secured));
                                 });
                                 link.opening = Some(opening.abort_handle());
                             } else {
@@ -428,14 +431,15 @@ impl Driver {
             while closing.try_join_next().is_some() {}
         }
         drop((link, bell));
+        let (stopped, why) = stopping.unwrap_or((None, Error::Closed));
         for reply in std::mem::take(&mut replies).into_values() {
-            let _ = reply.send(Err(Error::Suspended));
+            let _ = reply.send(Err(why.clone()));
         }
         while closing.join_next().await.is_some() {}
         if let Err(error) = self.engine.close() {
             tracing::warn!(%error, "the file was closed without writing its journal back");
         }
-        stopping.flatten()
+        stopped
     }
 }
 

@@ -87,16 +87,15 @@ impl<T: Clone + Eq> Subscription<T> {
     ///
     /// # Errors
     /// [`Error::InvalidInput`] for an `after` that is neither the last update's nor the one's before; [`Error::Closed`]
-    /// when the account is, or where the listener has called again meanwhile; or where the file cannot be read. While the
-    /// account is suspended or the device locked it waits.
+    /// when the account is, or where the listener has called again meanwhile; or where the file is open and cannot be read. While
+    /// it is not open, since the account is suspended or for whatever reason its status tells, it waits.
     pub async fn next(&self, after: u64) -> Result<Update<T>, Error> {
         let call = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
         let mut changes = self.shared.changes.subscribe();
         loop {
             changes.borrow_and_update();
             match self.update(call, after) {
-                // Nothing changes while an account is suspended, and the listener is still there afterwards.
-                Ok(None) | Err(Error::Suspended | Error::Locked | Error::InUse) => {}
+                Ok(None) | Err(Error::InUse) => {}
                 Ok(Some(update)) => return Ok(update),
                 Err(error) => return Err(error),
             }
@@ -129,12 +128,17 @@ impl<T: Clone + Eq> Subscription<T> {
         let Some(from) = self.stale.take() else { return Ok(None) };
         let at = state.positions.partition_point(|position| *position < from);
         let below = at.checked_sub(1).map(|below| &*state.list[below]);
-        let read = self.shared.read(|connection| (self.query)(connection, from, below));
+        let read = self.shared.read_if_open(|connection| (self.query)(connection, from, below));
         let (positions, list): (Vec<i64>, Vec<Arc<T>>) = match read {
-            Ok(read) => read.into_iter().unzip(),
-            Err(error) => {
+            Ok(Ok(read)) => read.into_iter().unzip(),
+            Ok(Err(error)) => {
                 self.stale.add(from);
-                return Err(error);
+                return Err(error.to_api());
+            }
+            Err(why) => {
+                self.stale.add(from);
+                // Nothing changes while the file is not open, and the listener is still there afterwards.
+                return if why == Error::Closed { Err(why) } else { Ok(None) };
             }
         };
         let splices: Vec<Splice<T>> = diff(&state.list[at..], &list)
@@ -267,7 +271,7 @@ impl Timeline {
     /// whether there may be more.
     ///
     /// # Errors
-    /// [`Error::Offline`] where the file has no more and the archive cannot be asked, [`Error::ServerRefused`].
+    /// [`Error::Offline`], [`Error::TimedOut`], [`Error::ServerRefused`] where the file has no more and the archive cannot be asked.
     pub async fn older(&self, limit: u32) -> Result<bool, Error> {
         let limit = limit.max(1);
         let before = self.window.span().start;

@@ -105,7 +105,8 @@ impl Registration {
     /// [`Error::InvalidInput`] where something is missing, or the invitation is for another name; [`Error::ServerRefused`] as
     /// the server says: `conflict` where the name is taken, `not-acceptable` for a wrong answer or a weak password;
     /// [`Error::Offline`] and [`Error::TimedOut`] where the stream has ended: the server may have made the account all the same, and
-    /// signing in tells. Else as [`Client::add_account`], and as [`Account::sign_in`] where it does not go on trying.
+    /// signing in tells. Else the server has made it: as [`Client::add_account`], and [`Error::Suspended`] where the client is by
+    /// then; it is to be added and signed in to. As [`Account::sign_in`] where it does not go on trying.
     pub async fn submit(&mut self, answers: &BTreeMap<String, String>) -> Result<Account, Error> {
         let invalid = |what: String| Error::InvalidInput { what };
         let answer = |name: &str| {

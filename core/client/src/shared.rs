@@ -57,7 +57,9 @@ pub(crate) struct Shared {
     path: PathBuf,
     reader: Mutex<Reader>,
     /// Held while somebody reads the file beside that.
-    snapshot: Mutex<()>,
+    pub(crate) snapshot: Arc<tokio::sync::Mutex<()>>,
+    /// One export at a time, to its end.
+    pub(crate) exporting: Mutex<()>,
     listeners: Mutex<Vec<Listener>>,
     pub(crate) status: watch::Sender<Status>,
     /// Who follows a list.
@@ -91,7 +93,8 @@ impl Shared {
             account,
             path,
             reader: Mutex::new(Reader::Shut(Error::Suspended)),
-            snapshot: Mutex::default(),
+            snapshot: Arc::default(),
+            exporting: Mutex::default(),
             listeners: Mutex::default(),
             status: watch::Sender::new(offline()),
             stales: Mutex::default(),
@@ -105,20 +108,29 @@ impl Shared {
         &self,
         query: impl FnOnce(&rusqlite::Connection) -> whimbrel_engine::Result<T>,
     ) -> Result<T, Error> {
+        self.read_if_open(query)?.map_err(|error| error.to_api())
+    }
+
+    /// Likewise; the outer error says why the file is not open.
+    pub(crate) fn read_if_open<T>(
+        &self,
+        query: impl FnOnce(&rusqlite::Connection) -> whimbrel_engine::Result<T>,
+    ) -> Result<whimbrel_engine::Result<T>, Error> {
         let mut reader = self.reader();
-        if let Reader::Idle(secret) = &*reader {
-            *reader = Reader::Open(store::open_reader(&self.path, secret).map_err(|error| error.to_api())?);
+        let opened = match &*reader {
+            Reader::Open(_) => None,
+            Reader::Idle(secret) => Some(store::open_reader(&self.path, secret)),
+            Reader::Shut(why) => return Err(why.clone()),
+        };
+        match opened {
+            Some(Ok(connection)) => *reader = Reader::Open(connection),
+            Some(Err(error)) => return Ok(Err(error)),
+            None => {}
         }
-        match &*reader {
-            // One transaction: what is read in several statements stems from one state of the world.
-            Reader::Open(connection) => connection
-                .unchecked_transaction()
-                .map_err(Into::into)
-                .and_then(|transaction| query(&transaction))
-                .map_err(|error| error.to_api()),
-            Reader::Shut(why) => Err(why.clone()),
-            Reader::Idle(_) => Err(Error::Suspended),
-        }
+        let Reader::Open(connection) = &*reader else { return Err(Error::Suspended) };
+        // One transaction: what is read in several statements stems from one state of the world.
+        let transaction = connection.unchecked_transaction();
+        Ok(transaction.map_err(Into::into).and_then(|transaction| query(&transaction)))
     }
 
     pub(crate) fn open_reader(&self, secret: Secret) {
@@ -126,18 +138,14 @@ impl Shared {
         self.everything_changed();
     }
 
-    /// Lets go of the memory that can be had again.
+    /// Lets go of the memory that can be had again, unless somebody reads: Android tells on the main thread, which does not wait.
     pub(crate) fn shrink_reader(&self) {
-        if let Reader::Open(connection) = &*self.reader()
+        if let Ok(reader) = self.reader.try_lock()
+            && let Reader::Open(connection) = &*reader
             && let Err(error) = store::shrink(connection)
         {
             tracing::warn!(%error, "a reader's memory was not let go of");
         }
-    }
-
-    /// To be held by whoever opens the file once more: until then it is not closed.
-    pub(crate) fn snapshot(&self) -> MutexGuard<'_, ()> {
-        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the file may be open.
@@ -148,12 +156,11 @@ impl Shared {
         }
     }
 
-    /// Closes the file. Whoever waits for a change goes on waiting, unless it is for good.
+    /// Closes the file; whoever reads beside that sees it, and closes it as well, before `snapshot` is to be had. Whoever waits for
+    /// a change goes on waiting, unless it is for good.
     pub(crate) fn close_reader(&self, why: Error) {
         let for_good = matches!(why, Error::Closed);
         *self.reader() = Reader::Shut(why);
-        // Whoever reads beside it sees that, and closes the file as well.
-        drop(self.snapshot());
         if for_good {
             self.listeners().clear();
             self.status.send_modify(|_| {});
@@ -262,8 +269,10 @@ impl Shared {
     pub(crate) fn listen(&self) -> Events {
         let (sender, receiver) = mpsc::channel(EVENTS);
         let missed = Arc::new(AtomicU64::new(0));
-        if !self.is_closed() {
-            self.listeners().push(Listener { sender, missed: Arc::clone(&missed) });
+        self.listeners().push(Listener { sender, missed: Arc::clone(&missed) });
+        // Whoever closes it after this finds the listener there.
+        if self.is_closed() {
+            self.listeners().clear();
         }
         Events { receiver, missed }
     }

@@ -9,6 +9,7 @@ use std::{
     io::{self, BufWriter, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    sync::PoisonError,
     thread,
 };
 
@@ -54,17 +55,20 @@ impl Account {
     }
 
     fn write_export(&self, path: &Path) -> Result<u64, Error> {
-        let _one_at_a_time = self.shared().snapshot();
-        self.shared().is_readable()?;
+        let shared = self.shared();
+        let _one_at_a_time = shared.exporting.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.is_readable()?;
         let home = self.home();
         let file = home.dir.join("account.db");
-        let secret = client::secret(&*home.vault, &home.entry(), &file)?;
-        let database = store::open_reader(&file, &secret).map_err(|error| error.to_api())?;
+        let secret = client::kept_secret(&*home.vault, &home.entry())?.ok_or(Error::KeyLost)?;
         let new = path.with_added_extension("new");
         let written = write_whole(&new, |out| {
+            // Whoever suspends it waits for this, but not for the vault, nor until the disk has it all.
+            let _open = shared.snapshot.blocking_lock();
+            shared.is_readable()?;
+            let database = store::open_reader(&file, &secret).map_err(|error| error.to_api())?;
             export::write(&database, &Uuid::new_v4().to_string(), wall_clock(), &mut |piece| {
-                // Whoever suspends it waits for this.
-                self.shared().is_readable()?;
+                shared.is_readable()?;
                 out.write_all(piece.as_bytes()).map_err(unusable)
             })
             .map_err(|error| error.to_api())

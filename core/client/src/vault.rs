@@ -25,7 +25,7 @@ pub trait KeyVault: Send + Sync {
     /// What is kept under a name, or nothing.
     ///
     /// # Errors
-    /// [`Error::Locked`] while the device has not been unlocked.
+    /// [`Error::Locked`] while the device has not been unlocked; [`Error::DatabaseUnusable`] where it cannot be read.
     fn load(&self, name: &str) -> Result<Option<Vec<u8>>, Error>;
     /// Keeps bytes under a name.
     ///
@@ -35,7 +35,7 @@ pub trait KeyVault: Send + Sync {
     /// Forgets a name.
     ///
     /// # Errors
-    /// [`Error::Locked`].
+    /// As [`KeyVault::store`].
     fn delete(&self, name: &str) -> Result<(), Error>;
 }
 
@@ -57,7 +57,7 @@ impl KeyVault for FileVault {
         match fs::read(self.dir.join(name)) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(_) => Err(Error::Locked),
+            Err(error) => Err(crate::client::unusable(error)),
         }
     }
 
@@ -72,7 +72,7 @@ impl KeyVault for FileVault {
 
     fn delete(&self, name: &str) -> Result<(), Error> {
         match fs::remove_file(self.dir.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::Locked),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(crate::client::unusable(error)),
             _ => Ok(()),
         }
     }

@@ -19,8 +19,12 @@ use hickory_resolver::{
 };
 use rand::{Rng, RngCore};
 use serde::{Deserialize, Serialize};
-use tokio::{net::TcpStream, task::JoinSet, time};
-use whimbrel_engine::{LinkFailure, Place, Tls};
+use tokio::{
+    net::TcpStream,
+    task::{JoinError, JoinSet},
+    time,
+};
+use whimbrel_engine::{LinkFailure, Place, Tls, panic_report};
 
 use super::{
     io::{Stream, Wire},
@@ -165,14 +169,15 @@ impl Order {
         self.hopes.retain(|other| other != server);
     }
 
-    /// Whether nothing else is left to try: then it is said, and all of them have their chance again.
+    /// Whether nothing else is left to try: then it is said, and all of them have their chance again. One that is distrusted comes
+    /// last, so where it has won once more the others had their turn: one that is silent is not seen to fail.
     fn distrust(&mut self, server: &Server) -> bool {
-        if !self.distrusted.contains(server) {
-            self.distrusted.push(server.clone());
-        }
-        let is_last = self.hopes.iter().all(|hope| self.distrusted.contains(hope));
+        let is_last =
+            self.distrusted.contains(server) || self.hopes.iter().all(|hope| self.distrusted.contains(hope));
         if is_last {
             self.distrusted.clear();
+        } else {
+            self.distrusted.push(server.clone());
         }
         is_last
     }
@@ -364,12 +369,28 @@ where
             finished = racing.join_next() => match finished {
                 Some(Ok(Ok(won))) => return Ok(won),
                 Some(Ok(Err(failure))) => failures.push(failure),
-                Some(Err(_)) => {}
+                Some(Err(ended)) => failures.push(panicked(ended)),
                 None => return Err(failures),
             },
             () = time::sleep(head_start), if waiting.peek().is_some() => {}
         }
     }
+}
+
+/// On a task of its own, which ends with this. A panic is a failure as well: whoever waits for a connection is told.
+pub(crate) async fn caught<T: Send + 'static>(
+    work: impl Future<Output = Result<T, LinkFailure>> + Send + 'static,
+) -> Result<T, LinkFailure> {
+    let mut task = JoinSet::new();
+    task.spawn(work);
+    let ended = task.join_next().await.expect("it was spawned");
+    ended.unwrap_or_else(|ended| Err(panicked(ended)))
+}
+
+fn panicked(ended: JoinError) -> LinkFailure {
+    let report = ended.try_into_panic().map_or("given up".into(), |panic| panic_report(&*panic));
+    tracing::error!(%report, "connecting failed");
+    LinkFailure::Network(format!("a bug: {report}"))
 }
 
 /// All addresses of a host, v6 and v4 in turn.
@@ -659,6 +680,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn panic_of_ours_is_a_failure_that_is_told() {
+        let is_told = |failure: &LinkFailure| matches!(failure, LinkFailure::Network(what) if what.contains("on purpose"));
+        let failures = race([()], STAGGER, async |()| -> Result<(), _> { panic!("on purpose") }).await;
+        assert!(matches!(&failures.unwrap_err()[..], [failure] if is_told(failure)));
+        let failure = caught::<()>(async { panic!("on purpose") }).await;
+        assert!(is_told(&failure.unwrap_err()));
+    }
+
+    #[tokio::test]
     async fn candidate_that_is_dead_gives_way_and_the_last_good_one_goes_first() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let server = |address: SocketAddr| Server {
@@ -761,5 +791,20 @@ mod tests {
 
         let gone = Server { host: "127.0.0.1".into(), port: 1, direct_tls: false };
         assert!(is_untrusted(reach(&route(), [&gone, &bad]).await));
+    }
+
+    #[tokio::test]
+    async fn certificate_that_is_not_to_be_trusted_is_told_beside_a_host_that_is_silent() {
+        let ((bad, _), (_listener, _waiting, dead)) = (encrypting().await, dead());
+        let dead = Server { host: dead.ip().to_string(), port: dead.port(), direct_tls: true };
+        let route = Route::new(&Connection::default()).unwrap();
+        let reach = async || {
+            let servers = vec![dead.clone(), bad.clone()];
+            let (wire, _) = route.clone().connect_to(servers, "montague.lit").await.unwrap();
+            route.clone().upgrade(wire, "montague.lit".into()).await.map(|_| ())
+        };
+        // The silent one has its turn before the other is asked again.
+        assert!(matches!(reach().await, Err(LinkFailure::Network(_))));
+        assert!(matches!(reach().await, Err(LinkFailure::Untrusted(_))));
     }
 }

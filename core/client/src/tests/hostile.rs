@@ -200,3 +200,27 @@ async fn bad_xml_in_archive() {
     assert_eq!(ends, 2);
     soon(signing_in).await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn server_that_is_not_trusted_is_tried_again_behind_a_suspension() {
+    let stage = Stage::new();
+    let client = stage.client().await;
+    let connection = crate::Connection { certificates: None, ..stage.server.connection() };
+    let account = client.add_account(romeo(), connection).await.unwrap();
+    let signing_in = tokio::spawn({
+        let account = account.clone();
+        async move { account.sign_in("secret").await }
+    });
+    tokio::task::yield_now().await;
+    stage.server.accept().hear_out();
+    assert!(matches!(soon(signing_in).await.unwrap(), Err(Error::Untrusted { .. })));
+    soon(client.suspend(PATIENCE)).await;
+    soon(client.resume()).await.unwrap();
+    status_becomes(&account, |status| *status == Status::Connecting).await;
+    stage.server.accept().hear_out();
+    // Once, and no more.
+    status_becomes(&account, |status| {
+        matches!(status, Status::Offline { reason: Some(Error::Untrusted { .. }), next_attempt: None, .. })
+    })
+    .await;
+}

@@ -140,7 +140,7 @@ async fn one_broken_account_says_why_and_the_other_works() {
                 broken += 1;
                 assert_eq!(error, Error::KeyLost);
                 assert_eq!(account.conversations().items(), Err(Error::KeyLost));
-                assert_eq!(soon(account.contacts().subscribe().next(0)).await, Err(Error::KeyLost));
+                assert_eq!(account.contacts().items(), Err(Error::KeyLost));
             }
         }
     }
@@ -245,6 +245,167 @@ async fn removing_that_was_cancelled_can_be_done_again() {
 }
 
 #[tokio::test]
+async fn account_that_a_call_opens_again_is_connected_as_it_was() {
+    let stage = Stage::new();
+    let (client, account, peer) = stage.online().await;
+    soon(client.suspend(PATIENCE)).await;
+    drop(peer);
+    stage.keychain.fail_with(Some(Error::Locked));
+    assert_eq!(soon(client.resume()).await, Err(Error::Locked));
+    stage.keychain.fail_with(None);
+    account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+    status_becomes(&account, |status| *status == Status::Connecting).await;
+    drop(stage.server.accept_login());
+    // And where it is to connect in another way.
+    let connection = crate::Connection { resource: Some("balcony".into()), ..stage.server.connection() };
+    client.add_account(romeo(), connection).await.unwrap();
+    status_becomes(&account, |status| *status == Status::Connecting).await;
+    stage.server.accept().hear("<stream:stream");
+}
+
+#[tokio::test]
+async fn lists_wait_while_the_file_cannot_be_opened_whatever_the_reason() {
+    let stage = Stage::new();
+    let (client, account) = stage.account().await;
+    let timeline = account.timeline(&juliet(), 10).unwrap();
+    let updates = Arc::new(timeline.subscribe());
+    let mut seq = soon(updates.next(0)).await.unwrap().seq;
+    for why in [
+        Error::Locked,
+        Error::StorageFull,
+        Error::KeyLost,
+        Error::DatabaseUnusable { why: Unusable::ReadOnly },
+        Error::Bug { report: "a vault that panicked".into() },
+    ] {
+        let waiting = tokio::spawn({
+            let updates = Arc::clone(&updates);
+            async move { updates.next(seq).await }
+        });
+        tokio::task::yield_now().await;
+        soon(client.suspend(PATIENCE)).await;
+        stage.keychain.fail_with(Some(why.clone()));
+        assert_eq!(soon(client.resume()).await, Err(why.clone()));
+        assert_eq!(timeline.items(), Err(why.clone()));
+        tokio::task::yield_now().await;
+        stage.keychain.fail_with(None);
+        account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+        seq = soon(waiting).await.unwrap().unwrap().seq;
+    }
+    soon(client.close()).await;
+    assert_eq!(soon(updates.next(seq)).await, Err(Error::Closed));
+}
+
+#[tokio::test]
+async fn starting_over_opens_nothing_in_a_client_that_was_suspended_or_closed_meanwhile() {
+    for why in [Error::Suspended, Error::Closed] {
+        let stage = Stage::new();
+        let (client, account) = stage.account().await;
+        account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+        let romeo = romeo();
+        let over = async {
+            match why {
+                Error::Closed => client.close().await,
+                _ => client.suspend(PATIENCE).await,
+            }
+        };
+        let (new, ()) = soon(async { tokio::join!(client.start_over(&romeo), over) }).await;
+        assert_eq!(new.unwrap_err(), why);
+        assert_eq!(stage.open_files(), Vec::<String>::new());
+        let account = client.account(&romeo).unwrap();
+        assert_eq!(account.send(ItemId::new(), &juliet(), "nothing").await, Err(why.clone()));
+        assert_eq!(client.resume().await.is_ok(), why == Error::Suspended);
+        assert_eq!(account.conversations().items().is_ok(), why == Error::Suspended);
+    }
+}
+
+#[tokio::test]
+async fn removing_that_ended_half_way_is_finished_by_the_next_process() {
+    for ended in ["before the vault", "in the vault", "behind it", "among the files"] {
+        let stage = Stage::new();
+        let (client, account) = stage.account().await;
+        account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+        client.close().await;
+        fs::write(stage.database().with_file_name("set-aside-1-account.db"), "old").unwrap();
+        let client = stage.client().await;
+        match ended {
+            "before the vault" => {
+                stage.keychain.fail_with(Some(Error::Locked));
+                assert_eq!(soon(client.remove_account(&romeo())).await, Err(Error::Locked));
+                stage.keychain.fail_with(None);
+            }
+            "in the vault" => {
+                stage.keychain.entries.lock().unwrap().retain(|name, _| !name.starts_with("database-"));
+            }
+            "behind it" => stage.keychain.entries.lock().unwrap().clear(),
+            _ => {
+                client.close().await;
+                stage.keychain.entries.lock().unwrap().clear();
+                let home = stage.database().parent().unwrap().to_owned();
+                fs::rename(&home, home.with_file_name("removed-romeo")).unwrap();
+            }
+        }
+        client.close().await;
+        let client = stage.client().await;
+        if ended == "among the files" {
+            assert!(client.accounts().is_empty());
+        } else {
+            soon(client.remove_account(&romeo())).await.unwrap();
+        }
+        let left = fs::read_dir(stage.dir.path().join("accounts")).unwrap();
+        assert_eq!(left.count(), 0, "{ended}");
+        assert!(stage.keychain.entries.lock().unwrap().is_empty(), "{ended}");
+    }
+}
+
+/// A keychain that waits, once it is told to, until the other end is dropped.
+#[derive(Default)]
+struct Waiting {
+    keychain: Keychain,
+    gate: Mutex<Option<(std::sync::mpsc::SyncSender<()>, std::sync::mpsc::Receiver<()>)>>,
+}
+
+impl KeyVault for Waiting {
+    fn load(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        let gate = self.gate.lock().unwrap().take();
+        if let Some((asked, answer)) = gate {
+            asked.send(()).unwrap();
+            let _ = answer.recv();
+        }
+        self.keychain.load(name)
+    }
+
+    fn store(&self, name: &str, bytes: &[u8], scope: Scope) -> Result<(), Error> {
+        self.keychain.store(name, bytes, scope)
+    }
+
+    fn delete(&self, name: &str) -> Result<(), Error> {
+        self.keychain.delete(name)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn suspending_does_not_wait_for_the_vault_that_an_export_asks() {
+    let stage = Stage::new();
+    let vault = Arc::new(Waiting::default());
+    let client = Client::open(stage.dir.path(), vault.clone(), Options::default()).await.unwrap();
+    let account = client.add_account(romeo(), stage.server.connection()).await.unwrap();
+    let (asked, is_asked) = std::sync::mpsc::sync_channel(1);
+    let (answer, answered) = std::sync::mpsc::channel::<()>();
+    *vault.gate.lock().unwrap() = Some((asked, answered));
+    let file = stage.dir.path().join("romeo.xml");
+    let exporting = tokio::spawn({
+        let (account, file) = (account.clone(), file.clone());
+        async move { account.export(&file).await }
+    });
+    is_asked.recv_timeout(PATIENCE).unwrap();
+    soon(tokio::spawn(async move { client.suspend(PATIENCE).await })).await.unwrap();
+    assert_eq!(stage.open_files(), Vec::<String>::new());
+    drop(answer);
+    assert_eq!(soon(exporting).await.unwrap(), Err(Error::Suspended));
+    assert!(!file.exists());
+}
+
+#[tokio::test]
 async fn subscription_that_outlives_every_handle_ends() {
     let stage = Stage::new();
     let (client, account) = stage.account().await;
@@ -298,14 +459,23 @@ async fn another_way_to_the_server_is_kept_whatever_is_called_meanwhile() {
             account.send(ItemId::new(), &juliet, name),
         );
         changed.unwrap();
-        assert!(matches!(sent, Ok(_) | Err(Error::Suspended)), "{sent:?}");
+        sent.unwrap();
     }
+    // Nothing was suspended: whoever waits for an answer waits for a connection.
+    let syncing = tokio::spawn({
+        let account = account.clone();
+        async move { account.sync(PATIENCE).await }
+    });
+    tokio::task::yield_now().await;
+    connection.resource = Some("lute".into());
+    client.add_account(romeo(), connection.clone()).await.unwrap();
+    assert_eq!(soon(syncing).await.unwrap(), Err(Error::Offline));
     connection.certificates = Some("none".into());
     assert!(matches!(client.add_account(romeo(), connection).await, Err(Error::InvalidInput { .. })));
     account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
     client.close().await;
     let client = stage.client().await;
-    assert_eq!(client.account(&romeo()).unwrap().connection().unwrap().resource.as_deref(), Some("watch"));
+    assert_eq!(client.account(&romeo()).unwrap().connection().unwrap().resource.as_deref(), Some("lute"));
 }
 
 #[tokio::test]
@@ -407,6 +577,10 @@ fn vault_of_files_makes_its_directory_and_keeps_others_out() {
     vault.store("a", b"second", Scope::WithBackups).unwrap();
     assert_eq!(vault.load("a").unwrap().as_deref(), Some(b"second".as_slice()));
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    // What is no file cannot be read, and no unlocking helps.
+    fs::create_dir(dir.path().join("keys/b")).unwrap();
+    assert_eq!(vault.load("b"), Err(Error::DatabaseUnusable { why: Unusable::ReadOnly }));
+    fs::remove_dir(dir.path().join("keys/b")).unwrap();
     assert_eq!(mode(&dir.path().join("keys")), 0o700);
     assert_eq!(mode(&dir.path().join("keys/a")), 0o600);
     assert_eq!(fs::read_dir(dir.path().join("keys")).unwrap().count(), 1, "nothing is left of the writing");

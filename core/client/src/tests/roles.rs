@@ -85,3 +85,15 @@ async fn app_that_died_without_a_word_is_not_waited_for() {
     other.send(ItemId::new(), &juliet(), "what light").await.unwrap();
     assert_eq!(texts(&other.timeline(&juliet(), 10).unwrap().items().unwrap()), ["But soft", "what light"]);
 }
+
+#[tokio::test]
+async fn suspending_wins_over_taking_back_what_another_has() {
+    let stage = Stage::new();
+    let (client, account) = stage.account().await;
+    // It has not noticed, as if frozen.
+    soon(stage.client().await.close()).await;
+    let (resumed, ()) = soon(async { tokio::join!(client.resume(), client.suspend(PATIENCE)) }).await;
+    assert_eq!(resumed, Err(Error::Suspended));
+    assert_eq!(account.send(ItemId::new(), &juliet(), "nothing").await, Err(Error::Suspended));
+    assert_eq!(stage.open_files(), Vec::<String>::new());
+}
