@@ -99,6 +99,7 @@ impl<'a> Said<'a> {
             Some(About::Corrects(target)) => (Kind::Correction, Some(*target), body()?, content),
             None => {
                 let answers = view.content.reply.as_ref().map(|reply| reply.id.as_str());
+                let answers = answers.filter(|_| !mutants::on(Mutant::AnswerForgotten));
                 (Kind::Text, answers, body()?, content)
             }
         };
@@ -354,6 +355,13 @@ pub(crate) fn dress(connection: &Connection, row: Row, message: &mut Message) ->
             quote: content.quote(&message.text),
         });
     }
+    if let Some(answer) = content.reply.as_ref().filter(|_| kind == Kind::Correction) {
+        // Of what it stands for nobody knows more than it says.
+        message.reply = Some(ReplyTo {
+            id: answered(connection, row.id, &answer.id)?,
+            quote: content.quote(&message.text),
+        });
+    }
     if row.amended {
         let retracted = last(connection, row.id, Kind::Retraction, message.mine)?.is_some();
         if let Some((text, extra)) = last(connection, row.id, Kind::Correction, message.mine)? {
@@ -381,6 +389,15 @@ pub(crate) fn dress(connection: &Connection, row: Row, message: &mut Message) ->
     message.links = content.links;
     message.previews = content.previews;
     Ok(())
+}
+
+/// What a row answers that names it so, if that is here.
+fn answered(connection: &Connection, row: i64, target: &str) -> Result<Option<ItemId>> {
+    let (conversation, mine, position) = connection
+        .prepare_cached("SELECT conversation, mine, position FROM message WHERE id = ?1")?
+        .query_row(params![row], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let reference = Reference { conversation, kind: Kind::Text, mine, position, target };
+    Ok(root(connection, reference)?.map(|root| item(connection, root)).transpose()?.flatten())
 }
 
 pub(crate) fn content(extra: Option<&str>) -> Content {

@@ -192,6 +192,7 @@ fn rows_between(
 ) -> Result<Vec<i64>> {
     let (which, value) = match conversation {
         Some(conversation) => ("+conversation = ?3", conversation),
+        None if mutants::on(Mutant::SaidDeletedByItself) => ("at < ?3", before.unwrap_or_default()),
         // What was said about a message goes with it, whenever it was said.
         None => (
             "CASE WHEN kind >= 2 AND root IS NOT NULL THEN (SELECT at FROM message AS r WHERE r.id = message.root) ELSE at END < ?3",

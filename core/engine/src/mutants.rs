@@ -119,6 +119,10 @@ mutants! {
     "amendments" {
         EarlierAmendmentMissed: "What came before the message that it is about is never found.",
         FirstCorrectionWins: "Of several corrections the first is shown.",
+        AnswerForgotten: "What a message answers is not kept.",
+    }
+    "roster" {
+        ContactsNotTold: "Who shows the list of contacts is not told that one has changed.",
     }
     "read_position" {
         ReadTooFar: "What another device has read is all that is here.",
@@ -138,10 +142,14 @@ mutants! {
         TakenBackEntriesStay: "What is not in a feed any more stays here.",
     }
     "deletions" {
+        SaidDeletedByItself: "What is said about a message is deleted by its own age.",
         DeletedForgotten: "Of what is deleted nothing stays by which another copy of it is known.",
     }
     "search" {
         UnindexedNotSearched: "What is not in the index yet is not found.",
+    }
+    "send" {
+        CancelledIsSent: "What was cancelled before it left is sent all the same.",
     }
     "commands" {
         SendNotDeduplicated: "A send that the app repeats for want of an answer is a second message.",

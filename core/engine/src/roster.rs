@@ -13,6 +13,7 @@ use crate::{
     blocking::is_blocked,
     error::{Error, Result},
     iq::{self, Pending, bare},
+    mutants::{self, Mutant},
     outbox::Kind,
     person,
 };
@@ -66,7 +67,7 @@ impl Account {
     fn roster_version(&mut self, cx: &mut Cx<'_>, version: Option<&str>) -> Result<()> {
         self.login.roster_ver = version.map(str::to_owned);
         self.save_login(cx)?;
-        cx.touched.contacts = true;
+        cx.touched.contacts = !mutants::on(Mutant::ContactsNotTold);
         cx.touched.conversations = true;
         Ok(())
     }

@@ -324,10 +324,10 @@ impl Account {
             for row in outbox::withdraw_what_is_about(cx, meant.row)? {
                 remove(cx, row)?;
             }
-            cx.tx.execute(
-                "DELETE FROM outbox WHERE message = ?1 AND first_sent IS NULL",
-                params![meant.row],
-            )?;
+            let withdrawn = "DELETE FROM outbox WHERE message = ?1 AND first_sent IS NULL";
+            let kept = "UPDATE outbox SET message = NULL, kind = 1 WHERE message = ?1";
+            let is_kept = mutants::on(Mutant::CancelledIsSent);
+            cx.tx.execute(if is_kept { kept } else { withdrawn }, params![meant.row])?;
         }
         if waits {
             remove(cx, meant.row)?;

@@ -657,10 +657,8 @@ fn as_amended(world: &World, device: usize) -> Result<(), Failure> {
         for (_, item) in &screen.lines {
             let Item::Message(message) = item else { continue };
             let Some(text) = screen.texts.get(&message.id) else { continue };
-            if matches!(message.state, Some(SendState::Failed { .. }))
-                && world.server().bounced.contains(text)
-            {
-                // What came back is edited here, before it is tried again.
+            if world.server().bounced.contains(text) {
+                // What came back is edited here, before it is tried again, or before its archive says that a first copy has arrived.
                 continue;
             }
             if let Some(change) = &message.change {

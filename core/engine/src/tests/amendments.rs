@@ -168,6 +168,17 @@ fn answer_knows_what_it_answers_whichever_comes_first() {
 }
 
 #[test]
+fn correction_that_stands_alone_knows_what_it_answers() {
+    let mut world = World::online();
+    world.gets(&from_juliet("id='j1'", "<body>light?</body>"));
+    let answer = answer(JULIET, "j1", "yes") + "<replace xmlns='urn:xmpp:message-correct:0' id='j0'/>";
+    world.gets(&from_juliet("id='j2'", &answer));
+    let shown = world.newest();
+    assert_eq!((shown.text.as_str(), shown.edited), ("yes", true));
+    assert_eq!(shown.reply.unwrap().id, Some(world.messages()[0].id.clone()));
+}
+
+#[test]
 fn answer_of_ours_repeats_what_it_answers_for_those_who_do_not_know_better() {
     let mut world = World::online();
     world.gets(&from_juliet("id='j1'", "<body>light\nwindow?</body>"));

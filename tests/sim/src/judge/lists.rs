@@ -19,23 +19,21 @@ use super::Failure;
 pub(crate) struct Lists {
     lines: Vec<(Rank, Conversation)>,
     contacts: Vec<Contact>,
-    /// Nothing of it was read yet, or since it was said that anything may be otherwise.
-    is_read: bool,
+    /// Which lines are to be read again; all of them; and the contacts.
     stale_lines: BTreeSet<BareJid>,
-    stale_contacts: bool,
+    all_stale: bool,
+    contacts_stale: bool,
 }
 
 impl Lists {
     /// A list that is opened begins with what is there.
     pub(crate) fn opened(&mut self) {
-        self.is_read = false;
+        (self.all_stale, self.contacts_stale) = (true, true);
     }
 
     pub(crate) fn touched(&mut self, touched: &Touched) {
-        self.stale_contacts |= touched.contacts;
-        if touched.conversations {
-            self.is_read = false;
-        }
+        self.contacts_stale |= touched.contacts;
+        self.all_stale |= touched.conversations;
         self.stale_lines.extend(touched.timelines.keys().cloned());
     }
 
@@ -54,11 +52,10 @@ impl Lists {
                 self.lines.insert(at, (rank, line));
             }
         }
-        if !std::mem::replace(&mut self.is_read, true) {
+        if std::mem::take(&mut self.all_stale) {
             self.lines.clone_from(&lines);
-            self.stale_contacts = true;
         }
-        if std::mem::take(&mut self.stale_contacts) {
+        if std::mem::take(&mut self.contacts_stale) {
             self.contacts.clone_from(&contacts);
         }
         let otherwise =
