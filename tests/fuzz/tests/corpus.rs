@@ -84,14 +84,37 @@ fn hostile_server_never_makes_an_error_of_ours() {
 }
 
 #[test]
+fn files_hold_for_their_corpus() {
+    holds_for_its_corpus("import");
+}
+
+#[test]
+fn hostile_file_never_makes_an_error_of_ours() {
+    holds_for_mutations("import");
+}
+
+#[test]
 fn negotiation_holds_for_its_corpus() {
     holds_for_its_corpus("negotiation");
 }
 
 #[test]
+fn files_are_what_the_target_understands() {
+    let added: Vec<_> =
+        corpus(target("import")).iter().map(|(name, input)| (name.clone(), fuzz::adds(input))).collect();
+    for (name, messages) in
+        [("our_own.xml", 7), ("of_another_server.xml", 3), ("killed_and_signed_in.xml", 3)]
+    {
+        assert!(added.contains(&(name.to_owned(), messages)), "{name}: {added:?}");
+    }
+}
+
+#[test]
 fn recorded_logins_get_in() {
     for (name, input) in corpus(target("negotiation")) {
-        let recorded = name.starts_with("prosody") || name.starts_with("ejabberd");
+        let recorded = ["prosody", "ejabberd", "registered.", "registered_with"]
+            .iter()
+            .any(|first| name.starts_with(first));
         assert!(!recorded || fuzz::gets_in(&input), "{name} is not what the target understands");
     }
 }
