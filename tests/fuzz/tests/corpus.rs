@@ -151,3 +151,36 @@ fn every_folder_of_the_corpus_has_a_target() {
         target(&entry.unwrap().file_name().to_string_lossy());
     }
 }
+
+mod hostile {
+    use whimbrel::internals::Framing;
+    use whimbrel_engine::LinkId;
+
+    use super::*;
+
+    /// What three servers have said to a phone, cut behind every byte.
+    #[test]
+    fn cut_mid_stanza_of_recorded_streams() {
+        let recorded = |name: &str| name.starts_with("prosody") || name.starts_with("ejabberd");
+        let streams: Vec<_> =
+            corpus(target("framing")).into_iter().filter(|(name, _)| recorded(name)).collect();
+        assert_eq!(streams.len(), 9);
+        for (name, stream) in streams {
+            let mut whole = Vec::new();
+            Framing::default().feed(LinkId(1), &stream, &mut whole).expect("it was a good stream");
+            // Behind each byte what has come so far is all that would ever have come, had the link died there.
+            let (mut framing, mut came, mut before) = (Framing::default(), Vec::new(), 0);
+            for (at, byte) in stream.iter().enumerate() {
+                framing.feed(LinkId(1), &[*byte], &mut came).expect("it was a good stream");
+                let new = before..came.len();
+                assert!(new.is_empty() || *byte == b'>', "{name}, cut at {at}: whole or not at all");
+                for index in new {
+                    let (cut, whole) = (format!("{:?}", came[index]), format!("{:?}", whole[index]));
+                    assert_eq!(cut, whole, "{name}, cut at {at}");
+                }
+                before = came.len();
+            }
+            assert_eq!(came.len(), whole.len(), "{name}");
+        }
+    }
+}

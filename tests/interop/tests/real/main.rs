@@ -27,6 +27,7 @@ mod settings;
 mod support;
 mod text;
 mod two_processes;
+mod wake_up;
 
 mod device {
     mod hostile;
