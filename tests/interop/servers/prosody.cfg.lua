@@ -94,6 +94,8 @@ pep_max_items = 1000
 
 VirtualHost "a.test"
 VirtualHost "b.test"
+	-- For commands of more than one step.
+	admins = { "bob@b.test" }
 VirtualHost "localhost"
 
 Component "muc.a.test" "muc"

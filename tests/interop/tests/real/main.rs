@@ -18,6 +18,7 @@ mod nodes;
 mod one_round_trip;
 mod people;
 mod push;
+mod queue;
 mod read_position;
 mod resume;
 mod search;
