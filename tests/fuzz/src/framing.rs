@@ -7,7 +7,7 @@ use whimbrel::internals::Framing;
 use whimbrel_engine::{Input, LinkId};
 use whimbrel_proto::{address, features::Features, message::MessageView, negotiation, ns, stamp};
 
-use crate::hash;
+use crate::{hash, payloads};
 
 pub(crate) fn run(data: &[u8]) {
     // Behind a carriage return the parser waits for one byte more before it says anything.
@@ -72,6 +72,7 @@ pub(crate) fn look_at(element: &Element) {
     if element.is("error", ns::STREAM) {
         let _ = negotiation::stream_error(element).to_string();
     }
+    payloads::look_at(element);
     for child in element.children() {
         look_at(child);
     }

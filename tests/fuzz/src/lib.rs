@@ -7,11 +7,15 @@
 mod database;
 mod elements;
 mod framing;
+mod import;
 pub mod mutate;
 mod negotiation;
+mod payloads;
+mod registration;
 mod text;
 mod world;
 
+pub use import::adds;
 pub use negotiation::gets_in;
 
 /// A target by its name, which is its folder in `corpus`, too.
@@ -32,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "framing", run: framing::run, is_xml: true, longest: 16 << 10 },
     Target { name: "negotiation", run: negotiation::run, is_xml: true, longest: 16 << 10 },
     Target { name: "elements", run: elements::run, is_xml: true, longest: 32 << 10 },
+    Target { name: "import", run: import::run, is_xml: true, longest: 16 << 10 },
     Target { name: "text", run: text::run, is_xml: false, longest: 4 << 10 },
     Target { name: "uri", run: text::uri, is_xml: false, longest: 4 << 10 },
     Target { name: "looks", run: text::looks, is_xml: false, longest: 4 << 10 },

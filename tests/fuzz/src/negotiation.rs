@@ -3,6 +3,7 @@
 //! The input is what the server writes. `<account xmlns='f'/>` in front says what the account knows (see [`account`]),
 //! `<secured xmlns='f'/>` that TLS is up. A `#proof` where SASL carries data is what a server that knows the password or the
 //! token would say there; without one, nobody gets in but by PLAIN, and that only where the user allowed it.
+//! `<register xmlns='f'/>` in front makes a new account of it ([`crate::registration`]).
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use hmac::{Hmac, Mac};
@@ -22,7 +23,10 @@ use whimbrel_proto::{
     ns,
 };
 
-use crate::world::{ACTIONS, OWN};
+use crate::{
+    registration,
+    world::{ACTIONS, OWN},
+};
 
 const PASSWORD: &str = "pencil";
 const TOKEN: &str = "secret-token";
@@ -35,7 +39,7 @@ pub(crate) fn run(data: &[u8]) {
     gets_in(data);
 }
 
-/// Whether what the server says ends in a usable session.
+/// Whether what the server says ends in a usable session, or in the account that was asked for.
 pub fn gets_in(data: &[u8]) -> bool {
     let mut framing = Framing::default();
     let mut inputs = Vec::new();
@@ -44,6 +48,11 @@ pub fn gets_in(data: &[u8]) -> bool {
     // What was whole before the stream broke has come.
     let _ = framing.feed(LinkId(0), data, &mut inputs);
     let mut inputs = inputs.into_iter().skip(1).peekable();
+    if let Some(Input::Element { element: how, .. }) = inputs
+        .next_if(|input| matches!(input, Input::Element { element, .. } if element.is("register", ACTIONS)))
+    {
+        return registration::play(&how, inputs);
+    }
     let knows = inputs
         .next_if(|input| matches!(input, Input::Element { element, .. } if element.is("account", ACTIONS)));
     let empty = Element::bare("account", ACTIONS);

@@ -87,7 +87,11 @@ pub(crate) fn looks(data: &[u8]) {
         unstyled: a.is_multiple_of(8),
         ..Content::default()
     };
-    let (shown, looks) = text::shown(body, &content);
+    shows(body, &content);
+}
+
+pub(crate) fn shows(body: &str, content: &Content) {
+    let (shown, looks) = text::shown(body, content);
     let same =
         |one: &Span, other: &Span| std::mem::discriminant(&one.style) == std::mem::discriminant(&other.style);
     let units: Vec<u16> = shown.encode_utf16().collect();

@@ -18,8 +18,11 @@ use tempfile::TempDir;
 use whimbrel::internals::Framing;
 use whimbrel_engine::{
     Config, Effect, Engine, Input, LinkFailure, LinkId, Now, Tls, Touched,
-    api::{ChatState, Command, Error, Event, Item, ItemId, Network, Outgoing, Push, RequestId, Status},
-    roster,
+    api::{
+        Ask, ChatState, Command, CommandAction, Error, Event, FeedAction, Item, ItemId, Network, NodeAction,
+        Outgoing, Push, Reply, RequestId, Setting, Status,
+    },
+    export, roster,
     store::{self, Secret},
     timeline,
 };
@@ -60,6 +63,8 @@ pub(crate) struct World {
     status: Option<Status>,
     shown: BTreeMap<BareJid, Vec<(i64, Item)>>,
     sessions: u32,
+    /// Messages that the last import has added.
+    imported: u64,
 }
 
 impl World {
@@ -72,6 +77,11 @@ impl World {
         world.login("accept");
         assert!(world.online, "the session in the file is resumed");
         world
+    }
+
+    /// An account that was never online.
+    pub(crate) fn new() -> Self {
+        Self::from_file(file_of_a_new_account())
     }
 
     fn from_file(bytes: &[u8]) -> Self {
@@ -103,7 +113,44 @@ impl World {
             status: None,
             shown: BTreeMap::new(),
             sessions: 0,
+            imported: 0,
         }
+    }
+
+    fn into_file(self) -> Vec<u8> {
+        drop(self.reader);
+        self.engine.expect("alive").close().expect("a good file");
+        std::fs::read(self.dir.path().join(FILE)).expect("it was written")
+    }
+
+    /// A part of a file of this name. Returns how many messages it has added.
+    pub(crate) fn imports(&mut self, file: &str, elements: Vec<Element>) -> u64 {
+        self.imported = 0;
+        let of = elements.len() as u64;
+        self.command(Command::Import { file: file.to_owned(), elements });
+        assert!(self.imported <= of, "{} of {of}", self.imported);
+        self.imported
+    }
+
+    /// All of the account, as a file.
+    pub(crate) fn exported(&self) -> String {
+        let mut text = String::new();
+        let mut out = |piece: &str| {
+            text.push_str(piece);
+            Ok(())
+        };
+        export::write(&self.reader, "file-2", START, &mut out).expect("a good file");
+        text
+    }
+
+    /// What a server says (`<server/>`), or something that happens.
+    pub(crate) fn hears_or_does(&mut self, what: &Element) {
+        if what.name() != "server" {
+            return self.happens(what);
+        }
+        let link = self.link.unwrap_or(LinkId(0));
+        let said = what.children().map(|element| Input::Element { link, element: element.clone() });
+        self.stream(said.collect());
     }
 
     /// The server writes this, in pieces of these lengths. Returns whether all of it was XML.
@@ -287,6 +334,32 @@ impl World {
                 });
                 self.command(Command::SetPush { push });
             }
+            "card" => self.command(Command::Card { of: with }),
+            "info" => self.asks(with, Ask::Info { node: None }),
+            "items" => self.asks(with, Ask::Items { node: None, after: None }),
+            "executes" => {
+                let (session, form) = (what.attr("session").map(str::to_owned), None);
+                let (node, action) = ("config".to_owned(), CommandAction::Execute);
+                self.asks(with, Ask::Command { node, action, session, form });
+            }
+            "node" => {
+                let (limit, id) = (number("limit") as u32, what.attr("id").map(str::to_owned));
+                let action = match id {
+                    Some(id) => NodeAction::Item { id },
+                    None if what.attr("limit").is_some() => NodeAction::Items { limit, after: None },
+                    None => NodeAction::Configuration,
+                };
+                self.command(Command::Node { owner: Some(with.into()), node: "play".into(), action });
+            }
+            "feed" => self.command(Command::Feed { of: with, action: FeedAction::Refresh }),
+            "follows" => self.command(Command::Follow { node: what.text(), on: true }),
+            "blocks" => self.command(Command::Block { jid: with.into(), report: None }),
+            "unblocks" => self.command(Command::Unblock { jid: with.into() }),
+            "pins" => self.command(Command::Set { with, setting: Setting::Pinned(true) }),
+            "import" => {
+                let elements = what.children().cloned().collect();
+                self.imports(what.attr("file").unwrap_or("file-1"), elements);
+            }
             "foreground" => self.turn(vec![Input::Foreground(what.attr("left").is_none())]),
             "tick" => self.turn(vec![Input::Tick]),
             _ => {}
@@ -301,6 +374,10 @@ impl World {
     fn command(&mut self, command: Command) {
         self.requests += 1;
         self.turn(vec![Input::Command { request: RequestId(self.requests), command }]);
+    }
+
+    fn asks(&mut self, of: BareJid, what: Ask) {
+        self.command(Command::Ask { of: of.into(), what });
     }
 
     fn cut(&mut self) {
@@ -448,6 +525,8 @@ impl World {
                     }
                 }
                 Effect::Update(update) => touched = update,
+                Effect::Reply { result: Ok(Reply::Imported(done)), .. } => self.imported = done.added,
+                Effect::Reply { result: Err(Error::Bug { report }), .. } => panic!("{report}"),
                 Effect::StartTls { .. }
                 | Effect::RestartStream { .. }
                 | Effect::Hurry { .. }
@@ -577,9 +656,20 @@ fn input(xml: &str) -> Input {
 pub(crate) fn file_of_one_who_was_online() -> &'static [u8] {
     static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
     BYTES.get_or_init(|| {
+        let mut world = World::new();
+        world.login("refuse");
+        world.gets(include_bytes!("first_session.xml"), 1, &mut std::iter::empty());
+        assert!(world.online);
+        world.into_file()
+    })
+}
+
+/// The file of somebody who was never online.
+fn file_of_a_new_account() -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    BYTES.get_or_init(|| {
         let dir = directory();
-        let path = dir.path().join(FILE);
-        let connection = store::open(&path, &secret()).expect("a new file");
+        let connection = store::open(&dir.path().join(FILE), &secret()).expect("a new file");
         let jid = BareJid::new(OWN).expect("an address");
         let agent = "00000000-0000-4000-8000-000000001597".parse().expect("a UUID");
         store::create_account(&connection, &jid, agent, START).expect("a new file");
@@ -587,12 +677,6 @@ pub(crate) fn file_of_one_who_was_online() -> &'static [u8] {
             .execute("UPDATE account SET password = 'pencil', allow_plain = 1, resource = 'phone'", [])
             .expect("a new file");
         drop(connection);
-        let mut world = World::in_directory(dir);
-        world.login("refuse");
-        world.gets(include_bytes!("first_session.xml"), 1, &mut std::iter::empty());
-        assert!(world.online);
-        drop(world.reader);
-        world.engine.expect("alive").close().expect("a good file");
-        std::fs::read(&path).expect("it was written")
+        World::in_directory(dir).into_file()
     })
 }

@@ -84,14 +84,37 @@ fn hostile_server_never_makes_an_error_of_ours() {
 }
 
 #[test]
+fn files_hold_for_their_corpus() {
+    holds_for_its_corpus("import");
+}
+
+#[test]
+fn hostile_file_never_makes_an_error_of_ours() {
+    holds_for_mutations("import");
+}
+
+#[test]
 fn negotiation_holds_for_its_corpus() {
     holds_for_its_corpus("negotiation");
 }
 
 #[test]
+fn files_are_what_the_target_understands() {
+    let added: Vec<_> =
+        corpus(target("import")).iter().map(|(name, input)| (name.clone(), fuzz::adds(input))).collect();
+    for (name, messages) in
+        [("our_own.xml", 7), ("of_another_server.xml", 3), ("killed_and_signed_in.xml", 3)]
+    {
+        assert!(added.contains(&(name.to_owned(), messages)), "{name}: {added:?}");
+    }
+}
+
+#[test]
 fn recorded_logins_get_in() {
     for (name, input) in corpus(target("negotiation")) {
-        let recorded = name.starts_with("prosody") || name.starts_with("ejabberd");
+        let recorded = ["prosody", "ejabberd", "registered.", "registered_with"]
+            .iter()
+            .any(|first| name.starts_with(first));
         assert!(!recorded || fuzz::gets_in(&input), "{name} is not what the target understands");
     }
 }
@@ -126,5 +149,38 @@ fn every_folder_of_the_corpus_has_a_target() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     for entry in fs::read_dir(dir).unwrap() {
         target(&entry.unwrap().file_name().to_string_lossy());
+    }
+}
+
+mod hostile {
+    use whimbrel::internals::Framing;
+    use whimbrel_engine::LinkId;
+
+    use super::*;
+
+    /// What three servers have said to a phone, cut behind every byte.
+    #[test]
+    fn cut_mid_stanza_of_recorded_streams() {
+        let recorded = |name: &str| name.starts_with("prosody") || name.starts_with("ejabberd");
+        let streams: Vec<_> =
+            corpus(target("framing")).into_iter().filter(|(name, _)| recorded(name)).collect();
+        assert_eq!(streams.len(), 9);
+        for (name, stream) in streams {
+            let mut whole = Vec::new();
+            Framing::default().feed(LinkId(1), &stream, &mut whole).expect("it was a good stream");
+            // Behind each byte what has come so far is all that would ever have come, had the link died there.
+            let (mut framing, mut came, mut before) = (Framing::default(), Vec::new(), 0);
+            for (at, byte) in stream.iter().enumerate() {
+                framing.feed(LinkId(1), &[*byte], &mut came).expect("it was a good stream");
+                let new = before..came.len();
+                assert!(new.is_empty() || *byte == b'>', "{name}, cut at {at}: whole or not at all");
+                for index in new {
+                    let (cut, whole) = (format!("{:?}", came[index]), format!("{:?}", whole[index]));
+                    assert_eq!(cut, whole, "{name}, cut at {at}");
+                }
+                before = came.len();
+            }
+            assert_eq!(came.len(), whole.len(), "{name}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 #!/bin/bash
 # ejabberd.sh    runs ejabberd in the foreground, without Erlang's distribution (no epmd, no node name): everything it keeps
-# lies in $WHIMBREL_DIR, its ports count up from $WHIMBREL_PORT. $WHIMBREL_HIBERNATION: seconds a session waits for its client.
+# lies in $WHIMBREL_DIR, its ports count up from $WHIMBREL_PORT. $WHIMBREL_HIBERNATION: seconds a session waits for its client,
+# $WHIMBREL_LARGEST: bytes of the largest stanza that a client may send.
 # Accounts are made through the HTTP interface of port +4.
 set -e
 here=$(cd "$(dirname "$0")" && pwd)
@@ -8,6 +9,7 @@ dir=${WHIMBREL_DIR:?where the data lies} port=${WHIMBREL_PORT:?the first port of
 mkdir -p "$dir/db" "$dir/upload"
 . "$here/certificates.sh" "$dir/certs"
 sed -e "s#@DIR@#$dir#g" -e "s#@HIBERNATION@#${WHIMBREL_HIBERNATION:-600}#" -e "s#@LOG@#${WHIMBREL_LOG:-info}#" \
+  -e "s#@LARGEST@#${WHIMBREL_LARGEST:-262144}#g" \
   -e "s#@STARTTLS@#$port#g" -e "s#@DIRECT_TLS@#$((port + 1))#g" -e "s#@S2S@#$((port + 2))#g" \
   -e "s#@HTTP@#$((port + 4))#g" -e "s#@HTTPS@#$((port + 5))#g" \
   "$here/ejabberd.yml.in" > "$dir/ejabberd.yml"

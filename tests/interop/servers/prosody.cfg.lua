@@ -4,6 +4,7 @@
 --   WHIMBREL_PROSODY_13    set when the modules that need the newer core can be loaded
 --   WHIMBREL_MAM_PAGE      largest page of the archive; Prosody's own default (50) if unset
 --   WHIMBREL_HIBERNATION   seconds that a session waits for its client to come back; 600 if unset
+--   WHIMBREL_LARGEST       bytes of the largest stanza that a client may send; half a megabyte if unset
 --   WHIMBREL_ARCHIVE       "sql": archives in SQLite and not in files that are read from the beginning for each page
 --   WHIMBREL_LOG           level of the log; "info" if unset, "debug" shows every stanza
 
@@ -88,11 +89,13 @@ smacks_hibernation_time = lua.tonumber(lua.os.getenv("WHIMBREL_HIBERNATION") or 
 smacks_max_hibernated_sessions = 20
 
 limits = { c2s = { rate = "10mb/s" }, s2sin = { rate = "10mb/s" } }
-c2s_stanza_size_limit = 512 * 1024
+c2s_stanza_size_limit = lua.tonumber(lua.os.getenv("WHIMBREL_LARGEST") or "") or 512 * 1024
 pep_max_items = 1000
 
 VirtualHost "a.test"
 VirtualHost "b.test"
+	-- For commands of more than one step.
+	admins = { "bob@b.test" }
 VirtualHost "localhost"
 
 Component "muc.a.test" "muc"

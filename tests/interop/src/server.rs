@@ -82,6 +82,8 @@ pub struct Options {
     /// Prosody's archives in SQLite, where ejabberd's always are. Its internal storage reads a list from the beginning for each
     /// page: 1.8 s a page at the end of ten thousand messages (13.0.1).
     pub sql_archive: bool,
+    /// Largest stanza that a client may send, in bytes; half a megabyte (Prosody) or a quarter (ejabberd) if `None`.
+    pub largest: Option<usize>,
     /// Log every stanza.
     pub verbose: bool,
 }
@@ -227,6 +229,9 @@ impl Server {
         }
         if let Some(hibernation) = self.options.hibernation {
             variables.push(("WHIMBREL_HIBERNATION", hibernation.as_secs().to_string()));
+        }
+        if let Some(largest) = self.options.largest {
+            variables.push(("WHIMBREL_LARGEST", largest.to_string()));
         }
         self.root.command(self.dir(), &variables, program)
     }

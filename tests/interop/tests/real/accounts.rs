@@ -246,6 +246,23 @@ fn account_is_taken_to_another_device_over(kind: Kind) {
     assert_eq!(shown(&tablet), shown(&romeo));
     let (kind, _) = refused(juliet.request("import", json!({ "file": file }), PATIENCE));
     assert_eq!(kind, "invalid_input", "it is his");
+
+    // A third one, that gets half of the file first.
+    let half = stage.dir.path().join("half.xml").display().to_string();
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&half, &whole[..whole.len() / 2]).unwrap();
+    let mut watch = stage.phone(ROMEO.0, "not the password");
+    watch.data = stage.dir.path().join("watch");
+    let watch = Console::start(&watch).unwrap();
+    watch.wait_event("offline", PATIENCE, |event| event.str("reason") == "wrong_password").unwrap();
+    let (kind, why) = refused(watch.request("import", json!({ "file": half }), PATIENCE));
+    assert_eq!(kind, "invalid_input", "{why}");
+    let rest = &watch.request("import", json!({ "file": file }), PATIENCE).unwrap()["imported"];
+    let (added, known) = (rest["added"].as_u64().unwrap(), rest["known"].as_u64().unwrap());
+    assert!(added + known == 31 && added > 0 && known > 0, "{rest}");
+    watch.request("sign_in", json!({ "password": ROMEO.1 }), PATIENCE).unwrap();
+    synced(&watch);
+    assert_eq!(shown(&watch), shown(&romeo));
 }
 
 #[test]

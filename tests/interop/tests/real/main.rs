@@ -18,6 +18,7 @@ mod nodes;
 mod one_round_trip;
 mod people;
 mod push;
+mod queue;
 mod read_position;
 mod resume;
 mod search;
@@ -27,6 +28,7 @@ mod settings;
 mod support;
 mod text;
 mod two_processes;
+mod wake_up;
 
 mod device {
     mod hostile;

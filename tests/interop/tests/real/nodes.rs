@@ -3,7 +3,7 @@
 use interop::{Console, Kind};
 use serde_json::{Value, json};
 
-use crate::support::{JULIET, PATIENCE, ROMEO, Stage, befriend, synced, until_heard};
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, befriend, id, synced, until_heard};
 
 const NODE: &str = "urn:whimbrel:test:play";
 
@@ -90,4 +90,51 @@ fn nodes_are_published_followed_and_taken_away_over_prosody_13() {
 #[test]
 fn nodes_are_published_followed_and_taken_away_over_ejabberd() {
     nodes_are_published_followed_and_taken_away_over(Kind::Ejabberd);
+}
+
+/// A node of his, which she subscribes to (XEP-0060 §6.1) and does not follow.
+fn nodes_are_made_subscribed_to_and_emptied_over(kind: Kind) {
+    let Some(stage) = Stage::on(kind) else { return };
+    let romeo = Console::start(&stage.phone(ROMEO.0, ROMEO.1)).unwrap();
+    let juliet = Console::start(&stage.phone(JULIET.0, JULIET.1)).unwrap();
+    for console in [&romeo, &juliet] {
+        console.wait_online(PATIENCE).unwrap();
+    }
+    ask(&romeo, "create_node", json!({ "options": { "access_model": "open" } }));
+    let again = romeo.request("create_node", json!({ "node": NODE }), PATIENCE);
+    assert!(again.as_ref().is_err_and(|error| error.to_string().contains("conflict")), "{again:?}");
+    ask(&romeo, "configure", json!({ "options": { "max_items": "2" } }));
+    let options = &ask(&romeo, "configuration", json!({}))["options"];
+    assert_eq!((&options["access_model"], &options["max_items"]), (&json!("open"), &json!("2")), "{options}");
+
+    let of_his = json!({ "of": ROMEO.0 });
+    ask(&juliet, "subscribe", of_his.clone());
+    let publishes = |item: &str| {
+        ask(&romeo, "publish", json!({ "item": item, "xml": "<act xmlns='urn:whimbrel:test'/>" }));
+    };
+    for item in ["i1", "i2", "i3"] {
+        publishes(item);
+        let heard = juliet.wait_event(item, PATIENCE, |event| ids(&event.body["items"]) == [item]).unwrap();
+        assert_eq!((heard.name(), heard.str("from"), heard.str("node")), ("published", ROMEO.0, NODE));
+    }
+    assert_eq!(ids(&ask(&juliet, "items", of_his.clone())["items"]), ["i2", "i3"]);
+    ask(&romeo, "purge", json!({}));
+    for (console, of) in [(&romeo, json!({})), (&juliet, of_his.clone())] {
+        assert_eq!(ask(console, "items", of)["items"], json!([]));
+    }
+    ask(&juliet, "unsubscribe", of_his);
+    publishes("i4");
+    romeo.send_message(JULIET.0, &id("published"), "published", PATIENCE).unwrap();
+    juliet.wait_message("published", PATIENCE).unwrap();
+    assert!(juliet.take_events().iter().all(|event| ids(&event.body["items"]) != ["i4"]));
+}
+
+#[test]
+fn nodes_are_made_subscribed_to_and_emptied_over_prosody_13() {
+    nodes_are_made_subscribed_to_and_emptied_over(Kind::Prosody13);
+}
+
+#[test]
+fn nodes_are_made_subscribed_to_and_emptied_over_ejabberd() {
+    nodes_are_made_subscribed_to_and_emptied_over(Kind::Ejabberd);
 }

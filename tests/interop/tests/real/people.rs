@@ -8,7 +8,7 @@ use std::{
 use interop::{Console, Kind};
 use serde_json::{Value, json};
 
-use crate::support::{JULIET, PATIENCE, ROMEO, Stage, befriend, id, synced};
+use crate::support::{JULIET, PATIENCE, ROMEO, Stage, befriend, id, peer::Peer, synced};
 
 /// The smallest PNG there is, in base64.
 const PICTURE: &str =
@@ -97,4 +97,60 @@ fn people_show_themselves_and_are_blocked_over_prosody_13() {
 #[test]
 fn people_show_themselves_and_are_blocked_over_ejabberd() {
     people_show_themselves_and_are_blocked_over(Kind::Ejabberd);
+}
+
+/// Two devices of hers, of other software than ours; and a picture that only a vCard has (XEP-0054).
+fn devices_of_a_contact_are_shown_as_one_over(kind: Kind) {
+    let Some(stage) = Stage::on(kind) else { return };
+    let romeo = Console::start(&stage.phone(ROMEO.0, ROMEO.1)).unwrap();
+    let juliet = Console::start(&stage.phone(JULIET.0, JULIET.1)).unwrap();
+    for console in [&romeo, &juliet] {
+        console.wait_online(PATIENCE).unwrap();
+    }
+    befriend(&romeo, &juliet);
+    juliet.request("disconnect", json!({}), PATIENCE).unwrap();
+    contact(&romeo, JULIET.0, |contact| contact["available"] == false);
+
+    let [mut balcony, mut hall] = ["balcony", "hall"].map(|name| Peer::sign_in(&stage.server, JULIET, name));
+    let idle = |since: &str| format!("<idle xmlns='urn:xmpp:idle:1' since='{since}'/>");
+    let away = format!(
+        "<presence><show>away</show><status>at the window</status><priority>5</priority>{}</presence>",
+        idle("2026-01-01T10:00:00Z")
+    );
+    balcony.say(&away);
+    hall.say(&format!(
+        "<presence><show>dnd</show><status>dancing</status>{}</presence>",
+        idle("2026-01-01T11:00:00Z")
+    ));
+    // What the device of the highest priority says; and nobody has looked at any of them since the last one was left.
+    let shown = |is_so: Value| move |contact: &Value| contact["presence"] == is_so;
+    let left = json!({ "show": "away", "text": "at the window", "idle_since": 1_767_265_200_000_i64 });
+    contact(&romeo, JULIET.0, shown(left));
+    hall.say("<presence><priority>1</priority></presence>");
+    contact(&romeo, JULIET.0, shown(json!({ "show": "away", "text": "at the window", "idle_since": null })));
+    hall.say("<presence><show>chat</show><priority>9</priority></presence>");
+    contact(&romeo, JULIET.0, shown(json!({ "show": "chat", "text": null, "idle_since": null })));
+    hall.say("<presence type='unavailable'/>");
+    contact(&romeo, JULIET.0, |contact| contact["presence"]["idle_since"] == 1_767_261_600_000_i64);
+
+    balcony.say(&format!(
+        "<iq type='set' id='photo'><vCard xmlns='vcard-temp'><PHOTO><TYPE>image/png</TYPE><BINVAL>{PICTURE}</BINVAL></PHOTO></vCard></iq>"
+    ));
+    balcony.settle();
+    balcony.say(&away);
+    let hash = contact(&romeo, JULIET.0, |contact| contact["avatar"].is_string())["avatar"].clone();
+    let picture = romeo.request("avatar", json!({ "hash": hash }), PATIENCE).unwrap();
+    assert_eq!(picture["data"], PICTURE);
+    balcony.say("<presence type='unavailable'/>");
+    contact(&romeo, JULIET.0, |contact| contact["available"] == false && contact["presence"].is_null());
+}
+
+#[test]
+fn devices_of_a_contact_are_shown_as_one_over_prosody_13() {
+    devices_of_a_contact_are_shown_as_one_over(Kind::Prosody13);
+}
+
+#[test]
+fn devices_of_a_contact_are_shown_as_one_over_ejabberd() {
+    devices_of_a_contact_are_shown_as_one_over(Kind::Ejabberd);
 }

@@ -63,6 +63,34 @@ fn services_are_browsed_and_do_what_they_are_told_over_prosody_13() {
     assert!(refused.is_err(), "{refused:?}");
 }
 
+/// Who may make accounts makes one: a form, which is not sent before it is filled in.
+#[test]
+fn command_of_two_steps_is_gone_through_over_prosody_13() {
+    let Some(stage) = Stage::on(Kind::Prosody13) else { return };
+    let juliet = Console::start(&stage.phone(JULIET.0, JULIET.1)).unwrap();
+    juliet.wait_online(PATIENCE).unwrap();
+    let add = "http://jabber.org/protocol/admin#add-user";
+    let asked = ask(&juliet, "execute", json!({ "of": "b.test", "node": add }));
+    assert_eq!((&asked["status"], &asked["form"]["kind"]), (&json!("executing"), &json!("form")), "{asked}");
+    let completes = |values: Value| {
+        juliet.request("complete", json!({ "command": asked["command"], "values": values }), PATIENCE)
+    };
+    let kinds = [
+        (json!({ "accountjid": ["nurse@b.test"], "no such field": ["x"] }), "invalid_input"),
+        (json!({ "accountjid": ["@"] }), "invalid_input"),
+        (json!({ "password": ["wet"] }), "invalid_input"),
+    ];
+    for (values, kind) in kinds {
+        assert_eq!(completes(values.clone()).unwrap_err().kind(), Some(kind), "{values}");
+    }
+    let filled_in =
+        json!({ "accountjid": ["nurse@b.test"], "password": ["wet"], "password-verify": ["wet"] });
+    let done = completes(filled_in).unwrap();
+    assert_eq!(done["status"], "completed", "{done}");
+    let nurse = Console::start(&stage.phone("nurse@b.test", "wet")).unwrap();
+    nurse.wait_online(PATIENCE).unwrap();
+}
+
 #[test]
 fn services_are_browsed_and_do_what_they_are_told_over_ejabberd() {
     let Some(stage) = Stage::on(Kind::Ejabberd) else { return };

@@ -29,10 +29,18 @@ fn foreign_message_is_shown_with_its_styles_over(kind: Kind) {
         "<message type='chat' to='{to}' id='m2'><body>*no*</body><unstyled xmlns='urn:xmpp:styling:0'/></message>"
     ));
     romeo.wait_message("*no*", PATIENCE).unwrap();
+    for text in ["/me waits at geo:45.4419,10.9987", "\u{1f339}\u{1f5e1}\u{fe0f}"] {
+        juliet.say(&format!("<message type='chat' to='{to}'><body>{text}</body></message>"));
+        romeo.wait_message(text, PATIENCE).unwrap();
+    }
     // From the file, as it comes after a kill.
     romeo.kill();
     let romeo = Console::start(&phone).unwrap();
     let items = romeo.timeline(JULIET.0, 10, PATIENCE).unwrap();
+    let (action, place) = (&items[2], &items[2]["spans"][0]);
+    assert_eq!((&action["action"], &place["style"]), (&json!(true), &json!("location")), "{action}");
+    assert_eq!(place["place"]["latitude"], json!(45.4419));
+    assert_eq!((&items[3]["emoji_only"], &items[0]["emoji_only"]), (&json!(true), &Value::Null));
     let spans = items[0]["spans"].as_array().cloned().unwrap_or_default();
     let shown: Vec<_> = spans
         .iter()
