@@ -452,12 +452,13 @@ impl Account {
         self.done(Command::SetChatState { with: with.clone(), state }).await
     }
 
-    /// Fetches older messages from the server's archive (XEP-0313), up to `limit` of them, 1 to 500.
+    /// Fetches a page of older messages from the server's archive (XEP-0313). It is one for all conversations, so that of a single
+    /// one there may be nothing in a page: see [`crate::Timeline::older`].
     ///
     /// # Errors
     /// [`Error::Offline`], [`Error::TimedOut`], [`Error::ServerRefused`].
-    pub async fn fetch_older(&self, with: &Address, limit: u32) -> Result<Older, Error> {
-        match self.ask(Command::Older { with: with.clone(), limit: limit.clamp(1, 500) }).await? {
+    pub async fn fetch_older(&self) -> Result<Older, Error> {
+        match self.ask(Command::Older).await? {
             Reply::Older { added, complete } => Ok(Older { added, complete }),
             other => Err(unexpected(&other)),
         }

@@ -26,6 +26,9 @@ use crate::{
     shared::{Shared, Stale, Topic},
 };
 
+/// Pages of the archive, which is one for all conversations, that are fetched at a time for want of anything of this one.
+const PAGES: u32 = 20;
+
 /// A change of a list. Apply its splices in order, as one (see [`crate::apply`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update<T> {
@@ -268,23 +271,26 @@ impl Timeline {
     }
 
     /// Shows up to `limit` older messages: from the file, and where it has fewer, from the server's archive. Returns
-    /// whether there may be more.
+    /// whether there may be more. Where a thousand messages of other conversations stand before the next one, nothing may be shown.
     ///
     /// # Errors
     /// [`Error::Offline`], [`Error::TimedOut`], [`Error::ServerRefused`] where the file has no more and the archive cannot be asked.
     pub async fn older(&self, limit: u32) -> Result<bool, Error> {
         let limit = limit.max(1);
         let before = self.window.span().start;
-        let here =
-            self.shared.read(|connection| timeline::count_before(connection, &self.with, before, limit))?;
-        let mut more = true;
-        if here < limit {
-            match self.account.fetch_older(&self.with, limit).await {
+        let count =
+            || self.shared.read(|connection| timeline::count_before(connection, &self.with, before, limit));
+        let (mut here, mut more) = (count()?, true);
+        let mut pages = if here < limit { PAGES } else { 0 };
+        while pages > 0 && more {
+            match self.account.fetch_older().await {
                 Ok(older) => more = !older.complete,
                 // What is here can be shown all the same; asking again tells why there is no more.
-                Err(_) if here > 0 => {}
+                Err(_) if here > 0 => break,
                 Err(error) => return Err(error),
             }
+            here = count()?;
+            pages = if here == 0 { pages - 1 } else { 0 };
         }
         let start =
             self.shared.read(|connection| timeline::earlier(connection, &self.with, before, limit))?;

@@ -144,13 +144,9 @@ pub enum Command {
         /// What we do.
         state: ChatState,
     },
-    /// Fetch older messages from the archive. Replied to with [`Reply::Older`] when a page has come.
-    Older {
-        /// The contact.
-        with: BareJid,
-        /// How many, 1 to 500.
-        limit: u32,
-    },
+    /// Fetch a page of older messages from the archive, which is one for all conversations. Replied to with [`Reply::Older`] when it
+    /// has come.
+    Older,
     /// Add or rename a contact and ask to see their presence (RFC 6121 §2.3, §3.1).
     AddContact {
         /// Whom.

@@ -69,7 +69,7 @@ impl Account {
             Command::MarkRead { with } => self.mark_read(cx, with)?,
             Command::Set { with, setting } => self.set(cx, with, setting)?,
             Command::SetChatState { with, state } => self.send_chat_state(cx, with, *state)?,
-            Command::Older { .. } => return self.older(cx, request),
+            Command::Older => return self.older(cx, request),
             Command::AddContact { jid, name } => {
                 self.add_contact(cx, jid, name.as_deref()).map(|()| Ok(Reply::Done))?
             }

@@ -273,7 +273,7 @@ fn session(engine: Engine) {
         command: Command::Send { id, to: juliet.clone(), what: "x".into() },
     });
     life.turn(Input::Command { request: RequestId(3), command: Command::MarkRead { with: juliet.clone() } });
-    life.turn(Input::Command { request: RequestId(4), command: Command::Older { with: juliet, limit: 5 } });
+    life.turn(Input::Command { request: RequestId(4), command: Command::Older });
     for xml in [
         "<message type='chat' from='juliet@capulet.lit/balcony' id='j9'><body>9</body><request xmlns='urn:xmpp:receipts'/><stanza-id xmlns='urn:xmpp:sid:0' by='romeo@montague.lit' id='a9'/></message>",
         "<message type='chat' from='juliet@capulet.lit/balcony'><displayed xmlns='urn:xmpp:chat-markers:0' id='00000000-0000-4000-8000-000000000003'/></message>",

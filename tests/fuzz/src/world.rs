@@ -310,7 +310,7 @@ impl World {
             "cancels" => self.command(Command::Cancel { message: self.said(number("n")) }),
             "read" => self.command(Command::MarkRead { with }),
             "typing" => self.command(Command::SetChatState { with, state: ChatState::Composing }),
-            "older" => self.command(Command::Older { with, limit: number("limit") as u32 }),
+            "older" => self.command(Command::Older),
             "add" => {
                 self.command(Command::AddContact { jid: with, name: what.attr("name").map(str::to_owned) })
             }

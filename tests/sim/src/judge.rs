@@ -344,7 +344,7 @@ impl World {
             Some(items.iter().any(|item| matches!(item, Item::Gap(gap) if gap.kind == GapKind::Unfetched)))
         });
         if unfetched == Some(true) {
-            self.asks_now(device, Asked::Other, Command::Older { with, limit: 500 });
+            self.asks_now(device, Asked::Other, Command::Older);
             return true;
         }
         false

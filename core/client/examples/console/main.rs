@@ -299,7 +299,7 @@ impl Console {
                 match opened {
                     Some((timeline, _)) => Ok(json!({ "more": timeline.older(limit).await? })),
                     None => {
-                        let older = account.fetch_older(&with, limit).await?;
+                        let older = account.fetch_older().await?;
                         Ok(json!({ "added": older.added, "more": !older.complete }))
                     }
                 }

@@ -516,7 +516,7 @@ fn the_same_is_shown_whatever_the_order_of_arrival() {
                 new.reconnect(Resume::Refuse);
                 new.serves_on();
             }
-            new.does(Command::Older { with: juliet(), limit: rng.random_range(1..6) });
+            new.does(Command::Older);
             new.serves_on();
         }
         assert_eq!(new.reads(), expected, "seed {seed}: a new device");

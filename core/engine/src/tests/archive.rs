@@ -13,7 +13,7 @@ fn first_sign_in_fetches_the_newest_page_and_leaves_the_rest_unfetched() {
     assert_eq!(world.sees()[1..], numbers(70..120));
     assert_eq!(world.gaps(), 0, "what was before is no gap");
     for _ in 0..2 {
-        world.does(Command::Older { with: juliet(), limit: 50 });
+        world.does(Command::Older);
         world.serve();
     }
     assert_eq!(world.sees(), numbers(0..120));
@@ -646,7 +646,7 @@ fn older_asked_twice_at_once_by_a_forgotten_id_stays_on_the_server() {
         )
     };
     for _ in 0..2 {
-        world.does(Command::Older { with: juliet(), limit: 50 });
+        world.does(Command::Older);
     }
     let queries = [world.next_query(), world.next_query()];
     for query in &queries {

@@ -50,7 +50,7 @@ impl World {
         world.connect();
         world.serve();
         for _ in 0..archive.len() {
-            world.does(Command::Older { with: juliet(), limit: 50 });
+            world.does(Command::Older);
             world.serve();
             world.acknowledge();
         }

@@ -219,7 +219,7 @@ fn deleted_conversation_stays_deleted_when_the_archive_before_it_is_read_and_goe
     world.deletes(Delete::Conversation { with: juliet() });
     assert_eq!(world.list(), [(NURSE.into(), "hello".into(), 1)]);
     for _ in 0..3 {
-        world.does(Command::Older { with: juliet(), limit: 50 });
+        world.does(Command::Older);
         world.serve();
     }
     assert_eq!(world.count("SELECT count(*) FROM gap"), 0, "all of it was read");

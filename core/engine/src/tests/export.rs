@@ -326,7 +326,7 @@ fn account_that_has_a_part_of_it_gets_the_rest_in_order() {
     assert_eq!(world.imports(&elements(&text)).added, 0);
     // What the archive names later is what is there.
     world.server.archive = archived(0..8);
-    world.does(Command::Older { with: juliet(), limit: 50 });
+    world.does(Command::Older);
     world.serve();
     let after: Vec<String> = world.sees().into_iter().filter(|line| line != "--").collect();
     assert_eq!(after, ["0", "1", "2", "3", "4", "5", "6", "7", "> mine", "9"]);

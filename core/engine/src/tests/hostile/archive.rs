@@ -310,7 +310,7 @@ fn bad_xml_in_archive_in_the_newest_page_or_an_older_one_is_stepped_past() {
         assert_eq!(world.serve_with_poison(&format!("a{poison}"), true), chokes[0], "{poison}");
         let mut choked = 0;
         for _ in 0..4 {
-            world.does(Command::Older { with: juliet(), limit: 50 });
+            world.does(Command::Older);
             choked += world.serve_with_poison(&format!("a{poison}"), true);
         }
         assert_eq!(choked, chokes[1], "{poison}");
