@@ -26,6 +26,19 @@ use crate::{
 
 /// Messages to show at once, and notifications to take back: the newest of them. Nobody looks at more.
 const MOST: i64 = 200;
+/// Of each, so many bytes of its text: nobody shows more, and an extension that a push has woken has little memory.
+const SHOWN: usize = 4 * 1024;
+
+/// With the beginning of its text, if that is long.
+fn shortened(mut message: Message) -> Message {
+    if message.text.len() > SHOWN {
+        message.text.truncate(message.text.floor_char_boundary(SHOWN));
+        message.text.shrink_to_fit();
+        message.spans.retain(|span| span.range.end <= message.text.len());
+        message.text.push('…');
+    }
+    message
+}
 
 impl Account {
     pub(crate) fn news(&mut self, cx: &mut Cx<'_>) -> Result<News> {
@@ -35,12 +48,22 @@ impl Account {
             "m.id > (SELECT told FROM account) AND {MESSAGE} AND {} ORDER BY m.position DESC, m.id DESC LIMIT ?1",
             conversation(),
         );
+        let which = format!(
+            "SELECT m.id FROM message AS m JOIN conversation AS c ON c.id = m.conversation WHERE {which}"
+        );
+        let rows: Vec<i64> = cx
+            .tx
+            .prepare_cached(&which)?
+            .query_map(params![MOST], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
         let mut notify = Vec::new();
-        for (message, _) in timeline::messages(cx.tx, &which, MOST)?.into_iter().rev() {
+        // One at a time: of two hundred whole texts there may be a hundred megabytes.
+        for row in rows.into_iter().rev() {
+            let Some((message, _)) = timeline::message(cx.tx, row)? else { continue };
             if let Some(of) = notifies_of(cx, &message.with)?
                 && self.is_wanted(cx, of, &message)?
             {
-                notify.push(message);
+                notify.push(shortened(message));
             }
         }
         let id = |row: &Row<'_>| Ok(ItemId(row.get::<_, i64>(0)?.to_string()));

@@ -27,6 +27,8 @@ use crate::{
 
 /// Rows that are indexed in one step. What is waiting is looked through with each search, which costs some microseconds a row.
 const BATCH: i64 = 500;
+/// And bytes of their texts, one too many at most: an extension that a push has woken has little memory.
+const BYTES: usize = 1024 * 1024;
 /// So many new ones are worth a commit.
 const WORTH: i64 = 100;
 /// How long nothing is indexed after that has failed, in ms: what is new is looked through.
@@ -455,10 +457,11 @@ impl Account {
     }
 
     fn index(&self, cx: &Cx<'_>) -> Result<()> {
-        let mut batch =
-            rows(cx, "m.id IN (SELECT message FROM unindexed WHERE no_room = 0 LIMIT ?1)", BATCH)?;
+        let mut room = BYTES;
+        let changed = "m.id IN (SELECT message FROM unindexed WHERE no_room = 0 LIMIT ?1)";
+        let mut batch = rows(cx, changed, BATCH, &mut room)?;
         let left = BATCH - batch.len() as i64;
-        let new = rows(cx, "m.id > (SELECT indexed FROM account) ORDER BY m.id LIMIT ?1", left)?;
+        let new = rows(cx, "m.id > (SELECT indexed FROM account) ORDER BY m.id LIMIT ?1", left, &mut room)?;
         if let Some(last) = new.last() {
             cx.tx.prepare_cached("UPDATE account SET indexed = ?1")?.execute(params![last.message])?;
         }
@@ -498,10 +501,19 @@ impl Account {
     }
 }
 
-fn rows(cx: &Cx<'_>, which: &str, limit: i64) -> Result<Vec<FoundBy>> {
+/// So many, as long as there is room for their texts.
+fn rows(cx: &Cx<'_>, which: &str, limit: i64, room: &mut usize) -> Result<Vec<FoundBy>> {
     let mut statement = cx.tx.prepare_cached(&format!("{FOUND_BY} WHERE {which}"))?;
-    let rows = statement.query_and_then(params![limit], |row| FoundBy::read(cx.tx, row))?;
-    rows.collect()
+    let mut rows = statement.query(params![limit])?;
+    let mut found = Vec::new();
+    while *room > 0
+        && let Some(row) = rows.next()?
+    {
+        let row = FoundBy::read(cx.tx, row)?;
+        *room = room.saturating_sub(row.text.as_ref().map_or(0, String::len));
+        found.push(row);
+    }
+    Ok(found)
 }
 
 /// A row of the index for a message, unless the messages of that second have all of them: an archive may say of a million

@@ -47,6 +47,19 @@ fn news_is_told_once_and_taken_back_when_it_was_read_elsewhere() {
 }
 
 #[test]
+fn of_a_long_text_the_beginning_is_told() {
+    let mut world = World::online();
+    let text = format!("*But* soft {} *light*", "\u{1f339}".repeat(10_000));
+    world.gets(&from_juliet("id='j1'", &format!("<body>{text}</body>")));
+    let Some(Ok(Reply::News(news))) = world.does(Command::News) else { panic!("no news") };
+    let told = &news.notify[0];
+    assert!(
+        told.text.len() < 4_200 && told.text.starts_with("*But* soft \u{1f339}") && told.text.ends_with('…')
+    );
+    assert!(!told.spans.is_empty() && told.spans.iter().all(|span| span.range.end < told.text.len()));
+}
+
+#[test]
 fn what_came_behind_the_news_of_a_wake_up_is_told_by_the_next_one() {
     let mut world = World::online();
     world.gets(&from_juliet("id='j1'", "<body>one</body>"));

@@ -150,45 +150,48 @@ fn woken_over(test: &str, kind: Kind, night: &Night) {
 }
 
 const ONE: Night = Night { large: 0, small: 100, muted: false };
-
-#[test]
-fn message_of_5_mb_is_put_off_when_a_push_wakes_over_prosody_13() {
-    let test = "wake_up::message_of_5_mb_is_put_off_when_a_push_wakes_over_prosody_13";
-    woken_over(test, Kind::Prosody13, &ONE);
-}
-
-#[test]
-fn message_of_5_mb_is_put_off_when_a_push_wakes_over_ejabberd() {
-    let test = "wake_up::message_of_5_mb_is_put_off_when_a_push_wakes_over_ejabberd";
-    woken_over(test, Kind::Ejabberd, &ONE);
-}
-
-/// What the row `memory_limit` waits for: twelve megabytes in messages that are not too large, each by itself.
+/// Twelve megabytes in messages that are not too large, each by itself.
 const MANY: Night = Night { large: 60, small: 100, muted: false };
 const MANY_MUTED: Night = Night { muted: true, ..MANY };
 
-#[test]
-#[ignore = "they take 30 to 38 MB"]
-fn large_messages_fit_when_a_push_wakes_over_prosody_13() {
-    woken_over("wake_up::large_messages_fit_when_a_push_wakes_over_prosody_13", Kind::Prosody13, &MANY);
-}
+mod hostile {
+    use super::*;
 
-#[test]
-#[ignore = "they take 30 to 38 MB"]
-fn large_messages_fit_when_a_push_wakes_over_ejabberd() {
-    woken_over("wake_up::large_messages_fit_when_a_push_wakes_over_ejabberd", Kind::Ejabberd, &MANY);
-}
+    mod memory_limit {
+        use super::*;
 
-#[test]
-#[ignore = "they take 8 to 26 MB"]
-fn large_messages_of_who_is_muted_fit_when_a_push_wakes_over_prosody_13() {
-    let test = "wake_up::large_messages_of_who_is_muted_fit_when_a_push_wakes_over_prosody_13";
-    woken_over(test, Kind::Prosody13, &MANY_MUTED);
-}
+        fn over(name: &str, kind: Kind, night: &Night) {
+            woken_over(&format!("wake_up::hostile::memory_limit::{name}"), kind, night);
+        }
 
-#[test]
-#[ignore = "they take 8 to 26 MB"]
-fn large_messages_of_who_is_muted_fit_when_a_push_wakes_over_ejabberd() {
-    let test = "wake_up::large_messages_of_who_is_muted_fit_when_a_push_wakes_over_ejabberd";
-    woken_over(test, Kind::Ejabberd, &MANY_MUTED);
+        #[test]
+        fn with_one_message_of_5_mb_over_prosody_13() {
+            over("with_one_message_of_5_mb_over_prosody_13", Kind::Prosody13, &ONE);
+        }
+
+        #[test]
+        fn with_one_message_of_5_mb_over_ejabberd() {
+            over("with_one_message_of_5_mb_over_ejabberd", Kind::Ejabberd, &ONE);
+        }
+
+        #[test]
+        fn with_many_large_messages_over_prosody_13() {
+            over("with_many_large_messages_over_prosody_13", Kind::Prosody13, &MANY);
+        }
+
+        #[test]
+        fn with_many_large_messages_over_ejabberd() {
+            over("with_many_large_messages_over_ejabberd", Kind::Ejabberd, &MANY);
+        }
+
+        #[test]
+        fn with_many_large_messages_of_who_is_muted_over_prosody_13() {
+            over("with_many_large_messages_of_who_is_muted_over_prosody_13", Kind::Prosody13, &MANY_MUTED);
+        }
+
+        #[test]
+        fn with_many_large_messages_of_who_is_muted_over_ejabberd() {
+            over("with_many_large_messages_of_who_is_muted_over_ejabberd", Kind::Ejabberd, &MANY_MUTED);
+        }
+    }
 }
