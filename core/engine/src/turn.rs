@@ -273,12 +273,14 @@ impl Engine {
         effects
     }
 
-    /// Commands get the reason. What the platform says it says once: it counts when the account goes on.
+    /// Commands get the reason. What the platform says it says once: it counts when the account goes on; and whoever wants to be
+    /// online is so then.
     fn refuse(&mut self, inputs: &[Input], why: &api::Error) -> Vec<Effect> {
         let mut effects = Vec::new();
         for input in inputs {
             match input {
-                Input::Command { request, .. } => {
+                Input::Command { request, command } => {
+                    self.account.wanted |= matches!(command, Command::Connect);
                     effects.push(Effect::Reply { request: *request, result: Err(why.clone()) });
                 }
                 Input::Network(network) => self.account.network = Some(network.clone()),

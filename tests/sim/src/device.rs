@@ -65,6 +65,8 @@ pub(crate) struct User {
     /// Written, and not known to be durable: given to the core again, in this order.
     pub(crate) unsent: VecDeque<Draft>,
     pub(crate) asked: BTreeMap<RequestId, Asked>,
+    /// The core could not take the password, and is to be told once more.
+    pub(crate) is_signed_out: bool,
     /// Durable, as the core said.
     pub(crate) sent: Vec<Draft>,
     /// The same of what apps say to each other.
@@ -123,6 +125,7 @@ pub(crate) struct Wish<What> {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Asked {
     Send(Draft),
+    SignIn,
     Sync,
     /// What was published, by its number.
     Post(usize),

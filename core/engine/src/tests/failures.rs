@@ -54,6 +54,24 @@ fn disk_full() {
 }
 
 #[test]
+fn connection_that_was_wanted_while_the_disk_was_full_is_made_when_there_is_room() {
+    let mut world = World::online();
+    world.kill();
+    world.fill_disk();
+    let what = "x".repeat(100_000).into();
+    let reply = world.does(Command::Send {
+        id: ItemId("00000000-0000-4000-8000-000000000001".into()),
+        to: juliet(),
+        what,
+    });
+    assert_eq!(reply, Some(Err(Error::StorageFull)));
+    assert_eq!(world.does(Command::Connect), Some(Err(Error::StorageFull)));
+    world.make_room();
+    world.pass(60_000);
+    assert!(world.link.is_some());
+}
+
+#[test]
 fn database_corrupt_in_its_rows_is_told_as_such_and_left_alone() {
     for nonsense in [
         "UPDATE session SET sm = '{'",

@@ -58,15 +58,23 @@ impl World {
         }
         self.note(|_| format!("device {device}: started"));
         judge::acknowledged_is_there(self, device);
-        self.asks(device, Asked::Other, Command::SignIn { password: Some("pencil".into()) });
+        self.signs_in(device);
         if self.script.manners.feeds {
             self.asks(device, Asked::Other, Command::Follow { node: ns::MICROBLOG.into(), on: true });
         }
         self.try_again(device);
     }
 
+    fn signs_in(&mut self, device: usize) {
+        self.devices[device].user.is_signed_out = false;
+        self.asks(device, Asked::SignIn, Command::SignIn { password: Some("pencil".into()) });
+    }
+
     /// What was not known to be durable is given to the core again.
     pub(super) fn try_again(&mut self, device: usize) {
+        if self.devices[device].user.is_signed_out && self.devices[device].asleep_until <= self.now {
+            self.signs_in(device);
+        }
         while self.devices[device].engine.is_some()
             && self.devices[device].asleep_until <= self.now
             && let Some(draft) = self.devices[device].user.unsent.pop_front()
@@ -279,6 +287,13 @@ impl World {
         self.answered = Some((request, result.is_ok()));
         if let Asked::Post(number) = asked {
             self.devices[device].user.posts[number].done = result.is_ok();
+        }
+        if asked == Asked::SignIn
+            && matches!(result, Err(Error::StorageFull | Error::DatabaseUnusable { .. }))
+        {
+            self.devices[device].user.is_signed_out = true;
+            let later = self.now + 5_000;
+            self.at(later, Happening::Retry(device));
         }
         if let Asked::Send(mut draft) = asked {
             match result {
