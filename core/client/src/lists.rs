@@ -278,19 +278,23 @@ impl Timeline {
     pub async fn older(&self, limit: u32) -> Result<bool, Error> {
         let limit = limit.max(1);
         let before = self.window.span().start;
-        let count =
-            || self.shared.read(|connection| timeline::count_before(connection, &self.with, before, limit));
-        let (mut here, mut more) = (count()?, true);
-        let mut pages = if here < limit { PAGES } else { 0 };
-        while pages > 0 && more {
-            match self.account.fetch_older().await {
-                Ok(older) => more = !older.complete,
-                // What is here can be shown all the same; asking again tells why there is no more.
-                Err(_) if here > 0 => break,
-                Err(error) => return Err(error),
+        let here =
+            self.shared.read(|connection| timeline::count_before(connection, &self.with, before, limit))?;
+        let mut more = true;
+        if here < limit {
+            let oldest = || self.shared.read(|connection| timeline::oldest(connection, &self.with));
+            let first = oldest()?;
+            for page in 0..PAGES {
+                match self.account.fetch_older().await {
+                    Ok(older) => more = !older.complete,
+                    // What is here can be shown all the same; asking again tells why there is no more.
+                    Err(_) if here > 0 || page > 0 => break,
+                    Err(error) => return Err(error),
+                }
+                if !more || here > 0 || oldest()? != first {
+                    break;
+                }
             }
-            here = count()?;
-            pages = if here == 0 { pages - 1 } else { 0 };
         }
         let start =
             self.shared.read(|connection| timeline::earlier(connection, &self.with, before, limit))?;

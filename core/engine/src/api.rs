@@ -926,7 +926,7 @@ pub enum Permission {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct News {
     /// Messages to notify of, oldest first; of very many the newest. The same as [`Event::Message`] says of each, but that of a text
-    /// longer than 4 KB only the beginning is there, with "…" behind it.
+    /// or a quotation longer than 4 KB only the beginning is there, with "…" behind it, of links the first, and no previews.
     pub notify: Vec<Message>,
     /// Messages whose notifications are to be taken back: they were read, perhaps on another device.
     pub withdraw: Vec<ItemId>,

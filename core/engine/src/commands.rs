@@ -134,7 +134,7 @@ impl Account {
     /// What the server says of the one that is being tried would be taken for its answer to this one.
     fn gives_up_another_password(&mut self, cx: &mut Cx<'_>, password: &str) {
         if let Link::Negotiating { link, .. } = self.link
-            && self.password.as_deref() != Some(password)
+            && self.password_to_try().as_deref() != Some(password)
         {
             cx.out.push(Effect::Hangup { link });
             self.went_offline(cx, None, "another password".into(), Again::AtOnce);

@@ -29,14 +29,26 @@ const MOST: i64 = 200;
 /// Of each, so many bytes of its text: nobody shows more, and an extension that a push has woken has little memory.
 const SHOWN: usize = 4 * 1024;
 
-/// With the beginning of its text, if that is long.
+/// With the beginning of its text, and of what it repeats, if these are long, and with no more than its first link.
 fn shortened(mut message: Message) -> Message {
-    if message.text.len() > SHOWN {
-        message.text.truncate(message.text.floor_char_boundary(SHOWN));
-        message.text.shrink_to_fit();
-        message.spans.retain(|span| span.range.end <= message.text.len());
-        message.text.push('…');
+    let shorten = |text: &mut String| {
+        let is_long = text.len() > SHOWN;
+        if is_long {
+            let beginning = text[..text.floor_char_boundary(SHOWN)].to_owned();
+            *text = beginning + "…";
+        }
+        is_long
+    };
+    if shorten(&mut message.text) {
+        message.spans.retain(|span| span.range.end <= message.text.len() - '…'.len_utf8());
     }
+    for text in [message.reply.as_mut().and_then(|reply| reply.quote.as_mut()), message.spoiler.as_mut()] {
+        text.map(shorten);
+    }
+    message.spans.shrink_to_fit();
+    message.links.truncate(1);
+    message.links.shrink_to_fit();
+    message.previews = Vec::new();
     message
 }
 

@@ -151,6 +151,20 @@ pub fn count_before(connection: &Connection, with: &BareJid, from: Start, limit:
         .query_row(params![with.as_str(), from.0, limit], |row| row.get(0))?)
 }
 
+/// Where the oldest message stands.
+///
+/// # Errors
+/// Where the world failed.
+pub fn oldest(connection: &Connection, with: &BareJid) -> Result<Option<i64>> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT position FROM message WHERE conversation = (SELECT id FROM conversation WHERE jid = ?1) AND hidden = 0
+             ORDER BY position LIMIT 1",
+        )?
+        .query_row(params![with.as_str()], |row| row.get(0))
+        .optional()?)
+}
+
 /// Everything that a window shows, oldest first, with the holes in between. `offset` is the local time's, in ms.
 ///
 /// # Errors

@@ -184,12 +184,15 @@ impl Engine {
     fn one_at_a_time(&mut self, inputs: Vec<Input>, now: Now, rng: &mut dyn RngCore) -> Vec<Effect> {
         let mut all = Vec::new();
         let again = if mutants::on(Mutant::BatchDroppedAfterBug) { 1 } else { inputs.len() };
-        for input in inputs.into_iter().take(again) {
+        let mut inputs = inputs.into_iter().take(again);
+        while let Some(input) = inputs.next() {
             let single = [input];
             match self.single(&single, now, rng) {
                 Ok(effects) => all.extend(effects),
                 Err(error) => {
-                    all.extend(self.halt(&error, &single, now));
+                    let [failed] = single;
+                    let rest: Vec<Input> = std::iter::once(failed).chain(inputs).collect();
+                    all.extend(self.halt(&error, &rest, now));
                     break;
                 }
             }
@@ -280,7 +283,13 @@ impl Engine {
         for input in inputs {
             match input {
                 Input::Command { request, command } => {
-                    self.account.wanted |= matches!(command, Command::Connect);
+                    match command {
+                        Command::Connect => self.account.wanted = true,
+                        Command::Disconnect | Command::Leave => {
+                            (self.account.wanted, self.account.barred) = (false, false);
+                        }
+                        _ => {}
+                    }
                     effects.push(Effect::Reply { request: *request, result: Err(why.clone()) });
                 }
                 Input::Network(network) => self.account.network = Some(network.clone()),

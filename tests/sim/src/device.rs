@@ -65,6 +65,8 @@ pub(crate) struct User {
     /// Written, and not known to be durable: given to the core again, in this order.
     pub(crate) unsent: VecDeque<Draft>,
     pub(crate) asked: BTreeMap<RequestId, Asked>,
+    /// Something was refused, and is tried again in a while.
+    pub(crate) will_retry: bool,
     /// The core could not take the password, and is to be told once more.
     pub(crate) is_signed_out: bool,
     /// Durable, as the core said.

@@ -261,7 +261,10 @@ impl World {
             }
             Happening::Start(device) => self.start(device),
             Happening::Heal(device) => self.heal(device),
-            Happening::Retry(device) => self.try_again(device),
+            Happening::Retry(device) => {
+                self.devices[device].user.will_retry = false;
+                self.try_again(device);
+            }
             Happening::ServerUp => {}
         }
     }

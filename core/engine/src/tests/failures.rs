@@ -69,6 +69,20 @@ fn connection_that_was_wanted_while_the_disk_was_full_is_made_when_there_is_room
     world.make_room();
     world.pass(60_000);
     assert!(world.link.is_some());
+    // Who does not want it any more is not online then.
+    world.kill();
+    world.fill_disk();
+    let what = "x".repeat(100_000).into();
+    world.does(Command::Send {
+        id: ItemId("00000000-0000-4000-8000-000000000001".into()),
+        to: juliet(),
+        what,
+    });
+    world.does(Command::Connect);
+    assert_eq!(world.does(Command::Disconnect), Some(Err(Error::StorageFull)));
+    world.make_room();
+    world.pass(60_000);
+    assert!(world.link.is_none());
 }
 
 #[test]

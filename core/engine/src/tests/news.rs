@@ -60,6 +60,24 @@ fn of_a_long_text_the_beginning_is_told() {
 }
 
 #[test]
+fn of_a_long_quotation_the_beginning_is_told_and_of_links_the_first() {
+    let mut world = World::online();
+    let quoted = format!("&gt; {}\n", "x".repeat(50_000));
+    let links = "<x xmlns='jabber:x:oob'><url>https://capulet.lit/</url></x>".repeat(3);
+    world.gets(&from_juliet(
+        "id='j1'",
+        &format!(
+            "<body>{quoted}yes</body>{links}<reply xmlns='urn:xmpp:reply:0' id='j0' to='{OWN}'/>
+             <fallback xmlns='urn:xmpp:fallback:0' for='urn:xmpp:reply:0'><body start='0' end='50003'/></fallback>"
+        ),
+    ));
+    let Some(Ok(Reply::News(news))) = world.does(Command::News) else { panic!("no news") };
+    let told = &news.notify[0];
+    assert_eq!((told.text.as_str(), told.links.len()), ("yes", 1));
+    assert!(told.reply.as_ref().unwrap().quote.as_ref().unwrap().len() < 4_200);
+}
+
+#[test]
 fn what_came_behind_the_news_of_a_wake_up_is_told_by_the_next_one() {
     let mut world = World::online();
     world.gets(&from_juliet("id='j1'", "<body>one</body>"));

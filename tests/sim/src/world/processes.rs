@@ -65,6 +65,14 @@ impl World {
         self.try_again(device);
     }
 
+    /// The user tries again what was refused, all of it at once.
+    fn retries_in(&mut self, device: usize, wait: u64) {
+        if !std::mem::replace(&mut self.devices[device].user.will_retry, true) {
+            let later = self.now + wait;
+            self.at(later, Happening::Retry(device));
+        }
+    }
+
     fn signs_in(&mut self, device: usize) {
         self.devices[device].user.is_signed_out = false;
         self.asks(device, Asked::SignIn, Command::SignIn { password: Some("pencil".into()) });
@@ -292,8 +300,7 @@ impl World {
             && matches!(result, Err(Error::StorageFull | Error::DatabaseUnusable { .. }))
         {
             self.devices[device].user.is_signed_out = true;
-            let later = self.now + 5_000;
-            self.at(later, Happening::Retry(device));
+            self.retries_in(device, 5_000);
         }
         if let Asked::Send(mut draft) = asked {
             match result {
@@ -303,15 +310,13 @@ impl World {
                 }
                 Err(Error::StorageFull | Error::DatabaseUnusable { .. } | Error::Bug { .. }) => {
                     self.devices[device].user.unsent.push_front(draft);
-                    let later = self.now + 5_000;
-                    self.at(later, Happening::Retry(device));
+                    self.retries_in(device, 5_000);
                 }
                 Err(Error::NotFound) if draft.answers.is_some() => {
                     // What it answers is gone: it was deleted, or a power cut took it.
                     draft.answers = None;
                     self.devices[device].user.unsent.push_front(draft);
-                    let later = self.now + 1;
-                    self.at(later, Happening::Retry(device));
+                    self.retries_in(device, 1);
                 }
                 Err(error) => {
                     self.fail(Failure::Refused { device, text: draft.text, error: error.to_string() })
