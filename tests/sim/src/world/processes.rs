@@ -19,7 +19,7 @@ use crate::{
 /// Attempts to connect that come to nothing within a minute, at most.
 const MAX_ATTEMPTS: usize = 12;
 /// Rows that one turn may write, whatever has come.
-const MAX_STEP: u64 = 1_000;
+const MAX_STEP: u64 = 3_000;
 
 impl World {
     pub(super) fn start(&mut self, device: usize) {
