@@ -9,7 +9,8 @@ pub struct Options {
     #[uniffi(default = "Whimbrel")]
     pub software: String,
     /// This process is an extension of the app, such as iOS' for notifications: it takes an account only if the app has suspended
-    /// it, is gone, or says nothing for a second because the system has stopped it. Otherwise the account answers `InUse`.
+    /// it, is gone, or says nothing for a second because the system has stopped it. Otherwise the account answers `InUse`. It opens
+    /// none before it is wanted: `wake_up`, `resume` and whatever else is awaited open one, and then it is read.
     #[uniffi(default = false)]
     pub extension: bool,
 }

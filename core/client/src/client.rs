@@ -32,7 +32,8 @@ pub enum Role {
     #[default]
     App,
     /// An extension of it, such as iOS' for notifications: it takes an account only if the app has suspended it, is gone, or
-    /// says nothing for a second because the system has stopped it.
+    /// says nothing for a second because the system has stopped it. It opens none before it is wanted, for what all of them take
+    /// is more than it has: [`Client::wake_up`], [`Client::resume`] and whatever else is awaited open one, and then it is read.
     Extension,
 }
 
@@ -158,8 +159,10 @@ impl Client {
                 client.accounts_mut().insert(jid, account);
             }
         }
-        // What is wrong with one account is told by that account.
-        all(client.accounts().iter().map(Account::start)).await;
+        if client.inner.options.role == Role::App {
+            // What is wrong with one account is told by that account.
+            all(client.accounts().iter().map(Account::start)).await;
+        }
         Ok(client)
     }
 

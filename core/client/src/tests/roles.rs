@@ -9,13 +9,28 @@ async fn extension_leaves_an_app_alone_that_is_in_charge() {
     let (_app, account, mut peer) = stage.online().await;
     let extension = stage.extension().await;
     let other = extension.account(&romeo()).unwrap();
-    assert!(matches!(other.status(), Status::Offline { reason: Some(Error::InUse), .. }));
     assert_eq!(other.send(ItemId::new(), &juliet(), "nothing").await, Err(Error::InUse));
+    assert!(matches!(other.status(), Status::Offline { reason: Some(Error::InUse), .. }));
     assert_eq!(other.timeline(&juliet(), 10).unwrap_err(), Error::InUse);
     assert_eq!(extension.resume().await, Err(Error::InUse));
     account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
     peer.hear("But soft");
     assert!(!matches!(account.status(), Status::Offline { .. }));
+}
+
+#[tokio::test]
+async fn extension_opens_the_account_that_is_wanted_and_no_other() {
+    let stage = Stage::new();
+    let (app, _) = stage.account().await;
+    app.add_account(juliet(), stage.server.connection()).await.unwrap();
+    soon(app.close()).await;
+    let extension = stage.extension().await;
+    assert_eq!(extension.accounts().len(), 2);
+    assert_eq!(stage.open_files(), Vec::<String>::new());
+    extension.account(&romeo()).unwrap().send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+    let other = extension.account(&juliet()).unwrap();
+    let home = other.home().dir.display().to_string();
+    assert!(stage.open_files().iter().all(|file| !file.starts_with(&home)));
 }
 
 #[tokio::test]
