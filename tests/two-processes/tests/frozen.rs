@@ -125,9 +125,9 @@ mod hostile {
             // Whoever comes is told in time, and leaves no trace.
             for role in [Role::Extension, Role::App] {
                 let client = phone.client(role).await;
-                assert!(in_use(&client), "{role:?}");
                 let account = client.account(&romeo()).unwrap();
                 assert_eq!(account.send(ItemId::new(), &juliet(), "nothing").await, Err(Error::InUse));
+                assert!(in_use(&client), "{role:?}");
                 client.close().await;
             }
             // A day later it goes on as if nothing had been, and is suspended.
