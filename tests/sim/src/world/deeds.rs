@@ -181,26 +181,29 @@ impl World {
         }
     }
 
-    /// The user does something to a message on the screen, one of the newest; not to a bot's, which all have one name. What is
-    /// refused is forgotten.
-    fn amends(&mut self, device: usize, with: usize, deed: &Deed) {
+    /// The newest messages on the screen with what they were when they were written; not a bot's, which all have one name.
+    fn newest(&mut self, device: usize, with: usize, only_own: bool) -> Vec<(ItemId, String)> {
         self.look(device);
-        let phone = &mut self.devices[device];
-        let Some(screen) = phone.user.screens.get(&with).filter(|_| phone.engine.is_some()) else { return };
-        let only_own = !matches!(deed, Deed::React { .. });
-        let shown: Vec<(ItemId, String)> = screen
-            .lines
-            .iter()
-            .rev()
-            .filter_map(|(_, item)| match item {
-                Item::Message(message) if message.mine || !only_own => Some(message),
-                _ => None,
-            })
+        let phone = &self.devices[device];
+        let Some(screen) = phone.user.screens.get(&with).filter(|_| phone.engine.is_some()) else {
+            return Vec::new();
+        };
+        let messages = screen.lines.iter().rev().filter_map(|(_, item)| match item {
+            Item::Message(message) if message.mine || !only_own => Some(message),
+            _ => None,
+        });
+        messages
             .filter(|message| !message.retracted && !message.text.contains(HATED))
             .filter(|message| message.from.resource().is_none_or(|name| name.as_str() != "bot"))
             .take(5)
             .map(|message| (message.id.clone(), screen.texts.get(&message.id).cloned().unwrap_or_default()))
-            .collect();
+            .collect()
+    }
+
+    /// The user does something to one of the newest messages. What is refused is forgotten.
+    fn amends(&mut self, device: usize, with: usize, deed: &Deed) {
+        let shown = self.newest(device, with, !matches!(deed, Deed::React { .. }));
+        let phone = &mut self.devices[device];
         let Some((message, text)) = shown.choose(&mut phone.rng).cloned() else { return };
         let id = User::names(&mut phone.rng);
         let number = phone.user.changes();
@@ -426,23 +429,10 @@ impl World {
         self.asks(device, Asked::Post(number), Command::Feed { of, action });
     }
 
-    /// The user answers one of the newest messages; not a bot's, which all have one name.
+    /// The user answers one of the newest messages.
     fn answers(&mut self, device: usize, with: usize) {
-        self.look(device);
+        let shown = self.newest(device, with, false);
         let phone = &mut self.devices[device];
-        let Some(screen) = phone.user.screens.get(&with).filter(|_| phone.engine.is_some()) else { return };
-        let shown: Vec<(ItemId, String)> = screen
-            .lines
-            .iter()
-            .rev()
-            .filter_map(|(_, item)| match item {
-                Item::Message(message) if !message.retracted => Some(message),
-                _ => None,
-            })
-            .filter(|message| message.from.resource().is_none_or(|name| name.as_str() != "bot"))
-            .filter_map(|message| Some((message.id.clone(), screen.texts.get(&message.id)?.clone())))
-            .take(5)
-            .collect();
         let Some(answered) = shown.choose(&mut phone.rng).cloned() else { return };
         self.writes(device, with, "", |draft| draft.answers = Some(answered));
     }
