@@ -57,11 +57,9 @@ impl Account {
         self.unmute(cx)?;
         was_here_by_now(cx)?;
         let which = format!(
-            "m.id > (SELECT told FROM account) AND {MESSAGE} AND {} ORDER BY m.position DESC, m.id DESC LIMIT ?1",
+            "SELECT m.id FROM message AS m JOIN conversation AS c ON c.id = m.conversation
+             WHERE m.id > (SELECT told FROM account) AND {MESSAGE} AND {} ORDER BY m.position DESC, m.id DESC LIMIT ?1",
             conversation(),
-        );
-        let which = format!(
-            "SELECT m.id FROM message AS m JOIN conversation AS c ON c.id = m.conversation WHERE {which}"
         );
         let rows: Vec<i64> = cx
             .tx

@@ -48,21 +48,12 @@ impl From<Start> for Span {
 
 /// One message by its row, and where it stands.
 pub(crate) fn message(connection: &Connection, id: i64) -> Result<Option<(Message, i64)>> {
-    Ok(messages(connection, "m.id = ?1 AND m.hidden = 0", id)?.pop())
-}
-
-/// Messages of any conversation, each with where it stands.
-pub(crate) fn messages(connection: &Connection, which: &str, parameter: i64) -> Result<Vec<(Message, i64)>> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM message AS m JOIN conversation AS c ON c.id = m.conversation WHERE {which}"
+        "SELECT {COLUMNS} FROM message AS m JOIN conversation AS c ON c.id = m.conversation WHERE m.id = ?1 AND m.hidden = 0"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![parameter])?;
-    let mut messages = Vec::new();
-    while let Some(row) = rows.next()? {
-        messages.push(read(connection, row, with(row)?)?);
-    }
-    Ok(messages)
+    let mut rows = statement.query(params![id])?;
+    rows.next()?.map(|row| read(connection, row, with(row)?)).transpose()
 }
 
 /// Where a window of this many messages begins.

@@ -183,15 +183,7 @@ impl Play {
     }
 
     fn reads_bytes(&mut self, bytes: &[u8]) {
-        let text = std::str::from_utf8(bytes).expect("we write UTF-8");
-        let text = match text.find("<stream:stream") {
-            Some(at) => &text[at + text[at..].find('>').map_or(0, |end| end + 1)..],
-            None => text,
-        };
-        let wrapped: Element = format!("<x xmlns='jabber:client'>{text}</x>")
-            .parse()
-            .unwrap_or_else(|error| panic!("{error}: {text}"));
-        for element in wrapped.children() {
+        for element in written(bytes).children() {
             assert!(self.encrypted || element.is("starttls", ns::TLS), "before TLS nothing is said but that");
             let data = match element.name() {
                 "auth" | "response" => element.text(),
@@ -311,4 +303,14 @@ fn mac<M: Mac + hmac::digest::KeyInit>(key: &[u8], data: &[u8]) -> Vec<u8> {
     let mut mac = <M as Mac>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(data);
     mac.finalize().into_bytes().to_vec()
+}
+
+/// What we have written, in an element around it; without the stream's header.
+pub(crate) fn written(bytes: &[u8]) -> Element {
+    let text = std::str::from_utf8(bytes).expect("we write UTF-8");
+    let text = match text.find("<stream:stream") {
+        Some(at) => &text[at + text[at..].find('>').map_or(0, |end| end + 1)..],
+        None => text,
+    };
+    format!("<x xmlns='jabber:client'>{text}</x>").parse().unwrap_or_else(|error| panic!("{error}: {text}"))
 }

@@ -15,7 +15,7 @@ use whimbrel_proto::{
     ns,
 };
 
-use crate::world::ACTIONS;
+use crate::{negotiation::written, world::ACTIONS};
 
 const DOMAIN: &str = "montague.lit";
 /// What happens between two answers of the person's: what the machine allows, and what ends it.
@@ -109,15 +109,7 @@ impl Play {
     }
 
     fn reads(&self, bytes: &[u8]) {
-        let text = std::str::from_utf8(bytes).expect("we write UTF-8");
-        let text = match text.find("<stream:stream") {
-            Some(at) => &text[at + text[at..].find('>').map_or(0, |end| end + 1)..],
-            None => text,
-        };
-        let wrapped: Element = format!("<x xmlns='jabber:client'>{text}</x>")
-            .parse()
-            .unwrap_or_else(|error| panic!("{error}: {text}"));
-        for element in wrapped.children() {
+        for element in written(bytes).children() {
             assert!(self.encrypted || element.is("starttls", ns::TLS), "before TLS nothing is said but that");
         }
     }

@@ -28,8 +28,7 @@ impl Server {
         for other in others {
             let (blocks, blocked) = (change.name() == "block", &mut self.accounts[account].blocked);
             let changed = if blocks { blocked.insert(other) } else { blocked.remove(&other) };
-            let seen = self.accounts[account].contacts.get(&other).is_some_and(|contact| contact.from);
-            if changed && !self.blocks(other, account) && seen {
+            if changed && !self.blocks(other, account) && self.accounts[account].shows_to(other) {
                 self.shows(account, other, !blocks);
             }
         }

@@ -38,7 +38,8 @@ impl Account {
         self.contacts.get(&other).is_some_and(|contact| contact.to)
     }
 
-    fn shows_to(&self, other: usize) -> bool {
+    /// Whether it lets another one see whether it is there.
+    pub(super) fn shows_to(&self, other: usize) -> bool {
         self.contacts.get(&other).is_some_and(|contact| contact.from)
     }
 }
