@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use interop::{Console, Kind};
+use interop::{Console, Event, Kind};
 use serde_json::json;
 
 use crate::support::{JULIET, PATIENCE, ROMEO, Stage, peer::Peer, synced};
@@ -36,13 +36,15 @@ fn register(romeo: &Console, node: &str, secret: &str) {
     romeo.wait_event("push", PATIENCE, |event| event.str("push") == "on").unwrap();
 }
 
-/// How often it told the server anything about push since somebody looked.
+/// It tells the server something about push.
+fn about_push(event: &Event) -> bool {
+    event.name() == "raw" && event.str("out").contains("urn:xmpp:push:0")
+}
+
+/// What it told the server about push since somebody looked. What it does on request may be shown after the answer.
 fn said(romeo: &Console) -> Vec<String> {
-    let about = |event: &interop::Event| {
-        let out = event.str("out").to_owned();
-        (event.name() == "raw" && out.contains("urn:xmpp:push:0")).then_some(out)
-    };
-    romeo.take_events().iter().filter_map(about).collect()
+    let said = romeo.take_events().into_iter().filter(about_push);
+    said.map(|event| event.str("out").to_owned()).collect()
 }
 
 fn phone_that_hung_up_is_woken_through_its_app_server(kind: Kind) {
@@ -84,8 +86,10 @@ fn phone_that_hung_up_is_woken_through_its_app_server(kind: Kind) {
     // Signed out: nobody is told any more.
     said(&romeo);
     romeo.request("disconnect", json!({}), PATIENCE).unwrap();
-    let last = said(&romeo);
-    assert!(last.len() == 1 && last[0].contains("<disable"), "{last:?}");
+    let last = romeo.wait_event("its last word about push", PATIENCE, about_push).unwrap();
+    assert!(last.str("out").contains("<disable"), "{}", last.body);
+    romeo.wait_event("the end", PATIENCE, |event| event.name() == "offline").unwrap();
+    assert_eq!(said(&romeo), Vec::<String>::new());
     nurse.settle();
     juliet.say(&message("third"));
     juliet.settle();
