@@ -150,12 +150,15 @@ impl Account {
     /// Sends a message and returns its id when it is durable: how far it comes is the state of its item.
     ///
     /// The id is a UUID made by the caller; the same id again is the same message, so a call that was cancelled or killed can
-    /// be repeated. Fails with `InvalidInput` where the id is no UUID, the text is empty or too long or what it answers cannot be
-    /// answered, `NotFound` where that is not in this conversation, `StorageFull`, `DatabaseUnusable`.
+    /// be repeated. Fails with `InvalidInput` where the id is no UUID, the text is empty or too long, a mention is not a part of it, or what it
+    /// answers cannot be answered, `NotFound` where that is not in this conversation, `StorageFull`, `DatabaseUnusable`.
     pub async fn send(&self, id: String, to: String, what: Outgoing) -> Result<String, WhimbrelError> {
         let account = self.account.clone();
-        guard::task(async move { Ok(account.send(whimbrel::ItemId(id), &address(&to)?, what).await?.0) })
-            .await
+        guard::task(async move {
+            let what = whimbrel::Outgoing::try_from(what)?;
+            Ok(account.send(whimbrel::ItemId(id), &address(&to)?, what).await?.0)
+        })
+        .await
     }
 
     /// Gives a message of ours another text (XEP-0308). What has not left yet leaves with it; else a correction follows. Returns

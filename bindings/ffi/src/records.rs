@@ -1,6 +1,9 @@
 //! Values that cross the boundary, and how they become the core's and back.
 
-use crate::{WhimbrelError, error::address};
+use crate::{
+    WhimbrelError,
+    error::{address, full_address},
+};
 
 /// What the app decides about all of its accounts.
 #[derive(Clone, Debug, uniffi::Record)]
@@ -236,8 +239,21 @@ pub struct Outgoing {
     pub links: Vec<Link>,
     /// What links in the text lead to (XEP-0511).
     pub previews: Vec<Preview>,
+    /// Who is named in the text (XEP-0372), 32 at most.
+    pub mentions: Vec<Mention>,
     /// Not to leave later than this, ms UTC: then it has failed.
     pub not_after: Option<i64>,
+}
+
+/// Somebody is named in a text that is to be sent.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Mention {
+    /// Where the name begins, in UTF-16 code units.
+    pub start: u32,
+    /// Where it has ended, in UTF-16 code units.
+    pub end: u32,
+    /// Who.
+    pub whom: String,
 }
 
 /// What to look for. All that is given has to be so.
@@ -836,9 +852,21 @@ impl From<whimbrel::Change> for Change {
     }
 }
 
-impl From<Outgoing> for whimbrel::Outgoing {
-    fn from(what: Outgoing) -> Self {
-        Self {
+impl TryFrom<Outgoing> for whimbrel::Outgoing {
+    type Error = WhimbrelError;
+
+    fn try_from(what: Outgoing) -> Result<Self, WhimbrelError> {
+        let units: Vec<_> =
+            what.mentions.iter().map(|mention| mention.start as usize..mention.end as usize).collect();
+        let bytes = whimbrel::text::bytes(&what.text, &units);
+        let mention = |(mention, range): (&Mention, Option<std::ops::Range<usize>>)| {
+            let nowhere =
+                || WhimbrelError::InvalidInput { what: "a mention is not a part of the text".to_owned() };
+            Ok(whimbrel::Mention { range: range.ok_or_else(nowhere)?, whom: full_address(&mention.whom)? })
+        };
+        let mentions = what.mentions.iter().zip(bytes).map(mention).collect::<Result<_, WhimbrelError>>()?;
+        Ok(Self {
+            mentions,
             text: what.text,
             reply_to: what.reply_to.map(whimbrel::ItemId),
             spoiler: what.spoiler,
@@ -846,7 +874,7 @@ impl From<Outgoing> for whimbrel::Outgoing {
             links: what.links.into_iter().map(Into::into).collect(),
             previews: what.previews.into_iter().map(Into::into).collect(),
             not_after: what.not_after,
-        }
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The client crate exports these as its own; ffi mirrors them. Each error is one decision of a user interface.
 
-use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, ops::Range};
 
 use jid::{BareJid, Jid};
 use minidom::Element;
@@ -349,8 +349,19 @@ pub struct Outgoing {
     pub links: Vec<Link>,
     /// What links in the text lead to (XEP-0511).
     pub previews: Vec<Preview>,
+    /// Who is named in the text (XEP-0372), 32 at most.
+    pub mentions: Vec<Mention>,
     /// Not to leave later than this, ms UTC: then it has failed.
     pub not_after: Option<i64>,
+}
+
+/// Somebody is named in a text that is to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mention {
+    /// By which part, in bytes. No two overlap.
+    pub range: Range<usize>,
+    /// Who.
+    pub whom: Jid,
 }
 
 impl From<&str> for Outgoing {

@@ -9,8 +9,8 @@ use jid::BareJid;
 use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 use whimbrel_proto::{
-    content::{self, Content, Reply as Answer, Thread},
-    ns,
+    content::{self, Content, Mention, Reply as Answer, Thread},
+    ns, text,
     write::Tag,
 };
 
@@ -76,11 +76,16 @@ impl Account {
             // The caller was cut off before it had the answer, and asks again.
             return Ok(Ok(Reply::Sent { id }));
         }
+        let mentions = match mentions(what) {
+            Ok(mentions) => mentions,
+            Err(error) => return Ok(Err(error)),
+        };
         let mut content = Content {
             spoiler: what.spoiler.clone(),
             thread: what.thread.clone().map(|id| Thread { id, parent: None }),
             links: what.links.clone(),
             previews: what.previews.clone(),
+            mentions,
             ..Content::default()
         };
         let mut text = what.text.clone();
@@ -358,6 +363,16 @@ fn check_text(text: &str) -> std::result::Result<(), Error> {
     }
 }
 
+/// Who is named in it, as it is written.
+fn mentions(what: &Outgoing) -> std::result::Result<Vec<Mention>, Error> {
+    if what.mentions.len() > content::MAX_PARTS {
+        return Err(invalid("it has too many mentions"));
+    }
+    let parts: Vec<_> =
+        what.mentions.iter().map(|mention| (mention.range.clone(), mention.whom.clone())).collect();
+    text::mention(&what.text, &parts).ok_or_else(|| invalid("a mention is not a part of the text, or of two"))
+}
+
 pub(crate) fn is_known(cx: &Cx<'_>, id: &ItemId) -> Result<bool> {
     Ok(cx
         .tx
@@ -467,7 +482,12 @@ fn quote(cx: &Cx<'_>, answered: i64, content: &mut Content, text: &str) -> Resul
         excerpt.push('…');
     }
     let quoted: String = excerpt.lines().map(|line| format!("> {line}\n")).collect();
-    content.quoted = Some((0, quoted.chars().count() as u32));
+    let length = quoted.chars().count() as u32;
+    content.quoted = Some((0, length));
+    for mention in &mut content.mentions {
+        mention.begin += length;
+        mention.end += length;
+    }
     Ok(quoted + text)
 }
 

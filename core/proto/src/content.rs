@@ -15,7 +15,7 @@ const MAX_REACTIONS: usize = 32;
 /// Of one reaction, in bytes. The longest emoji have some forty.
 const MAX_REACTION: usize = 64;
 /// Links, references, descriptions of links: of each.
-const MAX_PARTS: usize = 32;
+pub const MAX_PARTS: usize = 32;
 /// Of a short text, in bytes.
 const MAX_TEXT: usize = 2_048;
 /// Of a URI, in bytes.

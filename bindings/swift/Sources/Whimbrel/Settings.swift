@@ -37,13 +37,16 @@ public struct Outgoing: Sendable, Equatable {
     public var links: [Message.Link]
     /// What links in the text lead to (XEP-0511).
     public var previews: [Message.Preview]
+    /// Who is named in the text (XEP-0372), 32 at most.
+    public var mentions: [Mention]
     /// Not to leave later than this: then it has failed.
     public var notAfter: Date?
 
     /// A text, and what more there is to it.
     public init(
         _ text: String, replyTo: String? = nil, spoiler: String? = nil, thread: String? = nil,
-        links: [Message.Link] = [], previews: [Message.Preview] = [], notAfter: Date? = nil
+        links: [Message.Link] = [], previews: [Message.Preview] = [], mentions: [Mention] = [],
+        notAfter: Date? = nil
     ) {
         self.text = text
         self.replyTo = replyTo
@@ -51,6 +54,7 @@ public struct Outgoing: Sendable, Equatable {
         self.thread = thread
         self.links = links
         self.previews = previews
+        self.mentions = mentions
         self.notAfter = notAfter
     }
 
@@ -62,7 +66,27 @@ public struct Outgoing: Sendable, Equatable {
                 WhimbrelFFI.Preview(
                     url: $0.url, title: $0.title, description: $0.description, site: $0.site, images: $0.images)
             },
-            notAfter: notAfter?.milliseconds)
+            mentions: mentions.map(\.generated), notAfter: notAfter?.milliseconds)
+    }
+
+    /// Somebody is named in a text.
+    public struct Mention: Sendable, Equatable {
+        /// By which part, as attributed strings count: `NSRange(range, in: text)` of a `String`. No two overlap.
+        public var range: NSRange
+        /// Their address.
+        public var whom: String
+
+        /// Whom that part names.
+        public init(range: NSRange, whom: String) {
+            self.range = range
+            self.whom = whom
+        }
+
+        var generated: WhimbrelFFI.Mention {
+            // What is nowhere is refused by the core.
+            let bound = { UInt32(clamping: $0) }
+            return WhimbrelFFI.Mention(start: bound(range.lowerBound), end: bound(range.upperBound), whom: whom)
+        }
     }
 }
 

@@ -24,9 +24,9 @@ use clap::Parser;
 use serde_json::{Map, Value, json};
 use tokio::{sync::mpsc, task};
 use whimbrel::{
-    Account, AdHoc, Address, Client, Connection, Cursor, Delete, DiskUse, Draft, Error, ItemId, Link, Mute,
-    Network, NetworkId, NodeOptions, Options, Outgoing, Picture, Preview, Push, Registration, Report, Role,
-    Search, Server, Timeline, Uri,
+    Account, AdHoc, Address, Client, Connection, Cursor, Delete, DiskUse, Draft, Error, ItemId, Link,
+    Mention, Mute, Network, NetworkId, NodeOptions, Options, Outgoing, Picture, Preview, Push, Registration,
+    Report, Role, Search, Server, Timeline, Uri,
 };
 
 #[derive(Parser)]
@@ -535,8 +535,19 @@ fn outgoing(request: &Value) -> Result<Outgoing, Error> {
         not_after: request["not_after"].as_i64(),
         links: read::<Option<Vec<Link>>>(request, "links")?.unwrap_or_default(),
         previews: read::<Option<Vec<Preview>>>(request, "previews")?.unwrap_or_default(),
+        mentions: read::<Option<Vec<Value>>>(request, "mentions")?
+            .unwrap_or_default()
+            .iter()
+            .map(mention)
+            .collect::<Result<_, _>>()?,
         ..text(request, "text")?.into()
     })
+}
+
+/// As it is shown: a part of the text in bytes, and who is meant by it.
+fn mention(mention: &Value) -> Result<Mention, Error> {
+    let [start, end] = [read::<usize>(mention, "start")?, read::<usize>(mention, "end")?];
+    Ok(Mention { range: start..end, whom: read(mention, "whom")? })
 }
 
 fn is_on(request: &Value) -> bool {

@@ -2,8 +2,9 @@
 
 use whimbrel_proto::text::Style;
 
+use super::amendments::new_id;
 use super::*;
-use crate::api::Message;
+use crate::api::{Error, Mention, Message, Outgoing};
 
 /// The newest message, as it is shown and as it was told of.
 fn newest(world: &mut World) -> Message {
@@ -52,4 +53,53 @@ fn placeholder_has_no_styles() {
     let items = world.items_with(JULIET);
     let Some(Item::Message(message)) = items.last() else { panic!("{items:?}") };
     assert!(message.placeholder && message.spans.is_empty(), "{message:?}");
+}
+
+#[test]
+fn whoever_is_named_is_mentioned_behind_what_is_repeated() {
+    let mut world = World::online();
+    world.gets(&from_juliet("id='j1'", "<body>l\u{ec}ght</body>"));
+    let asked = newest(&mut world).id;
+    let text = "\u{1f426}, Juliet and nurse";
+    let at = |name: &str| text.find(name).map(|at| at..at + name.len()).unwrap();
+    let mention = |range, whom: &str| Mention { range, whom: whom.parse().unwrap() };
+    let named = vec![mention(at("nurse"), "nurse@capulet.lit"), mention(at("Juliet"), JULIET)];
+    let what = Outgoing { reply_to: Some(asked), mentions: named, ..text.into() };
+    world.does(Command::Send { id: new_id(1), to: juliet(), what });
+    let sent = world.next("message");
+    let body: Vec<char> = body(&sent).unwrap().chars().collect();
+    let references = sent.children().filter(|child| child.is("reference", ns::REFERENCE));
+    let references: Vec<(String, &str)> = references
+        .map(|reference| {
+            let [begin, end] = ["begin", "end"].map(|bound| reference.attr(bound).unwrap().parse::<usize>());
+            (body[begin.unwrap()..end.unwrap()].iter().collect(), reference.attr("uri").unwrap())
+        })
+        .collect();
+    let names = [("Juliet", "xmpp:juliet@capulet.lit"), ("nurse", "xmpp:nurse@capulet.lit")];
+    assert_eq!(references, names.map(|(name, uri)| (name.to_owned(), uri)));
+    let shown = newest(&mut world);
+    let shown: Vec<_> = shown.spans.iter().map(|span| &shown.text[span.range.clone()]).collect();
+    assert_eq!(shown, ["Juliet", "nurse"]);
+}
+
+#[test]
+fn mention_of_what_is_not_in_the_text_is_refused() {
+    let mut world = World::online();
+    let text = "\u{1f426}, Juliet";
+    let of = |ranges: &[std::ops::Range<usize>]| {
+        let mention =
+            |range: &std::ops::Range<usize>| Mention { range: range.clone(), whom: JULIET.parse().unwrap() };
+        Outgoing { mentions: ranges.iter().map(mention).collect(), ..text.into() }
+    };
+    let many: Vec<_> = (0..33).map(|_| 6..12).collect();
+    for (wrong, ranges) in
+        [&[6..13][..], &[1..4], &[6..6], &[6..9, 8..12], &[usize::MAX - 1..usize::MAX], &many]
+            .iter()
+            .enumerate()
+    {
+        let command = Command::Send { id: new_id(wrong as u32 + 1), to: juliet(), what: of(ranges) };
+        let answer = world.does(command);
+        assert!(matches!(answer, Some(Err(Error::InvalidInput { .. }))), "{ranges:?}: {answer:?}");
+    }
+    assert!(world.items_with(JULIET).is_empty());
 }

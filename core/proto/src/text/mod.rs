@@ -18,7 +18,10 @@ use std::{borrow::Cow, cmp::Reverse, ops::Range};
 use jid::Jid;
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory as _};
 
-pub use self::{links::Location, ranges::utf16};
+pub use self::{
+    links::Location,
+    ranges::{bytes, mention, utf16},
+};
 use crate::content::{Content, Mention};
 
 /// Most styles, links and mentions each of one text. Nobody reads a text that has more.

@@ -44,6 +44,28 @@ fn is_within(text: &str, at: usize) -> bool {
         && behind.chars().next().is_some_and(|next| extends(next) || before.ends_with('\u{200D}'))
 }
 
+/// Mentions as they are written, of whoever is named in these bytes of a text; none where a range is empty, not of this text, cuts
+/// a character or overlaps another one.
+pub fn mention(text: &str, parts: &[(Range<usize>, Jid)]) -> Option<Vec<Mention>> {
+    let mut parts: Vec<_> = parts.iter().collect();
+    parts.sort_by_key(|(range, _)| range.start);
+    let mut free = 0;
+    for (range, _) in &parts {
+        if range.start < free || range.is_empty() || text.get(range.clone()).is_none() {
+            return None;
+        }
+        free = range.end;
+    }
+    let points = parts.iter().flat_map(|(range, _)| [range.start, range.end]).collect();
+    let offsets = text.char_indices().map(|(at, _)| at).chain([text.len()]).enumerate();
+    let points = converted(points, offsets.map(|(point, at)| (at, point)));
+    let mention = |((_, whom), range): (&(Range<usize>, Jid), &[Option<usize>])| {
+        let uri = Uri::to(whom.clone()).to_string();
+        Some(Mention { begin: range[0]? as u32, end: range[1]? as u32, uri })
+    };
+    parts.into_iter().zip(points.chunks_exact(2)).map(mention).collect()
+}
+
 /// The mentions of a body of which a part is not shown, in what is left of it.
 pub(super) fn without(cut: Range<u32>, mentions: &[Mention]) -> Vec<Mention> {
     let left = |point: u32| point - point.min(cut.end).saturating_sub(cut.start);
@@ -75,6 +97,18 @@ pub fn utf16(text: &str, spans: &[Span]) -> Vec<Range<usize>> {
     let all = text.encode_utf16().count();
     let units = converted(points, offsets.chain([(text.len(), all)]));
     units.chunks_exact(2).map(|range| range[0].unwrap_or(all)..range[1].unwrap_or(all)).collect()
+}
+
+/// Ranges of a text in UTF-16 code units in bytes; none for a range that is not of this text or cuts a character.
+pub fn bytes(text: &str, ranges: &[Range<usize>]) -> Vec<Option<Range<usize>>> {
+    let points = ranges.iter().flat_map(|range| [range.start, range.end]).collect();
+    let offsets = text.char_indices().map(|(at, c)| (at, c.len_utf16())).chain([(text.len(), 0)]);
+    let offsets = offsets.scan(0, |units, (at, length)| {
+        let here = (*units, at);
+        *units += length;
+        Some(here)
+    });
+    converted(points, offsets).chunks_exact(2).map(|range| Some(range[0]?..range[1]?)).collect()
 }
 
 /// Each point by a table that goes upwards, in one pass.

@@ -137,6 +137,7 @@ fn what_a_message_carries_goes_both_ways_over(kind: Kind) {
 
     let said = json!({
         "to": JULIET.0, "text": text, "spoiler": "the <end>", "thread": "act-5", "links": links, "previews": previews,
+        "mentions": [{ "start": 0, "end": 3, "whom": JULIET.0 }],
     });
     romeo.request("send", said, PATIENCE).unwrap();
     let heard = juliet.hear("</message>");
@@ -149,6 +150,9 @@ fn what_a_message_carries_goes_both_ways_over(kind: Kind) {
     assert_eq!(child("body", "jabber:client").text(), text);
     assert_eq!(child("spoiler", "urn:xmpp:spoiler:0").text(), "the <end>");
     assert_eq!(child("thread", "jabber:client").text(), "act-5");
+    let named = child("reference", "urn:xmpp:reference:0");
+    let named = ["type", "begin", "end", "uri"].map(|part| named.attr(part).unwrap_or_default());
+    assert_eq!(named, ["mention", "0", "3", &format!("xmpp:{}", JULIET.0)]);
     let data = child("x", "jabber:x:oob");
     let part = |name| data.get_child(name, "jabber:x:oob").unwrap().text();
     assert_eq!((part("url").as_str(), part("desc").as_str()), (url, "A tomb"));

@@ -77,12 +77,18 @@ extension OverARealServer {
             let asked = try await alice.send("Wilt thou be gone?", to: bob.address)
             let theirs = try await withAlice.messages { $0.count == 1 }[0]
             let link = Message.Link(url: "https://a.test/lark", description: "a lark")
-            let what = Outgoing("It was the lark", replyTo: theirs.id, spoiler: "birds", thread: "dawn", links: [link])
+            let text = "🐦 It was the lark, Alice"
+            let name = NSRange(try #require(text.range(of: "Alice")), in: text)
+            let mentions = [Outgoing.Mention(range: name, whom: alice.address)]
+            let what = Outgoing(
+                text, replyTo: theirs.id, spoiler: "birds", thread: "dawn", links: [link], mentions: mentions)
             let id = try await bob.send(what, to: alice.address)
             #expect(try await bob.send(what, to: alice.address, id: id) == id)
             for (timeline, answers) in [(try await alice.timeline(with: bob.address), asked), (withAlice, theirs.id)] {
                 let answer = try await timeline.messages { $0.count == 2 }[1]
-                #expect(answer.text == "It was the lark")
+                #expect(answer.text == text)
+                #expect(answer.spans.map(\.range) == [name])
+                #expect(answer.spans.map(\.style) == [.mention(whom: alice.address)])
                 #expect(answer.reply?.id == answers)
                 #expect(answer.reply?.quote == "Wilt thou be gone?")
                 #expect(answer.spoiler == "birds" && answer.thread == "dawn")
@@ -90,6 +96,8 @@ extension OverARealServer {
             }
             let nothing = Outgoing("?", replyTo: UUID().uuidString.lowercased())
             await #expect(throws: WhimbrelError.notFound) { try await bob.send(nothing, to: alice.address) }
+            let nowhere = Outgoing("?", mentions: [Outgoing.Mention(range: NSRange(location: 1, length: 1), whom: alice.address)])
+            await #expect { try await bob.send(nowhere, to: alice.address) } throws: { isInvalid($0) }
         }
     }
 

@@ -428,6 +428,7 @@ internal fun newId() = UUID.randomUUID().toString()
  * @property thread the thread that it belongs to (RFC 6121 §5.2.5)
  * @property links data that lies elsewhere (XEP-0066)
  * @property previews what links in the text lead to (XEP-0511)
+ * @property mentions who is named in the text (XEP-0372), 32 at most
  * @property notAfter not to leave later than this: then it has failed
  */
 public data class Outgoing(
@@ -437,8 +438,16 @@ public data class Outgoing(
     val thread: String? = null,
     val links: List<Message.Link> = emptyList(),
     val previews: List<Message.Preview> = emptyList(),
+    val mentions: List<Mention> = emptyList(),
     val notAfter: Instant? = null,
-)
+) {
+    /**
+     * Somebody is named in the text, from [start] to before [end] as `substring` counts. No two overlap.
+     *
+     * @property whom their address
+     */
+    public data class Mention(val start: Int, val end: Int, val whom: String)
+}
 
 /** Nothing runs for those who do not look: a value is asked for, and who collects waits in the library. */
 @OptIn(ExperimentalForInheritanceCoroutinesApi::class)

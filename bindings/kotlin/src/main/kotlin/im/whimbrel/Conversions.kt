@@ -24,6 +24,7 @@ import im.whimbrel.ffi.Network as FfiNetwork
 import im.whimbrel.ffi.NetworkKind as FfiNetworkKind
 import im.whimbrel.ffi.Notify as FfiNotify
 import im.whimbrel.ffi.Options as FfiOptions
+import im.whimbrel.ffi.Mention as FfiMention
 import im.whimbrel.ffi.Outgoing as FfiOutgoing
 import im.whimbrel.ffi.Picture as FfiPicture
 import im.whimbrel.ffi.PresenceSubscription as FfiPresenceSubscription
@@ -215,6 +216,7 @@ internal fun Outgoing.toFfi(): FfiOutgoing = FfiOutgoing(
     thread = thread,
     links = links.map { FfiLink(it.url, it.description) },
     previews = previews.map { FfiPreview(it.url, it.title, it.description, it.site, it.images) },
+    mentions = mentions.map { FfiMention(it.start.toUInt(), it.end.toUInt(), it.whom) },
     notAfter = notAfter?.toEpochMilliseconds(),
 )
 

@@ -80,7 +80,16 @@ class AmendTest : Scenario() {
         val asked = alice.account.send("Wilt thou be gone?", bob.address)
         val theirs = bob.account.messages(alice.address) { it.isNotEmpty() }.single()
         val link = Message.Link("https://a.test/lark", "a lark")
-        val what = Outgoing("It was the lark", replyTo = theirs.id, spoiler = "birds", thread = "dawn", links = listOf(link))
+        val text = "\ud83d\udc26 It was the lark, Alice"
+        val name = Outgoing.Mention(text.indexOf("Alice"), text.length, alice.address)
+        val what = Outgoing(
+            text,
+            replyTo = theirs.id,
+            spoiler = "birds",
+            thread = "dawn",
+            links = listOf(link),
+            mentions = listOf(name),
+        )
         val id = bob.account.send(what, alice.address)
         assertEquals(id, bob.account.send(what, alice.address, id))
         for ((account, with, answers) in listOf(
@@ -88,12 +97,15 @@ class AmendTest : Scenario() {
             Triple(bob.account, alice.address, theirs.id),
         )) {
             val answer = account.messages(with) { it.size == 2 }.last()
-            assertEquals("It was the lark", answer.text)
+            assertEquals(text, answer.text)
+            assertEquals(listOf(TextSpan(name.start, name.end, TextSpan.Style.Mention(alice.address))), answer.spans)
             assertEquals(Message.ReplyTo(answers, "Wilt thou be gone?"), answer.reply)
             assertEquals("birds" to "dawn", answer.spoiler to answer.thread)
             assertEquals(listOf(link), answer.links)
         }
         assertFails<WhimbrelException.NotFound> { bob.account.send(Outgoing("?", replyTo = UUID.randomUUID().toString()), alice.address) }
+        val nowhere = Outgoing("?", mentions = listOf(Outgoing.Mention(1, 2, alice.address)))
+        assertFails<WhimbrelException.InvalidInput> { bob.account.send(nowhere, alice.address) }
     }
 
     @Test
