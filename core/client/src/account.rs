@@ -1089,11 +1089,12 @@ impl Account {
     /// Opens the file and starts the thread, unless it runs.
     pub(crate) async fn start(&self) -> Result<(), Error> {
         let _one_at_a_time = self.inner.starting.lock().await;
-        if self.may_start()? {
+        // Once more where another way of connecting was given meanwhile.
+        while self.may_start()? {
             // Whoever had the file open before is closing it.
             let file = Arc::clone(&self.inner.file).lock_owned().await;
             if self.may_start()? {
-                return self.start_thread(file).await;
+                self.start_thread(file).await?;
             }
         }
         Ok(())
@@ -1127,7 +1128,8 @@ impl Account {
         let (requests, incoming) = mpsc::unbounded_channel();
         let (opened, opening) = oneshot::channel();
         let inner = Arc::clone(&self.inner);
-        let connection = self.connection();
+        let given = self.connection();
+        let connection = given.clone();
         let spawned = thread::Builder::new().name("whimbrel".into()).spawn(move || {
             let stopped = match open(&inner, connection) {
                 Ok((driver, secret, connection)) => {
@@ -1153,6 +1155,8 @@ impl Account {
         };
         let mut life = self.life();
         match (&life.state, result) {
+            // The thread ends, as nobody has its requests.
+            (State::Stopped, Ok(_)) if life.connection != given => Ok(()),
             (State::Stopped, Ok((secret, connection))) => {
                 life.connection = Some(connection);
                 if let Some(network) = &life.network {

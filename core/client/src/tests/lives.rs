@@ -479,6 +479,26 @@ async fn another_way_to_the_server_is_kept_whatever_is_called_meanwhile() {
 }
 
 #[tokio::test]
+async fn way_to_the_server_that_is_given_during_a_start_counts() {
+    let stage = Stage::new();
+    let (client, _account) = stage.account().await;
+    soon(client.suspend(PATIENCE)).await;
+    let resuming = tokio::spawn({
+        let client = client.clone();
+        async move { client.resume().await }
+    });
+    tokio::task::yield_now().await;
+    let mut connection = stage.server.connection();
+    connection.resource = Some("lute".into());
+    let account = client.add_account(romeo(), connection).await.unwrap();
+    soon(resuming).await.unwrap().unwrap();
+    assert_eq!(account.connection().unwrap().resource.as_deref(), Some("lute"));
+    client.close().await;
+    let client = stage.client().await;
+    assert_eq!(client.account(&romeo()).unwrap().connection().unwrap().resource.as_deref(), Some("lute"));
+}
+
+#[tokio::test]
 async fn background_is_remembered_by_an_account_that_was_suspended() {
     let stage = Stage::new();
     let (client, _account, peer) = stage.online().await;
