@@ -337,7 +337,8 @@ impl Account {
 
     /// Gives a message of ours another text (XEP-0308). What has not left yet leaves with it; else a correction follows.
     /// Returns when it is durable: until it has left, it is the [`crate::Change`] of the item. `id` is the change's, and makes
-    /// it safe to repeat.
+    /// it safe to repeat. What has failed becomes another message, under this id, that [`Account::retry`] sends: the first one may be
+    /// known somewhere as it was.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::InvalidInput`] as for [`Account::send`], and where the message is not ours or was retracted;

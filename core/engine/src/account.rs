@@ -233,8 +233,6 @@ pub(crate) struct Telling {
     /// What was said less than we know, and said again over it: with whom, which id. Two devices that do not agree about what is
     /// less would go on for ever.
     pub(crate) repaired: BTreeSet<(String, String)>,
-    /// The node is to be asked when the archive was compared: news may have been dropped as messages were.
-    pub(crate) after_check: bool,
     /// The node was asked and nobody has answered: it is asked again before anything is said.
     pub(crate) asks: bool,
     /// Something was told while a node was asked page by page: what is told anew goes to its end, and shifts what follows it.

@@ -87,8 +87,9 @@ pub enum Command {
         /// What to say.
         what: Outgoing,
     },
-    /// Another text for a message of ours (XEP-0308). What was not sent yet is sent with it; else a correction is. Replied to
-    /// when it is durable, as all that follows here.
+    /// Another text for a message of ours (XEP-0308). What was not sent yet is sent with it; else a correction is. What has
+    /// failed becomes another message, under this id, which has failed as well. Replied to when it is durable, as all that follows
+    /// here.
     Edit {
         /// A UUID made by the caller, for the correction: doing it twice with one id does it once.
         id: ItemId,

@@ -476,7 +476,7 @@ impl Account {
         let checked = self.catching_up.checked.unwrap_or(cx.now.mono);
         let passed = cx.now.wall.abs_diff(self.session.checked_at).max(cx.now.mono.saturating_sub(checked));
         if passed >= DAY as u64 {
-            self.telling.after_check = true;
+            self.ask_lists_after_check(cx)?;
             self.check_for_dropped(cx)?;
             if self.queries.values().any(|query| matches!(query.aim, Aim::Check { .. })) {
                 return Ok(());
@@ -929,7 +929,9 @@ impl Account {
         cx.tx
             .prepare_cached("UPDATE coverage SET position = max(position, ?2) WHERE archive = ?1")?
             .execute(params![self.jid.as_str(), query.cursor])?;
-        self.telling.after_check |= query.added > 0;
+        if query.added > 0 {
+            self.ask_lists_after_check(cx)?;
+        }
         // Where a gap begins the catch-up has the word, unless it has begun already.
         let reached = query.reached && self.next_gap_begins(cx, query)?;
         if complete || reached || mutants::on(Mutant::CheckedOnePageOnly) {

@@ -83,6 +83,8 @@ pub(crate) enum Pending {
     Probe {
         number: u64,
     },
+    /// What the server may have dropped besides messages: contacts, who is blocked, what our own nodes say.
+    Lists,
     /// Nobody has answered this in time: it is asked again in a while. An answer that comes after all counts.
     Later(Box<Self>),
     /// The answer tells nothing that is needed.
@@ -269,13 +271,34 @@ impl Account {
         Ok(())
     }
 
+    /// This is asked in a while, under this name.
+    fn ask_later(&mut self, cx: &Cx<'_>, id: &str, what: Pending) -> Result<()> {
+        cx.tx
+            .prepare_cached("INSERT INTO pending (iq, what) VALUES (?1, ?2)")?
+            .execute(params![id, serde_json::to_string(&Pending::Later(Box::new(what)))?])?;
+        self.again.later(cx.now.mono);
+        Ok(())
+    }
+
+    /// The archive is being compared, and the rest is to be behind it: by whichever process sees the end of that, and in a while all
+    /// the same.
+    pub(crate) fn ask_lists_after_check(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        if self.is_asked(cx, &Pending::Later(Box::new(Pending::Lists)))? {
+            return Ok(());
+        }
+        let id = cx.id();
+        self.ask_later(cx, &id, Pending::Lists)
+    }
+
     fn ask_now(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         self.again.due = None;
         let waited = take_later(cx, |_| true)?;
         if !waited.is_empty() {
             self.again.asked = Some(cx.now.mono);
         }
-        if waited.iter().any(Pending::is_about_an_own_node) {
+        if waited.iter().any(|what| matches!(what, Pending::Lists)) {
+            self.ask_lists(cx)?;
+        } else if waited.iter().any(Pending::is_about_an_own_node) {
             self.ask_own_nodes(cx)?;
         }
         for what in waited {
@@ -385,6 +408,7 @@ impl Account {
             | Pending::ServerInfo { .. }
             | Pending::Unregister
             | Pending::Probe { .. }
+            | Pending::Lists
             | Pending::Later(_)
             | Pending::Nothing => {
                 return Ok(());
@@ -445,6 +469,7 @@ impl Account {
                     | Pending::ServerInfo { .. }
                     | Pending::Unregister
                     | Pending::Probe { .. }
+                    | Pending::Lists
                     | Pending::Later(_)
                     | Pending::Nothing => "answer",
                 };
@@ -492,11 +517,7 @@ impl Account {
             pending => pending,
         };
         if answer == Err(NO_ANSWER) && pending.can_be_later() {
-            cx.tx
-                .prepare_cached("INSERT INTO pending (iq, what) VALUES (?1, ?2)")?
-                .execute(params![id, serde_json::to_string(&Pending::Later(Box::new(pending)))?])?;
-            self.again.later(cx.now.mono);
-            return Ok(());
+            return self.ask_later(cx, id, pending);
         }
         match (pending, answer) {
             (Pending::Roster | Pending::RosterAgain, Ok(element)) => self.roster_result(cx, element),

@@ -179,15 +179,18 @@ impl Account {
 
     /// The archive was compared: what stands where is known again, and news may have been dropped as messages were.
     pub(crate) fn ask_after_check(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        if std::mem::take(&mut self.telling.after_check) {
-            self.telling.repaired.clear();
-            if !mutants::on(Mutant::ListsNotComparedAgain) {
-                self.ask_blocklist(cx)?;
-                self.read_roster_again(cx)?;
-            }
-            self.ask_own_nodes(cx)?;
+        let owed = iq::take_later(cx, |what| matches!(what, Pending::Lists))?;
+        if owed.is_empty() { Ok(()) } else { self.ask_lists(cx) }
+    }
+
+    /// Asks for what the server may have dropped besides messages.
+    pub(crate) fn ask_lists(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        self.telling.repaired.clear();
+        if !mutants::on(Mutant::ListsNotComparedAgain) {
+            self.ask_blocklist(cx)?;
+            self.read_roster_again(cx)?;
         }
-        Ok(())
+        self.ask_own_nodes(cx)
     }
 
     pub(crate) fn ask_own_nodes(&mut self, cx: &mut Cx<'_>) -> Result<()> {

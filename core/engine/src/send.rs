@@ -145,7 +145,10 @@ impl Account {
                 text.to_owned()
             }
         };
-        if waits(cx, meant.row)? || meant.state == 5 {
+        if meant.state == 5 {
+            return self.replace(cx, &meant, &id, &text, &content);
+        }
+        if waits(cx, meant.row)? {
             return self.rewrite(cx, meant.row, &id, &text, &content);
         }
         let earlier = waiting(cx, meant.row, Kind::Correction)?;
@@ -265,8 +268,7 @@ impl Account {
         }
         let conversation = messages::conversation(cx, to)?;
         let position = self.next_position();
-        let from = self.session.jid.as_ref().map_or_else(|| self.jid.to_string(), ToString::to_string);
-        let message = messages::insert_own(cx, conversation, position, &from, id, said)?;
+        let message = messages::insert_own(cx, conversation, position, &self.own_name(), id, said)?;
         if self.online().is_some() || !mutants::on(Mutant::SendNotQueued) {
             self.enqueue(cx, outbox::Kind::Message(message), to.as_str(), Some(&id.0), &bytes)?;
             if not_after.is_some() {
@@ -286,7 +288,7 @@ impl Account {
         Ok(Ok(Reply::Sent { id: (*id).clone() }))
     }
 
-    /// Another text for a row that was never sent, or failed.
+    /// Another text for a row that was never sent.
     fn rewrite(&mut self, cx: &mut Cx<'_>, row: i64, id: &ItemId, text: &str, content: &Content) -> Answered {
         let Some(meant) = meant_row(cx, row)? else { return Ok(Err(Error::NotFound)) };
         let name = ItemId(meant.name.clone().unwrap_or_default());
@@ -314,6 +316,38 @@ impl Account {
             amendments::changed(cx, row)?;
         }
         Ok(Ok(Reply::Sent { id: id.clone() }))
+    }
+
+    /// What has failed may be in an archive as it was, and two texts of one id are one message to whoever reads that: another text
+    /// is another message, in its place and not sent either.
+    fn replace(
+        &mut self,
+        cx: &mut Cx<'_>,
+        meant: &Meant,
+        id: &ItemId,
+        text: &str,
+        content: &Content,
+    ) -> Answered {
+        let said = Said {
+            kind: meant.kind,
+            target: meant.target.as_deref(),
+            body: text.into(),
+            content: Some(content),
+        };
+        let position = self.next_position();
+        let row = messages::insert_own(cx, meant.conversation, position, &self.own_name(), id, &said)?;
+        cx.tx.execute(
+            "UPDATE message SET state = 5, own_failure = 1, reason = (SELECT reason FROM message WHERE id = ?2) WHERE id = ?1",
+            params![row, meant.row],
+        )?;
+        self.arrived(cx, &meant.with, meant.conversation, row, position, true)?;
+        self.forget(cx, meant)?;
+        Ok(Ok(Reply::Sent { id: id.clone() }))
+    }
+
+    /// Who writes what is written here.
+    fn own_name(&self) -> String {
+        self.session.jid.as_ref().map_or_else(|| self.jid.to_string(), ToString::to_string)
     }
 
     /// What never left is gone, and what waits is not said, nor what waits to be said about it. What has left may be in an archive: what

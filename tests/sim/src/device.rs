@@ -12,7 +12,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use rusqlite::Connection;
 use whimbrel_engine::{
     Config, Engine, LinkId, Now,
-    api::{Audience, Item, ItemId, RequestId, Setting},
+    api::{Audience, Item, ItemId, RequestId, SendState, Setting},
 };
 
 use crate::{
@@ -106,6 +106,8 @@ pub(crate) struct Draft {
     pub(crate) answers: Option<(ItemId, String)>,
     /// Not to leave later than this.
     pub(crate) not_after: Option<i64>,
+    /// It is another text for what has failed, and has failed as well.
+    pub(crate) replaces: bool,
 }
 
 /// What the user decided about a conversation, and whether the core has said that it is done.
@@ -247,12 +249,21 @@ impl User {
         self.deleted.contains(text) || self.perhaps_deleted.contains(text)
     }
 
+    /// Whether this is shown as failed.
+    pub(crate) fn has_failed(&self, with: usize, id: &ItemId) -> bool {
+        let lines = self.screens.get(&with).into_iter().flat_map(|screen| &screen.lines);
+        lines.into_iter().any(|(_, item)| {
+            matches!(item, Item::Message(message)
+                if message.id == *id && matches!(message.state, Some(SendState::Failed { .. })))
+        })
+    }
+
     /// A new text, with a number in it and an end.
     pub(crate) fn writes(&mut self, device: &str, to: usize, end: &str, rng: &mut StdRng) -> Draft {
         let id = Self::names(rng);
         self.next_text += 1;
         let text = format!("{device}.{}{end}", self.next_text);
-        Draft { id, to, text, answers: None, not_after: None }
+        Draft { id, to, text, answers: None, not_after: None, replaces: false }
     }
 
     /// The number of something that is done to a message.

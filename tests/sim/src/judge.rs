@@ -417,6 +417,8 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
                     continue;
                 }
                 match places.get(draft.text.as_str()) {
+                    // It stands where it was tried again.
+                    Some(_) if draft.replaces => {}
                     Some(place) => {
                         if let Some((before, text)) = last
                             && before > *place
@@ -472,6 +474,7 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
         let is_bounced = bounced.contains(&draft.text);
         // Who ends a session over what waits in it, as it does over what it hates, leaves it open which of the two it was.
         let is_suspect = is_bounced
+            || draft.replaces
             || draft.text.contains(server::HATED)
             || draft.not_after.is_some()
             || world.script().manners.overflow == Overflow::Destroy;
@@ -657,10 +660,6 @@ fn as_amended(world: &World, device: usize) -> Result<(), Failure> {
         for (_, item) in &screen.lines {
             let Item::Message(message) = item else { continue };
             let Some(text) = screen.texts.get(&message.id) else { continue };
-            if world.server().bounced.contains(text) {
-                // What came back is edited here, before it is tried again, or before its archive says that a first copy has arrived.
-                continue;
-            }
             if let Some(change) = &message.change {
                 if change.state == SendState::Queued {
                     let state = format!("{change:?}");

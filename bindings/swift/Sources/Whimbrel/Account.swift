@@ -78,7 +78,8 @@ public final class Account: Sendable {
     /// Gives a message of ours another text (XEP-0308). What has not left yet leaves with it; else a correction follows. Returns when
     /// it is durable: until it has left, it is the ``Message/change`` of the item.
     ///
-    /// The id is the change's: whoever repeats a call with it has done it once.
+    /// The id is the change's: whoever repeats a call with it has done it once. What has failed becomes another message, under this
+    /// id, that ``retry(_:)`` sends: the first one may be known somewhere as it was.
     ///
     /// Throws ``WhimbrelError/notFound``; ``WhimbrelError/invalidInput(what:)`` as sending does, and where the
     /// message is not ours or was retracted; ``WhimbrelError/storageFull`` or ``WhimbrelError/databaseUnusable(why:)``.

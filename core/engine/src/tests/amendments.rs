@@ -6,7 +6,7 @@ use rand::{
 };
 
 use super::*;
-use crate::api::{ChangeKind, Message, News, Outgoing};
+use crate::api::{ChangeKind, Error, Message, News, Outgoing};
 
 const CORRECT: &str = "urn:xmpp:message-correct:0";
 const RETRACT: &str = "urn:xmpp:message-retract:1";
@@ -350,6 +350,37 @@ fn what_failed_is_dropped_for_good() {
     );
     world.gets(&carbon(OWN, "sent", &copy));
     assert_eq!(world.reads(), [""; 0]);
+}
+
+#[test]
+fn another_text_for_what_has_failed_is_another_message() {
+    let mut world = World::online();
+    let id = world.says("one");
+    world.acknowledge();
+    world.does(Command::React { id: new_id(2), message: id.clone(), reactions: texts(&["👍"]) });
+    world.gets(&bounce(&id, "service-unavailable"));
+    let edit = Command::Edit { id: new_id(1), message: id.clone(), text: "two".into() };
+    let answer = Some(Ok(Reply::Sent { id: new_id(1) }));
+    assert_eq!(world.does(edit.clone()), answer);
+    assert_eq!(world.reads(), ["> two"]);
+    assert!(matches!(world.state(&new_id(1)), SendState::Failed { .. }), "it waits for its user");
+    world.kill();
+    assert_eq!(world.does(edit), answer);
+    assert_eq!(world.does(Command::Retry { message: id.clone() }), Some(Err(Error::NotFound)));
+
+    // What the archive has under the first id is the first text, and does not come back here.
+    world.reconnect(Resume::Accept);
+    let copy = format!(
+        "<message xmlns='jabber:client' type='chat' from='{OWN}/phone' to='{JULIET}' id='{0}'><body>one</body><origin-id xmlns='urn:xmpp:sid:0' id='{0}'/></message>",
+        id.0
+    );
+    world.gets(&carbon(OWN, "sent", &copy));
+    assert_eq!(world.reads(), ["> two"]);
+    world.wrote.clear();
+    assert_eq!(world.does(Command::Retry { message: new_id(1) }), Some(Ok(Reply::Done)));
+    let sent = world.next("message");
+    assert_eq!((sent.attr("id"), body(&sent).as_deref()), (Some(&*new_id(1).0), Some("two")));
+    assert_eq!(world.reads(), ["> two"]);
 }
 
 #[test]

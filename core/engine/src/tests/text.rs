@@ -86,20 +86,14 @@ fn whoever_is_named_is_mentioned_behind_what_is_repeated() {
 fn mention_of_what_is_not_in_the_text_is_refused() {
     let mut world = World::online();
     let text = "\u{1f426}, Juliet";
-    let of = |ranges: &[std::ops::Range<usize>]| {
+    let wrong: [&[(usize, usize)]; 5] =
+        [&[(6, 13)], &[(1, 4)], &[(6, 6)], &[(6, 9), (8, 12)], &[(usize::MAX - 1, usize::MAX)]];
+    for (number, parts) in wrong.iter().copied().chain([&[(6, 12); 33][..]]).enumerate() {
         let mention =
-            |range: &std::ops::Range<usize>| Mention { range: range.clone(), whom: JULIET.parse().unwrap() };
-        Outgoing { mentions: ranges.iter().map(mention).collect(), ..text.into() }
-    };
-    let many: Vec<_> = (0..33).map(|_| 6..12).collect();
-    for (wrong, ranges) in
-        [&[6..13][..], &[1..4], &[6..6], &[6..9, 8..12], &[usize::MAX - 1..usize::MAX], &many]
-            .iter()
-            .enumerate()
-    {
-        let command = Command::Send { id: new_id(wrong as u32 + 1), to: juliet(), what: of(ranges) };
-        let answer = world.does(command);
-        assert!(matches!(answer, Some(Err(Error::InvalidInput { .. }))), "{ranges:?}: {answer:?}");
+            |(start, end): &(usize, usize)| Mention { range: *start..*end, whom: JULIET.parse().unwrap() };
+        let what = Outgoing { mentions: parts.iter().map(mention).collect(), ..text.into() };
+        let answer = world.does(Command::Send { id: new_id(number as u32), to: juliet(), what });
+        assert!(matches!(answer, Some(Err(Error::InvalidInput { .. }))), "{parts:?}: {answer:?}");
     }
     assert!(world.items_with(JULIET).is_empty());
 }

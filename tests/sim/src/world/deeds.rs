@@ -1,5 +1,7 @@
 //! What a script does.
 
+use std::collections::BTreeSet;
+
 use rand::{Rng, seq::IndexedRandom};
 use rusqlite::Connection;
 use whimbrel_engine::{
@@ -205,6 +207,9 @@ impl World {
         let shown = self.newest(device, with, !matches!(deed, Deed::React { .. }));
         let phone = &mut self.devices[device];
         let Some((message, text)) = shown.choose(&mut phone.rng).cloned() else { return };
+        if matches!(deed, Deed::Edit { .. }) && phone.user.has_failed(with, &message) {
+            return self.replaces(device, with, message, text);
+        }
         let id = User::names(&mut phone.rng);
         let number = phone.user.changes();
         let name = &phone.name;
@@ -222,6 +227,19 @@ impl World {
             _ => Command::React { id, message, reactions: vec![format!("{name}.{number}")] },
         };
         self.asks(device, Asked::Other, command);
+    }
+
+    /// Another text for what has failed is another message, which has failed as well.
+    fn replaces(&mut self, device: usize, with: usize, message: ItemId, text: String) {
+        let phone = &mut self.devices[device];
+        let mut draft = phone.user.writes(&phone.name, with, "", &mut phone.rng);
+        draft.replaces = true;
+        phone.user.taken_back.insert(text);
+        if let Some(screen) = phone.user.screens.get_mut(&with) {
+            screen.retracted.insert(message.clone());
+        }
+        let command = Command::Edit { id: draft.id.clone(), message, text: draft.text.clone() };
+        self.asks(device, Asked::Send(draft), command);
     }
 
     /// The user deletes one of the newest messages, whoever wrote it.
@@ -266,7 +284,7 @@ impl World {
         let phone = &mut self.devices[device];
         let (id, number) = (User::names(&mut phone.rng), phone.user.changes());
         let text = format!("{}.play{number}", phone.name);
-        let draft = Draft { id: id.clone(), to: with, text, answers: None, not_after: None };
+        let draft = Draft { id: id.clone(), to: with, text, answers: None, not_after: None, replaces: false };
         let xml = format!("<play xmlns='{PLAY}' text='{}'/>", draft.text);
         if self.asks(device, Asked::Other, Command::SendPayload { id, to: jid(with), xml }) == Some(true) {
             self.devices[device].user.played.push(draft);
@@ -341,11 +359,12 @@ impl World {
         self.look(device);
         let phone = &mut self.devices[device];
         let Some(screen) = phone.user.screens.get(&with).filter(|_| phone.engine.is_some()) else { return };
-        let bounced = &self.server.bounced;
+        let replaced = phone.user.sent.iter().filter(|draft| draft.replaces).map(|draft| &draft.text);
+        let tried: BTreeSet<&String> = self.server.bounced.iter().chain(replaced).collect();
         let failed = screen.lines.iter().find_map(|(_, item)| match item {
             Item::Message(message) if matches!(message.state, Some(SendState::Failed { .. })) => {
                 let text = screen.texts.get(&message.id)?;
-                (*text == message.text && bounced.contains(text)).then(|| message.id.clone())
+                (*text == message.text && tried.contains(text)).then(|| message.id.clone())
             }
             _ => None,
         });

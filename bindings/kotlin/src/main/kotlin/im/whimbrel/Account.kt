@@ -127,7 +127,8 @@ public class Account internal constructor(private val account: FfiAccount) {
      * Gives a message of ours another text (XEP-0308). What has not left yet leaves with it; else a correction follows. Returns when
      * it is durable: until it has left, it is the [Message.change] of the item.
      *
-     * The [id] is the change's: who repeats a call with it has done it once. Fails with [WhimbrelException.NotFound]; with
+     * The [id] is the change's: who repeats a call with it has done it once. What has failed becomes another message, under this id,
+     * that [retry] sends: the first one may be known somewhere as it was. Fails with [WhimbrelException.NotFound]; with
      * [WhimbrelException.InvalidInput] as [send], and where the message is not ours or was retracted;
      * with [WhimbrelException.StorageFull] or [WhimbrelException.DatabaseUnusable].
      */
