@@ -12,6 +12,8 @@ CREATE TABLE account (
     user_agent_id TEXT    NOT NULL,           -- UUIDv4 of the installation (XEP-0388)
     signals       INTEGER NOT NULL DEFAULT 7, -- bits of what contacts are told: 1 arrived, 2 seen, 4 somebody types
     strangers     INTEGER NOT NULL DEFAULT 1, -- whether to notify of what strangers write
+    show          INTEGER NOT NULL DEFAULT 1, -- how we are there, as in `presence`
+    status        TEXT,                       -- what we say of it
     told          INTEGER NOT NULL DEFAULT 0, -- the newest row of `message` that the app knows of
     indexed       INTEGER NOT NULL DEFAULT 0, -- up to which row of `message` the index of words is
     imported      TEXT,                       -- from which file (XEP-0227) all that was here before the first session came

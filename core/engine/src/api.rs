@@ -219,6 +219,13 @@ pub enum Command {
         /// The picture.
         picture: Option<Picture>,
     },
+    /// How we are there, as others see it (RFC 6121 §4.7.2), on this device. Replied to when it is durable.
+    SetPresence {
+        /// How much.
+        show: Show,
+        /// What we say of it; `None` or empty: nothing.
+        text: Option<String>,
+    },
     /// Tell contacts what we are called (XEP-0172). Replied to when it is durable.
     SetNickname {
         /// Empty: nothing.
@@ -1395,19 +1402,19 @@ pub struct KnownCard {
     pub read_at: i64,
 }
 
-/// How somebody is there, all of their devices taken together (RFC 6121 §4.7.2).
+/// How somebody is there, all of their devices taken together; or how we are, on this one (RFC 6121 §4.7.2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Presence {
     /// How much they are there: as the device says that is to get messages.
     pub show: Show,
     /// What they say of it.
     pub text: Option<String>,
-    /// Since when nobody has looked at any of their devices (XEP-0319), ms UTC; `None`: somebody looks, or nobody says.
+    /// Since when nobody has looked at any of their devices (XEP-0319), ms UTC; `None`: somebody looks, or nobody says, as we never do.
     pub idle_since: Option<i64>,
 }
 
-/// How much somebody is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// How much somebody is there (RFC 6121 §4.7.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Show {
     /// Wants to talk.

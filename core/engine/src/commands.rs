@@ -86,6 +86,7 @@ impl Account {
             Command::SetAvatar { picture } => self.set_avatar(cx, picture.as_ref())?,
             Command::Card { of } => return self.card(cx, request, of),
             Command::SetCard { card, audience } => self.set_card(cx, card, *audience)?,
+            Command::SetPresence { show, text } => self.set_presence(cx, *show, text.as_deref())?,
             Command::SetNickname { name } => self.set_nickname(cx, name)?,
             Command::Block { jid, report } => {
                 self.block(cx, jid, report.as_ref()).map(|()| Ok(Reply::Done))?

@@ -66,11 +66,15 @@ type Say<'a> = dyn FnMut(&str) -> Result<()> + 'a;
 
 /// What the user decided in general.
 fn settings(tx: &Connection, say: &mut Say<'_>) -> Result<()> {
-    let (signals, strangers): (i64, bool) =
-        tx.query_row("SELECT signals, strangers FROM account", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (signals, strangers, show, status): (i64, bool, i64, Option<String>) =
+        tx.query_row("SELECT signals, strangers, show, status FROM account", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?;
     let settings = Tag::with_ns("settings", NS)
         .attr("signals", signals.to_string())
-        .attr("strangers", i64::from(strangers).to_string());
+        .attr("strangers", i64::from(strangers).to_string())
+        .attr("show", show.to_string())
+        .attr_opt("status", status);
     say(&(settings.finish() + "\n"))
 }
 

@@ -34,7 +34,7 @@ use crate::{
     error::Result,
     export::NS,
     messages::{self, STEP},
-    read_position,
+    presence, read_position,
 };
 
 /// Room below what is there, for what stands before it.
@@ -489,9 +489,11 @@ fn import_settings(cx: &Cx<'_>, settings: &Element) -> Result<bool> {
         let number = settings.attr(name).and_then(|number| number.parse::<i64>().ok());
         number.filter(|number| (0..=most).contains(number))
     };
+    let status = settings.attr("status").filter(|text| !text.is_empty() && presence::can_be_said(text));
     cx.tx.execute(
-        "UPDATE account SET signals = coalesce(?1, signals), strangers = coalesce(?2, strangers)",
-        params![number("signals", 7), number("strangers", 1)],
+        "UPDATE account SET signals = coalesce(?1, signals), strangers = coalesce(?2, strangers),
+           show = coalesce(?3, show), status = coalesce(?4, status)",
+        params![number("signals", 7), number("strangers", 1), number("show", 4), status],
     )?;
     Ok(true)
 }

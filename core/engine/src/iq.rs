@@ -20,6 +20,7 @@ use crate::{
     invitation::Asked,
     mutants::{self, Mutant},
     outbox::Kind,
+    presence,
     pubsub::{self, Question},
     roster, services,
 };
@@ -346,7 +347,7 @@ impl Account {
         self.own_nodes_begin_anew(cx)
     }
 
-    /// What we can do has changed. A session that is resumed has to hear of it, too; a new one is told anyway.
+    /// What we can do, or how we are there, has changed. A session that is resumed has to hear of it, too; a new one is told anyway.
     pub(crate) fn announce_anew(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         if self.session.sm.is_none() {
             return Ok(());
@@ -354,19 +355,26 @@ impl Account {
         self.announce_again(cx)
     }
 
-    /// That we are there, and what we can do.
+    /// That we are there, how, and what we can do.
     pub(crate) fn announce(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        let presence = Tag::new("presence").child(roster::caps_tag(&self.features(cx.tx)?));
-        self.enqueue(cx, Kind::Presence, "", None, &presence.into_bytes())
+        let forgotten = mutants::on(Mutant::ShowForgottenByBind);
+        let how = if forgotten { Tag::new("presence") } else { presence::tag(&presence::own(cx.tx)?) };
+        let presence = self.with_caps(cx, how)?;
+        self.enqueue(cx, Kind::Presence, "", None, &presence)
     }
 
-    /// The same, in place of what waits to be said.
+    /// The same, in place of what waits to be said: what is asked of the archive may stand behind that (STREAM 17).
     pub(crate) fn announce_again(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        cx.tx.execute(
-            "DELETE FROM outbox WHERE kind = ?1 AND number IS NULL",
-            params![Kind::Presence.code()],
+        let presence = self.with_caps(cx, presence::tag(&presence::own(cx.tx)?))?;
+        let waits = cx.tx.execute(
+            "UPDATE outbox SET bytes = ?2 WHERE kind = ?1 AND number IS NULL",
+            params![Kind::Presence.code(), presence],
         )?;
-        self.announce(cx)
+        if waits > 0 { Ok(()) } else { self.enqueue(cx, Kind::Presence, "", None, &presence) }
+    }
+
+    fn with_caps(&self, cx: &Cx<'_>, presence: Tag) -> Result<Vec<u8>> {
+        Ok(presence.child(roster::caps_tag(&self.features(cx.tx)?)).into_bytes())
     }
 
     /// What we can do, in the order that XEP-0115 hashes.

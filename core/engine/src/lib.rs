@@ -36,6 +36,7 @@ mod own_server;
 mod password;
 pub mod payloads;
 pub mod person;
+pub mod presence;
 mod pubsub;
 mod pulse;
 pub mod push;

@@ -122,7 +122,12 @@ mutants! {
         AnswerForgotten: "What a message answers is not kept.",
     }
     "roster" {
+        PresenceNotRenewed: "What a device of a contact says anew of how it is there is not kept.",
         ContactsNotTold: "Who shows the list of contacts is not told that one has changed.",
+    }
+    "presence" {
+        ShowForgottenByBind: "A new session says that we are there, and not how.",
+        ShownOfflineNotSaid: "What is decided about our presence while there is no link is not said by a resumption.",
     }
     "read_position" {
         ReadTooFar: "What another device has read is all that is here.",

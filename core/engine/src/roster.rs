@@ -9,13 +9,13 @@ use whimbrel_proto::{address, ns, stamp, write::Tag};
 
 use crate::{
     account::{Account, Cx},
-    api::{Contact, Presence, Show, Subscription},
+    api::{Contact, Presence, Subscription},
     blocking::is_blocked,
     error::{Error, Result},
     iq::{self, Pending, bare},
     mutants::{self, Mutant},
     outbox::Kind,
-    person,
+    person, presence,
 };
 
 const NODE: &str = "https://whimbrel.im";
@@ -95,26 +95,23 @@ impl Account {
     fn is_there(&mut self, cx: &mut Cx<'_>, from: &Jid, device: &str, element: &Element) -> Result<()> {
         let bare = from.to_bare();
         let said = |name| element.get_child(name, ns::JABBER_CLIENT).map(Element::text);
-        let show = match said("show").as_deref().map(str::trim) {
-            Some("chat") => 0,
-            Some("away") => 2,
-            Some("xa") => 3,
-            Some("dnd") => 4,
-            _ => 1,
-        };
+        let show = presence::read(said("show").unwrap_or_default().trim());
         let priority = said("priority").and_then(|text| text.trim().parse::<i8>().ok()).unwrap_or(0);
         let text = said("status").filter(|text| !text.is_empty() && text.len() <= MAX_STATUS);
         let idle = element.get_child("idle", ns::IDLE).and_then(|idle| idle.attr("since"));
         let idle = idle.and_then(stamp::parse).map(|since| since.min(cx.now.wall));
         let changed = cx
             .tx
-            .prepare_cached(
+            .prepare_cached(&mutants::sql(
+                Mutant::PresenceNotRenewed,
                 "INSERT INTO presence (jid, bare, show, priority, text, idle_at) SELECT ?1, ?2, ?4, ?5, ?6, ?7
                  WHERE EXISTS (SELECT 1 FROM contact WHERE jid = ?2)
                  AND ((SELECT count(*) FROM presence WHERE bare = ?2) < ?3 OR EXISTS (SELECT 1 FROM presence WHERE jid = ?1))
                  ON CONFLICT (jid) DO UPDATE SET show = ?4, priority = ?5, text = ?6, idle_at = ?7
                  WHERE (show, priority, text, idle_at) IS NOT (?4, ?5, ?6, ?7)",
-            )?
+                "WHERE (show,",
+                "WHERE 0 AND (show,",
+            ))?
             .execute(params![key(from, device), bare.as_str(), MAX_DEVICES, show, priority, text, idle])?;
         cx.touched.contacts |= changed > 0;
         // Software that has just logged in says the same again, with its picture (XEP-0153 §3.1).
@@ -353,13 +350,7 @@ pub fn contacts(connection: &Connection) -> Result<Vec<Contact>> {
     let mut rows = statement.query([])?;
     let mut contacts = Vec::new();
     while let Some(row) = rows.next()? {
-        let show = row.get::<_, Option<i64>>(5)?.map(|show| match show {
-            0 => Show::Chat,
-            2 => Show::Away,
-            3 => Show::ExtendedAway,
-            4 => Show::DoNotDisturb,
-            _ => Show::Available,
-        });
+        let show = row.get::<_, Option<i64>>(5)?.map(presence::show);
         let (text, idle_since) = (row.get(9)?, row.get(10)?);
         contacts.push(Contact {
             jid: BareJid::new(&row.get::<_, String>(0)?).map_err(|_| Error::bug("a contact's address"))?,

@@ -4,8 +4,8 @@ use rand::{Rng, seq::IndexedRandom};
 
 use super::*;
 use crate::{
-    api::{self, Conversation, Delete, Draft, Imported, Message, Mute, Setting, Signals},
-    export,
+    api::{self, Conversation, Delete, Draft, Imported, Message, Mute, Setting, Show, Signals},
+    export, presence,
 };
 
 const NURSE: &str = "nurse@capulet.lit";
@@ -213,8 +213,13 @@ fn what_was_decided_in_general_is_restored_and_counts_less_than_what_the_account
     let signals = Signals { delivered: false, displayed: false, typing: true };
     world.does(Command::SetSignals { with: None, signals: Some(signals) });
     world.does(Command::NotifyOfStrangers { on: true });
+    let text = Some("by a 'brook'".to_owned());
+    world.does(Command::SetPresence { show: Show::ExtendedAway, text });
     let elements = elements(&world.exported());
-    let decided = |world: &World| world.count("SELECT signals * 10 + strangers FROM account");
+    let decided = |world: &World| {
+        let in_numbers = world.count("SELECT signals * 10 + strangers FROM account");
+        (in_numbers, presence::own(&world.file()).unwrap())
+    };
     let as_decided = decided(&world);
     let (mut fresh, mut lived) = (World::new(), World::online());
     let as_before = decided(&lived);

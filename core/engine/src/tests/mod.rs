@@ -29,6 +29,7 @@ mod own_server;
 mod password;
 mod payloads;
 mod person;
+mod presence;
 mod pubsub;
 mod push;
 mod read_position;
