@@ -21,7 +21,7 @@ use whimbrel_engine::{
     api::{Ask, Command, Network, News, Reply, Setting},
     blocking, card, feed,
     lease::Claim,
-    payloads, person, push,
+    payloads, person, presence, push,
     search::{self, Cursor, Found, Search},
     signals,
     store::{self, Installation, Secret},
@@ -32,8 +32,8 @@ use whimbrel_proto::ns;
 use crate::{
     AdHoc, Address, AskedId, Audience, Card, ChatState, ClaimKind, ClientAccess, Delete, Draft, Entities,
     Entity, Error, Event, Feed, FeedEntry, FullAddress, Info, Invitation, ItemId, KnownCard, Message, Mute,
-    Notify, Options, Outgoing, Payload, Picture, Push, PushState, Report, RequestKind, Role, ServerInfo,
-    Signals, Status,
+    Notify, Options, Outgoing, Payload, Picture, Presence, Push, PushState, Report, RequestKind, Role,
+    ServerInfo, Show, Signals, Status,
     bell::{self, Bell},
     client,
     driver::{Driver, Request, Stopped},
@@ -545,6 +545,25 @@ impl Account {
     /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
     pub async fn set_nickname(&self, name: &str) -> Result<(), Error> {
         self.done(Command::SetNickname { name: name.to_owned() }).await
+    }
+
+    /// How we are there, as those see it who may see our presence, and what we say of it; `None` or empty: nothing (RFC 6121 §4.7.2).
+    /// It stays on this device; each of our devices has its own. Returns when it is durable: it is said at once or as soon as there is
+    /// a connection, and again by every new session.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a text of more than 1024 bytes or with control characters; [`Error::StorageFull`],
+    /// [`Error::DatabaseUnusable`].
+    pub async fn set_presence(&self, show: Show, text: Option<&str>) -> Result<(), Error> {
+        self.done(Command::SetPresence { show, text: text.map(str::to_owned) }).await
+    }
+
+    /// How we are there, as it was set last; also while we are offline. At first [`Show::Available`] without a text.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn presence(&self) -> Result<Presence, Error> {
+        self.inner.shared.read(presence::own)
     }
 
     /// What somebody says of themselves at length (XEP-0292, XEP-0054), as their server has it now; we ourselves, too. Empty where

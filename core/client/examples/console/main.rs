@@ -384,6 +384,8 @@ impl Console {
             }
             "set_card" => done(account.set_card(read(request, "card")?, read(request, "audience")?).await),
             "nickname" => done(account.set_nickname(text(request, "name")?).await),
+            "presence" if request["show"].is_null() => Ok(json!({ "presence": account.presence()? })),
+            "presence" => done(account.set_presence(read(request, "show")?, request["text"].as_str()).await),
             "unblock" => done(account.unblock(&read(request, "jid")?).await),
             "blocked" => Ok(json!({ "blocked": account.blocked()? })),
             "remove" => done(account.remove_contact(&address(request, "jid")?).await),

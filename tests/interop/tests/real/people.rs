@@ -99,6 +99,61 @@ fn people_show_themselves_and_are_blocked_over_ejabberd() {
     people_show_themselves_and_are_blocked_over(Kind::Ejabberd);
 }
 
+/// How she is there: as it is said, after a kill, in a new session, and as it was changed while she was away.
+fn own_presence_is_seen_and_survives_a_kill_over(kind: Kind) {
+    let Some(stage) = Stage::on(kind) else { return };
+    let romeo = Console::start(&stage.phone(ROMEO.0, ROMEO.1)).unwrap();
+    let hers = stage.phone(JULIET.0, JULIET.1);
+    let juliet = Console::start(&hers).unwrap();
+    for console in [&romeo, &juliet] {
+        console.wait_online(PATIENCE).unwrap();
+    }
+    befriend(&romeo, &juliet);
+    let seen = |show: &str, text: Option<&str>| {
+        contact(&romeo, JULIET.0, |contact| {
+            contact["presence"]["show"] == show && contact["presence"]["text"].as_str() == text
+        })
+    };
+    seen("available", None);
+
+    juliet.request("presence", json!({ "show": "do_not_disturb", "text": "at the ball" }), PATIENCE).unwrap();
+    seen("do_not_disturb", Some("at the ball"));
+    let refused = juliet.request("presence", json!({ "show": "chat", "text": "two\nlines" }), PATIENCE);
+    assert!(refused.unwrap_err().to_string().contains("invalid_input"));
+    synced(&juliet);
+    juliet.kill();
+    let juliet = Console::start(&hers).unwrap();
+    juliet.wait_online(PATIENCE).unwrap();
+    synced(&juliet);
+    seen("do_not_disturb", Some("at the ball"));
+    let set = juliet.request("presence", json!({}), PATIENCE).unwrap();
+    assert_eq!(
+        (&set["presence"]["show"], &set["presence"]["text"]),
+        (&json!("do_not_disturb"), &json!("at the ball"))
+    );
+
+    // A new session says it again, and what was decided meanwhile.
+    for (show, text) in [("do_not_disturb", Some("at the ball")), ("extended_away", None)] {
+        juliet.request("disconnect", json!({}), PATIENCE).unwrap();
+        contact(&romeo, JULIET.0, |contact| contact["available"] == false);
+        juliet.request("presence", json!({ "show": show, "text": text }), PATIENCE).unwrap();
+        juliet.request("connect", json!({}), PATIENCE).unwrap();
+        seen(show, text);
+    }
+    juliet.request("presence", json!({ "show": "available" }), PATIENCE).unwrap();
+    seen("available", None);
+}
+
+#[test]
+fn own_presence_is_seen_and_survives_a_kill_over_prosody_13() {
+    own_presence_is_seen_and_survives_a_kill_over(Kind::Prosody13);
+}
+
+#[test]
+fn own_presence_is_seen_and_survives_a_kill_over_ejabberd() {
+    own_presence_is_seen_and_survives_a_kill_over(Kind::Ejabberd);
+}
+
 /// Two devices of hers, of other software than ours; and a picture that only a vCard has (XEP-0054).
 fn devices_of_a_contact_are_shown_as_one_over(kind: Kind) {
     let Some(stage) = Stage::on(kind) else { return };
