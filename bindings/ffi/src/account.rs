@@ -6,8 +6,8 @@ use tokio::sync::watch;
 
 use crate::{
     Audience, Card, ChatState, ClientAccess, ContactList, ConversationList, Cursor, Delete, DiskUse, Draft,
-    Events, Found, Imported, Invitation, KnownCard, Mute, Notify, Outgoing, Picture, Push, PushState, Report,
-    Search, ServerInfo, Signals, Status, Timeline, WhimbrelError,
+    Events, Found, Imported, Invitation, KnownCard, Mute, Notify, Outgoing, Picture, Presence, Push,
+    PushState, Report, Search, ServerInfo, Show, Signals, Status, Timeline, WhimbrelError,
     counted::Counted,
     error::{address, full_address},
     guard,
@@ -372,6 +372,21 @@ impl Account {
     pub async fn set_nickname(&self, name: String) -> Result<(), WhimbrelError> {
         let account = self.account.clone();
         guard::task(async move { Ok(account.set_nickname(&name).await?) }).await
+    }
+
+    /// How we are there, as those see it who may see our presence, and what we say of it; nothing given or empty: nothing (RFC 6121
+    /// §4.7.2). It stays on this device; each of our devices has its own. Returns when it is durable: it is said at once or as soon as
+    /// there is a connection, and again by every new session. Fails with `InvalidInput` for a text of more than 1024 bytes or with
+    /// control characters.
+    pub async fn set_presence(&self, show: Show, text: Option<String>) -> Result<(), WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.set_presence(show.into(), text.as_deref()).await?) }).await
+    }
+
+    /// How we are there, as it was set last; also while we are offline. At first available without a text.
+    pub async fn presence(&self) -> Result<Presence, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move { Ok(account.presence()?.into()) }).await
     }
 
     /// What somebody says of themselves at length (XEP-0292, XEP-0054), as their server has it now; we ourselves, too. Empty where they

@@ -549,18 +549,18 @@ pub struct Contact {
     pub avatar: Option<String>,
 }
 
-/// How somebody is there, all of their devices taken together (RFC 6121 §4.7.2).
+/// How somebody is there, all of their devices taken together; or how we are, on this one (RFC 6121 §4.7.2).
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct Presence {
     /// How much they are there: as the device says that is to get messages.
     pub show: Show,
     /// What they say of it.
     pub text: Option<String>,
-    /// Since when nobody has looked at any of their devices (XEP-0319), ms UTC; nothing: somebody looks, or nobody says.
+    /// Since when nobody has looked at any of their devices (XEP-0319), ms UTC; nothing: somebody looks, or nobody says, as we never do.
     pub idle_since: Option<i64>,
 }
 
-/// How much somebody is there.
+/// How much somebody is there (RFC 6121 §4.7.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
 pub enum Show {
     /// Wants to talk.
@@ -1109,6 +1109,18 @@ impl From<whimbrel::Presence> for Presence {
             whimbrel::Show::DoNotDisturb => Show::DoNotDisturb,
         };
         Self { show, text, idle_since }
+    }
+}
+
+impl From<Show> for whimbrel::Show {
+    fn from(show: Show) -> Self {
+        match show {
+            Show::Chat => Self::Chat,
+            Show::Available => Self::Available,
+            Show::Away => Self::Away,
+            Show::ExtendedAway => Self::ExtendedAway,
+            Show::DoNotDisturb => Self::DoNotDisturb,
+        }
     }
 }
 

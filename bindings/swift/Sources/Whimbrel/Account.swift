@@ -246,6 +246,20 @@ public final class Account: Sendable {
         try await waiting { [account] in try await account.setNickname(name: name) }
     }
 
+    /// How we are there, as it was set last; also while we are offline. At first ``Presence/Show/available`` without a text.
+    public func presence() async throws -> Presence {
+        try await waiting { [account] in Presence(try await account.presence()) }
+    }
+
+    /// How we are there, as those see it who may see our presence, and what we say of it (RFC 6121 §4.7.2); no or an empty text: nothing.
+    /// It stays on this device; each of our devices has its own. Returns when it is durable: it is said at once or as soon as there is a
+    /// connection, and again by every new session.
+    ///
+    /// Throws ``WhimbrelError/invalidInput(what:)`` for a text of more than 1024 bytes or with control characters.
+    public func setPresence(_ show: Presence.Show, text: String? = nil) async throws {
+        try await waiting { [account] in try await account.setPresence(show: show.generated, text: text) }
+    }
+
     /// Removes a contact (RFC 6121 §2.5). The messages stay.
     public func removeContact(_ address: String) async throws {
         try await waiting { [account] in try await account.removeContact(jid: address) }

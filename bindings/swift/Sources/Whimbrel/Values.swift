@@ -569,16 +569,16 @@ public struct Contact: Sendable, Equatable, Identifiable {
     }
 }
 
-/// How somebody is there, all of their devices taken together (RFC 6121 §4.7.2).
+/// How somebody is there, all of their devices taken together; or how we are, on this one (RFC 6121 §4.7.2).
 public struct Presence: Sendable, Equatable {
     /// How much they are there: as the device says that is to get messages.
     public let show: Show
     /// What they say of it.
     public let text: String?
-    /// Since when nobody has looked at any of their devices (XEP-0319); nothing: somebody looks, or nobody says.
+    /// Since when nobody has looked at any of their devices (XEP-0319); nothing: somebody looks, or nobody says, as we never do.
     public let idleSince: Date?
 
-    /// How much somebody is there.
+    /// How much somebody is there (RFC 6121 §4.7.2.1).
     public enum Show: Sendable, Equatable {
         /// Wants to talk.
         case chat
@@ -590,6 +590,16 @@ public struct Presence: Sendable, Equatable {
         case extendedAway
         /// Not to be disturbed.
         case doNotDisturb
+
+        var generated: WhimbrelFFI.Show {
+            switch self {
+            case .chat: .chat
+            case .available: .available
+            case .away: .away
+            case .extendedAway: .extendedAway
+            case .doNotDisturb: .doNotDisturb
+            }
+        }
     }
 
     init(_ presence: WhimbrelFFI.Presence) {

@@ -111,6 +111,21 @@ extension OverARealServer {
 
             try await alice.setAvatar(nil)
             _ = try await bob.contacts.items.first { $0.first?.avatar == nil }
+
+            #expect(try await alice.presence().show == .available)
+            try await alice.setPresence(.doNotDisturb, text: "at the ball")
+            let busy = try await alice.presence()
+            #expect(busy.show == .doNotDisturb && busy.text == "at the ball" && busy.idleSince == nil)
+            _ = try await bob.contacts.items.first { $0.first?.presence == busy }
+            for text in ["two\nlines", String(repeating: "x", count: 1025)] {
+                await #expect { try await alice.setPresence(.chat, text: text) } throws: { isInvalid($0) }
+            }
+            try await alice.disconnect()
+            _ = try await bob.contacts.items.first { $0.first?.isAvailable == false }
+            try await alice.setPresence(.extendedAway)
+            try await alice.connect()
+            let shown = try await bob.contacts.items.first { $0.first?.presence?.show == .extendedAway }?.first?.presence
+            #expect(shown?.text == nil)
         }
     }
 

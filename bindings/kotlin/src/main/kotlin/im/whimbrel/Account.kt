@@ -268,6 +268,18 @@ public class Account internal constructor(private val account: FfiAccount) {
     /** Tells contacts what we are called (XEP-0172); empty: nothing. Returns when it is durable. */
     public suspend fun setNickname(name: String): Unit = call { account.setNickname(name) }
 
+    /** How we are there, as it was set last; also while we are offline. At first [Presence.Show.AVAILABLE] without a text. */
+    public suspend fun presence(): Presence = call { account.presence() }.toFace()
+
+    /**
+     * How we are there, as those see it who may see our presence, and what we say of it (RFC 6121 §4.7.2); `null` or empty: nothing. It
+     * stays on this device; each of our devices has its own. Returns when it is durable: it is said at once or as soon as there is a
+     * connection, and again by every new session. Fails with [WhimbrelException.InvalidInput] for a text of more than 1024 bytes or
+     * with control characters.
+     */
+    public suspend fun setPresence(show: Presence.Show, text: String? = null): Unit =
+        call { account.setPresence(show.toFfi(), text) }
+
     /**
      * What somebody says of themselves at length (XEP-0292, XEP-0054), as their server has it now; we ourselves, too. Empty where they
      * say nothing, or nothing to us. Fails with [WhimbrelException.Offline], [WhimbrelException.TimedOut],

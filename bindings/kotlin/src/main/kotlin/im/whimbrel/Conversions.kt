@@ -27,6 +27,7 @@ import im.whimbrel.ffi.Options as FfiOptions
 import im.whimbrel.ffi.Mention as FfiMention
 import im.whimbrel.ffi.Outgoing as FfiOutgoing
 import im.whimbrel.ffi.Picture as FfiPicture
+import im.whimbrel.ffi.Presence as FfiPresence
 import im.whimbrel.ffi.PresenceSubscription as FfiPresenceSubscription
 import im.whimbrel.ffi.Preview as FfiPreview
 import im.whimbrel.ffi.Push as FfiPush
@@ -393,10 +394,12 @@ internal fun FfiContact.toFace(): Contact = Contact(
     groups = groups,
     blocked = blocked,
     available = available,
-    presence = presence?.let { Presence(it.show.toFace(), it.text, it.idleSince?.toInstant()) },
+    presence = presence?.toFace(),
     nickname = nickname,
     avatar = avatar,
 )
+
+internal fun FfiPresence.toFace(): Presence = Presence(show.toFace(), text, idleSince?.toInstant())
 
 private fun FfiShow.toFace() = when (this) {
     FfiShow.CHAT -> Presence.Show.CHAT
@@ -404,6 +407,14 @@ private fun FfiShow.toFace() = when (this) {
     FfiShow.AWAY -> Presence.Show.AWAY
     FfiShow.EXTENDED_AWAY -> Presence.Show.EXTENDED_AWAY
     FfiShow.DO_NOT_DISTURB -> Presence.Show.DO_NOT_DISTURB
+}
+
+internal fun Presence.Show.toFfi(): FfiShow = when (this) {
+    Presence.Show.CHAT -> FfiShow.CHAT
+    Presence.Show.AVAILABLE -> FfiShow.AVAILABLE
+    Presence.Show.AWAY -> FfiShow.AWAY
+    Presence.Show.EXTENDED_AWAY -> FfiShow.EXTENDED_AWAY
+    Presence.Show.DO_NOT_DISTURB -> FfiShow.DO_NOT_DISTURB
 }
 
 internal fun FfiPicture.toFace(): Picture = Picture(kind, bytes)

@@ -474,14 +474,15 @@ public data class Contact(
 }
 
 /**
- * How somebody is there, all of their devices taken together (RFC 6121 §4.7.2).
+ * How somebody is there, all of their devices taken together; or how we are, on this one (RFC 6121 §4.7.2).
  *
  * @property show how much they are there: as the device says that is to get messages
  * @property text what they say of it
- * @property idleSince since when nobody has looked at any of their devices (XEP-0319); `null`: somebody looks, or nobody says
+ * @property idleSince since when nobody has looked at any of their devices (XEP-0319); `null`: somebody looks, or nobody says, as we
+ *   never do
  */
 public data class Presence(val show: Show, val text: String?, val idleSince: Instant?) {
-    /** How much somebody is there. */
+    /** How much somebody is there (RFC 6121 §4.7.2.1). */
     public enum class Show {
         /** Wants to talk. */
         CHAT,

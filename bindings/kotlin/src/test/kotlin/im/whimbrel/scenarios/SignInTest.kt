@@ -106,6 +106,19 @@ class SignInTest : Scenario() {
 
         alice.account.setAvatar(null)
         bob.account.contacts.items.first { it.single().avatar == null }
+
+        assertEquals(Presence(Presence.Show.AVAILABLE, text = null, idleSince = null), alice.account.presence())
+        val busy = Presence(Presence.Show.DO_NOT_DISTURB, "at the ball", idleSince = null)
+        alice.account.setPresence(busy.show, busy.text)
+        assertEquals(busy, alice.account.presence())
+        bob.account.contacts.items.first { it.single().presence == busy }
+        assertFails<WhimbrelException.InvalidInput> { alice.account.setPresence(Presence.Show.CHAT, "two\nlines") }
+        assertFails<WhimbrelException.InvalidInput> { alice.account.setPresence(Presence.Show.CHAT, "x".repeat(1025)) }
+        alice.account.disconnect()
+        bob.account.contacts.items.first { !it.single().available }
+        alice.account.setPresence(Presence.Show.EXTENDED_AWAY)
+        alice.account.connect()
+        bob.account.contacts.items.first { it.single().presence == Presence(Presence.Show.EXTENDED_AWAY, null, null) }
     }
 
     /** One pixel. */
