@@ -19,7 +19,7 @@ use crate::{
     files::Files,
     judge::Lists,
     script::When,
-    server::{Conn, address},
+    server::{Conn, Said, address},
 };
 
 /// A device of an account.
@@ -91,6 +91,8 @@ pub(crate) struct User {
     pub(crate) names: Vec<Wish<(usize, Option<String>)>>,
     pub(crate) cards: Vec<Wish<(String, Audience)>>,
     pub(crate) posts: Vec<Wish<(ItemId, Option<String>)>>,
+    /// How the user wanted to be there.
+    pub(crate) presences: Vec<Wish<Said>>,
     /// The lists, and what was shown, by conversation.
     pub(crate) lists: Lists,
     pub(crate) screens: BTreeMap<usize, Screen>,

@@ -105,6 +105,8 @@ pub enum Failure {
     BlockedOtherwise { device: usize, blocked: Vec<String>, servers: Vec<String> },
     /// A device knows its contacts otherwise than the server does.
     ContactsOtherwise { device: usize, shown: Vec<String>, servers: Vec<String> },
+    /// A device shows somebody otherwise than they say they are there.
+    PresentOtherwise { device: usize, of: usize, shown: String, said: String },
     /// What was wanted last of somebody is not what the server has.
     NotAsWanted { device: usize, what: String, wanted: Vec<String>, servers: String },
     /// A feed is not what the server has of it.

@@ -197,6 +197,11 @@ pub enum Deed {
     Decline {
         with: usize,
     },
+    /// Its user is there otherwise: how much, and whether something is said of it.
+    Present {
+        show: usize,
+        says: bool,
+    },
     /// Its user has another card.
     Card,
     /// Its user publishes something, changes it or takes it back.
@@ -362,6 +367,8 @@ const DECISIONS: u64 = 0x0469_0492;
 const PEOPLE: u64 = 0x0191_0292_0472;
 /// And so is what they answer, take back in time, delete at large and leave undone.
 const MORE: u64 = 0x0461_0428;
+/// And so is how they are there.
+const PRESENCE: u64 = 0x6121;
 
 impl Script {
     /// The world of this seed.
@@ -531,6 +538,22 @@ impl Script {
                 act(when.saturating_sub(500), Deed::Send { to: with });
             }
             act(when, deed);
+        }
+        let presence = &mut StdRng::seed_from_u64(seed ^ PRESENCE);
+        for _ in 0..presence.random_range(0..6) {
+            let (device, when) = (presence.random_range(0..all), at(presence));
+            let mut act = |at: u64, deed: Deed| acts.push(Act { at, device, deed });
+            match presence.random_range(0..4) {
+                // It is decided where nobody can be told.
+                0 => {
+                    act(when.saturating_sub(1_000), Deed::NoNetwork { back: 4_000, told: presence.random() })
+                }
+                // It is for the next session to say.
+                1 => act(when + presence.random_range(0..3_000), Deed::Forget),
+                _ => {}
+            }
+            let (show, says) = (presence.random_range(0..5), presence.random_ratio(2, 3));
+            act(when, Deed::Present { show, says });
         }
         let faults = size.faults + rng.random_range(0..=size.faults);
         for _ in 0..faults {

@@ -20,6 +20,7 @@ use whimbrel_proto::ns;
 
 pub(crate) use archive::Entry;
 use roster::Contact;
+pub(crate) use roster::{SHOWS, Said};
 pub(crate) use session::HATED;
 pub(crate) use session::{Session, SessionId};
 

@@ -1,4 +1,5 @@
-//! Whom a user does not want to hear of, how contacts are called, what they show of themselves, and feeds: as was wanted last, on the server, and on each device.
+//! Whom a user does not want to hear of, how contacts are called and how they are there, what they show of themselves, and feeds: as
+//! was wanted last, on the server, and on each device.
 
 use std::collections::BTreeSet;
 
@@ -14,15 +15,19 @@ use super::Failure;
 use crate::{
     device::{User, Wish, jid},
     script::{Act, Deed},
-    server,
+    server::{self, SHOWS},
     world::World,
 };
+
+/// Whoever says nothing is simply there.
+const AVAILABLE: usize = 1;
 
 /// At rest.
 pub(super) fn judge(world: &World, device: usize, reader: &Connection) -> Result<(), Failure> {
     let unusable = |error: &dyn std::fmt::Display| Failure::Unusable { device, error: error.to_string() };
     blocked(world, device, reader).map_err(|error| unusable(&error))??;
     contacts(world, device, reader).map_err(|error| unusable(&error))??;
+    present(world, device, reader).map_err(|error| unusable(&error))??;
     carded(world, device, reader).map_err(|error| unusable(&error))??;
     published(world, device, reader).map_err(|error| unusable(&error))?
 }
@@ -139,6 +144,50 @@ fn contacts(world: &World, device: usize, reader: &Connection) -> Judged {
         }
     }
     Ok(Ok(()))
+}
+
+/// How a user is there, as the server has it; and how contacts are, as they let this one see it.
+fn present(world: &World, device: usize, reader: &Connection) -> Judged {
+    let phone = &world.devices()[device];
+    let server = world.server();
+    let wanted = wanted((AVAILABLE, None), phone.user.presences.iter().cloned());
+    let said = server.said_by(device);
+    if !said.as_ref().is_some_and(|said| wanted.contains(said)) {
+        let wanted = wanted.iter().map(|said| format!("{said:?}")).collect();
+        let what = "how its user is there".to_owned();
+        return Ok(Err(Failure::NotAsWanted { device, what, wanted, servers: format!("{said:?}") }));
+    }
+    // Presence that comes while the contacts are not known is nobody's.
+    let is_unheard = world.script().acts.iter().any(|act| {
+        let of_account = world.script().account_of(act.device) == phone.account;
+        of_account && matches!(act.deed, Deed::Mute { .. } | Deed::Silence { .. })
+    });
+    if is_unheard || !server.has_told_all(device) {
+        return Ok(Ok(()));
+    }
+    for contact in roster::contacts(reader)? {
+        let known = &server.accounts[phone.account].contacts;
+        let of = server::account_of(contact.jid.as_str()).filter(|of| known.contains_key(of));
+        // Whoever is heard of again is not shown anew to who did not want to hear of them.
+        let Some(of) = of.filter(|of| !may_have_blocked(world, phone.account, *of)) else { continue };
+        let place = |show| SHOWS.iter().position(|(known, _)| *known == show).unwrap_or(AVAILABLE);
+        let shown = contact.presence.map(|presence| (place(presence.show), presence.text));
+        let said = server.seen(of, phone.account);
+        if shown != said {
+            let (shown, said) = (format!("{shown:?}"), format!("{said:?}"));
+            return Ok(Err(Failure::PresentOtherwise { device, of, shown, said }));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Whether one of two may have wanted to hear no more of the other for a while.
+fn may_have_blocked(world: &World, own: usize, other: usize) -> bool {
+    let script = world.script();
+    script.acts.iter().any(|act| match act.deed {
+        Deed::Block { with } => [(own, other), (other, own)].contains(&(script.account_of(act.device), with)),
+        _ => false,
+    })
 }
 
 fn carded(world: &World, device: usize, reader: &Connection) -> Judged {

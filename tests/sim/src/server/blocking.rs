@@ -37,16 +37,21 @@ impl Server {
 
     /// The devices of an account seem to come or go.
     pub(super) fn shows(&mut self, account: usize, to: usize, there: bool) {
-        let of = |account: usize| -> Vec<(SessionId, String)> {
-            let sessions = self.sessions.iter();
-            let there = sessions.filter(|(_, session)| session.account == account && session.available);
-            there.map(|(id, session)| (*id, session.jid.clone())).collect()
+        let of = |account: usize| -> Vec<(SessionId, String, Element)> {
+            let sessions = self.sessions.iter().filter(|(_, session)| session.account == account);
+            sessions
+                .filter_map(|(id, session)| Some((*id, session.jid.clone(), session.presence.clone()?)))
+                .collect()
         };
         let (these, those) = (of(account), of(to));
-        let kind = if there { "" } else { " type='unavailable'" };
-        for (_, from) in &these {
-            for (id, to) in &those {
-                self.deliver(*id, element(&format!("<presence from='{from}' to='{to}'{kind}/>")));
+        for (_, from, said) in &these {
+            for (id, to, _) in &those {
+                let mut presence = match there {
+                    true => said.clone(),
+                    false => element(&format!("<presence from='{from}' type='unavailable'/>")),
+                };
+                set(&mut presence, "to", to);
+                self.deliver(*id, presence);
             }
         }
     }

@@ -95,7 +95,7 @@ impl Server {
         let hears =
             |account: usize| account == owner || (node == ns::MICROBLOG && self.may_see(owner, account));
         let there = |(id, session): (&SessionId, &super::Session)| {
-            (session.available && hears(session.account)).then_some(*id)
+            (session.is_available() && hears(session.account)).then_some(*id)
         };
         let there: Vec<SessionId> = self.sessions.iter().filter_map(there).collect();
         for id in there {

@@ -2,8 +2,22 @@
 //! contacts, or nobody is until a user says so.
 
 use minidom::Element;
+use whimbrel_engine::api::Show;
+use whimbrel_proto::ns;
 
-use super::{Account, Server, SessionId, account_of, address, element};
+use super::{Account, Server, Session, SessionId, account_of, address, element};
+
+/// How much somebody is there, by its place in [`SHOWS`], and what they say of it.
+pub(crate) type Said = (usize, Option<String>);
+
+/// As it is said (RFC 6121 §4.7.2.1), those first who are the first to be talked to.
+pub(crate) const SHOWS: [(Show, &str); 5] = [
+    (Show::Chat, "chat"),
+    (Show::Available, ""),
+    (Show::Away, "away"),
+    (Show::ExtendedAway, "xa"),
+    (Show::DoNotDisturb, "dnd"),
+];
 
 /// A contact, as its account has it (RFC 6121 §2.1.2).
 #[derive(Clone, Debug, Default)]
@@ -48,6 +62,28 @@ impl Server {
     /// Whether an account is shown what another one does.
     pub(super) fn may_see(&self, account: usize, by: usize) -> bool {
         self.accounts[account].shows_to(by) && !self.blocks(account, by) && !self.blocks(by, account)
+    }
+
+    /// How a device is there, as its session has said.
+    pub(crate) fn said_by(&self, device: usize) -> Option<Said> {
+        let mut sessions = self.sessions.values().filter(|session| session.device == device);
+        sessions.find(|session| session.is_connected())?.presence.as_ref().map(said)
+    }
+
+    /// How an account is there for another one: as that of its devices says which is the first to be talked to.
+    pub(crate) fn seen(&self, account: usize, by: usize) -> Option<Said> {
+        let sessions = self.sessions.values().filter(|session| session.account == account);
+        let said = sessions.filter_map(|session| {
+            let (show, text) = said(session.presence.as_ref()?);
+            Some((show, &session.jid, text))
+        });
+        said.min().filter(|_| self.may_see(account, by)).map(|(show, _, text)| (show, text))
+    }
+
+    /// Whether a device was told everything in its session, and in its order.
+    pub(crate) fn has_told_all(&self, device: usize) -> bool {
+        let mut sessions = self.sessions.values().filter(|session| session.device == device);
+        sessions.find(|session| session.is_connected()).is_some_and(Session::was_told_all)
     }
 
     /// The roster, unless that is known.
@@ -125,7 +161,7 @@ impl Server {
 
     fn tells(&mut self, account: usize, of: usize, kind: &str) {
         let sessions = self.sessions.iter();
-        let there = sessions.filter(|(_, session)| session.account == account && session.available);
+        let there = sessions.filter(|(_, session)| session.account == account && session.is_available());
         let there: Vec<SessionId> = there.map(|(id, _)| *id).collect();
         for id in there {
             self.deliver(id, subscription(of, kind));
@@ -151,6 +187,12 @@ fn item(other: usize, contact: &Contact) -> String {
     let (jid, name, subscription) = (address(other), &contact.name, contact.subscription());
     let ask = if contact.asked { " ask='subscribe'" } else { "" };
     format!("<item jid='{jid}' name='{name}' subscription='{subscription}'{ask}/>")
+}
+
+fn said(presence: &Element) -> Said {
+    let part = |name| presence.get_child(name, ns::JABBER_CLIENT).map(Element::text);
+    let show = part("show").unwrap_or_default();
+    (SHOWS.iter().position(|(_, said)| *said == show).unwrap_or(1), part("status"))
 }
 
 fn subscription(from: usize, kind: &str) -> Element {

@@ -29,7 +29,8 @@ pub(crate) struct Session {
     pub(super) account: usize,
     pub(super) jid: String,
     pub(super) conn: Option<Conn>,
-    pub(super) available: bool,
+    /// What it has said last of how it is there; `None`: nothing yet.
+    pub(super) presence: Option<Element>,
     pub(super) carbons: bool,
     pub(super) hears_of_blocks: bool,
     pub(super) hears_of_contacts: bool,
@@ -38,6 +39,8 @@ pub(crate) struct Session {
     bound_at: i64,
     /// It was not told all that it asked, or something else than was true.
     pub(super) unsure: bool,
+    /// What it was told came in another order.
+    mixed_up: bool,
     /// `None`: no stream management.
     pub(super) sm: Option<Sm>,
     /// Hibernating, it is destroyed then.
@@ -59,6 +62,21 @@ pub(super) struct Sm {
     unasked: u32,
 }
 
+impl Session {
+    pub(super) fn is_available(&self) -> bool {
+        self.presence.is_some()
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.conn.is_some()
+    }
+
+    /// Whether it was told everything, and in its order.
+    pub(super) fn was_told_all(&self) -> bool {
+        !self.mixed_up && self.sm.as_ref().is_none_or(|sm| !sm.lossy)
+    }
+}
+
 impl Server {
     pub(super) fn bind(&mut self, conn: Conn) -> String {
         self.next += 1;
@@ -72,13 +90,14 @@ impl Server {
             account: connected.account,
             jid: jid.clone(),
             conn: Some(conn),
-            available: false,
+            presence: None,
             carbons: false,
             hears_of_blocks: false,
             hears_of_contacts: false,
             asked_archive: false,
             bound_at,
             unsure: false,
+            mixed_up: false,
             sm: None,
             expires: None,
         };
@@ -127,6 +146,7 @@ impl Server {
         let old = session.conn.replace(conn);
         session.expires = None;
         session.unsure |= lies.stale.is_some() || lies.foreign.is_some() || lies.reorder;
+        session.mixed_up |= lies.reorder;
         let Some(sm) = &mut session.sm else { return refused(None) };
         if let Some(less) = lies.stale {
             // Restarted from an older state: it counts on from there.
@@ -275,11 +295,12 @@ impl Server {
         {
             connected.session = None;
         }
-        if session.available {
+        if session.is_available() {
             let gone = element(&format!("<presence type='unavailable' from='{}'/>", session.jid));
             self.broadcast(session.account, &gone);
         }
-        let nobody = !self.sessions.values().any(|other| other.account == session.account && other.available);
+        let nobody =
+            !self.sessions.values().any(|other| other.account == session.account && other.is_available());
         if self.manners.rescues && nobody {
             let now = self.now;
             let kept = session.sm.into_iter().flat_map(|sm| sm.queue).map(|(_, stanza)| stanza);
@@ -312,7 +333,8 @@ impl Server {
     /// Something comes to a device, if it has a session.
     pub(crate) fn pushes(&mut self, now: u64, device: usize, stanza: &Element) {
         self.now = now;
-        let of_device = |(_, session): &(&SessionId, &Session)| session.device == device && session.available;
+        let of_device =
+            |(_, session): &(&SessionId, &Session)| session.device == device && session.is_available();
         if let Some(id) = self.sessions.iter().find(of_device).map(|(id, _)| *id) {
             self.deliver(id, stanza.clone());
         }
@@ -389,7 +411,7 @@ impl Server {
         let there: Vec<(SessionId, String)> = self
             .sessions
             .iter()
-            .filter(|(_, session)| session.available && session.account != account)
+            .filter(|(_, session)| session.is_available() && session.account != account)
             .filter(|(_, session)| self.may_see(account, session.account))
             .map(|(id, session)| (*id, session.jid.clone()))
             .collect();
@@ -409,28 +431,28 @@ impl Server {
         if presence.attr("to").is_some() || presence.attr("type").is_some() {
             return;
         }
-        let (account, jid, first) = (session.account, session.jid.clone(), !session.available);
-        session.available = true;
+        let (account, jid) = (session.account, session.jid.clone());
+        let mut there = presence.clone();
+        set(&mut there, "from", &jid);
+        let first = session.presence.replace(there.clone()).is_none();
         let offline = if session.asked_archive && self.manners.archive_or_offline {
             Vec::new()
         } else {
             std::mem::take(&mut self.accounts[account].offline)
         };
-        let mut there = presence.clone();
-        set(&mut there, "from", &jid);
         self.broadcast(account, &there);
         if !first {
             return;
         }
-        let others: Vec<String> = self
+        let others: Vec<Element> = self
             .sessions
             .values()
-            .filter(|other| other.available && other.account != account)
-            .filter(|other| self.may_see(account, other.account))
-            .map(|other| other.jid.clone())
+            .filter(|other| other.account != account && self.may_see(other.account, account))
+            .filter_map(|other| other.presence.clone())
             .collect();
-        for other in others {
-            self.deliver(id, element(&format!("<presence from='{other}' to='{jid}'/>")));
+        for mut there in others {
+            set(&mut there, "to", &jid);
+            self.deliver(id, there);
         }
         self.tells_who_asks(id, account);
         for (at, mut stanza) in offline {
@@ -511,7 +533,7 @@ impl Server {
             .sessions
             .iter()
             .filter(|(_, session)| session.account == account)
-            .map(|(id, session)| (*id, session.jid.clone(), session.available, session.carbons))
+            .map(|(id, session)| (*id, session.jid.clone(), session.is_available(), session.carbons))
             .collect();
         let exact: Vec<SessionId> =
             of_account.iter().filter(|(_, jid, ..)| jid == to).map(|(id, ..)| *id).collect();

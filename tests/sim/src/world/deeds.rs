@@ -18,7 +18,7 @@ use crate::{
     device::{Asked, Decided, Draft, User, Wish, jid},
     judge,
     script::{Deed, DiskFailure, When},
-    server::{self, EDITED, HATED, PLAY, element},
+    server::{self, EDITED, HATED, PLAY, SHOWS, element},
     world::lines::TOO_LARGE,
 };
 
@@ -86,6 +86,7 @@ impl World {
             Deed::Decline { with } => {
                 self.asks(device, Asked::Other, Command::Decline { jid: jid(with) });
             }
+            Deed::Present { show, says } => self.presents(device, show, says),
             Deed::Card => self.has_another_card(device),
             Deed::Post => self.posts(device),
             Deed::Type { with } => {
@@ -408,6 +409,19 @@ impl World {
         self.devices[device].user.names.push(Wish { what: (with, None), done });
     }
 
+    /// The user is there otherwise.
+    fn presents(&mut self, device: usize, show: usize, says: bool) {
+        let phone = &mut self.devices[device];
+        if phone.engine.is_none() {
+            return;
+        }
+        let number = phone.user.changes();
+        let text = says.then(|| format!("{}.status{number}", phone.name));
+        let command = Command::SetPresence { show: SHOWS[show].0, text: text.clone() };
+        let done = self.asks_now(device, Asked::Other, command);
+        self.devices[device].user.presences.push(Wish { what: (show, text), done });
+    }
+
     /// The user has another card, for contacts or for everybody.
     fn has_another_card(&mut self, device: usize) {
         let phone = &mut self.devices[device];
@@ -632,6 +646,7 @@ fn is_by_the_user(deed: &Deed) -> bool {
             | Deed::RemoveContact { .. }
             | Deed::Accept { .. }
             | Deed::Decline { .. }
+            | Deed::Present { .. }
             | Deed::Card
             | Deed::Post
             | Deed::Type { .. }
