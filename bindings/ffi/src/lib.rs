@@ -46,9 +46,10 @@ pub use crate::{
     records::{
         Change, ChangeKind, ChatState, ClientAccess, Connection, Contact, ContactAddress, Conversation,
         Cursor, Delete, DiskUse, Draft, Found, FoundIn, FoundPlace, Gap, GapKind, Hit, Imported, Invitation,
-        Item, Link, Message, Mute, Network, NetworkKind, Notify, Options, Outgoing, Permission, Picture,
-        Presence, PresenceSubscription, Preview, Push, PushState, Reaction, ReplyTo, Report, ReportReason,
-        Search, SendState, Server, ServerInfo, Show, Signals, Status, TextRange, WakeUp,
+        Item, Link, Mention, Message, MessageThread, Mute, Network, NetworkKind, Notify, Options, Outgoing,
+        Permission, Picture, Presence, PresenceSubscription, Preview, Push, PushState, Reaction, ReplyTo,
+        Report, ReportReason, Search, SendState, Server, ServerInfo, Show, Signals, Status, TextRange,
+        WakeUp,
     },
     registration::{
         Registration, RegistrationChoice, RegistrationField, RegistrationForm, RegistrationMedia,

@@ -145,7 +145,7 @@ pub struct Message {
     /// To be shown only when asked for; the hint may be empty (XEP-0382).
     pub spoiler: Option<String>,
     /// The thread that it belongs to (RFC 6121 §5.2.5).
-    pub thread: Option<String>,
+    pub thread: Option<MessageThread>,
     /// Data that lies elsewhere (XEP-0066).
     pub links: Vec<Link>,
     /// What its sender says of links in the text (XEP-0511). Nobody has looked whether it is so.
@@ -176,6 +176,15 @@ pub struct ReplyTo {
     pub id: Option<String>,
     /// What the answer repeats of it, as its sender says.
     pub quote: Option<String>,
+}
+
+/// A thread of a conversation (RFC 6121 §5.2.5).
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct MessageThread {
+    /// Its name.
+    pub id: String,
+    /// The thread of which it is a branch (XEP-0201).
+    pub parent: Option<String>,
 }
 
 /// Data that lies elsewhere (XEP-0066).
@@ -234,7 +243,7 @@ pub struct Outgoing {
     /// To be shown only when asked for, with this hint, which may be empty (XEP-0382).
     pub spoiler: Option<String>,
     /// The thread that it belongs to (RFC 6121 §5.2.5).
-    pub thread: Option<String>,
+    pub thread: Option<MessageThread>,
     /// Data that lies elsewhere (XEP-0066).
     pub links: Vec<Link>,
     /// What links in the text lead to (XEP-0511).
@@ -793,7 +802,7 @@ impl From<whimbrel::Message> for Message {
             reactions: message.reactions.into_iter().map(Into::into).collect(),
             reply: message.reply.map(Into::into),
             spoiler: message.spoiler,
-            thread: message.thread,
+            thread: message.thread.map(Into::into),
             links: message.links.into_iter().map(Into::into).collect(),
             previews: message.previews.into_iter().map(Into::into).collect(),
             change: message.change.map(Into::into),
@@ -812,6 +821,18 @@ impl From<whimbrel::Reaction> for Reaction {
 impl From<whimbrel::ReplyTo> for ReplyTo {
     fn from(reply: whimbrel::ReplyTo) -> Self {
         Self { id: reply.id.map(|id| id.0), quote: reply.quote }
+    }
+}
+
+impl From<whimbrel::Thread> for MessageThread {
+    fn from(whimbrel::Thread { id, parent }: whimbrel::Thread) -> Self {
+        Self { id, parent }
+    }
+}
+
+impl From<MessageThread> for whimbrel::Thread {
+    fn from(MessageThread { id, parent }: MessageThread) -> Self {
+        Self { id, parent }
     }
 }
 
@@ -870,7 +891,7 @@ impl TryFrom<Outgoing> for whimbrel::Outgoing {
             text: what.text,
             reply_to: what.reply_to.map(whimbrel::ItemId),
             spoiler: what.spoiler,
-            thread: what.thread,
+            thread: what.thread.map(Into::into),
             links: what.links.into_iter().map(Into::into).collect(),
             previews: what.previews.into_iter().map(Into::into).collect(),
             not_after: what.not_after,

@@ -101,7 +101,7 @@ pub use whimbrel_engine::{
         ItemId, KnownCard, Link, Mention, Message, Mute, Network, NetworkId, NetworkKind, NodeItem,
         NodeOptions, Notify, Outgoing, PasswordChange, Payload, Permission, Picture, Post, Presence, Preview,
         Push, PushState, Reaction, ReplyTo, Report, ReportReason, RequestKind, SendState, ServerInfo, Show,
-        Signals, Status, Subscription as PresenceSubscription, Unusable,
+        Signals, Status, Subscription as PresenceSubscription, Thread, Unusable,
     },
     search::{Cursor, Found, Hit, Search},
     splice::{Splice, apply},

@@ -385,7 +385,7 @@ pub(crate) fn dress(connection: &Connection, row: Row, message: &mut Message) ->
     }
     message.show(&content);
     message.spoiler = content.spoiler;
-    message.thread = content.thread.map(|thread| thread.id);
+    message.thread = content.thread;
     message.links = content.links;
     message.previews = content.previews;
     Ok(())

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use whimbrel_proto::{
     adhoc::{CommandAction, CommandNote, CommandNoteKind, CommandStage, CommandStatus},
     atom::{Entry, EntryLink},
-    content::{Link, Preview},
+    content::{Link, Preview, Thread},
     disco::{Entities, Entity, Identity, Info},
     form::{Choice, Field, FieldKind, Form, FormError, FormKind},
 };
@@ -352,7 +352,7 @@ pub struct Outgoing {
     /// To be shown only when asked for, with this hint, which may be empty (XEP-0382).
     pub spoiler: Option<String>,
     /// The thread that it belongs to (RFC 6121 §5.2.5).
-    pub thread: Option<String>,
+    pub thread: Option<Thread>,
     /// Data that lies elsewhere (XEP-0066).
     pub links: Vec<Link>,
     /// What links in the text lead to (XEP-0511).
@@ -1154,7 +1154,7 @@ pub struct Message {
     /// To be shown only when asked for; the hint may be empty (XEP-0382).
     pub spoiler: Option<String>,
     /// The thread that it belongs to (RFC 6121 §5.2.5).
-    pub thread: Option<String>,
+    pub thread: Option<Thread>,
     /// Data that lies elsewhere (XEP-0066).
     pub links: Vec<Link>,
     /// What its sender says of links in the text (XEP-0511). Nobody has looked whether it is so.

@@ -9,7 +9,7 @@ use jid::BareJid;
 use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 use whimbrel_proto::{
-    content::{self, Content, Mention, Reply as Answer, Thread},
+    content::{self, Content, Mention, Reply as Answer},
     ns, text,
     write::Tag,
 };
@@ -82,7 +82,7 @@ impl Account {
         };
         let mut content = Content {
             spoiler: what.spoiler.clone(),
-            thread: what.thread.clone().map(|id| Thread { id, parent: None }),
+            thread: what.thread.clone(),
             links: what.links.clone(),
             previews: what.previews.clone(),
             mentions,

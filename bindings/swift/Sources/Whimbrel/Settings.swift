@@ -32,7 +32,7 @@ public struct Outgoing: Sendable, Equatable {
     /// To be shown only when asked for, with this hint, which may be empty (XEP-0382).
     public var spoiler: String?
     /// The thread that it belongs to (RFC 6121 §5.2.5).
-    public var thread: String?
+    public var thread: Message.Thread?
     /// Data that lies elsewhere (XEP-0066).
     public var links: [Message.Link]
     /// What links in the text lead to (XEP-0511).
@@ -44,7 +44,7 @@ public struct Outgoing: Sendable, Equatable {
 
     /// A text, and what more there is to it.
     public init(
-        _ text: String, replyTo: String? = nil, spoiler: String? = nil, thread: String? = nil,
+        _ text: String, replyTo: String? = nil, spoiler: String? = nil, thread: Message.Thread? = nil,
         links: [Message.Link] = [], previews: [Message.Preview] = [], mentions: [Mention] = [],
         notAfter: Date? = nil
     ) {
@@ -60,7 +60,8 @@ public struct Outgoing: Sendable, Equatable {
 
     var generated: WhimbrelFFI.Outgoing {
         WhimbrelFFI.Outgoing(
-            text: text, replyTo: replyTo, spoiler: spoiler, thread: thread,
+            text: text, replyTo: replyTo, spoiler: spoiler,
+            thread: thread.map { WhimbrelFFI.MessageThread(id: $0.id, parent: $0.parent) },
             links: links.map { WhimbrelFFI.Link(url: $0.url, description: $0.description) },
             previews: previews.map {
                 WhimbrelFFI.Preview(

@@ -116,7 +116,7 @@ public struct Message: Sendable, Equatable, Identifiable {
     /// To be shown only when asked for; the hint may be empty (XEP-0382).
     public let spoiler: String?
     /// The thread that it belongs to (RFC 6121 §5.2.5).
-    public let thread: String?
+    public let thread: Thread?
     /// Data that lies elsewhere (XEP-0066).
     public let links: [Link]
     /// What its sender says of links in the text (XEP-0511). Nobody has looked whether it is so.
@@ -144,6 +144,20 @@ public struct Message: Sendable, Equatable, Identifiable {
         public let id: String?
         /// What the answer repeats of it, as its sender says.
         public let quote: String?
+    }
+
+    /// A thread of a conversation (RFC 6121 §5.2.5).
+    public struct Thread: Sendable, Equatable {
+        /// Its name.
+        public var id: String
+        /// The thread of which it is a branch (XEP-0201).
+        public var parent: String?
+
+        /// Its name, and of which other thread it is a branch.
+        public init(id: String, parent: String? = nil) {
+            self.id = id
+            self.parent = parent
+        }
     }
 
     /// Data that lies elsewhere (XEP-0066).
@@ -234,7 +248,7 @@ public struct Message: Sendable, Equatable, Identifiable {
         reactions = message.reactions.map { Reaction(text: $0.text, count: Int($0.count), isMine: $0.mine) }
         reply = message.reply.map { ReplyTo(id: $0.id, quote: $0.quote) }
         spoiler = message.spoiler
-        thread = message.thread
+        thread = message.thread.map { Thread(id: $0.id, parent: $0.parent) }
         links = message.links.map { Link(url: $0.url, description: $0.description) }
         previews = message.previews.map {
             Preview(url: $0.url, title: $0.title, description: $0.description, site: $0.site, images: $0.images)

@@ -533,7 +533,7 @@ fn outgoing(request: &Value) -> Result<Outgoing, Error> {
     Ok(Outgoing {
         reply_to: some("reply_to").map(ItemId),
         spoiler: some("spoiler"),
-        thread: some("thread"),
+        thread: read(request, "thread")?,
         not_after: request["not_after"].as_i64(),
         links: read::<Option<Vec<Link>>>(request, "links")?.unwrap_or_default(),
         previews: read::<Option<Vec<Preview>>>(request, "previews")?.unwrap_or_default(),

@@ -291,8 +291,10 @@ fn message(message: &Message) -> Value {
     if !message.previews.is_empty() {
         shape["previews"] = json!(message.previews);
     }
-    let shape = with_some(shape, "spoiler", message.spoiler.as_deref());
-    with_some(shape, "thread", message.thread.as_deref())
+    if let Some(thread) = &message.thread {
+        shape["thread"] = json!(thread);
+    }
+    with_some(shape, "spoiler", message.spoiler.as_deref())
 }
 
 fn span(span: &Span) -> Value {

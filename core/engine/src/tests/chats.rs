@@ -109,7 +109,7 @@ fn draw(text: &mut String, message: &Message) {
         writeln!(text, "spoiler: {hint}").unwrap();
     }
     if let Some(thread) = &message.thread {
-        writeln!(text, "thread: {thread}").unwrap();
+        writeln!(text, "thread: {}", thread.id).unwrap();
     }
     if let Some(reply) = &message.reply {
         let here = if reply.id.is_some() { "" } else { " (which is not here)" };

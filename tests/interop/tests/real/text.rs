@@ -132,11 +132,14 @@ fn what_a_message_carries_goes_both_ways_over(kind: Kind) {
     let previews = json!([{
         "url": url, "title": "Tomb", "description": "of the Capulets", "site": "Verona", "images": ["https://b.test/t.png"],
     }]);
-    assert_eq!((&came["spoiler"], &came["thread"]), (&json!("the <end>"), &json!("act-5")));
+    assert_eq!(
+        (&came["spoiler"], &came["thread"]),
+        (&json!("the <end>"), &json!({ "id": "act-5", "parent": "act-1" }))
+    );
     assert_eq!((&came["links"], &came["previews"]), (&links, &previews));
 
     let said = json!({
-        "to": JULIET.0, "text": text, "spoiler": "the <end>", "thread": "act-5", "links": links, "previews": previews,
+        "to": JULIET.0, "text": text, "spoiler": "the <end>", "thread": came["thread"], "links": links, "previews": previews,
         "mentions": [{ "start": 0, "end": 3, "whom": JULIET.0 }],
     });
     romeo.request("send", said, PATIENCE).unwrap();
@@ -149,7 +152,8 @@ fn what_a_message_carries_goes_both_ways_over(kind: Kind) {
         |name: &str, ns: &str| message.get_child(name, ns).unwrap_or_else(|| panic!("no {name} in {heard}"));
     assert_eq!(child("body", "jabber:client").text(), text);
     assert_eq!(child("spoiler", "urn:xmpp:spoiler:0").text(), "the <end>");
-    assert_eq!(child("thread", "jabber:client").text(), "act-5");
+    let thread = child("thread", "jabber:client");
+    assert_eq!((thread.text().as_str(), thread.attr("parent")), ("act-5", Some("act-1")));
     let named = child("reference", "urn:xmpp:reference:0");
     let named = ["type", "begin", "end", "uri"].map(|part| named.attr(part).unwrap_or_default());
     assert_eq!(named, ["mention", "0", "3", &format!("xmpp:{}", JULIET.0)]);

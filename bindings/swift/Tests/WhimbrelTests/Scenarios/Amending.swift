@@ -80,8 +80,9 @@ extension OverARealServer {
             let text = "🐦 It was the lark, Alice"
             let name = NSRange(try #require(text.range(of: "Alice")), in: text)
             let mentions = [Outgoing.Mention(range: name, whom: alice.address)]
+            let thread = Message.Thread(id: "dawn", parent: "night")
             let what = Outgoing(
-                text, replyTo: theirs.id, spoiler: "birds", thread: "dawn", links: [link], mentions: mentions)
+                text, replyTo: theirs.id, spoiler: "birds", thread: thread, links: [link], mentions: mentions)
             let id = try await bob.send(what, to: alice.address)
             #expect(try await bob.send(what, to: alice.address, id: id) == id)
             for (timeline, answers) in [(try await alice.timeline(with: bob.address), asked), (withAlice, theirs.id)] {
@@ -91,7 +92,7 @@ extension OverARealServer {
                 #expect(answer.spans.map(\.style) == [.mention(whom: alice.address)])
                 #expect(answer.reply?.id == answers)
                 #expect(answer.reply?.quote == "Wilt thou be gone?")
-                #expect(answer.spoiler == "birds" && answer.thread == "dawn")
+                #expect(answer.spoiler == "birds" && answer.thread == thread)
                 #expect(answer.links == [link])
             }
             let nothing = Outgoing("?", replyTo: UUID().uuidString.lowercased())

@@ -448,7 +448,7 @@ public data class Outgoing(
     val text: String,
     val replyTo: String? = null,
     val spoiler: String? = null,
-    val thread: String? = null,
+    val thread: Message.Thread? = null,
     val links: List<Message.Link> = emptyList(),
     val previews: List<Message.Preview> = emptyList(),
     val mentions: List<Mention> = emptyList(),

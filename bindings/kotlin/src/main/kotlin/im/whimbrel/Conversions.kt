@@ -25,6 +25,7 @@ import im.whimbrel.ffi.NetworkKind as FfiNetworkKind
 import im.whimbrel.ffi.Notify as FfiNotify
 import im.whimbrel.ffi.Options as FfiOptions
 import im.whimbrel.ffi.Mention as FfiMention
+import im.whimbrel.ffi.MessageThread as FfiMessageThread
 import im.whimbrel.ffi.Outgoing as FfiOutgoing
 import im.whimbrel.ffi.Picture as FfiPicture
 import im.whimbrel.ffi.Presence as FfiPresence
@@ -214,7 +215,7 @@ internal fun Outgoing.toFfi(): FfiOutgoing = FfiOutgoing(
     text = text,
     replyTo = replyTo,
     spoiler = spoiler,
-    thread = thread,
+    thread = thread?.let { FfiMessageThread(it.id, it.parent) },
     links = links.map { FfiLink(it.url, it.description) },
     previews = previews.map { FfiPreview(it.url, it.title, it.description, it.site, it.images) },
     mentions = mentions.map { FfiMention(it.start.toUInt(), it.end.toUInt(), it.whom) },
@@ -286,7 +287,7 @@ internal fun FfiMessage.toFace(): Message = Message(
     reactions = reactions.map { Message.Reaction(it.text, it.count.toInt(), it.mine) },
     reply = reply?.let { Message.ReplyTo(it.id, it.quote) },
     spoiler = spoiler,
-    thread = thread,
+    thread = thread?.let { Message.Thread(it.id, it.parent) },
     links = links.map { Message.Link(it.url, it.description) },
     previews = previews.map { Message.Preview(it.url, it.title, it.description, it.site, it.images) },
     change = change?.toFace(),

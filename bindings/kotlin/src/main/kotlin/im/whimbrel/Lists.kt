@@ -177,7 +177,7 @@ public data class Message(
     val reactions: List<Reaction>,
     val reply: ReplyTo?,
     val spoiler: String?,
-    val thread: String?,
+    val thread: Thread?,
     val links: List<Link>,
     val previews: List<Preview>,
     val change: Change?,
@@ -200,6 +200,14 @@ public data class Message(
      * @property quote what the answer repeats of it, as its sender says
      */
     public data class ReplyTo(val id: String?, val quote: String?)
+
+    /**
+     * A thread of a conversation (RFC 6121 §5.2.5).
+     *
+     * @property id its name
+     * @property parent the thread of which it is a branch (XEP-0201)
+     */
+    public data class Thread(val id: String, val parent: String? = null)
 
     /**
      * Data that lies elsewhere (XEP-0066).

@@ -86,7 +86,7 @@ class AmendTest : Scenario() {
             text,
             replyTo = theirs.id,
             spoiler = "birds",
-            thread = "dawn",
+            thread = Message.Thread("dawn", parent = "night"),
             links = listOf(link),
             mentions = listOf(name),
         )
@@ -100,7 +100,7 @@ class AmendTest : Scenario() {
             assertEquals(text, answer.text)
             assertEquals(listOf(TextSpan(name.start, name.end, TextSpan.Style.Mention(alice.address))), answer.spans)
             assertEquals(Message.ReplyTo(answers, "Wilt thou be gone?"), answer.reply)
-            assertEquals("birds" to "dawn", answer.spoiler to answer.thread)
+            assertEquals("birds" to Message.Thread("dawn", parent = "night"), answer.spoiler to answer.thread)
             assertEquals(listOf(link), answer.links)
         }
         assertFails<WhimbrelException.NotFound> { bob.account.send(Outgoing("?", replyTo = UUID.randomUUID().toString()), alice.address) }
