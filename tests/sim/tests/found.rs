@@ -75,6 +75,7 @@ found! {
     what_a_check_finds_mixed_up_is_put_in_order_across_pages,
     what_a_stranger_said_before_the_roster_came_keeps_its_place_in_the_archive,
     what_another_device_had_read_turns_out_to_be_less_when_it_comes,
+    what_another_device_sent_stays_before_what_it_sent_next_though_the_archive_forgot_it,
     what_came_live_stays_below_a_gap_that_begins_with_the_archive,
     what_follows_a_forgotten_beginning_stands_above_what_was_known,
     what_is_in_doubt_stays_where_it_was_sent,

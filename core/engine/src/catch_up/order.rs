@@ -130,8 +130,9 @@ impl Account {
         }
         if standing > cursor && !too_high {
             // Those of ours that were sent before it, and that the archive has not named yet, stay before it. What stands below
-            // is before it already.
-            for before in unnamed(cx, conversation, position - 1, standing)? {
+            // is before it already. What came live came in the server's order, but for our own, which stands where its ack arrived.
+            let only_local = is_local(cx, message)?;
+            for before in unnamed(cx, conversation, (position - 1, standing), only_local)? {
                 messages::move_to(cx, before, conversation, position)?;
                 position += 1;
             }
@@ -225,7 +226,7 @@ fn is_resent(cx: &Cx<'_>, message: i64) -> Result<bool> {
 
 /// A message has moved up. Those of ours that were sent behind it, and that the archive has not named yet, stay behind it.
 fn stay_behind(cx: &mut Cx<'_>, conversation: i64, from: i64, to: i64) -> Result<()> {
-    let behind = unnamed(cx, conversation, from, to)?;
+    let behind = unnamed(cx, conversation, (from, to), true)?;
     for (message, position) in behind.into_iter().zip(to + 1..) {
         messages::move_to(cx, message, conversation, position)?;
     }
@@ -244,14 +245,14 @@ fn is_overtaken(cx: &Cx<'_>, conversation: i64, above: i64, below: i64) -> Resul
         .query_row(params![conversation, above, below], |row| row.get(0))?)
 }
 
-/// Messages of this device between two positions that the archive has not named, in their order.
-fn unnamed(cx: &Cx<'_>, conversation: i64, above: i64, below: i64) -> Result<Vec<i64>> {
+/// Messages between two positions, or only those that this device has made, that the archive has not named, in their order.
+fn unnamed(cx: &Cx<'_>, conversation: i64, (above, below): (i64, i64), only_local: bool) -> Result<Vec<i64>> {
     Ok(cx
         .tx
         .prepare_cached(
-            "SELECT id FROM message AS m WHERE conversation = ?1 AND position > ?2 AND position < ?3 AND local_id IS NOT NULL
+            "SELECT id FROM message AS m WHERE conversation = ?1 AND position > ?2 AND position < ?3 AND (local_id IS NOT NULL OR NOT ?4)
              AND NOT EXISTS (SELECT 1 FROM archived WHERE message = m.id) ORDER BY position, id",
         )?
-        .query_map(params![conversation, above, below], |row| row.get(0))?
+        .query_map(params![conversation, above, below, only_local], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?)
 }
