@@ -258,8 +258,10 @@ CREATE TABLE person (
     jid     TEXT    PRIMARY KEY,
     nick    TEXT,                             -- XEP-0172
     avatar  TEXT,                             -- the hash of their picture
-    by_node INTEGER NOT NULL DEFAULT 0        -- 1: their node says so (XEP-0084), which counts more than a presence (XEP-0153)
+    by_node INTEGER NOT NULL DEFAULT 0,       -- 1: their node says so (XEP-0084), which counts more than a presence (XEP-0153)
+    waiting TEXT                              -- it is to be fetched when there is room: its media type, as their node has it
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX person_waiting ON person (jid) WHERE waiting IS NOT NULL;
 
 -- What people say of themselves at length (XEP-0292), as it was when the app asked; our own as it was set.
 CREATE TABLE card (
@@ -290,7 +292,7 @@ CREATE TABLE push (
     node    TEXT    NOT NULL,
     secret  TEXT,
     wanted  INTEGER NOT NULL,                 -- 0: to be withdrawn
-    told    INTEGER NOT NULL DEFAULT 0,       -- 1: the server may have it
+    told    INTEGER NOT NULL DEFAULT 0,       -- 1: the server may have it; 2: it was withdrawn with the last words of a session
     said    INTEGER NOT NULL DEFAULT 0,       -- in this session: 0 not yet, 1 said, 2 answered
     refused TEXT,                             -- the condition
     PRIMARY KEY (service, node)

@@ -3,7 +3,7 @@
 //! Memory is a cache of the database: [`Account::load`] after a kill gives the same account. What is only here (timers,
 //! who waits for a reply, the state of the current connection) is allowed to be forgotten.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jid::{BareJid, FullJid};
 use minidom::Element;
@@ -96,8 +96,6 @@ pub(crate) struct Account {
     pub(crate) unmute_at: Option<i64>,
     pub(crate) telling: Telling,
     pub(crate) again: Again,
-    /// Pictures that were named when there was no room to fetch them: whose, their hashes, and what their nodes say they are.
-    pub(crate) unfetched: VecDeque<(String, String, Option<String>)>,
     pub(crate) importing: Cursor,
     pub(crate) indexing: Indexing,
     /// Something is still to be deleted, since when, mono ms.
@@ -233,10 +231,6 @@ pub(crate) struct Telling {
     /// What was said less than we know, and said again over it: with whom, which id. Two devices that do not agree about what is
     /// less would go on for ever.
     pub(crate) repaired: BTreeSet<(String, String)>,
-    /// The node was asked and nobody has answered: it is asked again before anything is said.
-    pub(crate) asks: bool,
-    /// Something was told while a node was asked page by page: what is told anew goes to its end, and shifts what follows it.
-    pub(crate) shifted: bool,
     /// How often in a row nobody has answered.
     pub(crate) unanswered: u32,
 }
@@ -447,6 +441,7 @@ impl Account {
         {
             return Err(Error::bug("the session's counters"));
         }
+        let queries = crate::catch_up::load(connection)?;
         Ok(Self {
             config,
             jid: BareJid::new(&jid).map_err(|_| Error::bug("the account's address"))?,
@@ -478,7 +473,6 @@ impl Account {
             },
             session,
             link: Link::Down,
-            queries: crate::catch_up::load(connection)?,
             wanted: false,
             barred: false,
             foreground: true,
@@ -492,11 +486,11 @@ impl Account {
             late: None,
             asked: None,
             deadlines: None,
-            catching_up: CatchingUp::default(),
+            catching_up: CatchingUp::with(&queries),
+            queries,
             unmute_at: conversation::next_end(connection)?,
             telling: Telling::default(),
             again: Again::default(),
-            unfetched: VecDeque::new(),
             importing: Cursor::default(),
             indexing: Indexing::default(),
             deleting: deletions::is_any(connection)?.then_some(0),
@@ -789,10 +783,11 @@ impl Account {
             query.save(cx.tx)?;
         }
         if self.session.dirty {
-            let online = matches!(self.link, Link::Online(_));
+            // A link on which nobody has answered yet has shown nothing, and what was kept may still be to come.
+            let seen = self.online().is_some_and(|online| online.pulse.is_proven());
             let session = &mut self.session;
             session.dirty = false;
-            if online {
+            if seen {
                 session.seen_at = cx.now.wall;
             }
             cx.tx

@@ -97,6 +97,8 @@ pub(crate) struct Query {
     page: u32,
     /// How often it was asked before and not answered.
     tries: u32,
+    /// How often pages had been halved when it was asked.
+    smaller: u32,
     /// The first message that it has named and that came before what is asked, or did not.
     unsure: Option<i64>,
     /// Its link was lost before it was answered: what is replayed of the answer can be mixed up.
@@ -146,6 +148,7 @@ impl Query {
             known: 0,
             page: 0,
             tries: 0,
+            smaller: 0,
             unsure: None,
             cut: false,
             receipts: Vec::new(),
@@ -164,9 +167,9 @@ impl Query {
 
     /// The same question, of which nothing was answered yet.
     fn afresh(&self) -> Self {
-        let Self { start, begin, floating, edge, last_at, page, tries, .. } = *self;
+        let Self { start, begin, floating, edge, last_at, page, tries, unsure, .. } = *self;
         let until = self.until.clone();
-        Self { floating, edge, until, last_at, page, tries, ..Self::new(self.aim.clone(), start) }
+        Self { floating, edge, until, last_at, page, tries, unsure, ..Self::new(self.aim.clone(), start) }
             .behind(begin)
     }
 
@@ -225,6 +228,12 @@ pub(crate) fn progress(tx: &Connection) -> Result<Option<(u64, Option<u64>)>> {
 }
 
 impl CatchingUp {
+    /// Of a process that goes on with these: pages are as small as they were.
+    pub(crate) fn with(queries: &BTreeMap<String, Query>) -> Self {
+        let smaller = queries.values().map(|query| query.smaller).max().unwrap_or(0);
+        Self { smaller: smaller.min(HALVINGS), ..Self::default() }
+    }
+
     /// The next page is half as large.
     fn halve(&mut self) {
         self.smaller = (self.smaller + 1).min(HALVINGS);
@@ -476,6 +485,7 @@ impl Account {
         let checked = self.catching_up.checked.unwrap_or(cx.now.mono);
         let passed = cx.now.wall.abs_diff(self.session.checked_at).max(cx.now.mono.saturating_sub(checked));
         if passed >= DAY as u64 {
+            self.follow_server_info(cx)?;
             self.ask_lists_after_check(cx)?;
             self.check_for_dropped(cx)?;
             if self.queries.values().any(|query| matches!(query.aim, Aim::Check { .. })) {
@@ -559,6 +569,7 @@ impl Account {
         let payload = Tag::with_ns("query", ns::MAM).attr("queryid", &name).child(form).child(page);
         // The query id is the name under which results are believed; it must not be guessable, as the iq's own is not.
         query.id = name.clone();
+        query.smaller = self.catching_up.smaller;
         let iq = Tag::new("iq").attr("type", "set").attr("id", &name).child(payload);
         cx.tx
             .prepare_cached("INSERT INTO pending (iq, what) VALUES (?1, ?2)")?
@@ -696,7 +707,7 @@ impl Account {
         self.drained(cx, stanza)?;
         let Some(query) = self.queries.remove(name) else { return Ok(()) };
         cx.tx.execute("DELETE FROM pending WHERE iq = ?1", params![name])?;
-        match &query.aim {
+        let done = match &query.aim {
             Aim::Fill { gap } => self.fill_done(cx, &query, *gap, false, None),
             Aim::Newest => self.newest_done(cx, &query, false),
             Aim::Check { .. } => {
@@ -719,7 +730,23 @@ impl Account {
                 )?;
                 Ok(())
             }
+        };
+        done?;
+        self.let_go(cx, &query)
+    }
+
+    /// Nobody will answer this page. What it has brought is here, and a second reading would take it for known: what is due for it,
+    /// and what it has left open, is not lost with it.
+    fn let_go(&mut self, cx: &mut Cx<'_>, query: &Query) -> Result<()> {
+        for (to, id) in &query.receipts {
+            self.send_receipt(cx, to, id)?;
         }
+        self.leave_open(cx, query)
+    }
+
+    /// What it has named and what may have been before what was asked is compared another time.
+    fn leave_open(&mut self, cx: &mut Cx<'_>, query: &Query) -> Result<()> {
+        query.unsure.map_or(Ok(()), |message| self.mark_behind(cx, message).map(drop))
     }
 
     /// The session was resumed. What is under way may be answered in two halves, the second of which can be mixed up or come
@@ -733,10 +760,12 @@ impl Account {
 
     /// The session is over. Pages may have been what ended it: a server keeps only so much that was not acknowledged, and answers two
     /// of them before it reads what we say of the first. They are asked for again, and are smaller.
-    pub(crate) fn queries_were_lost(&mut self) {
-        if !std::mem::take(&mut self.queries).is_empty() {
+    pub(crate) fn queries_were_lost(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        let lost = std::mem::take(&mut self.queries);
+        if !lost.is_empty() {
             self.catching_up.halve();
         }
+        lost.values().try_for_each(|query| self.let_go(cx, query))
     }
 
     /// A page is over: the edge moves, in the transaction that holds what was still in its batch.
@@ -755,7 +784,10 @@ impl Account {
         }
         let fin = match answer {
             Ok(iq) => iq.get_child("fin", ns::MAM),
-            Err(condition) => return self.page_failed(cx, query, condition),
+            Err(condition) => {
+                self.leave_open(cx, query)?;
+                return self.page_failed(cx, query, condition);
+            }
         };
         if query.cut {
             self.catching_up.halve();
@@ -950,7 +982,7 @@ impl Account {
         }
         if query.seen == 0 || query.last.as_deref() == after {
             // It leads nowhere; what is unchecked is asked about another day.
-            return Ok(());
+            return self.leave_open(cx, query);
         }
         let position = query.cursor;
         if query.added > 0 {
@@ -966,6 +998,7 @@ impl Account {
                 params![self.jid.as_str(), query.last, query.last_at, position, top, query.edge],
             )?;
             self.session.unchecked = None;
+            self.leave_open(cx, query)?;
             cx.touched.all_timelines = true;
             return self.catch_up(cx);
         }
@@ -974,7 +1007,7 @@ impl Account {
         }
         if self.is_enough() {
             // Another day.
-            return Ok(());
+            return self.leave_open(cx, query);
         }
         let since = match query.aim {
             Aim::Check { since, .. } => since,
@@ -1012,8 +1045,10 @@ impl Account {
 
     fn abandon_checks(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         let is_check = |query: &Query| matches!(query.aim, Aim::Check { .. });
-        for (id, _) in self.queries.extract_if(.., |_, query| is_check(query)) {
+        let checks: Vec<_> = self.queries.extract_if(.., |_, query| is_check(query)).collect();
+        for (id, query) in checks {
             cx.tx.execute("DELETE FROM pending WHERE iq = ?1", params![id])?;
+            self.let_go(cx, &query)?;
         }
         Ok(())
     }
@@ -1242,6 +1277,11 @@ impl Account {
 
     /// What came live since this message is compared with the archive: from the last before it that the archive had named.
     pub(crate) fn look_behind(&mut self, cx: &mut Cx<'_>, message: i64) -> Result<()> {
+        if self.mark_behind(cx, message)? { self.check_for_dropped(cx) } else { Ok(()) }
+    }
+
+    /// The same, when there is time. Whether it can be compared.
+    fn mark_behind(&mut self, cx: &mut Cx<'_>, message: i64) -> Result<bool> {
         let own = self.jid.as_str();
         let from: Option<(String, i64)> = cx
             .tx
@@ -1259,18 +1299,19 @@ impl Account {
             .query_row("SELECT last_at FROM coverage WHERE archive = ?1", params![own], |row| row.get(0))
             .optional()?;
         // The archive was never read: the first page will name what it has.
-        let Some(at) = at else { return Ok(()) };
+        let Some(at) = at else { return Ok(false) };
         let from = match from {
             Some((id, place)) => Unchecked { after: Some(id), position: place, edge: Some(place), at },
             // Nothing was named before, so all that the archive has came since.
             None if !unfetched => Unchecked { after: None, position: -HIGHEST, edge: None, at: 0 },
-            None => return Ok(()),
+            None => return Ok(false),
         };
         if self.session.unchecked.as_ref().is_none_or(|unchecked| unchecked.position > from.position) {
             // A check that is under way begins above it.
             self.session.unchecked = Some(from);
+            self.session.dirty = true;
             self.abandon_checks(cx)?;
         }
-        self.check_for_dropped(cx)
+        Ok(true)
     }
 }

@@ -100,6 +100,11 @@ impl Account {
         self.ask(cx, &pending, "get", owner, pubsub::newest(ns::MICROBLOG, PAGE))
     }
 
+    /// A session has ended in which it was asked: there may be something in it that was told without its content.
+    pub(crate) fn feed_question_lost(&mut self, cx: &mut Cx<'_>, of: &str) -> Result<()> {
+        BareJid::new(of).map_or(Ok(()), |of| self.refresh_feed(cx, &of).map(drop))
+    }
+
     /// Whoever owns a feed tells what happened to it, and somebody here wants to know.
     pub(crate) fn feed_told(&mut self, cx: &mut Cx<'_>, of: &BareJid, change: &Change<'_>) -> Result<()> {
         let mut changed = false;

@@ -284,11 +284,17 @@ impl Account {
     /// The archive is being compared, and the rest is to be behind it: by whichever process sees the end of that, and in a while all
     /// the same.
     pub(crate) fn ask_lists_after_check(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        if self.is_asked(cx, &Pending::Later(Box::new(Pending::Lists)))? {
+        self.forget_roster_version(cx)?;
+        self.ask_behind(cx, Pending::Lists)
+    }
+
+    /// This is to be asked behind what is under way, and in a while all the same.
+    pub(crate) fn ask_behind(&mut self, cx: &mut Cx<'_>, what: Pending) -> Result<()> {
+        if self.is_asked(cx, &Pending::Later(Box::new(what.clone())))? {
             return Ok(());
         }
         let id = cx.id();
-        self.ask_later(cx, &id, Pending::Lists)
+        self.ask_later(cx, &id, what)
     }
 
     fn ask_now(&mut self, cx: &mut Cx<'_>) -> Result<()> {
@@ -339,7 +345,6 @@ impl Account {
             self.catch_up(cx)?;
         }
         self.again = Again::default();
-        self.unfetched.clear();
         self.ask_again(cx, &Pending::Blocklist)?;
         self.announce(cx)?;
         // What the archive has is asked for in the same flight, if there was an archive the last time.

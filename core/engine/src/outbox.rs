@@ -25,6 +25,7 @@ use crate::{
     iq::Pending,
     messages,
     mutants::{self, Mutant},
+    pubsub,
 };
 
 /// Never more than this of ours in flight (STREAM 10).
@@ -429,12 +430,14 @@ impl Account {
         for (_, request) in std::mem::take(&mut self.waiting.asked) {
             cx.reply(request, Err(crate::api::Error::Offline));
         }
-        self.queries_were_lost();
+        self.queries_were_lost(cx)?;
         // The server has taken the question, and its answer went with the session.
         for what in forgotten {
             let what: Pending = serde_json::from_str(&what)?;
             if what.is_about_our_card() && !mutants::on(Mutant::AnswerLostWithSession) {
                 self.card_step_again(cx, what)?;
+            } else if let Pending::Node(pubsub::Question::Feed { of }) = what {
+                self.feed_question_lost(cx, &of)?;
             }
         }
         sent_again(cx)?;

@@ -91,9 +91,7 @@ impl Account {
         if self.login.nodes != Some(Nodes::WithConditions) {
             return Ok(());
         }
-        if std::mem::take(&mut self.telling.asks)
-            || !iq::take_later(cx, Pending::is_about_an_own_node)?.is_empty()
-        {
+        if !iq::take_later(cx, Pending::is_about_an_own_node)?.is_empty() {
             return self.ask_own_nodes(cx);
         }
         for node in OwnNode::ALL {
@@ -173,7 +171,6 @@ impl Account {
         cx.tx.execute("UPDATE displayed SET due = 1, said = NULL WHERE due <> 0", [])?;
         cx.tx.execute("UPDATE conversation SET settings_due = 1 WHERE settings_due = 2", [])?;
         self.telling.repaired.clear();
-        self.telling.asks = false;
         self.ask_own_nodes(cx)
     }
 
@@ -197,7 +194,6 @@ impl Account {
         if self.login.nodes != Some(Nodes::WithConditions) {
             return Ok(());
         }
-        self.telling.shifted = false;
         iq::take_later(cx, Pending::is_about_an_own_node)?;
         OwnNode::ALL.into_iter().try_for_each(|node| self.ask_own_node(cx, node, 1, None))
     }
@@ -220,7 +216,6 @@ impl Account {
         match next.filter(|_| page < PAGES) {
             Some(next) => self.ask_own_node(cx, node, page + 1, Some(&next)),
             None => {
-                self.telling.asks |= page > 1 && std::mem::take(&mut self.telling.shifted);
                 self.tell_soon(cx);
                 Ok(())
             }
@@ -234,7 +229,14 @@ impl Account {
         node: OwnNode,
         items: &[pubsub::Item<'_>],
     ) -> Result<()> {
-        self.telling.shifted = true;
+        // What is told anew goes to the node's end, and shifts what follows it: a page behind the first may have missed something.
+        let later_page =
+            "SELECT EXISTS (SELECT 1 FROM pending WHERE json_extract(what, '$.Node.Own.node') = ?1
+             AND json_extract(what, '$.Node.Own.page') > 1)";
+        let name = format!("{node:?}");
+        if cx.tx.prepare_cached(later_page)?.query_row(params![name], |row| row.get(0))? {
+            self.ask_behind(cx, Pending::Node(Question::Own { node, page: 1 }))?;
+        }
         self.take_items(cx, node, items)
     }
 

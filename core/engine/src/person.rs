@@ -24,8 +24,6 @@ const MAX: usize = 1 << 20;
 const MAX_ALL: i64 = 32 << 20;
 /// Pictures that are fetched at a time: a contact may name as many as it likes.
 const MAX_FETCHED: i64 = 20;
-/// Pictures that wait for room.
-const MAX_UNFETCHED: usize = 5_000;
 /// Longest name, in characters.
 const MAX_NAME: usize = 100;
 
@@ -56,7 +54,7 @@ impl Account {
                 Some(hash) => {
                     let kind = info.attr("type").filter(|kind| kind.len() < MAX_NAME).unwrap_or_default();
                     self.has_avatar(cx, from, Some(&hash), true)?;
-                    self.fetch(cx, from.as_str(), hash, Some(kind.to_owned()))
+                    self.fetch(cx, from.as_str(), hash, Some(kind.to_owned())).map(drop)
                 }
                 None => Ok(()),
             },
@@ -83,7 +81,7 @@ impl Account {
         }
         let Some(hash) = hash(&photo) else { return Ok(()) };
         self.has_avatar(cx, from, Some(&hash), false)?;
-        self.fetch(cx, from.as_str(), hash, None)
+        self.fetch(cx, from.as_str(), hash, None).map(drop)
     }
 
     fn has_avatar(&self, cx: &mut Cx<'_>, jid: &BareJid, hash: Option<&str>, by_node: bool) -> Result<()> {
@@ -91,7 +89,7 @@ impl Account {
             .tx
             .prepare_cached(
                 "INSERT INTO person (jid, avatar, by_node) VALUES (?1, ?2, ?3) ON CONFLICT (jid) DO UPDATE
-                 SET avatar = ?2, by_node = ?3 WHERE avatar IS NOT ?2 OR by_node <> ?3",
+                 SET avatar = ?2, by_node = ?3, waiting = NULL WHERE avatar IS NOT ?2 OR by_node <> ?3",
             )?
             .execute(params![jid.as_str(), hash, by_node])?;
         if changed > 0 {
@@ -100,7 +98,8 @@ impl Account {
         Ok(())
     }
 
-    fn fetch(&mut self, cx: &mut Cx<'_>, from: &str, hash: String, kind: Option<String>) -> Result<()> {
+    /// Whether it has to be waited for.
+    fn fetch(&mut self, cx: &mut Cx<'_>, from: &str, hash: String, kind: Option<String>) -> Result<bool> {
         let here = cx
             .tx
             .prepare_cached("UPDATE avatar SET used_at = ?2 WHERE hash = ?1")?
@@ -113,13 +112,13 @@ impl Account {
         let (all, this): (i64, i64) =
             cx.tx.prepare_cached(&sql)?.query_row(params![hash], |row| Ok((row.get(0)?, row.get(1)?)))?;
         if here > 0 || this > 0 {
-            return Ok(());
+            return Ok(false);
         }
         if all >= MAX_FETCHED {
-            if self.unfetched.len() < MAX_UNFETCHED {
-                self.unfetched.push_back((from.to_owned(), hash, kind));
-            }
-            return Ok(());
+            cx.tx
+                .prepare_cached("UPDATE person SET waiting = ?3 WHERE jid = ?1 AND avatar = ?2")?
+                .execute(params![from, hash, kind.unwrap_or_default()])?;
+            return Ok(true);
         }
         let (pending, payload) = match kind {
             Some(kind) => {
@@ -128,21 +127,26 @@ impl Account {
             }
             None => (Pending::Portrait { hash }, Tag::with_ns("vCard", ns::VCARD)),
         };
-        self.ask(cx, &pending, "get", Some(from), payload).map(drop)
+        self.ask(cx, &pending, "get", Some(from), payload)?;
+        Ok(true)
     }
 
-    /// One was answered, or not: there is room for one that was named meanwhile, and still is.
+    /// One was answered, or not: there is room for one that was named meanwhile.
     pub(crate) fn fetch_next(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        while let Some((jid, hash, kind)) = self.unfetched.pop_front() {
-            let is_theirs = cx
+        loop {
+            let next: Option<(String, String, String, bool)> = cx
                 .tx
-                .prepare_cached("SELECT EXISTS (SELECT 1 FROM person WHERE jid = ?1 AND avatar = ?2)")?
-                .query_row(params![jid, hash], |row| row.get(0))?;
-            if is_theirs {
-                return self.fetch(cx, &jid, hash, kind);
+                .prepare_cached(
+                    "SELECT jid, avatar, waiting, by_node FROM person WHERE waiting IS NOT NULL LIMIT 1",
+                )?
+                .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+                .optional()?;
+            let Some((jid, hash, kind, by_node)) = next else { return Ok(()) };
+            cx.tx.prepare_cached("UPDATE person SET waiting = NULL WHERE jid = ?1")?.execute(params![jid])?;
+            if self.fetch(cx, &jid, hash, by_node.then_some(kind))? {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// An item of somebody's node of pictures.

@@ -144,8 +144,8 @@ impl Account {
             }
         }
         if link.is_some() {
-            cx.tx.execute("DELETE FROM push WHERE wanted = 0", [])?;
-            cx.tx.execute("UPDATE push SET told = 0, said = 0, refused = NULL", [])?;
+            // Nobody answers that any more. If it was lost, a session to come says it again.
+            cx.tx.execute("UPDATE push SET told = 2, said = 0, refused = NULL WHERE told = 1", [])?;
         }
         Ok(())
     }

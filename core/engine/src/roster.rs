@@ -221,8 +221,14 @@ impl Account {
 
     /// What was told of it may have been lost in the server, and a later version says nothing of that.
     pub(crate) fn read_roster_again(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        self.forget_roster_version(cx)?;
         iq::take_later(cx, |what| matches!(what, Pending::RosterAgain))?;
         self.ask_unless_asked(cx, &Pending::RosterAgain)
+    }
+
+    /// Whatever session reads it next reads all of it.
+    pub(crate) fn forget_roster_version(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        if self.login.roster_ver.take().is_some() { self.save_login(cx) } else { Ok(()) }
     }
 
     pub(crate) fn accept(&mut self, cx: &mut Cx<'_>, jid: &BareJid) -> Result<()> {

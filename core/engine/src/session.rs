@@ -325,6 +325,8 @@ impl Account {
                 self.session.checked_at = if self.session.unchecked.is_some() { 0 } else { cx.now.wall };
                 self.session.choked_at = None;
                 cx.tx.execute("DELETE FROM presence", [])?;
+                let typed = "UPDATE conversation SET chat_state = NULL WHERE chat_state IS NOT NULL";
+                cx.touched.conversations |= cx.tx.execute(typed, [])? > 0;
                 self.push_begins_anew(cx)?;
                 if !mutants::on(Mutant::GapOpenedLater) {
                     self.bound_anew(cx)?;
@@ -567,7 +569,7 @@ impl Account {
         }
         let lasted = self.online().map(|online| cx.now.mono.saturating_sub(online.since));
         let proven = self.online().is_some_and(|online| online.pulse.is_proven());
-        if lasted.is_some() {
+        if proven {
             self.session.seen_at = cx.now.wall;
             self.session.dirty = true;
         }

@@ -163,6 +163,31 @@ fn what_the_server_dropped_is_found_after_a_long_absence() {
     assert_eq!(world.count("SELECT check_position IS NULL FROM session"), 1);
 }
 
+/// A resumption that ends before anybody has answered is not the end of an absence.
+#[test]
+fn absence_lasts_until_somebody_has_answered() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.acknowledge();
+    world.cut();
+    world.now.wall += 7_200_000;
+    world.reconnect(Resume::Accept);
+    world.cut();
+    world.kill();
+    world.reconnect(Resume::Accept);
+    // What was kept on the server says when it came.
+    let at = stamp::format(world.now.wall - 3_600_000 - 60_000);
+    let kept = live(1).replace(
+        "</message>",
+        &format!("<delay xmlns='urn:xmpp:delay' from='{OWN}' stamp='{at}'/></message>"),
+    );
+    world.gets(&kept);
+    assert_eq!(world.count("SELECT max(at) FROM message"), stamp::parse(&at).unwrap());
+    assert!(!world.has_query());
+    world.acknowledge();
+    assert!(world.has_query());
+}
+
 #[test]
 fn what_the_server_dropped_is_found_after_a_long_replay_and_a_kill() {
     let mut world = World::online();
@@ -298,6 +323,61 @@ fn receipts_are_sent_for_what_was_caught_up_but_not_for_what_is_old() {
         .filter_map(|m| Some(m.get_child("received", ns::RECEIPTS)?.attr("id")?.to_owned()))
         .collect();
     assert_eq!(receipts, ["j3"]);
+}
+
+#[test]
+fn receipts_of_a_page_are_sent_though_its_session_ends() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    let mut archive = archived(0..2);
+    archive[1].message = archive[1].message.replace("</body>", "</body><request xmlns='urn:xmpp:receipts'/>");
+    archive[1].at = world.now.wall;
+    world.server.archive = archive;
+    world.away_and_back();
+    let query = world.next_query();
+    let mut page = world.server.answers(&query);
+    page.pop();
+    world.gets_all(&page.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(world.sees(), ["0", "1", "--"]);
+    world.cut();
+    world.kill();
+    world.reconnect(Resume::Refuse);
+    world.serve();
+    let receipts = world.all("message");
+    let receipts: Vec<_> =
+        receipts.iter().filter_map(|m| m.get_child("received", ns::RECEIPTS)?.attr("id")).collect();
+    assert_eq!(receipts, ["j1"]);
+}
+
+/// A page says that a message of ours may have been in the archive before; then its link is lost, and it is read again.
+#[test]
+fn what_a_page_has_left_open_is_looked_for_though_it_was_read_twice() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    let id = world.says("one");
+    world.server.h -= 1;
+    world.cut();
+    world.reconnect(Resume::Accept);
+    world.acknowledge();
+    let own = format!(
+        "<message xmlns='jabber:client' type='chat' from='{OWN}/phone.1' to='{JULIET}' id='{0}'><body>one</body><origin-id xmlns='urn:xmpp:sid:0' id='{0}'/></message>",
+        id.0
+    );
+    world.server.archive = archived(0..1);
+    world.server.archive.push(Archived { id: "own".into(), at: START + 1_500, message: own });
+    world.now.wall += 86_400_000;
+    world.turn(vec![Input::Tick]);
+    let query = world.next_query();
+    let mut page = world.server.answers(&query);
+    let end = page.pop().unwrap();
+    world.gets_all(&page.iter().map(String::as_str).collect::<Vec<_>>());
+    world.cut();
+    world.reconnect(Resume::Accept);
+    world.gets(&end);
+    let query = world.next_query();
+    let page = world.server.answers(&query);
+    world.gets_all(&page.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(world.has_query());
 }
 
 #[test]
@@ -661,37 +741,42 @@ fn older_asked_twice_at_once_by_a_forgotten_id_stays_on_the_server() {
 /// Cut twice in the same page, mixed up each time: its end came before its results.
 #[test]
 fn page_that_is_cut_twice_loses_nothing() {
-    let mut world = World::online();
-    world.gets(&live(0));
-    world.server.archive = archived(0..5);
-    world.away_and_back();
-    world.gets(&live(5));
-    world.server.archive = archived(0..6);
-    world.acknowledge();
-    let mut sizes = Vec::new();
-    for _ in 0..3 {
-        let query = world.next_query();
-        let max = query
-            .children()
-            .next()
-            .unwrap()
-            .get_child("set", ns::RSM)
-            .and_then(|set| set.get_child("max", ns::RSM));
-        sizes.push(max.unwrap().text().parse::<u32>().unwrap());
-        let mut answers = world.server.answers(&query);
-        world.cut();
-        world.reconnect(Resume::Accept);
-        // The end comes first.
-        answers.rotate_right(1);
-        world.gets_all(&answers.iter().map(String::as_str).collect::<Vec<_>>());
+    for killed in [false, true] {
+        let mut world = World::online();
+        world.gets(&live(0));
+        world.server.archive = archived(0..5);
+        world.away_and_back();
+        world.gets(&live(5));
+        world.server.archive = archived(0..6);
+        world.acknowledge();
+        let mut sizes = Vec::new();
+        for _ in 0..3 {
+            let query = world.next_query();
+            let max = query
+                .children()
+                .next()
+                .unwrap()
+                .get_child("set", ns::RSM)
+                .and_then(|set| set.get_child("max", ns::RSM));
+            sizes.push(max.unwrap().text().parse::<u32>().unwrap());
+            let mut answers = world.server.answers(&query);
+            world.cut();
+            if killed {
+                world.kill();
+            }
+            world.reconnect(Resume::Accept);
+            // The end comes first.
+            answers.rotate_right(1);
+            world.gets_all(&answers.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+        world.acknowledge();
+        assert_eq!(world.gaps(), 1);
+        // Nothing of it is believed, however often; each page that is asked for is a smaller one, until one comes whole.
+        assert!(sizes.is_sorted_by(|size, next| next < size), "{sizes:?}");
+        world.serve();
+        assert_eq!(world.sees(), numbers(0..6));
+        assert_eq!(world.gaps(), 0);
     }
-    world.acknowledge();
-    assert_eq!(world.gaps(), 1);
-    // Nothing of it is believed, however often; each page that is asked for is a smaller one, until one comes whole.
-    assert!(sizes.is_sorted_by(|size, next| next < size), "{sizes:?}");
-    world.serve();
-    assert_eq!(world.sees(), numbers(0..6));
-    assert_eq!(world.gaps(), 0);
 }
 
 /// A check moves up what was read last past what is unread, and that behind it.

@@ -193,3 +193,14 @@ mod hostile {
         assert!(latest <= world.now.wall && size < 70_000, "{latest} {size}");
     }
 }
+
+#[test]
+fn content_that_was_asked_for_in_a_session_that_is_over_is_asked_for_again() {
+    let mut world = following();
+    world.gets(&event(JULIET, ns::MICROBLOG, "<item id='n'/>"));
+    world.cut();
+    world.kill();
+    world.reconnect(Resume::Refuse);
+    let asked = world.all("iq").into_iter().find(|iq| iq.attr("to") == Some(JULIET)).expect("it is asked");
+    assert_eq!(path(&asked), "get pubsub items");
+}

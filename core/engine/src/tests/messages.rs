@@ -218,6 +218,47 @@ fn chat_states_go_only_to_those_who_may_know_them() {
 }
 
 #[test]
+fn whoever_typed_in_a_session_that_is_over_is_not_typing() {
+    let mut world = World::online();
+    world.gets(&from_juliet("id='j1'", "<body>one</body>"));
+    world.gets(&from_juliet("id='j2'", "<composing xmlns='http://jabber.org/protocol/chatstates'/>"));
+    let typing = |world: &World| timeline::conversations(&world.file()).unwrap()[0].chat_state;
+    assert_eq!(typing(&world), Some(crate::api::ChatState::Composing));
+    world.cut();
+    world.reconnect(Resume::Accept);
+    assert_eq!(typing(&world), Some(crate::api::ChatState::Composing));
+    world.cut();
+    world.reconnect(Resume::Refuse);
+    assert_eq!(typing(&world), None);
+}
+
+#[test]
+fn roster_that_was_to_be_read_again_is_read_whole_by_a_new_session() {
+    let mut world = World::online();
+    let version = |world: &mut World| {
+        let asked = world.all("iq");
+        let roster = asked.iter().find_map(|iq| iq.get_child("query", ns::ROSTER)).expect("it is asked");
+        roster.attr("ver").map(str::to_owned)
+    };
+    world.gets(&format!(
+        "<iq type='set' id='push'><query xmlns='jabber:iq:roster' ver='2'><item jid='{JULIET}' subscription='both'/></query></iq>"
+    ));
+    world.cut();
+    world.reconnect(Resume::Refuse);
+    assert_eq!(version(&mut world).as_deref(), Some("2"));
+    world.kill();
+    world.reconnect(Resume::Accept);
+    world.acknowledge();
+    // Once a day it is read whatever its version is; this time nobody answers.
+    world.now.wall += 86_400_000;
+    world.turn(vec![Input::Tick]);
+    world.cut();
+    world.kill();
+    world.reconnect(Resume::Refuse);
+    assert_eq!(version(&mut world).as_deref(), Some(""));
+}
+
+#[test]
 fn roster_is_asked_for_where_a_push_takes_something_away() {
     fn push(world: &mut World, subscription: &str) -> (usize, Subscription) {
         world.wrote.clear();

@@ -153,3 +153,13 @@ mod hostile {
         assert_eq!((info.contacts.len(), info.name.unwrap().len()), (64, 1_024));
     }
 }
+
+#[test]
+fn session_that_goes_on_for_weeks_hears_what_the_server_says_by_then() {
+    let mut world = World::online();
+    world.now.wall += 8 * 86_400_000;
+    world.turn(vec![Input::Tick]);
+    let asked = world.all("iq");
+    let info = asked.iter().find(|iq| iq.attr("to") == Some("montague.lit")).expect("it is asked");
+    assert!(info.has_child("query", ns::DISCO_INFO));
+}

@@ -72,21 +72,30 @@ fn picture_is_fetched_when_it_is_named_and_kept_by_its_hash() {
 
 #[test]
 fn picture_that_was_named_without_room_is_fetched_when_there_is() {
-    let mut world = World::with_nodes();
-    for n in 0..25 {
-        world.gets(&metadata(JULIET, &sha1(&[n])));
-    }
-    assert_eq!(world.count("SELECT count(*) FROM pending"), 20);
-    let last = sha1(&[24]);
-    let is_asked = |world: &World| world.wrote.iter().any(|iq| String::from(iq).contains(&last));
-    assert!(!is_asked(&world));
-    world.refuses("item-not-found");
-    assert!(is_asked(&world));
-    for _ in 0..20 {
+    for killed in [false, true] {
+        let mut world = World::with_nodes();
+        for n in 0..25 {
+            world.gets(&metadata(JULIET, &sha1(&[n])));
+        }
+        assert_eq!(world.count("SELECT count(*) FROM pending"), 20);
+        let last = sha1(&[24]);
+        let is_asked = |world: &World| world.wrote.iter().any(|iq| String::from(iq).contains(&last));
+        assert!(!is_asked(&world));
+        if killed {
+            world.acknowledge();
+            let asked = std::mem::take(&mut world.wrote);
+            world.kill();
+            world.reconnect(Resume::Accept);
+            world.wrote = asked;
+        }
         world.refuses("item-not-found");
+        assert!(is_asked(&world));
+        for _ in 0..20 {
+            world.refuses("item-not-found");
+        }
+        world.acknowledge();
+        assert!(world.all("iq").is_empty(), "once in a session");
     }
-    world.acknowledge();
-    assert!(world.all("iq").is_empty(), "once in a session");
 }
 
 #[test]

@@ -246,6 +246,28 @@ fn signing_out_withdraws_the_registration_before_the_stream_ends() {
 }
 
 #[test]
+fn withdrawal_that_was_lost_is_said_again_by_a_session_to_come() {
+    let mut world = World::pushed();
+    world.registers(Some(push("phone", "s3")));
+    world.serve();
+    world.acknowledge();
+    world.server.hears = false;
+    world.does(Command::Disconnect);
+    world.server.hears = true;
+    world.wanted = false;
+    world.events.clear();
+    world.does(Command::Disconnect);
+    assert!(world.push_events().is_empty(), "the server was told, as far as anybody knows");
+    world.registers(None);
+    world.kill();
+    world.connect();
+    world.serve_but_push();
+    assert_eq!(world.said(), ["-phone"]);
+    world.serve();
+    assert_eq!(world.count("SELECT count(*) FROM push"), 0);
+}
+
+#[test]
 fn signing_out_without_a_connection_says_what_is_left_behind() {
     let mut world = World::pushed();
     world.registers(Some(push("phone", "s3")));

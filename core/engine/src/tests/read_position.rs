@@ -384,3 +384,40 @@ mod hostile {
         assert_eq!(world.unread(), 0);
     }
 }
+
+/// What is told anew goes to the end of a node, and what stood behind it is a place further up: a page behind the first one may have
+/// missed it.
+#[test]
+fn node_that_has_shifted_is_read_again_by_whichever_process_ends_its_pages() {
+    let mut world = World::with_nodes();
+    world.cut();
+    world.reconnect(Resume::Refuse);
+    let answers = |world: &mut World, index: usize| {
+        world.acknowledge();
+        let about = |iq: &Element| String::from(iq).contains(ns::DISPLAYED) && iq.attr("type") == Some("get");
+        let at = world.wrote.iter().position(about)?;
+        let iq = world.wrote.remove(at).unwrap();
+        let id = iq.attr("id").unwrap().to_owned();
+        world.gets(&format!(
+            "<iq type='result' id='{id}'><pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='{}'>{}</items>
+             <set xmlns='http://jabber.org/protocol/rsm'><first index='{index}'>x</first><last>y</last><count>2</count></set></pubsub></iq>",
+            ns::DISPLAYED,
+            item(JULIET, "a1")
+        ));
+        Some(iq)
+    };
+    assert!(answers(&mut world, 0).is_some());
+    world.gets(&elsewhere("nurse@capulet.lit", "a2"));
+    world.acknowledge();
+    let mut asked = std::mem::take(&mut world.wrote);
+    world.kill();
+    world.reconnect(Resume::Accept);
+    asked.append(&mut world.wrote);
+    world.wrote = asked;
+    let second = answers(&mut world, 1).expect("the second page");
+    assert!(String::from(&second).contains("<after>y</after>"));
+    let again = answers(&mut world, 0).expect("it is read again");
+    assert!(!String::from(&again).contains("<after>"));
+    assert!(answers(&mut world, 1).is_some());
+    assert!(answers(&mut world, 0).is_none(), "and once");
+}
