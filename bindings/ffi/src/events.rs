@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, watch};
 
 use crate::{
-    Message, NodeItem, Payload, PushState, RequestKind, SendState, WhimbrelError, counted::Counted, guard,
+    Message, NodeItem, Payload, PushState, RequestKind, SendState, SubscriptionState, WhimbrelError,
+    counted::Counted, guard,
 };
 
 /// What happened, for logs and for notifications of an app that is running. Lists follow their own updates instead, and how the
@@ -86,6 +87,15 @@ pub enum Event {
         node: String,
         /// They; none: all that there were.
         ids: Vec<String>,
+    },
+    /// Our subscription to a node is another: its owner has approved it, declined it or ended it (XEP-0060 §12.11).
+    SubscriptionChanged {
+        /// The address of whose node it is.
+        of: String,
+        /// Its name.
+        node: String,
+        /// How far it is now.
+        state: SubscriptionState,
     },
     /// A change of the password has come to its end.
     Password {
@@ -193,6 +203,9 @@ fn told(event: whimbrel::Event) -> Option<Event> {
         },
         whimbrel::Event::Retracted { from, node, ids } => {
             Event::Retracted { of: from.to_string(), node, ids }
+        }
+        whimbrel::Event::Subscription { from, node, state } => {
+            Event::SubscriptionChanged { of: from.to_string(), node, state: state.into() }
         }
         whimbrel::Event::Progress { .. } | whimbrel::Event::Raw { .. } => return None,
     })

@@ -41,7 +41,10 @@ pub use crate::{
         ConversationSubscription, ConversationUpdate, Timeline, TimelineSplice, TimelineSubscription,
         TimelineUpdate,
     },
-    node::{Affiliation, Node, NodeAffiliation, NodeItem, NodePage, private_node, public_node},
+    node::{
+        Affiliation, Node, NodeAffiliation, NodeItem, NodePage, NodeSubscription, SubscriptionState,
+        private_node, public_node,
+    },
     platform::{LogLevel, LogSink, Resolver, Srv, keep_log, log_to},
     records::{
         Change, ChangeKind, ChatState, ClientAccess, Connection, Contact, ContactAddress, Conversation,

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    Account, WhimbrelError,
+    Account, Form, WhimbrelError,
     counted::Counted,
     error::{address, full_address},
     guard,
@@ -42,6 +42,31 @@ pub struct NodeAffiliation {
     pub jid: String,
     /// What.
     pub affiliation: Affiliation,
+}
+
+/// Somebody's subscription to a node.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct NodeSubscription {
+    /// The node's name.
+    pub node: String,
+    /// The address of whose it is: an account, or one of its devices.
+    pub jid: String,
+    /// How far it is.
+    pub state: SubscriptionState,
+}
+
+mirrored! {
+    /// How far a subscription to a node is (XEP-0060 §4.2).
+    SubscriptionState {
+        /// There is none.
+        None,
+        /// The node's owner has to approve it first.
+        Pending,
+        /// Its options have to be set first (XEP-0060 §6.3).
+        Unconfigured,
+        /// What happens to the node is told.
+        Subscribed,
+    }
 }
 
 mirrored! {
@@ -86,6 +111,36 @@ impl Account {
             };
             Ok(Arc::new(Node { node: Counted::new(node) }))
         })
+    }
+
+    /// Our subscriptions to nodes of a publish-subscribe service or of an account (XEP-0060 §5.6): to all of them, or to one. A device
+    /// may have one of its own. Fails with `Offline`, `TimedOut`, `ServerRefused`.
+    pub async fn subscriptions_at(
+        &self,
+        service: String,
+        node: Option<String>,
+    ) -> Result<Vec<NodeSubscription>, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move {
+            let all = account.subscriptions_at(&full_address(&service)?, node.as_deref()).await?;
+            Ok(all.into_iter().map(Into::into).collect())
+        })
+        .await
+    }
+
+    /// What we may do with nodes of a publish-subscribe service or of an account (XEP-0060 §5.7), by their names: with all of them, or
+    /// with one. Where it is nothing special most services leave it out. Fails as `subscriptions_at`.
+    pub async fn affiliations_at(
+        &self,
+        service: String,
+        node: Option<String>,
+    ) -> Result<HashMap<String, Affiliation>, WhimbrelError> {
+        let account = self.account.clone();
+        guard::task(async move {
+            let all = account.affiliations_at(&full_address(&service)?, node.as_deref()).await?;
+            Ok(all.into_iter().map(|(node, affiliation)| (node, affiliation.into())).collect())
+        })
+        .await
     }
 
     /// From now on tells what contacts and our other devices publish to their nodes of this name (XEP-0163 §4.3), as `Published` and
@@ -166,16 +221,43 @@ impl Node {
         guard::task(async move { Ok(map(node.configuration().await?)) }).await
     }
 
-    /// Tells of it from now on, as `Published` and `Retracted`.
-    pub async fn subscribe(&self) -> Result<(), WhimbrelError> {
+    /// Tells of it from now on, as `Published` and `Retracted` (XEP-0060 §6.1). Returns how far that is: pending where its owner has
+    /// to approve it first, and what comes of that is told by `SubscriptionChanged`; unconfigured where it waits for
+    /// `configure_subscription`.
+    pub async fn subscribe(&self) -> Result<SubscriptionState, WhimbrelError> {
         let node = self.node.clone();
-        guard::task(async move { Ok(node.subscribe().await?) }).await
+        guard::task(async move { Ok(node.subscribe().await?.into()) }).await
     }
 
     /// Tells no longer.
     pub async fn unsubscribe(&self) -> Result<(), WhimbrelError> {
         let node = self.node.clone();
         guard::task(async move { Ok(node.unsubscribe().await?) }).await
+    }
+
+    /// How our subscription to it is set, as a form (XEP-0060 §6.3).
+    pub async fn subscription_options(&self) -> Result<Form, WhimbrelError> {
+        let node = self.node.clone();
+        guard::task(async move { Ok(node.subscription_options().await?.into()) }).await
+    }
+
+    /// Sets our subscription to it: `form` is that of `subscription_options`, filled in. Fails also with `InvalidInput` where a field
+    /// that is required says nothing, or it is larger than the server takes.
+    pub async fn configure_subscription(&self, form: Form) -> Result<(), WhimbrelError> {
+        let node = self.node.clone();
+        guard::task(async move { Ok(node.configure_subscription(form.into()).await?) }).await
+    }
+
+    /// Who has subscribed to it, or wants to (XEP-0060 §8.8.1); asked by its owner. Some services leave out who waits to be approved.
+    pub async fn subscribers(&self) -> Result<Vec<NodeSubscription>, WhimbrelError> {
+        let node = self.node.clone();
+        guard::task(async move { Ok(node.subscribers().await?.into_iter().map(Into::into).collect()) }).await
+    }
+
+    /// Approves or ends somebody's subscription to it, or subscribes them (XEP-0060 §8.8.2); asked by its owner.
+    pub async fn set_subscriber(&self, jid: String, state: SubscriptionState) -> Result<(), WhimbrelError> {
+        let node = self.node.clone();
+        guard::task(async move { Ok(node.set_subscriber(&full_address(&jid)?, state.into()).await?) }).await
     }
 
     /// Who may do what with it; asked by its owner.
@@ -208,5 +290,11 @@ fn map(whimbrel::NodeOptions(options): whimbrel::NodeOptions) -> HashMap<String,
 impl From<whimbrel::NodeItem> for NodeItem {
     fn from(whimbrel::NodeItem { id, payload }: whimbrel::NodeItem) -> Self {
         Self { id, payload }
+    }
+}
+
+impl From<whimbrel::NodeSubscription> for NodeSubscription {
+    fn from(whimbrel::NodeSubscription { node, jid, state }: whimbrel::NodeSubscription) -> Self {
+        Self { node, jid: jid.to_string(), state: state.into() }
     }
 }

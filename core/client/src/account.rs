@@ -30,10 +30,10 @@ use whimbrel_engine::{
 use whimbrel_proto::ns;
 
 use crate::{
-    AdHoc, Address, AskedId, Audience, Card, ChatState, ClaimKind, ClientAccess, Delete, Draft, Entities,
-    Entity, Error, Event, Feed, FeedEntry, FullAddress, Info, Invitation, ItemId, KnownCard, Message, Mute,
-    Notify, Options, Outgoing, Payload, Picture, Presence, Push, PushState, Report, RequestKind, Role,
-    ServerInfo, Show, Signals, Status,
+    AdHoc, Address, Affiliation, AskedId, Audience, Card, ChatState, ClaimKind, ClientAccess, Delete, Draft,
+    Entities, Entity, Error, Event, Feed, FeedEntry, FullAddress, Info, Invitation, ItemId, KnownCard,
+    Message, Mute, NodeSubscription, Notify, Options, Outgoing, Payload, Picture, Presence, Push, PushState,
+    Report, RequestKind, Role, ServerInfo, Show, Signals, Status,
     bell::{self, Bell},
     client,
     driver::{Driver, Request, Stopped},
@@ -689,6 +689,40 @@ impl Account {
     /// A node of another account, or of a publish-subscribe service (XEP-0060).
     pub fn node_of(&self, owner: &FullAddress, name: &str) -> Node {
         Node::new(self.clone(), Some(owner.clone()), name)
+    }
+
+    /// Our subscriptions to nodes of a publish-subscribe service or of an account (XEP-0060 §5.6): to all of them, or to one. A device
+    /// may have one of its own.
+    ///
+    /// # Errors
+    /// [`Error::Offline`], [`Error::TimedOut`], [`Error::ServerRefused`].
+    pub async fn subscriptions_at(
+        &self,
+        service: &FullAddress,
+        node: Option<&str>,
+    ) -> Result<Vec<NodeSubscription>, Error> {
+        let what = Ask::Subscriptions { node: node.map(str::to_owned) };
+        match self.ask(Command::Ask { of: service.clone(), what }).await? {
+            Reply::Subscriptions(subscriptions) => Ok(subscriptions),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What we may do with nodes of a publish-subscribe service or of an account (XEP-0060 §5.7), by their names: with all of them, or
+    /// with one. Where it is nothing special most services leave it out.
+    ///
+    /// # Errors
+    /// As [`Account::subscriptions_at`].
+    pub async fn affiliations_at(
+        &self,
+        service: &FullAddress,
+        node: Option<&str>,
+    ) -> Result<Vec<(String, Affiliation)>, Error> {
+        let what = Ask::Affiliations { node: node.map(str::to_owned) };
+        match self.ask(Command::Ask { of: service.clone(), what }).await? {
+            Reply::OwnAffiliations(affiliations) => Ok(affiliations),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// From now on tells what contacts and our other devices publish to their nodes of this name (XEP-0163 §4.3), as

@@ -2,7 +2,10 @@
 
 use whimbrel_engine::api::{Command, NodeAction, Reply};
 
-use crate::{Account, Address, Affiliation, Error, FullAddress, NodeItem, NodeOptions, account::unexpected};
+use crate::{
+    Account, Address, Affiliation, Error, Form, FullAddress, NodeItem, NodeOptions, NodeSubscription,
+    SubscriptionState, account::unexpected,
+};
 
 /// A node of our own account, of somebody else's, or of a publish-subscribe service. Whatever is asked of it needs a connection, and
 /// waits for its answer: [`Error::Offline`], [`Error::TimedOut`], [`Error::ServerRefused`].
@@ -125,12 +128,17 @@ impl Node {
         }
     }
 
-    /// Tells of it from now on, as [`crate::Event::Published`] and [`crate::Event::Retracted`].
+    /// Tells of it from now on, as [`crate::Event::Published`] and [`crate::Event::Retracted`] (XEP-0060 §6.1). Returns how far that
+    /// is: [`SubscriptionState::Pending`] where its owner has to approve it first, and what comes of that is told by
+    /// [`crate::Event::Subscription`]; [`SubscriptionState::Unconfigured`] where it waits for [`Node::configure_subscription`].
     ///
     /// # Errors
     /// As above.
-    pub async fn subscribe(&self) -> Result<(), Error> {
-        self.done(NodeAction::Subscribe).await
+    pub async fn subscribe(&self) -> Result<SubscriptionState, Error> {
+        match self.ask(NodeAction::Subscribe).await? {
+            Reply::Subscription(state) => Ok(state),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Tells no longer.
@@ -139,6 +147,44 @@ impl Node {
     /// As above.
     pub async fn unsubscribe(&self) -> Result<(), Error> {
         self.done(NodeAction::Unsubscribe).await
+    }
+
+    /// How our subscription to it is set, as a form (XEP-0060 §6.3).
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn subscription_options(&self) -> Result<Form, Error> {
+        match self.ask(NodeAction::SubscriptionOptions).await? {
+            Reply::SubscriptionOptions(form) => Ok(form),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Sets our subscription to it: `form` is that of [`Node::subscription_options`], filled in.
+    ///
+    /// # Errors
+    /// As above; [`Error::InvalidInput`] where a field that is required says nothing, or it is larger than the server takes.
+    pub async fn configure_subscription(&self, form: Form) -> Result<(), Error> {
+        self.done(NodeAction::ConfigureSubscription { form }).await
+    }
+
+    /// Who has subscribed to it, or wants to (XEP-0060 §8.8.1); asked by its owner. Some services leave out who waits to be approved.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn subscribers(&self) -> Result<Vec<NodeSubscription>, Error> {
+        match self.ask(NodeAction::Subscribers).await? {
+            Reply::Subscriptions(subscriptions) => Ok(subscriptions),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Approves or ends somebody's subscription to it, or subscribes them (XEP-0060 §8.8.2); asked by its owner.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn set_subscriber(&self, jid: &FullAddress, state: SubscriptionState) -> Result<(), Error> {
+        self.done(NodeAction::SetSubscriber { jid: jid.clone(), state }).await
     }
 
     /// Who may do what with it; asked by its owner.

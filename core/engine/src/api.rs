@@ -13,6 +13,7 @@ pub use whimbrel_proto::{
     content::{Link, Preview, Thread},
     disco::{Entities, Entity, Identity, Info},
     form::{Choice, Field, FieldKind, Form, FormError, FormKind},
+    pubsub::{NodeSubscription, SubscriptionState},
 };
 use whimbrel_proto::{
     content::Content,
@@ -479,10 +480,27 @@ pub enum NodeAction {
     },
     /// How it is. Replied to with [`Reply::Configuration`].
     Configuration,
-    /// Be told what happens to it, for as long as it is there.
+    /// Be told what happens to it, for as long as it is there. Replied to with [`Reply::Subscription`]: its owner may have to approve
+    /// that first.
     Subscribe,
     /// Be told no longer.
     Unsubscribe,
+    /// How our subscription to it is set (XEP-0060 §6.3.2). Replied to with [`Reply::SubscriptionOptions`].
+    SubscriptionOptions,
+    /// Set our subscription to it like this.
+    ConfigureSubscription {
+        /// What [`NodeAction::SubscriptionOptions`] was replied to with, filled in.
+        form: Form,
+    },
+    /// Who has subscribed to it (XEP-0060 §8.8.1); asked by its owner. Replied to with [`Reply::Subscriptions`].
+    Subscribers,
+    /// Let somebody be subscribed to it like this, or not: who waits to be approved, or anybody (XEP-0060 §8.8.2).
+    SetSubscriber {
+        /// Whom.
+        jid: Jid,
+        /// How.
+        state: SubscriptionState,
+    },
     /// Who may do what with it; asked by its owner. Replied to with [`Reply::Affiliations`].
     Affiliations,
     /// Let somebody do this with it.
@@ -559,6 +577,16 @@ pub enum Ask {
         node: Option<String>,
         /// Behind this, which a page before named as its next.
         after: Option<String>,
+    },
+    /// Our subscriptions at it (XEP-0060 §5.6). Replied to with [`Reply::Subscriptions`].
+    Subscriptions {
+        /// To this node; `None`: to all.
+        node: Option<String>,
+    },
+    /// What we may do with its nodes (XEP-0060 §5.7). Replied to with [`Reply::OwnAffiliations`].
+    Affiliations {
+        /// With this node; `None`: with all.
+        node: Option<String>,
     },
     /// A step of a command (XEP-0050). Replied to with [`Reply::Stage`].
     Command {
@@ -826,6 +854,14 @@ pub enum Reply {
     Configuration(NodeOptions),
     /// Who may do what with a node.
     Affiliations(Vec<(BareJid, Affiliation)>),
+    /// What we may do with nodes, by their names.
+    OwnAffiliations(Vec<(String, Affiliation)>),
+    /// How far our subscription to a node is.
+    Subscription(SubscriptionState),
+    /// Subscriptions: ours, or all of a node.
+    Subscriptions(Vec<NodeSubscription>),
+    /// How our subscription to a node is set.
+    SubscriptionOptions(Form),
     /// A card.
     Card(Box<Card>),
     /// What somebody is and can do.
@@ -1532,6 +1568,15 @@ pub enum Event {
         node: String,
         /// They; none: all that there were.
         ids: Vec<String>,
+    },
+    /// Our subscription to a node is another: its owner has approved it, declined it or ended it (XEP-0060 §12.11).
+    Subscription {
+        /// Whose node.
+        from: BareJid,
+        /// Its name.
+        node: String,
+        /// How far it is now.
+        state: SubscriptionState,
     },
     /// We are asked something in a namespace that the app has claimed, by somebody who may see us. It is to be answered within
     /// a minute.

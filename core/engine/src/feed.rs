@@ -110,6 +110,7 @@ impl Account {
         let mut changed = false;
         match change {
             Change::Emptied => changed = empty(cx, of)?,
+            Change::Subscription(_) => {}
             Change::Items { published, retracted } => {
                 for item in published {
                     match item.payload {

@@ -743,6 +743,11 @@ pub(crate) fn refused(cx: &Cx<'_>, condition: &str) -> api::Error {
     api::Error::ServerRefused { condition: condition.to_owned(), text }
 }
 
+/// What answers something else says nothing.
+pub(crate) fn odd() -> api::Error {
+    api::Error::ServerRefused { condition: "bad-format".into(), text: None }
+}
+
 /// Reads an address, or nothing.
 pub(crate) fn bare(text: Option<&str>) -> Option<BareJid> {
     text.and_then(whimbrel_proto::address::parse).map(jid::Jid::into_bare)

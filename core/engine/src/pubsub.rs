@@ -4,6 +4,10 @@
 //! presence we see, or a service whose node we have subscribed to; and only for nodes that somebody here wants to hear of. Nothing
 //! of an event is kept here, and no event is a message to anybody, however it comes.
 //!
+//! We subscribe with our account's address, and once to a node: where a service lets an address subscribe several times (XEP-0060
+//! §6.1.6) nothing here tells them apart. A subscription that waits for the node's owner is one already: whoever owns the node is
+//! believed about what becomes of it.
+//!
 //! What is published under conditions is published under them or not at all: a service that does not say that it heeds them is
 //! not trusted to (CVE-2018-6591). One that says that the node is otherwise is asked to change it, once.
 
@@ -15,7 +19,7 @@ use whimbrel_proto::{
     address,
     message::{Kind, MessageView},
     ns,
-    pubsub::{self, Change, Told},
+    pubsub::{self, Change, NodeSubscription, SubscriptionState, Told},
     write::Tag,
 };
 
@@ -24,7 +28,7 @@ use crate::{
     api::{Affiliation, Audience, Error, Event, NodeAction, NodeItem, NodeOptions, Reply, RequestId},
     commands::one_element,
     error::Result,
-    iq::{Pending, refused},
+    iq::{Pending, odd, refused},
     outbox,
     own_nodes::OwnNode,
 };
@@ -53,6 +57,10 @@ pub(crate) enum Question {
     Item,
     Configuration,
     Affiliations,
+    Subscribers {
+        node: String,
+    },
+    SubscriptionOptions,
     Subscribe {
         owner: String,
         node: String,
@@ -185,6 +193,29 @@ impl Account {
                 let question = Question::Unsubscribe { owner: whose, node: node.to_owned() };
                 ("set", question, pubsub::pubsub(about("unsubscribe").attr("jid", own)))
             }
+            NodeAction::SubscriptionOptions => {
+                ("get", Question::SubscriptionOptions, pubsub::subscription_options(node, &own, None))
+            }
+            NodeAction::ConfigureSubscription { form } => {
+                let form = match form.answer() {
+                    Ok(form) => form,
+                    Err(error) => return Ok(Err(error.into())),
+                };
+                let payload = pubsub::subscription_options(node, &own, Some(form)).finish();
+                if payload.len() as u64 + MAX_NAME as u64 > self.max_stanza() {
+                    return Ok(Err(too_large()));
+                }
+                let pending = Pending::Node(Question::Other);
+                let (kind, owner) = (outbox::Kind::Iq, owner.as_deref());
+                return self.ask_xml(cx, kind, &pending, "set", owner, &payload).map(Ok);
+            }
+            NodeAction::Subscribers => {
+                let question = Question::Subscribers { node: node.to_owned() };
+                ("get", question, pubsub::owner(about("subscriptions")))
+            }
+            NodeAction::SetSubscriber { jid, state } => {
+                ("set", Question::Other, pubsub::subscriber(node, jid, *state))
+            }
             NodeAction::Affiliations => ("get", Question::Affiliations, pubsub::owner(about("affiliations"))),
             NodeAction::Affiliate { jid, affiliation } => {
                 let one = Tag::new("affiliation")
@@ -204,7 +235,7 @@ impl Account {
     ) -> Result<std::result::Result<String, Error>> {
         let node = publish_tag(&publish);
         if node.finish().len() as u64 + MAX_NAME as u64 > self.max_stanza() {
-            return Ok(Err(Error::InvalidInput { what: "it is larger than the server takes".into() }));
+            return Ok(Err(too_large()));
         }
         let heeded = match (&publish.owner, self.login.nodes) {
             _ if publish.options.0.is_empty() => true,
@@ -284,13 +315,15 @@ impl Account {
         if let Ok(element) = answer {
             self.feed_answered(cx, &question, element)?;
         }
-        let reply = match answer {
-            Ok(element) => Ok(read_answer(cx, &question, element)?),
-            // Nothing of that id: XEP-0060 leaves open whether that is an error.
-            Err("item-not-found") if matches!(question, Question::Item) => {
-                Ok(Reply::Items { items: Vec::new(), next: None })
+        let reply = match (&question, answer) {
+            (_, Ok(element)) => read_answer(cx, &question, element)?,
+            // XEP-0060 §6.1.3.7: it waits already.
+            (Question::Subscribe { owner, node }, Err(_)) if is_pending(cx) => {
+                Ok(subscription(cx, owner, node, SubscriptionState::Pending)?)
             }
-            Err(condition) => Err(refused(cx, condition)),
+            // Nothing of that id: XEP-0060 leaves open whether that is an error.
+            (Question::Item, Err("item-not-found")) => Ok(Reply::Items { items: Vec::new(), next: None }),
+            (_, Err(condition)) => Err(refused(cx, condition)),
         };
         if let Some(request) = request {
             cx.reply(request, reply);
@@ -383,6 +416,27 @@ impl Account {
                 }
             }
             Change::Emptied => cx.event(Event::Retracted { from, node, ids: Vec::new() }),
+            Change::Subscription(subscription) => self.told_of_subscription(cx, from, subscription)?,
+        }
+        Ok(())
+    }
+
+    /// A subscription is another. Others' are none of our business, be it another device's.
+    fn told_of_subscription(
+        &self,
+        cx: &mut Cx<'_>,
+        from: BareJid,
+        NodeSubscription { node, jid, state }: NodeSubscription,
+    ) -> Result<()> {
+        let known = if jid.as_str() != self.jid.as_str() {
+            false
+        } else if state == SubscriptionState::None {
+            forget_subscription(cx, from.as_str(), &node)?
+        } else {
+            is_subscribed(cx, from.as_str(), &node)?
+        };
+        if known {
+            cx.event(Event::Subscription { from, node, state });
         }
         Ok(())
     }
@@ -454,37 +508,43 @@ pub(crate) fn offered(query: &Element) -> Nodes {
     }
 }
 
-fn read_answer(cx: &Cx<'_>, question: &Question, element: &Element) -> Result<Reply> {
-    Ok(match question {
+/// What an answer says, or that it says something else.
+fn read_answer(
+    cx: &Cx<'_>,
+    question: &Question,
+    element: &Element,
+) -> Result<std::result::Result<Reply, Error>> {
+    let read = match question {
         Question::Publish { publish, .. } => {
             let id = element
                 .get_child("pubsub", ns::PUBSUB)
                 .and_then(|pubsub| pubsub.get_child("publish", ns::PUBSUB))
                 .and_then(|publish| publish.get_child("item", ns::PUBSUB))
                 .and_then(|item| item.attr("id"));
-            Reply::Published { id: id.or(publish.id.as_deref()).unwrap_or_default().to_owned() }
+            Some(Reply::Published { id: id.or(publish.id.as_deref()).unwrap_or_default().to_owned() })
         }
         Question::Items | Question::Item => {
             let (items, next) = read_page(element);
-            Reply::Items { items: items.into_iter().map(item).collect(), next }
+            Some(Reply::Items { items: items.into_iter().map(item).collect(), next })
         }
-        Question::Configuration => Reply::Configuration(NodeOptions(pubsub::configuration(element))),
+        Question::Configuration => Some(Reply::Configuration(NodeOptions(pubsub::configuration(element)))),
         Question::Affiliations => {
             let all = element
                 .get_child("pubsub", ns::PUBSUB_OWNER)
                 .and_then(|pubsub| pubsub.get_child("affiliations", ns::PUBSUB_OWNER));
-            Reply::Affiliations(all.into_iter().flat_map(Element::children).filter_map(affiliation).collect())
+            let all = all.into_iter().flat_map(Element::children);
+            Some(Reply::Affiliations(all.filter_map(affiliation).collect()))
         }
+        Question::Subscribers { node } => {
+            pubsub::subscriptions(element, ns::PUBSUB_OWNER, Some(node)).map(Reply::Subscriptions)
+        }
+        Question::SubscriptionOptions => pubsub::subscription_form(element).map(Reply::SubscriptionOptions),
         Question::Subscribe { owner, node } => {
-            cx.tx.execute(
-                "INSERT OR IGNORE INTO subscribed (owner, node) VALUES (?1, ?2)",
-                params![owner, node],
-            )?;
-            Reply::Done
+            pubsub::subscribed(element).map(|state| subscription(cx, owner, node, state)).transpose()?
         }
         Question::Unsubscribe { owner, node } => {
-            cx.tx.execute("DELETE FROM subscribed WHERE owner = ?1 AND node = ?2", params![owner, node])?;
-            Reply::Done
+            forget_subscription(cx, owner, node)?;
+            Some(Reply::Done)
         }
         Question::Offered(_)
         | Question::Configure(_)
@@ -492,8 +552,48 @@ fn read_answer(cx: &Cx<'_>, question: &Question, element: &Element) -> Result<Re
         | Question::Own { .. }
         | Question::Feed { .. }
         | Question::Unpublish { .. }
-        | Question::Other => Reply::Done,
-    })
+        | Question::Other => Some(Reply::Done),
+    };
+    Ok(read.ok_or_else(odd))
+}
+
+/// How far our subscription is. Unless there is none, whoever owns the node is believed from now on.
+fn subscription(cx: &Cx<'_>, owner: &str, node: &str, state: SubscriptionState) -> Result<Reply> {
+    if state == SubscriptionState::None {
+        forget_subscription(cx, owner, node)?;
+    } else {
+        let sql = "INSERT OR IGNORE INTO subscribed (owner, node) VALUES (?1, ?2)";
+        cx.tx.execute(sql, params![owner, node])?;
+    }
+    Ok(Reply::Subscription(state))
+}
+
+fn is_subscribed(cx: &Cx<'_>, owner: &str, node: &str) -> Result<bool> {
+    Ok(cx
+        .tx
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM subscribed WHERE owner = ?1 AND node = ?2)")?
+        .query_row(params![owner, node], |row| row.get(0))?)
+}
+
+/// Whether there was one.
+fn forget_subscription(cx: &Cx<'_>, owner: &str, node: &str) -> Result<bool> {
+    let sql = "DELETE FROM subscribed WHERE owner = ?1 AND node = ?2";
+    Ok(cx.tx.execute(sql, params![owner, node])? > 0)
+}
+
+/// Whether what is refused waits to be approved.
+fn is_pending(cx: &Cx<'_>) -> bool {
+    cx.refusal.as_ref().is_some_and(|error| error.has_child("pending-subscription", ns::PUBSUB_ERRORS))
+}
+
+/// What we may do with nodes of a service (XEP-0060 §5.7), by their names; where only one was asked about, that is what is meant.
+pub(crate) fn own_affiliations(answer: &Element, node: Option<&str>) -> Option<Vec<(String, Affiliation)>> {
+    let all = answer.get_child("pubsub", ns::PUBSUB)?.get_child("affiliations", ns::PUBSUB)?;
+    let one = |element: &Element| {
+        let node = element.attr("node").filter(|node| !node.is_empty()).or(node)?;
+        Some((node.to_owned(), affiliation_named(element)?))
+    };
+    Some(all.children().filter_map(one).collect())
 }
 
 fn item(item: pubsub::Item<'_>) -> NodeItem {
@@ -501,9 +601,12 @@ fn item(item: pubsub::Item<'_>) -> NodeItem {
 }
 
 fn affiliation(element: &Element) -> Option<(BareJid, Affiliation)> {
-    let jid = crate::iq::bare(element.attr("jid"))?;
+    Some((crate::iq::bare(element.attr("jid"))?, affiliation_named(element)?))
+}
+
+fn affiliation_named(element: &Element) -> Option<Affiliation> {
     let name = serde_json::Value::from(element.attr("affiliation")?);
-    Some((jid, serde_json::from_value(name).ok()?))
+    serde_json::from_value(name).ok()
 }
 
 fn affiliation_name(affiliation: Affiliation) -> Result<String> {
@@ -512,6 +615,10 @@ fn affiliation_name(affiliation: Affiliation) -> Result<String> {
 
 fn publish_tag(publish: &Publish) -> Tag {
     pubsub::publish(&publish.node, publish.id.as_deref(), &publish.payload, &publish.options.0)
+}
+
+fn too_large() -> Error {
+    Error::InvalidInput { what: "it is larger than the server takes".into() }
 }
 
 fn not_heeded() -> Error {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use whimbrel_proto::{
     adhoc::{self, CommandStage},
     disco::{self, Entities, Info},
-    ns,
+    ns, pubsub,
 };
 
 use crate::{
@@ -17,8 +17,9 @@ use crate::{
     api::{Ask, Error, Reply, RequestId, RequestKind},
     commands::one_element,
     error::Result,
-    iq::{Pending, refused},
+    iq::{Pending, odd, refused},
     outbox::Kind,
+    pubsub::own_affiliations,
 };
 
 /// So many of what belongs to somebody are asked for at once.
@@ -27,10 +28,12 @@ const PAGE: u32 = 200;
 const AROUND: u64 = 8 * 1_024;
 
 /// What was asked.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Question {
     Info,
     Items,
+    Subscriptions { node: Option<String> },
+    Affiliations { node: Option<String> },
     Command,
     Anything,
 }
@@ -86,6 +89,14 @@ fn question(what: &Ask) -> std::result::Result<(Question, &'static str, String),
         Ask::Items { node, after } => {
             (Question::Items, "get", disco::items(node.as_deref(), PAGE, after.as_deref()).finish())
         }
+        Ask::Subscriptions { node } => {
+            let payload = pubsub::ours("subscriptions", node.as_deref()).finish();
+            (Question::Subscriptions { node: node.clone() }, "get", payload)
+        }
+        Ask::Affiliations { node } => {
+            let payload = pubsub::ours("affiliations", node.as_deref()).finish();
+            (Question::Affiliations { node: node.clone() }, "get", payload)
+        }
         Ask::Command { node, action, session, form } => {
             let form = form.as_ref().map(|form| form.answer()).transpose()?;
             let step = adhoc::command(node, *action, session.as_deref(), form);
@@ -103,14 +114,18 @@ fn question(what: &Ask) -> std::result::Result<(Question, &'static str, String),
 }
 
 fn read(question: Question, element: &Element) -> std::result::Result<Reply, Error> {
-    // What answers something else says nothing.
-    let odd = || Error::ServerRefused { condition: "bad-format".into(), text: None };
     Ok(match question {
         Question::Info => {
             Reply::Info(Info::read(element.get_child("query", ns::DISCO_INFO).ok_or_else(odd)?))
         }
         Question::Items => {
             Reply::Entities(Entities::read(element.get_child("query", ns::DISCO_ITEMS).ok_or_else(odd)?))
+        }
+        Question::Subscriptions { node } => {
+            Reply::Subscriptions(pubsub::subscriptions(element, ns::PUBSUB, node.as_deref()).ok_or_else(odd)?)
+        }
+        Question::Affiliations { node } => {
+            Reply::OwnAffiliations(own_affiliations(element, node.as_deref()).ok_or_else(odd)?)
         }
         Question::Command => Reply::Stage(element.children().find_map(CommandStage::read).ok_or_else(odd)?),
         Question::Anything => Reply::Answer(element.children().next().map(String::from)),

@@ -98,6 +98,8 @@ namespaces! {
     VCARD4_NODE = "urn:xmpp:vcard4";
     /// XEP-0060: publish-subscribe.
     PUBSUB = "http://jabber.org/protocol/pubsub";
+    /// XEP-0060: why a service says no.
+    PUBSUB_ERRORS = "http://jabber.org/protocol/pubsub#errors";
     /// XEP-0060: what happened to a node.
     PUBSUB_EVENT = "http://jabber.org/protocol/pubsub#event";
     /// XEP-0060: what only the owner of a node may do.

@@ -1,12 +1,20 @@
-//! Nodes and their items (XEP-0060; a person's own: XEP-0163): what is asked of them, what they answer, what they tell.
+//! Nodes, their items and who has subscribed to them (XEP-0060; a person's own: XEP-0163): what is asked of them, what they answer,
+//! what they tell.
 //!
 //! It reads what is there and believes none of it: whether whoever tells something of a node owns it is decided by the engine.
 
 use std::collections::BTreeMap;
 
+use jid::Jid;
 use minidom::Element;
+use serde::{Deserialize, Serialize};
 
-use crate::{form, ns, write::Tag};
+use crate::{
+    address,
+    form::{self, Form},
+    ns,
+    write::Tag,
+};
 
 /// What happened to a node (XEP-0060 §7, §8), as somebody tells.
 #[derive(Debug)]
@@ -29,6 +37,33 @@ pub enum Change<'a> {
     },
     /// It has no items any more: it was purged or deleted.
     Emptied,
+    /// Somebody's subscription to it is another (XEP-0060 §12.11).
+    Subscription(NodeSubscription),
+}
+
+/// Somebody's subscription to a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NodeSubscription {
+    /// The node's name.
+    pub node: String,
+    /// Whose: an account, or one of its devices.
+    pub jid: Jid,
+    /// How far it is.
+    pub state: SubscriptionState,
+}
+
+/// How far a subscription to a node is (XEP-0060 §4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubscriptionState {
+    /// There is none.
+    None,
+    /// The node's owner has to approve it first.
+    Pending,
+    /// Its options have to be set first (XEP-0060 §6.3).
+    Unconfigured,
+    /// What happens to the node is told.
+    Subscribed,
 }
 
 /// An item of a node.
@@ -56,9 +91,28 @@ impl<'a> Told<'a> {
                     .collect(),
             },
             "purge" | "delete" => Change::Emptied,
+            "subscription" => Change::Subscription(subscription(what, None)?),
             _ => return None,
         };
         Some(Self { node, change })
+    }
+}
+
+impl SubscriptionState {
+    /// Its name in XML.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Pending => "pending",
+            Self::Unconfigured => "unconfigured",
+            Self::Subscribed => "subscribed",
+        }
+    }
+
+    fn of(name: &str) -> Option<Self> {
+        [Self::None, Self::Pending, Self::Unconfigured, Self::Subscribed]
+            .into_iter()
+            .find(|state| state.name() == name)
     }
 }
 
@@ -134,6 +188,50 @@ pub fn configuration(answer: &Element) -> BTreeMap<String, String> {
         .and_then(|pubsub| pubsub.get_child("configure", ns::PUBSUB_OWNER));
     let fields = configure.into_iter().flat_map(form::fields);
     fields.filter_map(|(name, value)| Some((name.strip_prefix("pubsub#")?.to_owned(), value))).collect()
+}
+
+/// What is asked about all nodes of a service, or one: our subscriptions (XEP-0060 §5.6) or affiliations (§5.7).
+pub fn ours(name: &'static str, node: Option<&str>) -> Tag {
+    pubsub(Tag::new(name).attr_opt("node", node))
+}
+
+/// `<options/>` of the subscription that this address has (XEP-0060 §6.3): asked for, or filled in.
+pub fn subscription_options(node: &str, jid: &str, form: Option<Tag>) -> Tag {
+    pubsub(about("options", node).attr("jid", jid).child_opt(form))
+}
+
+/// `<subscriptions/>` in which one is as its owner wants it (XEP-0060 §8.8.2).
+pub fn subscriber(node: &str, jid: &Jid, state: SubscriptionState) -> Tag {
+    let one = Tag::new("subscription").attr("jid", jid.as_str()).attr("subscription", state.name());
+    owner(about("subscriptions", node).child(one))
+}
+
+/// What has become of a wish to subscribe (XEP-0060 §6.1.2).
+pub fn subscribed(answer: &Element) -> Option<SubscriptionState> {
+    let one = answer.get_child("pubsub", ns::PUBSUB)?.get_child("subscription", ns::PUBSUB)?;
+    // The schema lets the state be left out.
+    one.attr("subscription").map_or(Some(SubscriptionState::Subscribed), SubscriptionState::of)
+}
+
+/// Subscriptions: ours (XEP-0060 §5.6), or in the owner's namespace all of a node (§8.8.1). One that cannot be read is left out, and one
+/// that does not say of which node it is, is of the one that was asked about: ejabberd says that nowhere.
+pub fn subscriptions(answer: &Element, namespace: &str, node: Option<&str>) -> Option<Vec<NodeSubscription>> {
+    let all = answer.get_child("pubsub", namespace)?.get_child("subscriptions", namespace)?;
+    let node = node.or(all.attr("node"));
+    let each = all.children().filter(|child| child.name() == "subscription");
+    Some(each.filter_map(|one| subscription(one, node)).collect())
+}
+
+/// The form of a subscription's options (XEP-0060 §6.3.3).
+pub fn subscription_form(answer: &Element) -> Option<Form> {
+    let options = answer.get_child("pubsub", ns::PUBSUB)?.get_child("options", ns::PUBSUB)?;
+    options.children().find_map(Form::read)
+}
+
+fn subscription(one: &Element, node: Option<&str>) -> Option<NodeSubscription> {
+    let node = one.attr("node").filter(|node| !node.is_empty()).or(node)?.to_owned();
+    let state = SubscriptionState::of(one.attr("subscription")?)?;
+    Some(NodeSubscription { node, jid: address::parse(one.attr("jid")?)?, state })
 }
 
 fn prefixed(options: &BTreeMap<String, String>) -> impl Iterator<Item = (String, &str)> {

@@ -10,7 +10,7 @@ use whimbrel_proto::{
     form::{self, Form, FormKind},
     message::MessageView,
     ns,
-    pubsub::{self, Change, Told},
+    pubsub::{self, Change, NodeSubscription, Told},
     settings::Settings,
     vcard::Card,
     write::Tag,
@@ -134,4 +134,14 @@ fn node(element: &Element) {
     assert!(pubsub::items(element).count() <= element.children().count());
     let options = pubsub::configuration(element);
     let _ = read(pubsub::configure("a node", &options));
+    let _ = (pubsub::subscribed(element), pubsub::subscription_form(element));
+    for namespace in [ns::PUBSUB, ns::PUBSUB_OWNER] {
+        let all = pubsub::subscriptions(element, namespace, Some("a node")).unwrap_or_default();
+        for NodeSubscription { node, jid, state } in &all {
+            let written = Tag::with_ns("iq", ns::JABBER_CLIENT).child(pubsub::subscriber(node, jid, *state));
+            let again = pubsub::subscriptions(&read(written), ns::PUBSUB_OWNER, None).unwrap_or_default();
+            // Of a name a line's end does not come back: in an attribute it is a space.
+            assert!(matches!(&again[..], [again] if (&again.jid, &again.state) == (jid, state)));
+        }
+    }
 }

@@ -567,7 +567,7 @@ fn answer(id: &Value, result: Result<Value, Error>) {
     }
 }
 
-const NODE_ACTIONS: [&str; 13] = [
+const NODE_ACTIONS: [&str; 17] = [
     "publish",
     "items",
     "item",
@@ -579,6 +579,10 @@ const NODE_ACTIONS: [&str; 13] = [
     "configuration",
     "subscribe",
     "unsubscribe",
+    "subscription_options",
+    "configure_subscription",
+    "subscribers",
+    "set_subscriber",
     "affiliations",
     "affiliate",
 ];
@@ -612,8 +616,20 @@ async fn node(account: &Account, action: &str, request: &Value) -> Result<Value,
         "delete_node" => done(node.delete().await),
         "configure" => done(node.configure(options()?).await),
         "configuration" => Ok(json!({ "options": node.configuration().await? })),
-        "subscribe" => done(node.subscribe().await),
+        "subscribe" => Ok(json!({ "subscription": node.subscribe().await? })),
         "unsubscribe" => done(node.unsubscribe().await),
+        "subscription_options" => Ok(json!({ "form": node.subscription_options().await? })),
+        "configure_subscription" => {
+            let mut form = node.subscription_options().await?;
+            for (name, values) in read::<BTreeMap<String, Vec<String>>>(request, "values")? {
+                form.set(&name, values)?;
+            }
+            done(node.configure_subscription(form).await)
+        }
+        "subscribers" => Ok(json!({ "subscriptions": node.subscribers().await? })),
+        "set_subscriber" => {
+            done(node.set_subscriber(&read(request, "jid")?, read(request, "subscription")?).await)
+        }
         "affiliations" => {
             let all = node.affiliations().await?;
             let all: Map<String, Value> =

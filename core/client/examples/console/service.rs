@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use whimbrel::{Account, AdHoc, Error, Form, ItemId, Post};
+use whimbrel::{Account, AdHoc, Affiliation, Error, Form, ItemId, Post};
 
 use crate::{Console, address, done, is_on, made, number, read, shapes, text};
 
-pub(crate) const ACTIONS: [&str; 18] = [
+pub(crate) const ACTIONS: [&str; 20] = [
     "feed",
     "refresh_feed",
     "publish_entry",
@@ -16,6 +16,8 @@ pub(crate) const ACTIONS: [&str; 18] = [
     "info",
     "items_of",
     "commands_of",
+    "subscriptions_at",
+    "affiliations_at",
     "execute",
     "next",
     "prev",
@@ -45,6 +47,14 @@ pub(crate) async fn act(
             Ok(json!({ "items": page.entities, "next": page.next }))
         }
         "commands_of" => Ok(json!({ "commands": account.commands_of(&read(request, "of")?).await? })),
+        "subscriptions_at" => {
+            Ok(json!({ "subscriptions": account.subscriptions_at(&read(request, "of")?, node).await? }))
+        }
+        "affiliations_at" => {
+            let all: BTreeMap<String, Affiliation> =
+                account.affiliations_at(&read(request, "of")?, node).await?.into_iter().collect();
+            Ok(json!({ "affiliations": all }))
+        }
         "request" => {
             let (kind, xml) = (read(request, "kind")?, text(request, "xml")?);
             Ok(json!({ "answer": account.request(&read(request, "of")?, kind, xml).await? }))

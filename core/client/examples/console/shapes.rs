@@ -55,6 +55,9 @@ pub(crate) fn event(event: &Event) -> Value {
         Event::Retracted { from, node, ids } => {
             json!({ "event": "retracted", "from": from, "node": node, "items": ids })
         }
+        Event::Subscription { from, node, state } => {
+            json!({ "event": "subscription", "from": from, "node": node, "subscription": state })
+        }
         Event::Feed { of } => json!({ "event": "feed", "of": of }),
         Event::Asked { id, from, kind, payload } => {
             json!({ "event": "asked", "asked": id, "from": from, "kind": kind, "xml": payload })

@@ -1,10 +1,13 @@
 //! Nodes: what is asked of them and what they tell (XEP-0060, 0163).
 
 use super::*;
-use crate::api::{Affiliation, NodeAction, NodeItem, NodeOptions};
+use crate::api::{
+    Affiliation, Ask, FieldKind, Form, NodeAction, NodeItem, NodeOptions, NodeSubscription, SubscriptionState,
+};
 
 const NODE: &str = "urn:x:play";
 const SERVICE: &str = "news.capulet.lit";
+const NURSE: &str = "nurse@capulet.lit";
 
 impl World {
     /// Online with a server that has nodes, and heeds conditions.
@@ -27,6 +30,21 @@ impl World {
         let owner = owner.map(|owner| owner.parse().unwrap());
         self.does(Command::Node { owner, node: NODE.into(), action });
         RequestId(self.request)
+    }
+
+    /// Wants to hear of a node of the service; its answer.
+    fn subscribes(&mut self, answer: &str) -> Option<Result<Reply, Error>> {
+        let request = self.asks_of(Some(SERVICE), NodeAction::Subscribe);
+        self.answers(answer);
+        self.answer_to(request)
+    }
+
+    /// Asks the service about our own; its answer.
+    fn asks_of_ours(&mut self, what: Ask, answer: &str) -> (Element, Option<Result<Reply, Error>>) {
+        self.does(Command::Ask { of: SERVICE.parse().unwrap(), what });
+        let request = RequestId(self.request);
+        let iq = self.answers(answer);
+        (iq, self.answer_to(request))
     }
 
     /// The server answers the oldest question.
@@ -63,6 +81,7 @@ impl World {
                     Some(format!("{from} {node} +{}", items.join(",")))
                 }
                 Event::Retracted { from, node, ids } => Some(format!("{from} {node} -{}", ids.join(","))),
+                Event::Subscription { from, node, state } => Some(format!("{from} {node} {}", state.name())),
                 _ => None,
             })
             .collect()
@@ -114,6 +133,35 @@ pub(super) fn event(from: &str, node: &str, items: &str) -> String {
     format!(
         "<message from='{from}' to='{OWN}/phone.1' type='headline'><event xmlns='http://jabber.org/protocol/pubsub#event'><items node='{node}'>{items}</items></event></message>"
     )
+}
+
+/// How a service answers who wants to subscribe.
+fn subscribed(state: &str) -> String {
+    pubsub(&format!("<subscription node='{NODE}' jid='{OWN}' subid='1' subscription='{state}'/>"))
+}
+
+fn pubsub(content: &str) -> String {
+    format!("<pubsub xmlns='http://jabber.org/protocol/pubsub'>{content}</pubsub>")
+}
+
+fn pubsub_owner(content: &str) -> String {
+    format!("<pubsub xmlns='http://jabber.org/protocol/pubsub#owner'>{content}</pubsub>")
+}
+
+/// XEP-0060 §12.11.
+fn subscription_event(from: &str, jid: &str, state: &str) -> String {
+    format!(
+        "<message from='{from}' to='{OWN}'><event xmlns='http://jabber.org/protocol/pubsub#event'><subscription node='{NODE}' jid='{jid}' subscription='{state}'/></event></message>"
+    )
+}
+
+fn subscription(jid: &str, state: SubscriptionState) -> NodeSubscription {
+    NodeSubscription { node: NODE.into(), jid: jid.parse().unwrap(), state }
+}
+
+/// What a service is told that has answered something else.
+fn odd() -> Option<Result<Reply, Error>> {
+    Some(Err(Error::ServerRefused { condition: "bad-format".into(), text: None }))
 }
 
 #[test]
@@ -330,9 +378,9 @@ fn service_is_believed_about_what_was_subscribed_to() {
     let request = world.asks_of(Some(SERVICE), NodeAction::Subscribe);
     world.gets(&event(SERVICE, NODE, "<item id='1'/>"));
     assert!(world.told().is_empty());
-    let iq = world.answers("");
+    let iq = world.answers(&subscribed("subscribed"));
     assert_eq!(iq.children().next().unwrap().children().next().unwrap().attr("jid"), Some(OWN));
-    assert_eq!(world.answer_to(request), Some(Ok(Reply::Done)));
+    assert_eq!(world.answer_to(request), Some(Ok(Reply::Subscription(SubscriptionState::Subscribed))));
     world.kill();
     world.reconnect(Resume::Accept);
     world.gets(&event(SERVICE, NODE, "<item id='2'/>"));
@@ -343,6 +391,172 @@ fn service_is_believed_about_what_was_subscribed_to() {
     world.answers("");
     world.gets(&event(SERVICE, NODE, "<item id='5'/>"));
     assert!(world.told().is_empty());
+}
+
+#[test]
+fn subscription_that_waits_for_the_owner_is_told_of_once_it_is_decided() {
+    let mut world = World::with_nodes();
+    let reply = |state| Some(Ok(Reply::Subscription(state)));
+    assert_eq!(world.subscribes(&subscribed("pending")), reply(SubscriptionState::Pending));
+    // Whoever wants it again is refused (XEP-0060 §6.1.3.7), and it waits all the same.
+    let request = world.asks_of(Some(SERVICE), NodeAction::Subscribe);
+    world.acknowledge();
+    let id = world.next("iq").attr("id").unwrap().to_owned();
+    world.gets(&format!(
+        "<iq type='error' id='{id}' from='{SERVICE}'><error type='auth'><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><pending-subscription xmlns='http://jabber.org/protocol/pubsub#errors'/></error></iq>"
+    ));
+    assert_eq!(world.answer_to(request), reply(SubscriptionState::Pending));
+    // It is decided while another process is there.
+    world.kill();
+    world.reconnect(Resume::Accept);
+    world.gets(&subscription_event(SERVICE, OWN, "subscribed"));
+    world.gets(&event(SERVICE, NODE, "<item id='1'/>"));
+    world.gets(&subscription_event(SERVICE, OWN, "none"));
+    world.gets(&event(SERVICE, NODE, "<item id='2'/>"));
+    world.gets(&subscription_event(SERVICE, OWN, "subscribed"));
+    assert_eq!(
+        world.told(),
+        [
+            format!("{SERVICE} {NODE} subscribed"),
+            format!("{SERVICE} {NODE} +1"),
+            format!("{SERVICE} {NODE} none"),
+        ]
+    );
+    // It waits to be configured; there is none; and a service that says no more than the schema wants.
+    assert_eq!(world.subscribes(&subscribed("unconfigured")), reply(SubscriptionState::Unconfigured));
+    assert_eq!(world.count("SELECT count(*) FROM subscribed"), 1);
+    assert_eq!(world.subscribes(&subscribed("none")), reply(SubscriptionState::None));
+    assert_eq!(world.count("SELECT count(*) FROM subscribed"), 0);
+    let terse = pubsub(&format!("<subscription jid='{OWN}'/>"));
+    assert_eq!(world.subscribes(&terse), reply(SubscriptionState::Subscribed));
+}
+
+#[test]
+fn owner_reads_and_changes_who_has_subscribed() {
+    let mut world = World::with_nodes();
+    let request = world.asks(NodeAction::Subscribers);
+    let iq = world.answers(&pubsub_owner(&format!(
+        "<subscriptions node='{NODE}'><subscription jid='{JULIET}' subscription='pending'/><subscription node='{NODE}' jid='{NURSE}/kitchen' subscription='subscribed' subid='1'/>
+         <subscription jid='@' subscription='subscribed'/><subscription jid='{NURSE}' subscription='king'/><subscription jid='{NURSE}'/></subscriptions>"
+    )));
+    assert_eq!(path(&iq), "get pubsub subscriptions");
+    assert_eq!(
+        world.answer_to(request),
+        Some(Ok(Reply::Subscriptions(vec![
+            subscription(JULIET, SubscriptionState::Pending),
+            subscription(&format!("{NURSE}/kitchen"), SubscriptionState::Subscribed),
+        ])))
+    );
+    let jid = JULIET.parse().unwrap();
+    let request = world.asks(NodeAction::SetSubscriber { jid, state: SubscriptionState::Subscribed });
+    let iq = world.answers("");
+    assert_eq!(path(&iq), "set pubsub subscriptions subscription");
+    let one = iq.children().next().unwrap().children().next().unwrap().children().next().unwrap();
+    assert_eq!((one.attr("jid"), one.attr("subscription")), (Some(JULIET), Some("subscribed")));
+    assert_eq!(world.answer_to(request), Some(Ok(Reply::Done)));
+}
+
+#[test]
+fn our_own_subscriptions_and_affiliations_are_read_over_all_nodes_or_one() {
+    let mut world = World::with_nodes();
+    let (iq, reply) = world.asks_of_ours(
+        Ask::Subscriptions { node: None },
+        &pubsub(&format!(
+            "<subscriptions><subscription node='{NODE}' jid='{OWN}' subscription='unconfigured'/><subscription jid='{OWN}' subscription='subscribed'/></subscriptions>"
+        )),
+    );
+    let asked = |iq: &Element| {
+        let asked = iq.children().next().unwrap().children().next().unwrap();
+        asked.attr("node").map(str::to_owned)
+    };
+    assert_eq!((path(&iq).as_str(), iq.attr("to")), ("get pubsub subscriptions", Some(SERVICE)));
+    assert_eq!(asked(&iq), None);
+    let ours = subscription(OWN, SubscriptionState::Unconfigured);
+    assert_eq!(reply, Some(Ok(Reply::Subscriptions(vec![ours]))));
+    // Of one node: ejabberd does not say which.
+    let (iq, reply) = world.asks_of_ours(
+        Ask::Subscriptions { node: Some(NODE.into()) },
+        &pubsub(&format!(
+            "<subscriptions><subscription jid='{OWN}' subscription='pending'/></subscriptions>"
+        )),
+    );
+    assert_eq!(asked(&iq).as_deref(), Some(NODE));
+    let ours = subscription(OWN, SubscriptionState::Pending);
+    assert_eq!(reply, Some(Ok(Reply::Subscriptions(vec![ours]))));
+    let (iq, reply) = world.asks_of_ours(
+        Ask::Affiliations { node: None },
+        &pubsub(
+            "<affiliations><affiliation node='a' affiliation='owner'/><affiliation node='b' affiliation='king'/><affiliation affiliation='owner'/></affiliations>",
+        ),
+    );
+    assert_eq!(path(&iq), "get pubsub affiliations");
+    assert_eq!(reply, Some(Ok(Reply::OwnAffiliations(vec![("a".into(), Affiliation::Owner)]))));
+    let (iq, reply) = world.asks_of_ours(
+        Ask::Affiliations { node: Some(NODE.into()) },
+        &pubsub("<affiliations><affiliation affiliation='member'/></affiliations>"),
+    );
+    assert_eq!(asked(&iq).as_deref(), Some(NODE));
+    assert_eq!(reply, Some(Ok(Reply::OwnAffiliations(vec![(NODE.into(), Affiliation::Member)]))));
+}
+
+#[test]
+fn options_of_a_subscription_are_a_form() {
+    let mut world = World::with_nodes();
+    let request = world.asks_of(Some(SERVICE), NodeAction::SubscriptionOptions);
+    let iq = world.answers(&pubsub(&format!(
+        "<options node='{NODE}' jid='{OWN}'><x xmlns='jabber:x:data' type='form'><field var='FORM_TYPE' type='hidden'><value>http://jabber.org/protocol/pubsub#subscribe_options</value></field>
+         <field var='pubsub#deliver' type='boolean'><value>1</value></field><field var='pubsub#expire' type='text-single'><required/></field></x></options>"
+    )));
+    assert_eq!((path(&iq).as_str(), iq.attr("to")), ("get pubsub options", Some(SERVICE)));
+    assert_eq!(iq.children().next().unwrap().children().next().unwrap().attr("jid"), Some(OWN));
+    let Some(Ok(Reply::SubscriptionOptions(mut form))) = world.answer_to(request) else { panic!("no form") };
+    assert_eq!(form.form_type(), Some("http://jabber.org/protocol/pubsub#subscribe_options"));
+    assert_eq!(form.field("pubsub#deliver").unwrap().kind, FieldKind::Boolean);
+    // What is required is said before the service is asked.
+    let configure = |form: &Form| NodeAction::ConfigureSubscription { form: form.clone() };
+    let request = world.asks_of(Some(SERVICE), configure(&form));
+    assert!(matches!(world.answer_to(request), Some(Err(Error::InvalidInput { .. }))));
+    form.set("pubsub#expire", ["x".repeat(262_144)]).unwrap();
+    let request = world.asks_of(Some(SERVICE), configure(&form));
+    assert!(matches!(world.answer_to(request), Some(Err(Error::InvalidInput { .. }))));
+    assert!(world.all("iq").is_empty());
+    form.set("pubsub#expire", ["2026-12-31T00:00:00Z"]).unwrap();
+    form.set_flag("pubsub#deliver", false).unwrap();
+    let request = world.asks_of(Some(SERVICE), configure(&form));
+    let iq = world.answers("");
+    assert_eq!(path(&iq), "set pubsub options x field value");
+    let filled = self::form(&iq);
+    for (name, value) in [
+        ("FORM_TYPE", "http://jabber.org/protocol/pubsub#subscribe_options"),
+        ("pubsub#deliver", "false"),
+        ("pubsub#expire", "2026-12-31T00:00:00Z"),
+    ] {
+        assert!(filled.contains(&(name.into(), value.into())), "{filled:?}");
+    }
+    assert_eq!(world.answer_to(request), Some(Ok(Reply::Done)));
+}
+
+#[test]
+fn answer_that_says_something_else_is_an_error() {
+    let mut world = World::with_nodes();
+    for nonsense in ["", &subscribed("king"), &pubsub("<subscriptions/>"), &pubsub_owner("<subscription/>")] {
+        assert_eq!(world.subscribes(nonsense), odd(), "{nonsense}");
+    }
+    assert_eq!(world.count("SELECT count(*) FROM subscribed"), 0);
+    for action in [NodeAction::Subscribers, NodeAction::SubscriptionOptions] {
+        for nonsense in
+            ["", &pubsub("<subscriptions/>"), &pubsub("<options><x xmlns='jabber:client'/></options>")]
+        {
+            let request = world.asks(action.clone());
+            world.answers(nonsense);
+            assert_eq!(world.answer_to(request), odd(), "{action:?} {nonsense}");
+        }
+    }
+    for what in [Ask::Subscriptions { node: None }, Ask::Affiliations { node: None }] {
+        for nonsense in ["", "<a xmlns='urn:x'/>", &pubsub_owner("<subscriptions/><affiliations/>")] {
+            assert_eq!(world.asks_of_ours(what.clone(), nonsense).1, odd(), "{what:?} {nonsense}");
+        }
+    }
 }
 
 mod hostile {
@@ -371,6 +585,23 @@ mod hostile {
         ] {
             world.gets(&event(from, NODE, one));
         }
+        // What we have subscribed to ends for us where its service says so of our account, and nowhere else.
+        assert!(world.subscribes(&subscribed("subscribed")).is_some_and(|reply| reply.is_ok()));
+        for (from, jid) in [
+            ("news.montague.lit", OWN),
+            (SERVICE, "romeo@montague.lit/tablet"),
+            (SERVICE, JULIET),
+            (SERVICE, "romeo@montague.lit\u{200b}"),
+            (SERVICE, "@"),
+        ] {
+            world.gets(&subscription_event(from, jid, "none"));
+        }
+        world.gets(&subscription_event(SERVICE, OWN, "king"));
+        assert_eq!(world.count("SELECT count(*) FROM subscribed"), 1);
+        assert!(world.told().is_empty());
+        world.gets(&subscription_event(SERVICE, OWN, "none"));
+        assert_eq!(world.told(), [format!("{SERVICE} {NODE} none")]);
+        world.acknowledge();
         // In a carbon, in the archive, as an error, from a room.
         let inner = event(JULIET, NODE, one).replacen("<message", "<message xmlns='jabber:client'", 1);
         world.gets(&carbon(OWN, "received", &inner));
@@ -381,6 +612,12 @@ mod hostile {
         ));
         for kind in ["error", "groupchat"] {
             world.gets(&event(JULIET, NODE, one).replace("headline", kind));
+        }
+        // That we have subscribed, by whom we follow and by whom we have never heard of; that somebody else has.
+        for (from, jid) in [(JULIET, OWN), (SERVICE, OWN), (JULIET, "romeo@montague.lit/tablet")] {
+            for state in ["subscribed", "none"] {
+                world.gets(&subscription_event(from, jid, state));
+            }
         }
         // Without a node, of nothing that can happen, of a name longer than any.
         world.gets(&event(JULIET, "", one));
