@@ -28,6 +28,8 @@ public enum Event: Sendable, Equatable {
     case published(of: String, node: String, items: [NodeItem])
     /// Items of such a node were taken back; none: all that there were.
     case retracted(of: String, node: String, ids: [String])
+    /// Our subscription to a node is another: its owner has approved it, declined it or ended it (XEP-0060 §12.11).
+    case subscriptionChanged(of: String, node: String, state: NodeSubscription.State)
     /// A change of the password has come to its end.
     case password(PasswordChange)
     /// The registration for push notifications came further.
@@ -53,6 +55,8 @@ public enum Event: Sendable, Equatable {
             case .published(let of, let node, let items):
                 .published(of: of, node: node, items: items.map(NodeItem.init))
             case .retracted(let of, let node, let ids): .retracted(of: of, node: node, ids: ids)
+            case .subscriptionChanged(let of, let node, let state):
+                .subscriptionChanged(of: of, node: node, state: NodeSubscription.State(state))
             case .password(done: true, condition: _): .password(.done)
             case .password(done: false, let condition): .password(.refused(condition: condition ?? ""))
             case .push(let state): .push(PushState(state))

@@ -10,6 +10,24 @@ extension Account {
         try immediately { Node(try account.node(name: name, of: address), name: name, of: address ?? self.address) }
     }
 
+    /// Our subscriptions to nodes of a publish-subscribe service or of an account (XEP-0060 §5.6): to all of them, or to one. A device
+    /// may have one of its own.
+    ///
+    /// Throws ``WhimbrelError/offline``, ``WhimbrelError/timedOut``, ``WhimbrelError/serverRefused(condition:text:)``.
+    public func subscriptions(at service: String, node: String? = nil) async throws -> [NodeSubscription] {
+        try await waiting { [account] in
+            try await account.subscriptionsAt(service: service, node: node).map(NodeSubscription.init)
+        }
+    }
+
+    /// What we may do with nodes of a publish-subscribe service or of an account (XEP-0060 §5.7), by their names: with all of them, or
+    /// with one. Where it is nothing special most services leave it out. Throws as ``subscriptions(at:node:)``.
+    public func affiliations(at service: String, node: String? = nil) async throws -> [String: Affiliation] {
+        try await waiting { [account] in
+            try await account.affiliationsAt(service: service, node: node).mapValues(Affiliation.init)
+        }
+    }
+
     /// From now on tells what contacts and our other devices publish to their nodes of this name (XEP-0163 §4.3), as
     /// ``Event/published(of:node:items:)`` and ``Event/retracted(of:node:ids:)``; or no longer. Returns when it is durable.
     ///
@@ -98,14 +116,41 @@ public final class Node: Sendable {
         try await waiting { [node] in NodeOptions(try await node.configuration()) }
     }
 
-    /// Tells of it from now on, as ``Event/published(of:node:items:)`` and ``Event/retracted(of:node:ids:)``.
-    public func subscribe() async throws {
-        try await waiting { [node] in try await node.subscribe() }
+    /// Tells of it from now on, as ``Event/published(of:node:items:)`` and ``Event/retracted(of:node:ids:)`` (XEP-0060 §6.1).
+    ///
+    /// - Returns: How far that is: pending where its owner has to approve it first, and what comes of that is told by
+    ///   ``Event/subscriptionChanged(of:node:state:)``; unconfigured where it waits for ``configureSubscription(_:)``.
+    @discardableResult
+    public func subscribe() async throws -> NodeSubscription.State {
+        try await waiting { [node] in NodeSubscription.State(try await node.subscribe()) }
     }
 
     /// Tells no longer.
     public func unsubscribe() async throws {
         try await waiting { [node] in try await node.unsubscribe() }
+    }
+
+    /// How our subscription to it is set, as a form (XEP-0060 §6.3).
+    public func subscriptionOptions() async throws -> Form {
+        try await waiting { [node] in Form(try await node.subscriptionOptions()) }
+    }
+
+    /// Sets our subscription to it: the form is that of ``subscriptionOptions()``, filled in.
+    ///
+    /// Throws ``WhimbrelError/invalidInput(what:)``, too, where a field that is required says nothing, or it is larger than the server
+    /// takes.
+    public func configureSubscription(_ form: Form) async throws {
+        try await waiting { [node] in try await node.configureSubscription(form: form.generated) }
+    }
+
+    /// Who has subscribed to it, or wants to (XEP-0060 §8.8.1); asked by its owner. Some services leave out who waits to be approved.
+    public func subscribers() async throws -> [NodeSubscription] {
+        try await waiting { [node] in try await node.subscribers().map(NodeSubscription.init) }
+    }
+
+    /// Approves or ends somebody's subscription to it, or subscribes them (XEP-0060 §8.8.2); asked by its owner.
+    public func setSubscriber(_ address: String, _ state: NodeSubscription.State) async throws {
+        try await waiting { [node] in try await node.setSubscriber(jid: address, state: state.generated) }
     }
 
     /// Who may do what with it, by address; asked by its owner.
@@ -166,6 +211,53 @@ public struct NodeItem: Sendable, Equatable, Identifiable {
     init(_ item: WhimbrelFFI.NodeItem) {
         id = item.id
         payload = item.payload
+    }
+}
+
+/// Somebody's subscription to a node.
+public struct NodeSubscription: Sendable, Equatable {
+    /// The node's name.
+    public let node: String
+    /// The address of whose it is: an account, or one of its devices.
+    public let address: String
+    /// How far it is.
+    public let state: State
+
+    /// How far a subscription to a node is (XEP-0060 §4.2).
+    public enum State: Sendable, Equatable {
+        /// There is none; `none` in the specification, which Swift has another meaning for.
+        case neither
+        /// The node's owner has to approve it first.
+        case pending
+        /// Its options have to be set first (XEP-0060 §6.3): ``Node/configureSubscription(_:)``.
+        case unconfigured
+        /// What happens to the node is told.
+        case subscribed
+
+        init(_ state: WhimbrelFFI.SubscriptionState) {
+            self =
+                switch state {
+                case .none: .neither
+                case .pending: .pending
+                case .unconfigured: .unconfigured
+                case .subscribed: .subscribed
+                }
+        }
+
+        var generated: WhimbrelFFI.SubscriptionState {
+            switch self {
+            case .neither: .none
+            case .pending: .pending
+            case .unconfigured: .unconfigured
+            case .subscribed: .subscribed
+            }
+        }
+    }
+
+    init(_ subscription: WhimbrelFFI.NodeSubscription) {
+        node = subscription.node
+        address = subscription.jid
+        state = State(subscription.state)
     }
 }
 

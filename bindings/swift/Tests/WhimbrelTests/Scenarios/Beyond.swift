@@ -153,6 +153,16 @@ extension OverARealServer {
             }
             #expect(gone == ["i3"])
 
+            // He subscribes; both see it, and she ends it.
+            #expect(try await theirs.subscribe() == .subscribed)
+            let isSubscribed = { (one: NodeSubscription) in one.address == bob.address && one.state == .subscribed }
+            #expect(try await hers.subscribers().contains(where: isSubscribed))
+            #expect(try await bob.subscriptions(at: alice.address, node: play).contains(where: isSubscribed))
+            let options = try await theirs.subscriptionOptions().filled(["pubsub#include_body": ["true"]])
+            try await theirs.configureSubscription(options)
+            try await hers.setSubscriber(bob.address, .neither)
+            #expect(try await !hers.subscribers().contains(where: isSubscribed))
+
             // From now on for her own devices only: the node is changed on the way.
             try await hers.publish("<act xmlns='urn:whimbrel:test'/>", id: "secret", options: .private)
             #expect(try await hers.configuration().values["access_model"] == "whitelist")

@@ -332,6 +332,24 @@ public class Account internal constructor(private val account: FfiAccount) {
         Node(name, of ?: address, answered { account.node(name, of) })
 
     /**
+     * Our subscriptions to nodes of a publish-subscribe service or of an account (XEP-0060 §5.6). A device may have one of its own.
+     * Fails with [WhimbrelException.Offline], [WhimbrelException.TimedOut], [WhimbrelException.ServerRefused].
+     *
+     * @param node to which; `null`: to all
+     */
+    public suspend fun subscriptionsAt(service: String, node: String? = null): List<NodeSubscription> =
+        call { account.subscriptionsAt(service, node) }.map { it.toFace() }
+
+    /**
+     * What we may do with nodes of a publish-subscribe service or of an account (XEP-0060 §5.7), by their names. Where it is nothing
+     * special most services leave it out. Fails as [subscriptionsAt].
+     *
+     * @param node with which; `null`: with all
+     */
+    public suspend fun affiliationsAt(service: String, node: String? = null): Map<String, Affiliation> =
+        call { account.affiliationsAt(service, node) }.mapValues { it.value.toFace() }
+
+    /**
      * From now on tells what contacts and our other devices publish to their nodes of this name (XEP-0163 §4.3), as [Event.Published]
      * and [Event.Retracted]; or no longer. Returns when it is durable. Fails with [WhimbrelException.InvalidInput] for a name of no or
      * more than 1024 bytes, or the hundred-and-first.
@@ -598,6 +616,15 @@ public sealed interface Event {
      * @property ids they; none: all that there were
      */
     public data class Retracted(val of: String, val node: String, val ids: List<String>) : Event
+
+    /**
+     * Our subscription to a node is another: its owner has approved it, declined it or ended it (XEP-0060 §12.11).
+     *
+     * @property of the address of whose node it is
+     * @property node its name
+     * @property state how far it is now
+     */
+    public data class SubscriptionChanged(val of: String, val node: String, val state: NodeSubscription.State) : Event
 
     /**
      * A change of the password has come to its end.

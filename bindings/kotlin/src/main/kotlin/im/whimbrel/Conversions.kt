@@ -205,6 +205,7 @@ internal fun FfiEvent.toFace(): Event = when (this) {
     is FfiEvent.FeedChanged -> Event.FeedChanged(of)
     is FfiEvent.Published -> Event.Published(of, node, items.map { it.toFace() })
     is FfiEvent.Retracted -> Event.Retracted(of, node, ids)
+    is FfiEvent.SubscriptionChanged -> Event.SubscriptionChanged(of, node, state.toFace())
     is FfiEvent.Password -> Event.Password(if (done) PasswordChange.Done else PasswordChange.Refused(condition.orEmpty()))
     is FfiEvent.Push -> Event.Push(state.toFace())
     FfiEvent.CaughtUp -> Event.CaughtUp

@@ -3,6 +3,8 @@ package im.whimbrel
 import im.whimbrel.ffi.Affiliation as FfiAffiliation
 import im.whimbrel.ffi.Node as FfiNode
 import im.whimbrel.ffi.NodeItem as FfiNodeItem
+import im.whimbrel.ffi.NodeSubscription as FfiNodeSubscription
+import im.whimbrel.ffi.SubscriptionState as FfiSubscriptionState
 
 /**
  * A node (XEP-0060): a place under a name where items are published, of our own account, of somebody else's, or of a service. Whatever
@@ -54,11 +56,36 @@ public class Node internal constructor(
     /** How it is. */
     public suspend fun configuration(): NodeOptions = NodeOptions(call { node.configuration() })
 
-    /** Tells of it from now on, as [Event.Published] and [Event.Retracted]. For nodes of contacts: [Account.follow]. */
-    public suspend fun subscribe(): Unit = call { node.subscribe() }
+    /**
+     * Tells of it from now on, as [Event.Published] and [Event.Retracted] (XEP-0060 §6.1). For nodes of contacts: [Account.follow].
+     *
+     * Returns how far that is: pending where its owner has to approve it first, and what comes of that is told by
+     * [Event.SubscriptionChanged]; unconfigured where it waits for [configureSubscription].
+     */
+    public suspend fun subscribe(): NodeSubscription.State = call { node.subscribe() }.toFace()
 
     /** Tells no longer. */
     public suspend fun unsubscribe(): Unit = call { node.unsubscribe() }
+
+    /** How our subscription to it is set, as a form (XEP-0060 §6.3). */
+    public suspend fun subscriptionOptions(): Form = call { node.subscriptionOptions() }.toFace()
+
+    /**
+     * Sets our subscription to it. Fails also with [WhimbrelException.InvalidInput] where a field that is required says nothing, or
+     * [form] is larger than the server takes.
+     *
+     * @param form that of [subscriptionOptions], filled in
+     */
+    public suspend fun configureSubscription(form: Form): Unit = call { node.configureSubscription(form.toFfi()) }
+
+    /**
+     * Who has subscribed to it, or wants to (XEP-0060 §8.8.1); asked by its owner. Some services leave out who waits to be approved.
+     */
+    public suspend fun subscribers(): List<NodeSubscription> = call { node.subscribers() }.map { it.toFace() }
+
+    /** Approves or ends somebody's subscription to it, or subscribes them (XEP-0060 §8.8.2); asked by its owner. */
+    public suspend fun setSubscriber(address: String, state: NodeSubscription.State): Unit =
+        call { node.setSubscriber(address, state.toFfi()) }
 
     /** Who may do what with it, by address; asked by its owner. */
     public suspend fun affiliations(): Map<String, Affiliation> =
@@ -103,6 +130,30 @@ public data class NodeItem(val id: String, val payload: String?)
  */
 public data class NodePage(val items: List<NodeItem>, val next: String?)
 
+/**
+ * Somebody's subscription to a node.
+ *
+ * @property node the node's name
+ * @property address of whose it is: an account, or one of its devices
+ * @property state how far it is
+ */
+public data class NodeSubscription(val node: String, val address: String, val state: State) {
+    /** How far a subscription to a node is (XEP-0060 §4.2). */
+    public enum class State {
+        /** There is none. */
+        NONE,
+
+        /** The node's owner has to approve it first. */
+        PENDING,
+
+        /** Its options have to be set first (XEP-0060 §6.3): [Node.configureSubscription]. */
+        UNCONFIGURED,
+
+        /** What happens to the node is told. */
+        SUBSCRIBED,
+    }
+}
+
 /** What somebody may do with a node (XEP-0060 §4.1). */
 public enum class Affiliation {
     /** Everything. */
@@ -126,7 +177,23 @@ public enum class Affiliation {
 
 internal fun FfiNodeItem.toFace() = NodeItem(id, payload)
 
-private fun FfiAffiliation.toFace() = when (this) {
+internal fun FfiNodeSubscription.toFace() = NodeSubscription(node, jid, state.toFace())
+
+internal fun FfiSubscriptionState.toFace() = when (this) {
+    FfiSubscriptionState.NONE -> NodeSubscription.State.NONE
+    FfiSubscriptionState.PENDING -> NodeSubscription.State.PENDING
+    FfiSubscriptionState.UNCONFIGURED -> NodeSubscription.State.UNCONFIGURED
+    FfiSubscriptionState.SUBSCRIBED -> NodeSubscription.State.SUBSCRIBED
+}
+
+private fun NodeSubscription.State.toFfi() = when (this) {
+    NodeSubscription.State.NONE -> FfiSubscriptionState.NONE
+    NodeSubscription.State.PENDING -> FfiSubscriptionState.PENDING
+    NodeSubscription.State.UNCONFIGURED -> FfiSubscriptionState.UNCONFIGURED
+    NodeSubscription.State.SUBSCRIBED -> FfiSubscriptionState.SUBSCRIBED
+}
+
+internal fun FfiAffiliation.toFace() = when (this) {
     FfiAffiliation.OWNER -> Affiliation.OWNER
     FfiAffiliation.PUBLISHER -> Affiliation.PUBLISHER
     FfiAffiliation.PUBLISH_ONLY -> Affiliation.PUBLISH_ONLY

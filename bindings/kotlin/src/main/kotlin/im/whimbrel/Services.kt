@@ -333,7 +333,7 @@ internal fun FfiEntity.toFace() = Entity(jid, node, name)
 
 internal fun FfiEntities.toFace() = Entities(entities.map { it.toFace() }, next)
 
-private fun FfiForm.toFace() = Form(
+internal fun FfiForm.toFace() = Form(
     kind = when (kind) {
         FfiFormKind.FORM -> Form.Kind.FORM
         FfiFormKind.SUBMIT -> Form.Kind.SUBMIT
@@ -347,7 +347,7 @@ private fun FfiForm.toFace() = Form(
     rows = rows.map { row -> row.map { it.toFace() } },
 )
 
-private fun Form.toFfi(): FfiForm = FfiForm(
+internal fun Form.toFfi(): FfiForm = FfiForm(
     kind = when (kind) {
         Form.Kind.FORM -> FfiFormKind.FORM
         Form.Kind.SUBMIT -> FfiFormKind.SUBMIT

@@ -8,6 +8,7 @@ import im.whimbrel.Device
 import im.whimbrel.Event
 import im.whimbrel.Form
 import im.whimbrel.NodeOptions
+import im.whimbrel.NodeSubscription
 import im.whimbrel.Payload
 import im.whimbrel.Post
 import im.whimbrel.RequestKind
@@ -31,6 +32,7 @@ import kotlinx.coroutines.flow.map
 import kotlinx.coroutines.flow.take
 import kotlinx.coroutines.flow.toList
 import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertFalse
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
 
@@ -174,6 +176,16 @@ class ServiceTest : Scenario() {
         val retracted = heard<Event.Retracted>(bob.account)
         ours.retract("i2")
         assertEquals(Event.Retracted(alice.address, PLAY, listOf("i2")), retracted.await())
+
+        // He subscribes; both see it, and she ends it.
+        assertEquals(NodeSubscription.State.SUBSCRIBED, theirs.subscribe())
+        val subscription = NodeSubscription(PLAY, bob.address, NodeSubscription.State.SUBSCRIBED)
+        assertTrue(subscription in ours.subscribers())
+        assertEquals(listOf(subscription), bob.account.subscriptionsAt(alice.address, PLAY))
+        val options = theirs.subscriptionOptions()
+        theirs.configureSubscription(options.filled(mapOf("pubsub#include_body" to listOf("true"))))
+        ours.setSubscriber(bob.address, NodeSubscription.State.NONE)
+        assertFalse(subscription in ours.subscribers())
 
         // From now on for her own devices only: the node is changed on the way.
         ours.publish(act(4), options = NodeOptions.private)
