@@ -138,3 +138,131 @@ fn nodes_are_made_subscribed_to_and_emptied_over_prosody_13() {
 fn nodes_are_made_subscribed_to_and_emptied_over_ejabberd() {
     nodes_are_made_subscribed_to_and_emptied_over(Kind::Ejabberd);
 }
+
+/// His account, or the service of his server, whichever knows of owners.
+const fn owned_at(kind: Kind) -> &'static str {
+    match kind {
+        // Its nodes of accounts do not tell their owner who has subscribed, and know of nobody who waits.
+        Kind::Ejabberd => "pubsub.a.test",
+        _ => ROMEO.0,
+    }
+}
+
+fn asks_at(service: &str) -> impl Fn(&Console, &str, Value) -> Value {
+    move |console, what, mut fields| {
+        fields["of"] = service.into();
+        ask(console, what, fields)
+    }
+}
+
+/// Who has subscribed, and how far that is.
+fn subscribers(all: &Value) -> Vec<(&str, &str)> {
+    let all = all["subscriptions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    all.iter().filter_map(|one| Some((one["jid"].as_str()?, one["state"].as_str()?))).collect()
+}
+
+/// What she has subscribed to at a service (XEP-0060 §5.6), and whom the owner sees there and takes away (§8.8).
+fn subscriptions_are_seen_by_both_sides_over(kind: Kind) {
+    let Some(stage) = Stage::on(kind) else { return };
+    let romeo = Console::start(&stage.phone(ROMEO.0, ROMEO.1)).unwrap();
+    let juliet = Console::start(&stage.phone(JULIET.0, JULIET.1)).unwrap();
+    for console in [&romeo, &juliet] {
+        console.wait_online(PATIENCE).unwrap();
+    }
+    let service = owned_at(kind);
+    let ask = asks_at(service);
+    ask(&romeo, "create_node", json!({ "options": { "access_model": "open" } }));
+    // Once more changes nothing.
+    for _ in 0..2 {
+        assert_eq!(ask(&juliet, "subscribe", json!({}))["subscription"], "subscribed");
+    }
+    let hers = |fields: Value| {
+        let hers = juliet.request("subscriptions_at", fields, PATIENCE).unwrap();
+        let hers = hers["subscriptions"].as_array().unwrap().iter();
+        hers.filter(|one| one["node"] == NODE).cloned().collect::<Vec<_>>()
+    };
+    for which in [json!({ "of": service }), json!({ "of": service, "node": NODE })] {
+        assert_eq!(hers(which), [json!({ "node": NODE, "jid": JULIET.0, "state": "subscribed" })]);
+    }
+    assert_eq!(subscribers(&ask(&romeo, "subscribers", json!({}))), [(JULIET.0, "subscribed")]);
+    let hidden = juliet.request("subscribers", json!({ "of": service, "node": NODE }), PATIENCE);
+    assert!(hidden.is_err(), "{hidden:?}");
+
+    let affiliations = romeo.request("affiliations_at", json!({ "of": service }), PATIENCE);
+    match kind {
+        Kind::Ejabberd => assert_eq!(affiliations.unwrap()["affiliations"][NODE], "owner"),
+        // Prosody knows nothing of §5.7.
+        _ => assert!(affiliations.is_err(), "{affiliations:?}"),
+    }
+
+    // How she wants to be told (§6.3).
+    let options = juliet.request("subscription_options", json!({ "of": service, "node": NODE }), PATIENCE);
+    match kind {
+        // ejabberd has no options.
+        Kind::Ejabberd => assert!(options.is_err(), "{options:?}"),
+        _ => {
+            const BODY: &str = "pubsub#include_body";
+            assert_eq!(says(&options.unwrap()["form"], BODY), None);
+            ask(&juliet, "configure_subscription", json!({ "values": { BODY: ["true"] } }));
+            let options = ask(&juliet, "subscription_options", json!({}));
+            assert_eq!(says(&options["form"], BODY).as_deref(), Some("1"), "{options}");
+        }
+    }
+
+    ask(&romeo, "set_subscriber", json!({ "jid": JULIET.0, "subscription": "none" }));
+    if kind == Kind::Ejabberd {
+        // Prosody ends it without a word.
+        let told = juliet.wait_event("the end", PATIENCE, |event| event.name() == "subscription").unwrap();
+        assert_eq!((told.str("from"), told.str("node"), told.str("subscription")), (service, NODE, "none"));
+    }
+    assert!(subscribers(&ask(&romeo, "subscribers", json!({}))).is_empty());
+    assert!(hers(json!({ "of": service })).is_empty());
+}
+
+/// What a field of a form says.
+fn says(form: &Value, name: &str) -> Option<String> {
+    let fields = form["fields"].as_array().unwrap();
+    let field = fields.iter().find(|field| field["name"] == name).unwrap();
+    field["values"][0].as_str().map(str::to_owned)
+}
+
+#[test]
+fn subscriptions_are_seen_by_both_sides_over_prosody_13() {
+    subscriptions_are_seen_by_both_sides_over(Kind::Prosody13);
+}
+
+#[test]
+fn subscriptions_are_seen_by_both_sides_over_ejabberd() {
+    subscriptions_are_seen_by_both_sides_over(Kind::Ejabberd);
+}
+
+/// The owner decides who may subscribe (XEP-0060 §6.1.4). Prosody has no such nodes.
+#[test]
+fn subscription_waits_until_its_owner_approves_it_over_ejabberd() {
+    let Some(stage) = Stage::on(Kind::Ejabberd) else { return };
+    let romeo = Console::start(&stage.phone(ROMEO.0, ROMEO.1)).unwrap();
+    let juliet = Console::start(&stage.phone(JULIET.0, JULIET.1)).unwrap();
+    for console in [&romeo, &juliet] {
+        console.wait_online(PATIENCE).unwrap();
+    }
+    let service = owned_at(Kind::Ejabberd);
+    let ask = asks_at(service);
+    ask(&romeo, "create_node", json!({ "options": { "access_model": "authorize" } }));
+    // Who asks again is refused, and still waits.
+    for _ in 0..2 {
+        assert_eq!(ask(&juliet, "subscribe", json!({}))["subscription"], "pending");
+    }
+    let hers = ask(&juliet, "subscriptions_at", json!({}));
+    assert_eq!(subscribers(&hers), [(JULIET.0, "pending")], "{hers}");
+    for state in ["subscribed", "none"] {
+        ask(&romeo, "set_subscriber", json!({ "jid": JULIET.0, "subscription": state }));
+        let told = juliet.wait_event(state, PATIENCE, |event| event.name() == "subscription").unwrap();
+        assert_eq!((told.str("from"), told.str("node"), told.str("subscription")), (service, NODE, state));
+        if state == "subscribed" {
+            ask(&romeo, "publish", json!({ "item": "i1", "xml": "<act xmlns='urn:whimbrel:test'/>" }));
+            let heard =
+                juliet.wait_event("i1", PATIENCE, |event| ids(&event.body["items"]) == ["i1"]).unwrap();
+            assert_eq!((heard.name(), heard.str("from"), heard.str("node")), ("published", service, NODE));
+        }
+    }
+}
