@@ -45,6 +45,7 @@ const PAGE_BATCH_BYTES: usize = 512 * 1024;
 const LINGER: Duration = Duration::from_millis(3);
 
 /// What the public objects ask of the thread.
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are commands")]
 #[derive(Debug)]
 pub(crate) enum Request {
     Command(Command, oneshot::Sender<Result<Reply, Error>>),
