@@ -5,6 +5,7 @@ import im.whimbrel.Message
 import im.whimbrel.Outgoing
 import im.whimbrel.Scenario
 import im.whimbrel.SendState
+import im.whimbrel.TextSpan
 import im.whimbrel.WhimbrelException
 import im.whimbrel.assertFails
 import im.whimbrel.messages
