@@ -85,8 +85,8 @@ public struct Outgoing: Sendable, Equatable {
 
         var generated: WhimbrelFFI.Mention {
             // What is nowhere is refused by the core.
-            let bound = { UInt32(clamping: $0) }
-            return WhimbrelFFI.Mention(start: bound(range.lowerBound), end: bound(range.upperBound), whom: whom)
+            WhimbrelFFI.Mention(
+                start: UInt32(clamping: range.lowerBound), end: UInt32(clamping: range.upperBound), whom: whom)
         }
     }
 }
