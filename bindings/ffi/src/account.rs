@@ -164,6 +164,7 @@ impl Account {
     /// Gives a message of ours another text (XEP-0308). What has not left yet leaves with it; else a correction follows. Returns
     /// when it is durable: until it has left, it is the `change` of the item. `id` is the change's, a UUID made by the caller.
     /// What has failed becomes another message, under this id, that `retry` sends: the first one may be known somewhere as it was.
+    /// Mentions, links and previews are those of the old text, and go with it.
     ///
     /// Fails with `NotFound`; with `InvalidInput` as `send`, and where the message is not ours or was retracted; with `StorageFull`
     /// or `DatabaseUnusable`.

@@ -338,7 +338,7 @@ impl Account {
     /// Gives a message of ours another text (XEP-0308). What has not left yet leaves with it; else a correction follows.
     /// Returns when it is durable: until it has left, it is the [`crate::Change`] of the item. `id` is the change's, and makes
     /// it safe to repeat. What has failed becomes another message, under this id, that [`Account::retry`] sends: the first one may be
-    /// known somewhere as it was.
+    /// known somewhere as it was. Mentions, links and previews are those of the old text, and go with it.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::InvalidInput`] as for [`Account::send`], and where the message is not ours or was retracted;
@@ -1210,7 +1210,7 @@ impl Account {
         let mut life = self.life();
         match (&life.state, result) {
             // The thread ends, as nobody has its requests.
-            (State::Stopped, Ok(_)) if life.connection != given => Ok(()),
+            (State::Stopped, _) if life.connection != given => Ok(()),
             (State::Stopped, Ok((secret, connection))) => {
                 life.connection = Some(connection);
                 if let Some(network) = &life.network {

@@ -143,7 +143,7 @@ CREATE TABLE message (
     state        INTEGER NOT NULL DEFAULT 0,  -- of our own: 1 queued 2 sent 3 delivered 4 displayed 5 failed
     reason       TEXT,                        -- why it failed
     resent       INTEGER NOT NULL DEFAULT 0,  -- sent more than once: the archive may have it twice
-    own_failure  INTEGER NOT NULL DEFAULT 0,  -- failed by our own making: an archive hit corrects it (STREAM 15)
+    own_failure  INTEGER NOT NULL DEFAULT 0,  -- failed by our own making, 1: an archive hit corrects it (STREAM 15); 2: it has never left
     asks         INTEGER NOT NULL DEFAULT 0   -- bits: 1 wants a receipt, 2 markable
 ) STRICT;
 CREATE INDEX message_order ON message (conversation, position, hidden);

@@ -738,10 +738,19 @@ impl Account {
     /// Nobody will answer this page. What it has brought is here, and a second reading would take it for known: what is due for it,
     /// and what it has left open, is not lost with it.
     fn let_go(&mut self, cx: &mut Cx<'_>, query: &Query) -> Result<()> {
-        for (to, id) in &query.receipts {
-            self.send_receipt(cx, to, id)?;
-        }
+        self.send_due_receipts(cx, query)?;
         self.leave_open(cx, query)
+    }
+
+    /// To whom they may go by now.
+    fn send_due_receipts(&mut self, cx: &mut Cx<'_>, query: &Query) -> Result<()> {
+        for (to, id) in &query.receipts {
+            let whom = Jid::new(to).map_err(|_| Error::bug("to whom a receipt goes"))?;
+            if self.sends_receipts_to(cx, &whom.to_bare())? {
+                self.send_receipt(cx, to, id)?;
+            }
+        }
+        Ok(())
     }
 
     /// What it has named and what may have been before what was asked is compared another time.
@@ -776,9 +785,7 @@ impl Account {
         answer: std::result::Result<&Element, &str>,
     ) -> Result<()> {
         self.queries.remove(&query.id);
-        for (to, id) in &query.receipts {
-            self.send_receipt(cx, to, id)?;
-        }
+        self.send_due_receipts(cx, query)?;
         if let Link::Online(online) = &mut self.link {
             online.answer = true;
         }
@@ -1038,9 +1045,10 @@ impl Account {
 
     /// There is nothing to compare with.
     fn drop_checks(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        self.abandon_checks(cx)?;
         self.session.unchecked = None;
         self.session.dirty = true;
-        self.abandon_checks(cx)
+        Ok(())
     }
 
     fn abandon_checks(&mut self, cx: &mut Cx<'_>) -> Result<()> {

@@ -38,20 +38,13 @@ impl Account {
     ) -> Result<std::result::Result<Reply, Error>> {
         match what {
             Delete::Message { id } => {
-                let find = |which: &str, parameter: i64| -> Result<Vec<i64>> {
-                    let sql = format!("SELECT id FROM message WHERE {which} AND kind <> {DELETED}");
-                    let mut statement = cx.tx.prepare_cached(&sql)?;
-                    let rows = statement.query_map(params![parameter], |row| row.get(0))?;
-                    Ok(rows.collect::<rusqlite::Result<_>>()?)
-                };
-                let mut rows = match amendments::row(cx.tx, id)? {
-                    Some(message) => find("id = ?1 AND hidden = 0", message)?,
-                    None => Vec::new(),
-                };
-                let Some(&message) = rows.first() else { return Ok(Err(Error::NotFound)) };
-                // With all that was said about it.
-                rows.extend(find("root = ?1 AND kind >= 2", message)?);
-                self.delete_rows(cx, &rows)?;
+                let shown = "SELECT EXISTS (SELECT 1 FROM message WHERE id = ?1 AND hidden = 0)";
+                match amendments::row(cx.tx, id)? {
+                    Some(message) if cx.tx.query_row(shown, params![message], |row| row.get(0))? => {
+                        self.delete_with_all_about_it(cx, message)?;
+                    }
+                    _ => return Ok(Err(Error::NotFound)),
+                }
             }
             Delete::Conversation { with } => {
                 let conversation = messages::conversation(cx, with)?;
@@ -118,6 +111,19 @@ impl Account {
         }
         self.deleting = is_any(cx.tx)?.then_some(cx.now.mono);
         Ok(())
+    }
+
+    /// A message is deleted with all that was said about it.
+    pub(crate) fn delete_with_all_about_it(&self, cx: &mut Cx<'_>, message: i64) -> Result<()> {
+        let sql = format!(
+            "SELECT id FROM message WHERE (id = ?1 OR root = ?1 AND kind >= 2) AND kind <> {DELETED}"
+        );
+        let rows: Vec<i64> = cx
+            .tx
+            .prepare_cached(&sql)?
+            .query_map(params![message], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        self.delete_rows(cx, &rows)
     }
 
     pub(crate) fn delete_rows(&self, cx: &mut Cx<'_>, messages: &[i64]) -> Result<()> {

@@ -53,7 +53,7 @@ impl Account {
     ) -> Result<std::result::Result<String, Error>> {
         let owner = Some(of.to_string()).filter(|_| *of != self.jid);
         match action {
-            FeedAction::Refresh => self.refresh_feed(cx, of).map(Ok),
+            FeedAction::Refresh => self.refresh_feed(cx, of, false).map(Ok),
             FeedAction::Publish { id, post } => {
                 let id = match send::identity(id) {
                     Ok(id) => id.0,
@@ -94,15 +94,16 @@ impl Account {
         entry.write(&format!("urn:uuid:{id}"), cx.now.wall)
     }
 
-    fn refresh_feed(&mut self, cx: &mut Cx<'_>, of: &BareJid) -> Result<String> {
+    fn refresh_feed(&mut self, cx: &mut Cx<'_>, of: &BareJid, again: bool) -> Result<String> {
         let owner = Some(of.as_str()).filter(|_| *of != self.jid);
-        let pending = Pending::Node(Question::Feed { of: of.to_string() });
+        let pending = Pending::Node(Question::Feed { of: of.to_string(), again });
         self.ask(cx, &pending, "get", owner, pubsub::newest(ns::MICROBLOG, PAGE))
     }
 
-    /// A session has ended in which it was asked: there may be something in it that was told without its content.
+    /// A session has ended in which it was asked: there may be something in it that was told without its content. It is asked again
+    /// once: the answer may have been what ended it.
     pub(crate) fn feed_question_lost(&mut self, cx: &mut Cx<'_>, of: &str) -> Result<()> {
-        BareJid::new(of).map_or(Ok(()), |of| self.refresh_feed(cx, &of).map(drop))
+        BareJid::new(of).map_or(Ok(()), |of| self.refresh_feed(cx, &of, true).map(drop))
     }
 
     /// Whoever owns a feed tells what happened to it, and somebody here wants to know.
@@ -116,7 +117,7 @@ impl Account {
                     match item.payload {
                         Some(payload) => changed |= keep(cx, of, item.id, payload)?,
                         // Who wants its content asks for it (XEP-0472): once, whatever else is new.
-                        None if self.is_to_be_asked(cx, of)? => drop(self.refresh_feed(cx, of)?),
+                        None if self.is_to_be_asked(cx, of)? => drop(self.refresh_feed(cx, of, false)?),
                         None => {}
                     }
                 }
@@ -149,7 +150,7 @@ impl Account {
     ) -> Result<()> {
         let address = |of: &str| BareJid::new(of).map_err(|_| crate::Error::bug("a feed's address"));
         match question {
-            Question::Feed { of } => {
+            Question::Feed { of, .. } => {
                 let of = address(of)?;
                 let (items, _) = read_page(answer);
                 let mut changed = false;

@@ -345,6 +345,8 @@ impl Account {
             self.catch_up(cx)?;
         }
         self.again = Again::default();
+        // Whoever has a picture says so again.
+        cx.tx.execute("UPDATE person SET waiting = NULL WHERE waiting IS NOT NULL", [])?;
         self.ask_again(cx, &Pending::Blocklist)?;
         self.announce(cx)?;
         // What the archive has is asked for in the same flight, if there was an archive the last time.

@@ -436,7 +436,7 @@ impl Account {
             let what: Pending = serde_json::from_str(&what)?;
             if what.is_about_our_card() && !mutants::on(Mutant::AnswerLostWithSession) {
                 self.card_step_again(cx, what)?;
-            } else if let Pending::Node(pubsub::Question::Feed { of }) = what {
+            } else if let Pending::Node(pubsub::Question::Feed { of, again: false }) = what {
                 self.feed_question_lost(cx, &of)?;
             }
         }
@@ -561,10 +561,12 @@ impl Account {
     }
 
     fn fail_row(&mut self, cx: &mut Cx<'_>, seq: i64, reason: &str) -> Result<()> {
-        let (message, number, name): (Option<i64>, Option<i64>, Option<String>) = cx
+        let (message, number, name, left): (Option<i64>, Option<i64>, Option<String>, bool) = cx
             .tx
-            .prepare_cached("SELECT message, number, name FROM outbox WHERE seq = ?1")?
-            .query_row(params![seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            .prepare_cached(
+                "SELECT message, number, name, first_sent IS NOT NULL FROM outbox WHERE seq = ?1",
+            )?
+            .query_row(params![seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
         if number.is_some() {
             // Its number is taken: something must go in its place, or every later one would be counted wrong.
             cx.tx.execute(
@@ -576,7 +578,11 @@ impl Account {
         }
         match (message, name) {
             (Some(message), _) => {
-                cx.tx.execute("UPDATE message SET own_failure = 1 WHERE id = ?1", params![message])?;
+                // What was tried again has left before.
+                cx.tx.execute(
+                    "UPDATE message SET own_failure = CASE WHEN ?2 OR resent THEN 1 ELSE 2 END WHERE id = ?1",
+                    params![message, left],
+                )?;
                 messages::advance(cx, message, &SendState::Failed { reason: reason.to_owned() })
             }
             (None, Some(name)) => self.unanswered(cx, &name, "policy-violation"),

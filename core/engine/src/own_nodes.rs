@@ -91,11 +91,8 @@ impl Account {
         if self.login.nodes != Some(Nodes::WithConditions) {
             return Ok(());
         }
-        if !iq::take_later(cx, Pending::is_about_an_own_node)?.is_empty() {
-            return self.ask_own_nodes(cx);
-        }
         for node in OwnNode::ALL {
-            // What the node says comes first.
+            // What the node says comes first, to its end.
             let is_asked: bool = cx
                 .tx
                 .prepare_cached(
@@ -103,6 +100,12 @@ impl Account {
                 )?
                 .query_row(params![format!("{node:?}")], |row| row.get(0))?;
             if is_asked {
+                continue;
+            }
+            let is_this =
+                |what: &Pending| matches!(what, Pending::Node(Question::Own { node: of, .. }) if *of == node);
+            if !iq::take_later(cx, is_this)?.is_empty() {
+                self.ask_own_node(cx, node, 1, None)?;
                 continue;
             }
             match node {

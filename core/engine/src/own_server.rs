@@ -44,7 +44,8 @@ impl Account {
     /// A session has begun: for the day on which nobody can be asked.
     pub(crate) fn follow_server_info(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         let at = kept(cx.tx)?.map(|info| info.at);
-        if at.is_none_or(|at| at.abs_diff(cx.now.wall) >= STALE as u64) {
+        let is_old = at.is_none_or(|at| at.abs_diff(cx.now.wall) >= STALE as u64);
+        if is_old && !self.is_asked(cx, &Pending::ServerInfo { info: None })? {
             self.ask_server_info(cx)?;
         }
         Ok(())

@@ -82,6 +82,8 @@ pub(crate) enum Question {
     /// The newest entries of a feed (XEP-0277).
     Feed {
         of: String,
+        /// Once more, since the session ended before it was answered.
+        again: bool,
     },
     /// To take an entry of a feed back.
     Unpublish {
@@ -318,8 +320,13 @@ impl Account {
         let reply = match (&question, answer) {
             (_, Ok(element)) => read_answer(cx, &question, element)?,
             // XEP-0060 §6.1.3.7: it waits already.
-            (Question::Subscribe { owner, node }, Err(_)) if is_pending(cx) => {
+            (Question::Subscribe { owner, node }, Err(_)) if refused_with(cx, "pending-subscription") => {
                 Ok(subscription(cx, owner, node, SubscriptionState::Pending)?)
+            }
+            // XEP-0060 §6.2.3: it has ended already, and nobody has said so.
+            (Question::Unsubscribe { owner, node }, Err(_)) if refused_with(cx, "not-subscribed") => {
+                forget_subscription(cx, owner, node)?;
+                Ok(Reply::Done)
             }
             // Nothing of that id: XEP-0060 leaves open whether that is an error.
             (Question::Item, Err("item-not-found")) => Ok(Reply::Items { items: Vec::new(), next: None }),
@@ -581,9 +588,9 @@ fn forget_subscription(cx: &Cx<'_>, owner: &str, node: &str) -> Result<bool> {
     Ok(cx.tx.execute(sql, params![owner, node])? > 0)
 }
 
-/// Whether what is refused waits to be approved.
-fn is_pending(cx: &Cx<'_>) -> bool {
-    cx.refusal.as_ref().is_some_and(|error| error.has_child("pending-subscription", ns::PUBSUB_ERRORS))
+/// Whether a refusal says this of publish-subscribe (XEP-0060 §17.4).
+fn refused_with(cx: &Cx<'_>, condition: &str) -> bool {
+    cx.refusal.as_ref().is_some_and(|error| error.has_child(condition, ns::PUBSUB_ERRORS))
 }
 
 /// What we may do with nodes of a service (XEP-0060 §5.7), by their names; where only one was asked about, that is what is meant.

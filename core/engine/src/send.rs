@@ -239,8 +239,11 @@ impl Account {
         if bytes.len() as u64 > self.max_stanza() {
             return Ok(Err(invalid("it is larger than the server takes")));
         }
-        // It may have arrived all the same: then the archive has it twice.
-        cx.tx.execute("UPDATE message SET own_failure = 0, resent = 1 WHERE id = ?1", params![meant.row])?;
+        // If it has left it may have arrived all the same: then the archive has it twice.
+        cx.tx.execute(
+            "UPDATE message SET own_failure = 0, resent = max(resent, own_failure <> 2) WHERE id = ?1",
+            params![meant.row],
+        )?;
         let position = self.next_position();
         messages::move_to(cx, meant.row, meant.conversation, position)?;
         messages::set_state(cx, meant.row, &SendState::Queued)?;
@@ -334,10 +337,14 @@ impl Account {
             body: text.into(),
             content: Some(content),
         };
+        let bytes = stanza(id, &meant.with, &said, messages::takes_states(cx, &meant.with)?);
+        if bytes.len() as u64 > self.max_stanza() {
+            return Ok(Err(invalid("the text is larger than the server takes")));
+        }
         let position = self.next_position();
         let row = messages::insert_own(cx, meant.conversation, position, &self.own_name(), id, &said)?;
         cx.tx.execute(
-            "UPDATE message SET state = 5, own_failure = 1, reason = (SELECT reason FROM message WHERE id = ?2) WHERE id = ?1",
+            "UPDATE message SET state = 5, own_failure = 2, reason = (SELECT reason FROM message WHERE id = ?2) WHERE id = ?1",
             params![row, meant.row],
         )?;
         self.arrived(cx, &meant.with, meant.conversation, row, position, true)?;
@@ -372,7 +379,7 @@ impl Account {
             remove(cx, meant.row)?;
             cx.tx.execute("UPDATE message SET root = NULL WHERE root = ?1", params![meant.row])?;
         } else {
-            self.delete_rows(cx, &[meant.row])?;
+            self.delete_with_all_about_it(cx, meant.row)?;
         }
         match root.filter(|_| meant.kind.amends()) {
             Some(root) => amendments::changed(cx, root),

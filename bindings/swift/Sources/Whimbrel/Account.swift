@@ -79,7 +79,8 @@ public final class Account: Sendable {
     /// it is durable: until it has left, it is the ``Message/change`` of the item.
     ///
     /// The id is the change's: whoever repeats a call with it has done it once. What has failed becomes another message, under this
-    /// id, that ``retry(_:)`` sends: the first one may be known somewhere as it was.
+    /// id, that ``retry(_:)`` sends: the first one may be known somewhere as it was. Mentions, links and previews are those of the
+    /// old text, and go with it.
     ///
     /// Throws ``WhimbrelError/notFound``; ``WhimbrelError/invalidInput(what:)`` as sending does, and where the
     /// message is not ours or was retracted; ``WhimbrelError/storageFull`` or ``WhimbrelError/databaseUnusable(why:)``.

@@ -383,6 +383,54 @@ fn another_text_for_what_has_failed_is_another_message() {
     assert_eq!(world.reads(), ["> two"]);
 }
 
+/// What failed before it had left is still nobody's: not what it says, nor that it is gone.
+#[test]
+fn what_has_never_left_is_changed_where_it_waits_though_it_failed() {
+    for replaced in [false, true] {
+        let mut world = World::online();
+        let mut id = new_id(1);
+        if replaced {
+            let first = world.says("first");
+            world.acknowledge();
+            world.gets(&bounce(&first, "service-unavailable"));
+            world.cut();
+            world.does(Command::Edit { id: id.clone(), message: first, text: "nonsense".into() });
+        } else {
+            world.cut();
+            let what = Outgoing { not_after: Some(world.now.wall + 1_000), ..Outgoing::from("nonsense") };
+            world.does(Command::Send { id: id.clone(), to: juliet(), what });
+            world.pass(2_000);
+        }
+        assert!(matches!(world.state(&id), SendState::Failed { .. }));
+        world.wrote.clear();
+        assert_eq!(world.does(Command::Retry { message: id.clone() }), Some(Ok(Reply::Done)));
+        world.does(Command::Edit { id: new_id(2), message: id.clone(), text: "sense".into() });
+        assert_eq!(world.reads(), ["> sense"]);
+        if replaced {
+            world.does(Command::Retract { id: new_id(3), message: id });
+            id = world.says("and no more");
+        }
+        world.reconnect(Resume::Accept);
+        assert_eq!(world.sent_texts(), [if replaced { "and no more" } else { "sense" }]);
+        assert_eq!(world.state(&id), SendState::Queued);
+    }
+}
+
+#[test]
+fn text_that_is_too_large_leaves_what_has_failed_as_it_is() {
+    let mut world = World::new();
+    world.server.max_bytes = 10_000;
+    world.connect();
+    world.serve();
+    let id = world.says("one");
+    world.acknowledge();
+    world.gets(&bounce(&id, "service-unavailable"));
+    let edit = Command::Edit { id: new_id(1), message: id.clone(), text: "x".repeat(20_000) };
+    assert!(matches!(world.does(edit), Some(Err(Error::InvalidInput { .. }))));
+    assert_eq!(world.reads(), ["> one"]);
+    assert!(matches!(world.state(&id), SendState::Failed { .. }));
+}
+
 #[test]
 fn what_is_tried_again_has_left_before_and_is_corrected_behind_it() {
     let mut world = World::online();

@@ -327,6 +327,14 @@ fn receipts_are_sent_for_what_was_caught_up_but_not_for_what_is_old() {
 
 #[test]
 fn receipts_of_a_page_are_sent_though_its_session_ends() {
+    for may_know in [true, false] {
+        let receipts = receipts_of_a_page_that_was_cut_off(may_know);
+        assert_eq!(receipts, if may_know { vec!["j1".to_owned()] } else { Vec::new() });
+    }
+}
+
+/// `may_know`: it is not decided otherwise before they can be sent.
+fn receipts_of_a_page_that_was_cut_off(may_know: bool) -> Vec<String> {
     let mut world = World::online();
     world.gets(&live(0));
     let mut archive = archived(0..2);
@@ -341,12 +349,15 @@ fn receipts_of_a_page_are_sent_though_its_session_ends() {
     assert_eq!(world.sees(), ["0", "1", "--"]);
     world.cut();
     world.kill();
+    if !may_know {
+        let signals = crate::api::Signals { delivered: false, displayed: true, typing: true };
+        world.does(Command::SetSignals { with: None, signals: Some(signals) });
+    }
     world.reconnect(Resume::Refuse);
     world.serve();
-    let receipts = world.all("message");
-    let receipts: Vec<_> =
-        receipts.iter().filter_map(|m| m.get_child("received", ns::RECEIPTS)?.attr("id")).collect();
-    assert_eq!(receipts, ["j1"]);
+    let messages = world.all("message");
+    let receipt = |m: &Element| Some(m.get_child("received", ns::RECEIPTS)?.attr("id")?.to_owned());
+    messages.iter().filter_map(receipt).collect()
 }
 
 /// A page says that a message of ours may have been in the archive before; then its link is lost, and it is read again.

@@ -203,4 +203,8 @@ fn content_that_was_asked_for_in_a_session_that_is_over_is_asked_for_again() {
     world.reconnect(Resume::Refuse);
     let asked = world.all("iq").into_iter().find(|iq| iq.attr("to") == Some(JULIET)).expect("it is asked");
     assert_eq!(path(&asked), "get pubsub items");
+    // Whatever ends a session whenever it is answered does so no third time.
+    world.cut();
+    world.reconnect(Resume::Refuse);
+    assert!(!world.all("iq").iter().any(|iq| iq.attr("to") == Some(JULIET)));
 }

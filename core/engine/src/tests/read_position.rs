@@ -416,6 +416,7 @@ fn node_that_has_shifted_is_read_again_by_whichever_process_ends_its_pages() {
     world.wrote = asked;
     let second = answers(&mut world, 1).expect("the second page");
     assert!(String::from(&second).contains("<after>y</after>"));
+    world.pass(100);
     let again = answers(&mut world, 0).expect("it is read again");
     assert!(!String::from(&again).contains("<after>"));
     assert!(answers(&mut world, 1).is_some());

@@ -128,7 +128,8 @@ public class Account internal constructor(private val account: FfiAccount) {
      * it is durable: until it has left, it is the [Message.change] of the item.
      *
      * The [id] is the change's: who repeats a call with it has done it once. What has failed becomes another message, under this id,
-     * that [retry] sends: the first one may be known somewhere as it was. Fails with [WhimbrelException.NotFound]; with
+     * that [retry] sends: the first one may be known somewhere as it was. Mentions, links and previews are those of the old text, and
+     * go with it. Fails with [WhimbrelException.NotFound]; with
      * [WhimbrelException.InvalidInput] as [send], and where the message is not ours or was retracted;
      * with [WhimbrelException.StorageFull] or [WhimbrelException.DatabaseUnusable].
      */
