@@ -93,6 +93,18 @@ pub(crate) struct User {
     pub(crate) posts: Vec<Wish<(ItemId, Option<String>)>>,
     /// How the user wanted to be there.
     pub(crate) presences: Vec<Wish<Said>>,
+    /// Which picture the user wanted to show, by its first line, and what to be called; empty: none.
+    pub(crate) pictures: Vec<Wish<String>>,
+    pub(crate) nicknames: Vec<Wish<String>>,
+    /// What the app has published under which id, or taken back.
+    pub(crate) scenes: Vec<Wish<(ItemId, Option<String>)>>,
+    /// Whether it wanted to hear of the nodes of its kind; and since when it is as it was wanted last.
+    pub(crate) follows: Vec<Wish<bool>>,
+    pub(crate) followed_since: u64,
+    /// What it was told of them last, by account and id; `None`: that it was taken back.
+    pub(crate) heard: BTreeMap<(usize, String), Option<String>>,
+    /// Of what a process has died over what it was to be told.
+    pub(crate) unheard: BTreeSet<(usize, String)>,
     /// The lists, and what was shown, by conversation.
     pub(crate) lists: Lists,
     pub(crate) screens: BTreeMap<usize, Screen>,
@@ -133,8 +145,9 @@ pub(crate) enum Asked {
     Send(Draft),
     SignIn,
     Sync,
-    /// What was published, by its number.
+    /// What was published, by its number: in a feed, or in an app's node.
     Post(usize),
+    Scene(usize),
     Other,
 }
 

@@ -8,6 +8,7 @@ mod decided;
 mod lists;
 mod people;
 mod plays;
+mod shown;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,6 +24,7 @@ use whimbrel_engine::{
 use whimbrel_proto::ns;
 
 pub(crate) use lists::Lists;
+pub(crate) use people::wanted;
 
 use crate::{
     device::{Asked, Device, jid},
@@ -107,6 +109,14 @@ pub enum Failure {
     ContactsOtherwise { device: usize, shown: Vec<String>, servers: Vec<String> },
     /// A device shows somebody otherwise than they say they are there.
     PresentOtherwise { device: usize, of: usize, shown: String, said: String },
+    /// A device shows another picture or name of somebody than they show of themselves.
+    ShownOtherwise { device: usize, of: usize, what: String, shown: String, servers: String },
+    /// A picture was named before anybody could have it.
+    NamedTooEarly { device: usize, hash: String },
+    /// An app heard something else of a node than was published there, or than it was told last.
+    HeardOtherwise { device: usize, of: usize, id: String, heard: String, told: String },
+    /// An app is told of nodes that it does not want to hear of.
+    ToldUnasked { device: usize, what: String },
     /// What was wanted last of somebody is not what the server has.
     NotAsWanted { device: usize, what: String, wanted: Vec<String>, servers: String },
     /// A feed is not what the server has of it.
@@ -332,7 +342,8 @@ impl World {
                 phone.reader().map_err(|error| Failure::Unusable { device, error: error.to_string() })?;
             phone.user.screens.keys().try_for_each(|with| as_read(self, device, *with, &reader))?;
             decided::judge(self, device, &reader)?;
-            people::judge(self, device, &reader)
+            people::judge(self, device, &reader)?;
+            shown::judge(self, device, &reader)
         })
     }
 

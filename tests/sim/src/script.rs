@@ -80,6 +80,12 @@ pub struct Manners {
     /// And nodes for feeds (XEP-0277).
     #[serde(default)]
     pub feeds: bool,
+    /// And nodes for a picture and a name (XEP-0084, XEP-0172), of which it tells whoever wants to hear of them (XEP-0115).
+    #[serde(default)]
+    pub pictures: bool,
+    /// And those of apps, likewise.
+    #[serde(default)]
+    pub apps: bool,
 }
 
 /// When a session's queue is full.
@@ -206,6 +212,18 @@ pub enum Deed {
     Card,
     /// Its user publishes something, changes it or takes it back.
     Post,
+    /// Its user shows another picture, of so many bytes; 0: none.
+    Picture {
+        bytes: usize,
+    },
+    /// Its user is called otherwise.
+    Nickname,
+    /// Its app wants to hear of the nodes of its kind, or no more.
+    Follow {
+        on: bool,
+    },
+    /// Its app publishes something in its node, changes it or takes it back.
+    Publish,
     /// Its user types.
     Type {
         with: usize,
@@ -369,6 +387,8 @@ const PEOPLE: u64 = 0x0191_0292_0472;
 const MORE: u64 = 0x0461_0428;
 /// And so is how they are there.
 const PRESENCE: u64 = 0x6121;
+/// And so are their pictures and names, and what their apps publish.
+const SHOWN: u64 = 0x0084_0172_0060;
 
 impl Script {
     /// The world of this seed.
@@ -384,7 +404,18 @@ impl Script {
         let nodes = later.random_ratio(2, 3);
         let people = &mut StdRng::seed_from_u64(seed ^ PEOPLE);
         let [blocking, cards, feeds] = [(); 3].map(|()| people.random_ratio(1, 2));
-        let manners = Manners { nodes, settings: nodes, blocking, cards, feeds, ..Manners::new(&mut rng) };
+        let shown = &mut StdRng::seed_from_u64(seed ^ SHOWN);
+        let [pictures, apps] = [(); 2].map(|()| shown.random_ratio(2, 3) && nodes);
+        let manners = Manners {
+            nodes,
+            settings: nodes,
+            blocking,
+            cards,
+            feeds,
+            pictures,
+            apps,
+            ..Manners::new(&mut rng)
+        };
         let latency = *[2, 20, 100, 600].choose(&mut rng).unwrap_or(&20);
         let encrypted = seed.is_multiple_of(16);
         let cache = (seed % 4 == 1).then_some(10);
@@ -555,6 +586,12 @@ impl Script {
             let (show, says) = (presence.random_range(0..5), presence.random_ratio(2, 3));
             act(when, Deed::Present { show, says });
         }
+        if manners.pictures {
+            show(&mut acts, &devices, at, shown);
+        }
+        if manners.apps {
+            publish(&mut acts, &devices, at, shown);
+        }
         let faults = size.faults + rng.random_range(0..=size.faults);
         for _ in 0..faults {
             let device = rng.random_range(0..all);
@@ -596,6 +633,8 @@ impl Manners {
             blocking: false,
             cards: false,
             feeds: false,
+            pictures: false,
+            apps: false,
         }
     }
 }
@@ -647,6 +686,86 @@ fn death(rng: &mut StdRng) -> Deed {
     };
     let back = a_while(rng);
     if rng.random_ratio(1, 3) { Deed::PowerLoss { when, back } } else { Deed::Kill { when, back } }
+}
+
+/// Pictures and names, and what may go wrong right then.
+fn show(acts: &mut Vec<Act>, devices: &[usize], at: impl Fn(&mut StdRng) -> u64, rng: &mut StdRng) {
+    let all: usize = devices.iter().sum();
+    for _ in 0..rng.random_range(1..6) {
+        let (device, when) = (rng.random_range(0..all), at(rng));
+        let deed = match rng.random_range(0..5) {
+            // What is large goes alone, and the rest waits until the server has it.
+            0..3 => Deed::Picture { bytes: *[0, 20, 20, 5_000].choose(rng).unwrap_or(&20) },
+            _ => Deed::Nickname,
+        };
+        let mut act = |at: u64, device, deed: Deed| acts.push(Act { at, device, deed });
+        match rng.random_range(0..6) {
+            // It is decided where nobody can be told, and perhaps for another session to say.
+            0 => {
+                act(when.saturating_sub(1_000), device, Deed::NoNetwork { back: 4_000, told: rng.random() });
+                if rng.random() {
+                    act(when + 1_000, device, Deed::Forget);
+                }
+            }
+            // Its process dies over it, with some of it said.
+            1 => {
+                let when_it_dies = When::Effects(rng.random_range(0..4));
+                act(when, device, Deed::Kill { when: when_it_dies, back: a_while(rng) });
+            }
+            // It is taken over, and its session ends before the answer.
+            2 => {
+                act(when.saturating_sub(1_000), device, Deed::Silence { back: 3_000 });
+                act(when + 1_500, device, Deed::Forget);
+            }
+            // Whoever is told of it is away meanwhile, and what they would have been told may be lost.
+            3 => {
+                let other = rng.random_range(0..all);
+                act(when.saturating_sub(1_000), other, Deed::NoNetwork { back: 5_000, told: true });
+                if rng.random() {
+                    act(when + 2_000, other, Deed::DropQueued { count: 9 });
+                }
+            }
+            _ => {}
+        }
+        act(when, device, deed);
+        if rng.random_ratio(1, 4) {
+            // Half of it arrives.
+            let keep_up = rng.random_range(0..3);
+            let cut = Deed::Cut { keep_up, keep_down: 0, client: Some(50), server: a_while(rng), late: 0 };
+            acts.push(Act { at: when + rng.random_range(0..3), device, deed: cut });
+        }
+    }
+}
+
+/// What apps publish, and whether others of their kind want to hear of it.
+fn publish(acts: &mut Vec<Act>, devices: &[usize], at: impl Fn(&mut StdRng) -> u64, rng: &mut StdRng) {
+    let all: usize = devices.iter().sum();
+    for device in 0..all {
+        if rng.random_ratio(2, 3) {
+            acts.push(Act { at: rng.random_range(0..10_000), device, deed: Deed::Follow { on: true } });
+        }
+    }
+    for _ in 0..rng.random_range(1..8) {
+        let (device, when) = (rng.random_range(0..all), at(rng));
+        let mut act = |at: u64, device, deed: Deed| acts.push(Act { at, device, deed });
+        if rng.random_ratio(1, 4) {
+            if rng.random() {
+                // It is for the next link to say.
+                act(when.saturating_sub(1_000), device, Deed::NoNetwork { back: 4_000, told: rng.random() });
+            }
+            act(when, device, Deed::Follow { on: rng.random() });
+            continue;
+        }
+        match rng.random_range(0..4) {
+            0 => act(when + rng.random_range(0..500), device, Deed::Forget),
+            1 => {
+                let other = rng.random_range(0..all);
+                act(when.saturating_sub(1_000), other, Deed::NoNetwork { back: 5_000, told: true });
+            }
+            _ => {}
+        }
+        act(when, device, Deed::Publish);
+    }
 }
 
 /// One fault, with what must go before or behind it for it to bite.

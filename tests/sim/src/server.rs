@@ -6,6 +6,7 @@
 
 mod archive;
 mod blocking;
+mod interests;
 mod login;
 mod nodes;
 mod questions;
@@ -19,6 +20,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use whimbrel_proto::ns;
 
 pub(crate) use archive::Entry;
+pub(crate) use interests::STAGE;
 use roster::Contact;
 pub(crate) use roster::{SHOWS, Said};
 pub(crate) use session::HATED;
@@ -67,6 +69,10 @@ pub(crate) struct Account {
     pub offline: Vec<(u64, Element)>,
     /// What stands in its nodes, the last that was published last.
     nodes: Vec<nodes::Item>,
+    /// What was ever published in its app's node, by id.
+    scenes: BTreeSet<(String, String)>,
+    /// The hashes of the pictures that it was ever asked to keep.
+    offered: BTreeSet<String>,
     /// Who may read the card in its node.
     pub card_access: Option<String>,
     /// Its card, where old software looks for it (XEP-0054).
@@ -135,6 +141,10 @@ pub(crate) struct Server {
     pub(crate) knows_archive: BTreeMap<usize, SessionId>,
     /// What was sent once more although its sender could have known that the archive has it: by which device.
     pub sent_again: Option<(usize, String)>,
+    /// A picture that was named before it was offered: by which device.
+    pub named_too_early: Option<(usize, String)>,
+    /// Which nodes a device wants to hear of that says so, by the `ver` of its presence.
+    interests: BTreeMap<String, BTreeSet<String>>,
     /// Texts that it has sent back, at least once.
     pub bounced: BTreeSet<String>,
     /// Names of messages about which it has sent something back: to which account.
@@ -180,6 +190,8 @@ impl Server {
             not_kept: BTreeSet::new(),
             knows_archive: BTreeMap::new(),
             sent_again: None,
+            named_too_early: None,
+            interests: BTreeMap::new(),
             lies: BTreeMap::new(),
             bounced: BTreeSet::new(),
             contested: BTreeSet::new(),

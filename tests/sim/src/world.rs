@@ -8,6 +8,7 @@
 mod deeds;
 mod lines;
 mod processes;
+mod shown;
 
 use std::{
     any::Any,

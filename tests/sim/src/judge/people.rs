@@ -32,10 +32,10 @@ pub(super) fn judge(world: &World, device: usize, reader: &Connection) -> Result
     published(world, device, reader).map_err(|error| unusable(&error))?
 }
 
-type Judged = whimbrel_engine::Result<Result<(), Failure>>;
+pub(super) type Judged = whimbrel_engine::Result<Result<(), Failure>>;
 
 /// What may be after this, where at first it is that. Of what nobody has answered nobody knows.
-pub(super) fn wanted<What: Clone + Ord>(
+pub(crate) fn wanted<What: Clone + Ord>(
     first: What,
     wishes: impl Iterator<Item = Wish<What>>,
 ) -> BTreeSet<What> {
@@ -49,7 +49,7 @@ pub(super) fn wanted<What: Clone + Ord>(
 }
 
 /// Whether nobody else of the account has wanted anything: who was later then, the clocks would have to say.
-fn alone(world: &World, device: usize, wants: impl Fn(&User) -> bool) -> bool {
+pub(super) fn alone(world: &World, device: usize, wants: impl Fn(&User) -> bool) -> bool {
     let own = world.devices()[device].account;
     let others = world.devices().iter().enumerate().filter(|(other, _)| *other != device);
     others.filter(|(_, phone)| phone.account == own).all(|(_, phone)| !wants(&phone.user))
@@ -182,7 +182,7 @@ fn present(world: &World, device: usize, reader: &Connection) -> Judged {
 }
 
 /// Whether one of two may have wanted to hear no more of the other for a while.
-fn may_have_blocked(world: &World, own: usize, other: usize) -> bool {
+pub(super) fn may_have_blocked(world: &World, own: usize, other: usize) -> bool {
     let script = world.script();
     script.acts.iter().any(|act| match act.deed {
         Deed::Block { with } => [(own, other), (other, own)].contains(&(script.account_of(act.device), with)),

@@ -54,6 +54,9 @@ impl Server {
                 self.deliver(*id, presence);
             }
         }
+        if there {
+            self.is_seen_by(account, to);
+        }
     }
 
     /// Sends a message back to who has sent it.

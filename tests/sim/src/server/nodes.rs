@@ -1,12 +1,15 @@
 //! Nodes of accounts (XEP-0163): what devices tell each other, how far they have read (XEP-0490) and how conversations are set; and what
-//! people show of themselves, a card (XEP-0292) and a feed (XEP-0277).
+//! people show of themselves, a card (XEP-0292), a feed (XEP-0277), a picture (XEP-0084) and a name (XEP-0172); and what their apps do.
 
 use minidom::Element;
 use whimbrel_proto::{form, ns};
 
 use crate::script::Manners;
 
-use super::{Server, SessionId, address, element};
+use super::{
+    Server, SessionId, address,
+    interests::{self, STAGE},
+};
 
 /// What an account says of itself that has nodes.
 pub(super) const OFFERED: &str = "<identity category='pubsub' type='pep'/><feature var='http://jabber.org/protocol/pubsub#publish-options'/>";
@@ -14,7 +17,7 @@ pub(super) const OFFERED: &str = "<identity category='pubsub' type='pep'/><featu
 /// What stands in a node, by its id: of a conversation whom it is with.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Item {
-    node: String,
+    pub(super) node: String,
     pub id: String,
     pub payload: Element,
 }
@@ -33,6 +36,9 @@ impl super::Account {
     }
 }
 
+/// Nodes that are as they are where nobody says otherwise: contacts may read them, and only the newest item is kept.
+const AS_USUAL: [&str; 3] = [ns::AVATAR_DATA, ns::AVATAR_METADATA, ns::NICK];
+
 /// Whether it is about a node that there is.
 pub(super) fn is_known(pubsub: &Element, manners: &Manners) -> bool {
     let node = pubsub.children().next().and_then(|child| child.attr("node"));
@@ -42,6 +48,8 @@ pub(super) fn is_known(pubsub: &Element, manners: &Manners) -> bool {
             Some(ns::SETTINGS) => manners.settings,
             Some(ns::VCARD4_NODE) => manners.cards,
             Some(ns::MICROBLOG) => manners.feeds,
+            Some(ns::AVATAR_DATA | ns::AVATAR_METADATA | ns::NICK) => manners.pictures,
+            Some(STAGE) => manners.apps,
             _ => false,
         }
 }
@@ -55,6 +63,10 @@ impl Server {
         pubsub: &Element,
     ) -> Result<String, &'static str> {
         if let Some(items) = pubsub.get_child("items", ns::PUBSUB) {
+            let is_for_contacts = items.attr("node").is_some_and(|node| AS_USUAL.contains(&node));
+            if is_for_contacts && asker != owner && !self.may_see(owner, asker) {
+                return Err("not-authorized");
+            }
             return self.items(owner, items, pubsub.get_child("set", ns::RSM));
         }
         if asker != owner {
@@ -63,7 +75,8 @@ impl Server {
         let change = pubsub.children().next().ok_or("bad-request")?;
         let node = change.attr("node").ok_or("bad-request")?;
         let item = change.children().next().ok_or("bad-request")?;
-        let id = item.attr("id").ok_or("bad-request")?.to_owned();
+        // XEP-0060 §7.1.2: who does not name it leaves that to the service.
+        let id = item.attr("id").map_or_else(|| self.fresh("item"), str::to_owned);
         let access = pubsub.get_child("publish-options", ns::PUBSUB).and_then(access);
         let account = &mut self.accounts[owner];
         if node == ns::VCARD4_NODE && access.is_some() {
@@ -75,23 +88,28 @@ impl Server {
         }
         let items = &mut account.nodes;
         let known = items.len();
-        items.retain(|old| old.id != id || old.node != node);
-        let told = if change.name() == "retract" {
+        let is_alone = AS_USUAL.contains(&node);
+        items.retain(|old| old.node != node || (old.id != id && !is_alone));
+        let published = if change.name() == "retract" {
             if items.len() == known {
                 return Err("item-not-found");
             }
-            format!("<retract id='{id}'/>")
+            None
         } else {
             let payload = item.children().next().ok_or("bad-request")?.clone();
-            let item = Item { node: node.to_owned(), id, payload };
-            let told = item.written();
-            items.push(item);
-            told
+            let item = Item { node: node.to_owned(), id: id.clone(), payload };
+            items.push(item.clone());
+            account.scenes.extend(item.scene().map(|text| (id.clone(), text)).filter(|_| node == STAGE));
+            Some(item)
         };
-        let event = element(&format!(
-            "<message type='headline' from='{}'><event xmlns='http://jabber.org/protocol/pubsub#event'><items node='{node}'>{told}</items></event></message>",
-            address(owner)
-        ));
+        if interests::decide(node) {
+            for to in self.who_hears(owner, node) {
+                self.tells_of(to, owner, node, &id, published.as_ref());
+            }
+            return Ok("<pubsub xmlns='http://jabber.org/protocol/pubsub'/>".to_owned());
+        }
+        let told = published.as_ref().map_or_else(|| format!("<retract id='{id}'/>"), Item::written);
+        let event = interests::event(owner, node, &told);
         let hears =
             |account: usize| account == owner || (node == ns::MICROBLOG && self.may_see(owner, account));
         let there = |(id, session): (&SessionId, &super::Session)| {
@@ -124,6 +142,10 @@ impl Server {
                 "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='{node}'>{items}</items>{set}</pubsub>"
             )
         };
+        if let Some(id) = items.get_child("item", ns::PUBSUB).and_then(|item| item.attr("id")) {
+            let item = kept.iter().find(|item| item.id == id).ok_or("item-not-found")?;
+            return Ok(answer(&item.written(), ""));
+        }
         if let Some(most) = items.attr("max_items").and_then(|most| most.parse::<usize>().ok()) {
             if kept.is_empty() && node == ns::VCARD4_NODE {
                 return Err("item-not-found");
@@ -150,7 +172,7 @@ fn access(around: &Element) -> Option<String> {
 }
 
 impl Item {
-    fn written(&self) -> String {
+    pub(super) fn written(&self) -> String {
         format!("<item id='{}'>{}</item>", self.id, String::from(&self.payload))
     }
 }

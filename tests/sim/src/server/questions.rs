@@ -8,10 +8,14 @@ use super::{Server, SessionId, account_of, blocking, element, nodes};
 impl Server {
     pub(super) fn question(&mut self, id: SessionId, iq: &Element) {
         if !matches!(iq.attr("type"), Some("get" | "set")) {
-            return;
+            return self.interests_come(id, iq);
+        }
+        let Some(session) = self.sessions.get(&id) else { return };
+        let (device, account) = (session.device, session.account);
+        if let Some(payload) = iq.get_child("pubsub", ns::PUBSUB) {
+            self.looks_at_picture(device, account, payload);
         }
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        let account = session.account;
         if self.now < self.accounts[account].mute_until {
             session.unsure = true;
             return;

@@ -80,6 +80,13 @@ impl Server {
         said.min().filter(|_| self.may_see(account, by)).map(|(show, _, text)| (show, text))
     }
 
+    /// Likewise, and whatever it asked was answered, so that it may know everything.
+    pub(crate) fn has_told_and_answered_all(&self, device: usize) -> bool {
+        let mut sessions = self.sessions.values().filter(|session| session.device == device);
+        let session = sessions.find(|session| session.is_connected());
+        session.is_some_and(|session| session.was_told_all() && !session.unsure)
+    }
+
     /// Whether a device was told everything in its session, and in its order.
     pub(crate) fn has_told_all(&self, device: usize) -> bool {
         let mut sessions = self.sessions.values().filter(|session| session.device == device);
@@ -153,6 +160,8 @@ impl Server {
         if self.accounts[account].contacts.get(&other).is_some_and(|contact| contact.to || contact.asked) {
             self.changes(account, other, |contact| (contact.to, contact.asked) = (false, false));
             self.shows(other, account, false);
+            self.hears_no_more(account, other);
+            self.hears_no_more(other, account);
         }
         if self.accounts[other].shows_to(account) {
             self.changes(other, account, |contact| contact.from = false);

@@ -1,6 +1,6 @@
 //! Sessions: counting, queues, hibernation, resumption (XEP-0198), and where a message goes (RFC 6121 §8.5, XEP-0280).
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use minidom::Element;
 use rand::seq::SliceRandom;
@@ -31,6 +31,10 @@ pub(crate) struct Session {
     pub(super) conn: Option<Conn>,
     /// What it has said last of how it is there; `None`: nothing yet.
     pub(super) presence: Option<Element>,
+    /// By which name it has said what it wants to hear of; of whose nodes it is told, and what it was told of those of apps, and when.
+    pub(super) ver: Option<String>,
+    pub(super) hears: BTreeSet<(usize, &'static str)>,
+    pub(super) told: BTreeMap<(usize, String), (Option<String>, u64)>,
     pub(super) carbons: bool,
     pub(super) hears_of_blocks: bool,
     pub(super) hears_of_contacts: bool,
@@ -91,6 +95,9 @@ impl Server {
             jid: jid.clone(),
             conn: Some(conn),
             presence: None,
+            ver: None,
+            hears: BTreeSet::new(),
+            told: BTreeMap::new(),
             carbons: false,
             hears_of_blocks: false,
             hears_of_contacts: false,
@@ -441,6 +448,7 @@ impl Server {
             std::mem::take(&mut self.accounts[account].offline)
         };
         self.broadcast(account, &there);
+        self.looks_at_interests(id);
         if !first {
             return;
         }

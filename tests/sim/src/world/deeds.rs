@@ -89,6 +89,10 @@ impl World {
             Deed::Present { show, says } => self.presents(device, show, says),
             Deed::Card => self.has_another_card(device),
             Deed::Post => self.posts(device),
+            Deed::Picture { bytes } => self.shows_another_picture(device, bytes),
+            Deed::Nickname => self.is_called_otherwise(device),
+            Deed::Follow { on } => self.follows(device, on),
+            Deed::Publish => self.publishes(device),
             Deed::Type { with } => {
                 self.asks(
                     device,
@@ -649,6 +653,10 @@ fn is_by_the_user(deed: &Deed) -> bool {
             | Deed::Present { .. }
             | Deed::Card
             | Deed::Post
+            | Deed::Picture { .. }
+            | Deed::Nickname
+            | Deed::Follow { .. }
+            | Deed::Publish
             | Deed::Type { .. }
             | Deed::Foreground(_)
             | Deed::Suspend { .. }

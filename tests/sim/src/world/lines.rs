@@ -127,6 +127,9 @@ impl World {
         if let Some((device, text)) = self.server.sent_again.take() {
             self.fail(Failure::SentAgain { device, text });
         }
+        if let Some((device, hash)) = self.server.named_too_early.take() {
+            self.fail(Failure::NamedTooEarly { device, hash });
+        }
         for acknowledged in std::mem::take(&mut self.server.acknowledged) {
             let device = &mut self.devices[acknowledged.device];
             device.acknowledged.insert((acknowledged.with, acknowledged.text));

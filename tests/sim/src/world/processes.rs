@@ -202,7 +202,7 @@ impl World {
             self.fail(Failure::StepTooLarge { device, rows });
         }
         if self.died(device) {
-            return;
+            return self.hears_nothing_of(device, &effects);
         }
         let dies_behind = match self.devices[device].doomed {
             Some((When::Effects(n), power, back)) if effects.len() > n => {
@@ -212,6 +212,7 @@ impl World {
             _ => None,
         };
         let count = dies_behind.map_or(usize::MAX, |(n, ..)| n);
+        self.hears_nothing_of(device, effects.get(count..).unwrap_or_default());
         let mut updated = false;
         for effect in effects.into_iter().take(count) {
             updated |= matches!(effect, Effect::Update(_));
@@ -269,7 +270,7 @@ impl World {
                     phone.online = true;
                 }
                 Event::Offline { .. } => self.devices[device].online = false,
-                _ => {}
+                told => self.hears(device, &told),
             },
         }
     }
@@ -293,8 +294,10 @@ impl World {
     fn replied(&mut self, device: usize, request: RequestId, result: Result<Reply, Error>) {
         let Some(asked) = self.devices[device].user.asked.remove(&request) else { return };
         self.answered = Some((request, result.is_ok()));
-        if let Asked::Post(number) = asked {
-            self.devices[device].user.posts[number].done = result.is_ok();
+        match asked {
+            Asked::Post(number) => self.devices[device].user.posts[number].done = result.is_ok(),
+            Asked::Scene(number) => self.devices[device].user.scenes[number].done = result.is_ok(),
+            _ => {}
         }
         if asked == Asked::SignIn
             && matches!(result, Err(Error::StorageFull | Error::DatabaseUnusable { .. }))
