@@ -21,7 +21,7 @@ use crate::{
     mutants::{self, Mutant},
     outbox::Kind,
     presence,
-    pubsub::{self, Question},
+    pubsub::{self, Publish, Question},
     roster, services,
 };
 
@@ -103,11 +103,21 @@ impl Pending {
         }
     }
 
+    /// What is said by it that we show of ourselves.
+    pub(crate) fn shown(&self) -> Option<&Publish> {
+        match self {
+            Self::Node(question) => question.shown(),
+            Self::Later(what) => what.shown(),
+            _ => None,
+        }
+    }
+
     /// What this device would not learn or say otherwise, and need not at once.
     fn can_be_later(&self) -> bool {
         matches!(self, Self::Blocklist | Self::Block { .. } | Self::RosterAgain)
             || self.is_about_an_own_node()
             || self.is_about_our_card()
+            || (self.shown().is_some() && !mutants::on(Mutant::ShownNotSaidAgain))
     }
 
     /// Whether it asks what one of our own nodes says.
@@ -308,6 +318,7 @@ impl Account {
         } else if waited.iter().any(Pending::is_about_an_own_node) {
             self.ask_own_nodes(cx)?;
         }
+        self.show_again(cx, &waited)?;
         for what in waited {
             match what {
                 Pending::Blocklist | Pending::Block { .. } => self.ask_blocklist(cx)?,

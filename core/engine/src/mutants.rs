@@ -143,6 +143,9 @@ mutants! {
     "iq" {
         AnswerLostWithSession: "A step of showing our card is not taken again where its answer went with the session.",
     }
+    "person" {
+        ShownNotSaidAgain: "What we show of ourselves and nobody has answered is not said again.",
+    }
     "feed" {
         TakenBackEntriesStay: "What is not in a feed any more stays here.",
     }

@@ -432,8 +432,12 @@ impl Account {
         }
         self.queries_were_lost(cx)?;
         // The server has taken the question, and its answer went with the session.
+        let forgotten = forgotten
+            .iter()
+            .map(|what| serde_json::from_str(what))
+            .collect::<std::result::Result<Vec<Pending>, _>>()?;
+        self.show_again(cx, &forgotten)?;
         for what in forgotten {
-            let what: Pending = serde_json::from_str(&what)?;
             if what.is_about_our_card() && !mutants::on(Mutant::AnswerLostWithSession) {
                 self.card_step_again(cx, what)?;
             } else if let Pending::Node(pubsub::Question::Feed { of, again: false }) = what {

@@ -3,6 +3,9 @@
 //! Pictures are rows of the account's file, and not files beside it: they are encrypted as everything is, copied and deleted with
 //! it, and what is too much is let go in the transaction that brings something else, those first that nobody has named for the
 //! longest time. A picture is fetched when its hash is named by whoever it belongs to, and kept if that is its hash.
+//!
+//! What we show ourselves is said until the server has answered, whatever happens to the link or the process, or until its user
+//! wants to show something else: nobody else would tell that a picture which was taken back is still there.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use jid::BareJid;
@@ -15,7 +18,8 @@ use crate::{
     account::{Account, Cx},
     api::{Error as Refusal, NodeOptions, Picture, Reply},
     error::Result,
-    iq::Pending,
+    iq::{self, Pending},
+    mutants::{self, Mutant},
     pubsub::{Publish, Question, Reason},
 };
 
@@ -205,10 +209,10 @@ impl Account {
         cx: &mut Cx<'_>,
         picture: Option<&Picture>,
     ) -> Result<std::result::Result<Reply, Refusal>> {
-        let metadata = Tag::with_ns("metadata", ns::AVATAR_METADATA);
+        let before = said(cx, &[ns::AVATAR_DATA, ns::AVATAR_METADATA])?;
         let mut id = None;
         let metadata = match picture {
-            None => metadata,
+            None => Tag::with_ns("metadata", ns::AVATAR_METADATA),
             Some(Picture { bytes, kind }) => {
                 if bytes.is_empty() || bytes.len() > MAX || !kind.starts_with("image/") {
                     let what = "a picture of at most 1 MiB and its type are needed".into();
@@ -216,20 +220,18 @@ impl Account {
                 }
                 let hash = sha1(bytes);
                 let data = Tag::with_ns("data", ns::AVATAR_DATA).text(BASE64.encode(bytes));
+                let metadata = named(&hash, kind, bytes.len());
                 if let Err(error) = self.show(cx, ns::AVATAR_DATA, Some(hash.clone()), data)? {
                     return Ok(Err(error));
                 }
                 keep_bytes(cx, &hash, kind, bytes)?;
-                let info = Tag::new("info")
-                    .attr("id", &hash)
-                    .attr("bytes", bytes.len().to_string())
-                    .attr("type", kind);
                 id = Some(hash);
-                metadata.child(info)
+                metadata
             }
         };
         let own = self.jid.clone();
         self.has_avatar(cx, &own, id.as_deref(), true)?;
+        before.iter().try_for_each(|iq| iq::withdraw(cx, iq))?;
         Ok(self.show(cx, ns::AVATAR_METADATA, id, metadata)?.map(|_| Reply::Done))
     }
 
@@ -240,7 +242,40 @@ impl Account {
         name: &str,
     ) -> Result<std::result::Result<Reply, Refusal>> {
         let nick = Tag::with_ns("nick", ns::NICK).text(name);
-        Ok(self.show(cx, ns::NICK, None, nick)?.map(|_| Reply::Done))
+        let before = said(cx, &[ns::NICK])?;
+        let said = self.show(cx, ns::NICK, None, nick)?;
+        if said.is_ok() {
+            before.iter().try_for_each(|iq| iq::withdraw(cx, iq))?;
+        }
+        Ok(said.map(|_| Reply::Done))
+    }
+
+    /// Of this nobody has answered what we show of ourselves: it is said again, since nobody knows whether it arrived. A picture
+    /// is named again behind its data: whoever has heard its name meanwhile could not have it.
+    pub(crate) fn show_again(&mut self, cx: &mut Cx<'_>, unanswered: &[Pending]) -> Result<()> {
+        if mutants::on(Mutant::ShownNotSaidAgain) {
+            return Ok(());
+        }
+        let shown = || unanswered.iter().filter_map(Pending::shown);
+        let is_data = |publish: &&Publish| publish.node == ns::AVATAR_DATA;
+        let mut said = None;
+        for data in shown().filter(is_data) {
+            self.publish_now(cx, data.clone(), false)?;
+            let hash = data.id.clone().unwrap_or_default();
+            // There is none where others have taken its room.
+            if let Some(picture) = avatar(cx.tx, &hash)? {
+                let metadata = named(&hash, &picture.kind, picture.bytes.len());
+                let _ = self.show(cx, ns::AVATAR_METADATA, Some(hash), metadata)?;
+                said.clone_from(&data.id);
+            }
+        }
+        let is_said = |publish: &&Publish| {
+            publish.node == ns::AVATAR_METADATA && publish.id.is_some() && publish.id == said
+        };
+        for publish in shown().filter(|publish| !is_data(publish) && !is_said(publish)) {
+            self.publish_now(cx, publish.clone(), false)?;
+        }
+        Ok(())
     }
 
     fn show(
@@ -254,6 +289,26 @@ impl Account {
         let options = NodeOptions::default();
         self.publish(cx, Publish { owner: None, node, id, payload, options, reason: Reason::Shown })
     }
+}
+
+/// What says which picture is ours (XEP-0084 §3.2).
+fn named(hash: &str, kind: &str, size: usize) -> Tag {
+    let info = Tag::new("info").attr("id", hash).attr("bytes", size.to_string()).attr("type", kind);
+    Tag::with_ns("metadata", ns::AVATAR_METADATA).child(info)
+}
+
+/// The questions by which what we show in these nodes is on its way. When something else is to be shown there, nothing follows from them.
+fn said(cx: &Cx<'_>, nodes: &[&str]) -> Result<Vec<String>> {
+    let mut statement = cx.tx.prepare_cached("SELECT iq, what FROM pending")?;
+    let mut rows = statement.query([])?;
+    let mut said = Vec::new();
+    while let Some(row) = rows.next()? {
+        let pending: Pending = serde_json::from_str(&row.get::<_, String>(1)?)?;
+        if pending.shown().is_some_and(|publish| nodes.contains(&publish.node.as_str())) {
+            said.push(row.get(0)?);
+        }
+    }
+    Ok(said)
 }
 
 fn keep(cx: &mut Cx<'_>, hash: &str, kind: &str, data: &str) -> Result<()> {

@@ -107,6 +107,14 @@ impl Question {
             _ => None,
         }
     }
+
+    /// What we show of ourselves by it.
+    pub(crate) const fn shown(&self) -> Option<&Publish> {
+        match self {
+            Self::Publish { publish, .. } if matches!(publish.reason, Reason::Shown) => Some(publish),
+            _ => None,
+        }
+    }
 }
 
 /// Something to be published.
@@ -253,7 +261,7 @@ impl Account {
         if heeded { self.publish_now(cx, publish, false).map(Ok) } else { Ok(Err(not_heeded())) }
     }
 
-    fn publish_now(&mut self, cx: &mut Cx<'_>, publish: Publish, again: bool) -> Result<String> {
+    pub(crate) fn publish_now(&mut self, cx: &mut Cx<'_>, publish: Publish, again: bool) -> Result<String> {
         let (owner, payload) = (publish.owner.clone(), publish_tag(&publish));
         let kind = kind_of(&publish);
         let pending = Pending::Node(Question::Publish { publish, again });

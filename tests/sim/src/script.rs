@@ -712,10 +712,15 @@ fn show(acts: &mut Vec<Act>, devices: &[usize], at: impl Fn(&mut StdRng) -> u64,
                 let when_it_dies = When::Effects(rng.random_range(0..4));
                 act(when, device, Deed::Kill { when: when_it_dies, back: a_while(rng) });
             }
-            // It is taken over, and its session ends before the answer.
+            // It is taken over, and done or not, and nobody says so; perhaps its session ends over that.
             2 => {
-                act(when.saturating_sub(1_000), device, Deed::Silence { back: 3_000 });
-                act(when + 1_500, device, Deed::Forget);
+                let back = 3_000;
+                let deaf = rng.random();
+                let deed = if deaf { Deed::Mute { back } } else { Deed::Silence { back } };
+                act(when.saturating_sub(1_000), device, deed);
+                if rng.random() {
+                    act(when + 1_500, device, Deed::Forget);
+                }
             }
             // Whoever is told of it is away meanwhile, and what they would have been told may be lost.
             3 => {

@@ -153,6 +153,71 @@ fn own_picture_and_name_are_shown_once_there_is_a_session() {
     }
 }
 
+/// What is published in these nodes, by where, as it was written last.
+fn shown(world: &World) -> Vec<String> {
+    let published = world.wrote.iter().filter(|stanza| path(stanza).starts_with("set pubsub publish item "));
+    published.map(path).collect()
+}
+
+#[test]
+fn name_that_nobody_answered_is_said_again() {
+    let mut world = World::with_nodes();
+    world.does(Command::SetNickname { name: "Romeo".into() });
+    assert_eq!(path(&world.next("iq")), "set pubsub publish item nick");
+    world.pass_online(70_000);
+    assert!(shown(&world).is_empty(), "not before ten minutes are over");
+    world.pass_online(600_000);
+    assert_eq!(shown(&world), ["set pubsub publish item nick"]);
+    world.wrote.clear();
+    // The server has read it, and its answer goes with the session.
+    world.acknowledge();
+    world.away_and_back();
+    while let Some(iq) = world.serve_one() {
+        if path(&iq).starts_with("set pubsub publish item nick") {
+            return;
+        }
+    }
+    panic!("it is said again");
+}
+
+#[test]
+fn name_that_nobody_answered_is_not_said_again_behind_another_one() {
+    let mut world = World::with_nodes();
+    world.does(Command::SetNickname { name: "Romeo".into() });
+    world.next("iq");
+    world.pass_online(70_000);
+    world.does(Command::SetNickname { name: "Montague".into() });
+    let iq = world.answers("");
+    assert!(String::from(&iq).contains("Montague"));
+    world.pass_online(1_300_000);
+    assert!(shown(&world).is_empty());
+}
+
+#[test]
+fn picture_of_which_nobody_answered_the_data_is_named_again_behind_it() {
+    let mut world = World::with_nodes();
+    let picture = Picture { kind: "image/png".into(), bytes: b"mine".to_vec() };
+    world.does(Command::SetAvatar { picture: Some(picture) });
+    assert_eq!(path(&world.next("iq")), "set pubsub publish item data");
+    assert_eq!(path(&world.answers("")), "set pubsub publish item metadata info");
+    world.pass_online(70_000);
+    world.pass_online(600_000);
+    let both = ["set pubsub publish item data", "set pubsub publish item metadata info"];
+    assert_eq!(shown(&world), both);
+}
+
+#[test]
+fn picture_that_was_taken_back_stays_so_whatever_was_not_answered_before() {
+    let mut world = World::with_nodes();
+    let picture = Picture { kind: "image/png".into(), bytes: b"mine".to_vec() };
+    world.does(Command::SetAvatar { picture: Some(picture) });
+    world.cut();
+    world.does(Command::SetAvatar { picture: None });
+    world.kill();
+    world.reconnect(Resume::Refuse);
+    assert_eq!(shown(&world), ["set pubsub publish item metadata"]);
+}
+
 #[test]
 fn name_that_somebody_has_is_shown_where_the_user_gave_none() {
     let mut world = World::with_nodes();
