@@ -144,7 +144,14 @@ mutants! {
         AnswerLostWithSession: "A step of showing our card is not taken again where its answer went with the session.",
     }
     "person" {
+        NamedBeforeData: "A picture is named before its data is published.",
         ShownNotSaidAgain: "What we show of ourselves and nobody has answered is not said again.",
+        FirstNameStays: "What somebody calls themselves otherwise is not kept.",
+    }
+    "pubsub" {
+        FollowedNotSaid: "What the app follows since the session began is said with the next one.",
+        ToldUnasked: "The app is told of nodes that it does not follow.",
+        RetractionNotTold: "The app is not told that an item was taken back.",
     }
     "feed" {
         TakenBackEntriesStay: "What is not in a feed any more stays here.",

@@ -192,10 +192,13 @@ impl Account {
         let nick = presentable(&nick.text());
         let changed = cx
             .tx
-            .prepare_cached(
+            .prepare_cached(&mutants::sql(
+                Mutant::FirstNameStays,
                 "INSERT INTO person (jid, nick) VALUES (?1, ?2)
                  ON CONFLICT (jid) DO UPDATE SET nick = ?2 WHERE nick IS NOT ?2",
-            )?
+                "WHERE nick IS NOT ?2",
+                "WHERE 0",
+            ))?
             .execute(params![from.as_str(), nick])?;
         if changed > 0 {
             (cx.touched.contacts, cx.touched.conversations) = (true, true);
@@ -221,6 +224,9 @@ impl Account {
                 let hash = sha1(bytes);
                 let data = Tag::with_ns("data", ns::AVATAR_DATA).text(BASE64.encode(bytes));
                 let metadata = named(&hash, kind, bytes.len());
+                if mutants::on(Mutant::NamedBeforeData) {
+                    let _ = self.show(cx, ns::AVATAR_METADATA, Some(hash.clone()), metadata.clone())?;
+                }
                 if let Err(error) = self.show(cx, ns::AVATAR_DATA, Some(hash.clone()), data)? {
                     return Ok(Err(error));
                 }

@@ -29,6 +29,7 @@ use crate::{
     commands::one_element,
     error::Result,
     iq::{Pending, odd, refused},
+    mutants::{self, Mutant},
     outbox,
     own_nodes::OwnNode,
 };
@@ -377,7 +378,7 @@ impl Account {
         } else {
             cx.tx.execute("DELETE FROM followed WHERE node = ?1", params![node])?
         };
-        if changed > 0 {
+        if changed > 0 && !mutants::on(Mutant::FollowedNotSaid) {
             self.announce_anew(cx)?;
         }
         Ok(Ok(Reply::Done))
@@ -412,7 +413,7 @@ impl Account {
                 _ => {}
             }
         }
-        if !self.wants_to_hear(cx, &from, told.node)? {
+        if !self.wants_to_hear(cx, &from, told.node)? && !mutants::on(Mutant::ToldUnasked) {
             return Ok(());
         }
         if told.node == ns::MICROBLOG {
@@ -425,7 +426,7 @@ impl Account {
                     let items = published.into_iter().map(item).collect();
                     cx.event(Event::Published { from: from.clone(), node: node.clone(), items });
                 }
-                if !retracted.is_empty() {
+                if !retracted.is_empty() && !mutants::on(Mutant::RetractionNotTold) {
                     let ids = retracted.into_iter().map(str::to_owned).collect();
                     cx.event(Event::Retracted { from, node, ids });
                 }

@@ -751,7 +751,7 @@ fn publish(acts: &mut Vec<Act>, devices: &[usize], at: impl Fn(&mut StdRng) -> u
         }
     }
     for _ in 0..rng.random_range(1..8) {
-        let (device, when) = (rng.random_range(0..all), at(rng));
+        let (device, mut when) = (rng.random_range(0..all), at(rng));
         let mut act = |at: u64, device, deed: Deed| acts.push(Act { at, device, deed });
         if rng.random_ratio(1, 4) {
             if rng.random() {
@@ -759,6 +759,8 @@ fn publish(acts: &mut Vec<Act>, devices: &[usize], at: impl Fn(&mut StdRng) -> u
                 act(when.saturating_sub(1_000), device, Deed::NoNetwork { back: 4_000, told: rng.random() });
             }
             act(when, device, Deed::Follow { on: rng.random() });
+            // What is published right then may be on its way.
+            act(when + rng.random_range(0..500), rng.random_range(0..all), Deed::Publish);
             continue;
         }
         match rng.random_range(0..4) {
@@ -769,7 +771,10 @@ fn publish(acts: &mut Vec<Act>, devices: &[usize], at: impl Fn(&mut StdRng) -> u
             }
             _ => {}
         }
-        act(when, device, Deed::Publish);
+        for _ in 0..rng.random_range(1..5) {
+            act(when, device, Deed::Publish);
+            when += *[0, 500, 5_000].choose(rng).unwrap_or(&0);
+        }
     }
 }
 
