@@ -387,6 +387,8 @@ const PEOPLE: u64 = 0x0191_0292_0472;
 const MORE: u64 = 0x0461_0428;
 /// And so is how they are there.
 const PRESENCE: u64 = 0x6121;
+/// And so is what they take back of a feed while its readers are away.
+const FEEDS: u64 = 0x0277;
 /// And so are their pictures and names, and what their apps publish.
 const SHOWN: u64 = 0x0084_0172_0060;
 
@@ -585,6 +587,16 @@ impl Script {
             }
             let (show, says) = (presence.random_range(0..5), presence.random_ratio(2, 3));
             act(when, Deed::Present { show, says });
+        }
+        let feed = &mut StdRng::seed_from_u64(seed ^ FEEDS);
+        if feeds && nodes && feed.random_ratio(1, 4) {
+            let (device, reader, when) = (feed.random_range(0..all), feed.random_range(0..all), at(feed));
+            let mut act = |at: u64, device, deed: Deed| acts.push(Act { at, device, deed });
+            act(when + 1_000, reader, Deed::NoNetwork { back: 30_000, told: feed.random() });
+            act(when + 1_500, reader, Deed::Forget);
+            for number in 0..6 {
+                act(when + 500 * number, device, Deed::Post);
+            }
         }
         if manners.pictures {
             show(&mut acts, &devices, at, shown);
