@@ -229,7 +229,7 @@ impl Node {
         guard::task(async move { Ok(node.subscribe().await?.into()) }).await
     }
 
-    /// Tells no longer.
+    /// Tells no longer; it is done as well where that has ended already.
     pub async fn unsubscribe(&self) -> Result<(), WhimbrelError> {
         let node = self.node.clone();
         guard::task(async move { Ok(node.unsubscribe().await?) }).await

@@ -141,7 +141,7 @@ impl Node {
         }
     }
 
-    /// Tells no longer.
+    /// Tells no longer; it is done as well where that has ended already.
     ///
     /// # Errors
     /// As above.

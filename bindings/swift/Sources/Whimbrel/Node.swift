@@ -125,7 +125,7 @@ public final class Node: Sendable {
         try await waiting { [node] in NodeSubscription.State(try await node.subscribe()) }
     }
 
-    /// Tells no longer.
+    /// Tells no longer; it is done as well where that has ended already.
     public func unsubscribe() async throws {
         try await waiting { [node] in try await node.unsubscribe() }
     }

@@ -122,7 +122,8 @@ extension OverARealServer {
             }
             #expect(heard == ["one"])
             try await theirs.unsubscribe()
-            await #expect { try await theirs.unsubscribe() } throws: { isRefused($0) }
+            // Whoever was cut off before the answer does it again.
+            try await theirs.unsubscribe()
 
             try await hers.configure(NodeOptions(["title": "Acts"]))
             let options = try await hers.configuration().values

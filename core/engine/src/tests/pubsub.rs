@@ -672,3 +672,23 @@ mod hostile {
         assert!(not_heeded(world.answer_to(request)));
     }
 }
+
+#[test]
+fn subscription_that_has_ended_without_a_word_can_be_ended() {
+    let mut world = World::with_nodes();
+    world.subscribes(&subscribed("subscribed"));
+    assert_eq!(world.count("SELECT count(*) FROM subscribed"), 1);
+    let mut refused = |condition: &str| {
+        let request = world.asks_of(Some(SERVICE), NodeAction::Unsubscribe);
+        world.acknowledge();
+        let id = world.next("iq").attr("id").unwrap().to_owned();
+        world.gets(&format!(
+            "<iq type='error' id='{id}' from='{SERVICE}'><error type='cancel'><unexpected-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>{condition}</error></iq>"
+        ));
+        world.answer_to(request)
+    };
+    assert!(matches!(refused(""), Some(Err(Error::ServerRefused { .. }))));
+    let ended = "<not-subscribed xmlns='http://jabber.org/protocol/pubsub#errors'/>";
+    assert_eq!(refused(ended), Some(Ok(Reply::Done)));
+    assert_eq!(world.count("SELECT count(*) FROM subscribed"), 0);
+}

@@ -64,7 +64,7 @@ public class Node internal constructor(
      */
     public suspend fun subscribe(): NodeSubscription.State = call { node.subscribe() }.toFace()
 
-    /** Tells no longer. */
+    /** Tells no longer; it is done as well where that has ended already. */
     public suspend fun unsubscribe(): Unit = call { node.unsubscribe() }
 
     /** How our subscription to it is set, as a form (XEP-0060 §6.3). */
