@@ -599,8 +599,11 @@ impl Account {
         let Some(message) = result.message else { return Ok(()) };
         let view = MessageView::read(message);
         if let Aim::Doubt { .. } = query.aim {
-            if let (true, Some(id)) = (self.is_from_us(&view), view.origin_id.or(view.id)) {
-                self.found_in_archive(cx, id)?;
+            if let (true, Some(id)) = (self.is_from_us(&view), view.origin_id.or(view.id))
+                && let Some(message) = self.found_in_archive(cx, id)?
+            {
+                // Another device may have said something that came here later and is before it there, where all is covered by now.
+                query.unsure = Some(query.unsure.map_or(message, |other| other.min(message)));
             }
             return Ok(());
         }
@@ -818,6 +821,9 @@ impl Account {
         match &query.aim {
             Aim::Doubt { peer, after, .. } => {
                 let goes_on = self.doubt_goes_on(query.last.as_deref(), after.as_deref(), query.page);
+                if let Some(message) = query.unsure {
+                    self.look_behind(cx, message)?;
+                }
                 if complete || !goes_on {
                     self.doubts_settled(cx, peer)
                 } else {

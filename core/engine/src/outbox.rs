@@ -492,24 +492,23 @@ impl Account {
         Ok(())
     }
 
-    /// The archive has it, under whatever id: it was sent.
-    pub(crate) fn found_in_archive(&mut self, cx: &mut Cx<'_>, name: &str) -> Result<()> {
-        let seq = cx
+    /// The archive has it, under whatever id: it was sent. Which message that is, if this was in doubt.
+    pub(crate) fn found_in_archive(&mut self, cx: &mut Cx<'_>, name: &str) -> Result<Option<i64>> {
+        let found: Option<(i64, Option<i64>)> = cx
             .tx
             .prepare_cached(&mutants::sql(
                 Mutant::NumberedTakenByArchive,
                 // Numbered ones are the server's to acknowledge, or every later one would be counted wrong.
-                "SELECT seq FROM outbox WHERE name = ?1 AND kind = 0 AND number IS NULL AND first_sent IS NOT NULL",
+                "SELECT seq, message FROM outbox WHERE name = ?1 AND kind = 0 AND number IS NULL AND first_sent IS NOT NULL",
                 "AND number IS NULL",
                 "",
             ))?
-            .query_row(params![name], |row| row.get::<_, i64>(0))
+            .query_row(params![name], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
-        match seq {
-            // It stands where it was sent; the catch-up says better if it was later.
-            Some(seq) => self.delivered_to_server(cx, seq).map(drop),
-            None => Ok(()),
-        }
+        let Some((seq, message)) = found else { return Ok(None) };
+        // It stands where it was sent; the catch-up says better if it was later.
+        self.delivered_to_server(cx, seq)?;
+        Ok(message)
     }
 
     /// What is left of a peer's doubts goes out, and so stands above what came since; what waits behind it stays behind it.

@@ -89,6 +89,7 @@ found! {
     what_other_devices_sent_before_carbons_is_found_behind_a_filled_gap,
     what_stands_below_a_gap_is_not_beyond_it,
     what_was_dropped_at_the_archives_beginning_moves_nothing_that_is_known,
+    what_was_in_doubt_and_is_in_the_archive_has_its_place_there,
     what_was_on_its_way_when_it_was_read_on_is_told_again,
     what_was_read_and_moves_above_what_was_read_last_stays_read,
     what_was_read_and_moves_is_not_unread,

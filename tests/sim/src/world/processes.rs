@@ -8,7 +8,7 @@ use whimbrel_engine::{
 };
 use whimbrel_proto::ns;
 
-use super::{Happening, World};
+use super::{Happening, World, shown};
 use crate::{
     device::{Asked, Device, jid},
     judge::{self, Failure},
@@ -193,6 +193,7 @@ impl World {
         }
         let phone = &mut self.devices[device];
         let Some(engine) = phone.engine.as_mut() else { return };
+        let dies_over = if phone.doomed.is_some() { shown::coming(&inputs) } else { Vec::new() };
         let before = phone.files.rows();
         let effects = engine.turn(inputs, now, &mut phone.rng);
         let rows = phone.files.rows() - before;
@@ -202,6 +203,8 @@ impl World {
             self.fail(Failure::StepTooLarge { device, rows });
         }
         if self.died(device) {
+            // Whether that was committed, and so is behind it, nobody knows.
+            self.devices[device].user.unheard.extend(dies_over);
             return self.hears_nothing_of(device, &effects);
         }
         let dies_behind = match self.devices[device].doomed {

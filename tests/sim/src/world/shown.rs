@@ -2,9 +2,10 @@
 
 use rand::{Rng, seq::IndexedRandom};
 use whimbrel_engine::{
-    Effect,
+    Effect, Input,
     api::{Command, Event, ItemId, NodeAction, NodeItem, NodeOptions, Picture},
 };
+use whimbrel_proto::ns;
 
 use super::World;
 use crate::{
@@ -108,6 +109,22 @@ impl World {
             }
         }
     }
+}
+
+/// Whose items of the nodes that apps follow the server tells of, or takes back.
+pub(super) fn coming(inputs: &[Input]) -> Vec<(usize, String)> {
+    let of_input = |input: &Input| {
+        let Input::Element { element, .. } = input else { return None };
+        let items = element.get_child("event", ns::PUBSUB_EVENT)?.get_child("items", ns::PUBSUB_EVENT)?;
+        let of = server::account_of(element.attr("from")?).filter(|_| items.attr("node") == Some(STAGE))?;
+        Some(
+            items
+                .children()
+                .filter_map(move |item| Some((of, item.attr("id")?.to_owned())))
+                .collect::<Vec<_>>(),
+        )
+    };
+    inputs.iter().filter_map(of_input).flatten().collect()
 }
 
 /// What an event says of the nodes that apps follow: whose, which item, and what it says.
