@@ -5,7 +5,7 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use interop::{Console, Kind, Options};
@@ -81,7 +81,14 @@ fn catch_up_that_fills_the_disk_goes_on_by_itself_once_there_is_room() {
     let romeo = Console::start(&phone).unwrap();
     let full = |event: &interop::Event| event.name() == "offline" && event.str("reason") == "storage_full";
     romeo.wait_event("that the disk is full", PATIENCE, full).unwrap();
-    let status = romeo.request("status", json!({}), PATIENCE).unwrap();
+    // The event comes a moment before the status that it is about, and while there is no room it tries now and then.
+    let ask = || romeo.request("status", json!({}), PATIENCE).unwrap();
+    let waits = Instant::now() + PATIENCE;
+    let mut status = ask();
+    while status["reason"].is_null() && Instant::now() < waits {
+        std::thread::sleep(Duration::from_millis(50));
+        status = ask();
+    }
     assert!(
         ["storage_full", "database_unusable"].contains(&status["reason"].as_str().unwrap_or("?")),
         "{status}"
