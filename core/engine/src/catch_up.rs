@@ -165,6 +165,11 @@ impl Query {
         Unchecked { after, position: self.cursor, edge: self.edge, at: self.last_at.unwrap_or(0) }
     }
 
+    /// It has named this message, which may stand elsewhere in the archive as well.
+    fn is_unsure_of(&mut self, message: i64) {
+        self.unsure = Some(self.unsure.map_or(message, |other| other.min(message)));
+    }
+
     /// The same question, of which nothing was answered yet.
     fn afresh(&self) -> Self {
         let Self { start, begin, floating, edge, last_at, page, tries, unsure, .. } = *self;
@@ -603,7 +608,7 @@ impl Account {
                 && let Some(message) = self.found_in_archive(cx, id)?
             {
                 // Another device may have said something that came here later and is before it there, where all is covered by now.
-                query.unsure = Some(query.unsure.map_or(message, |other| other.min(message)));
+                query.is_unsure_of(message);
             }
             return Ok(());
         }

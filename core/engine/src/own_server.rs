@@ -41,7 +41,7 @@ impl Account {
         Ok(())
     }
 
-    /// A session has begun: for the day on which nobody can be asked.
+    /// A session has begun, or has gone on for a day: for the day on which nobody can be asked.
     pub(crate) fn follow_server_info(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         let at = kept(cx.tx)?.map(|info| info.at);
         let is_old = at.is_none_or(|at| at.abs_diff(cx.now.wall) >= STALE as u64);

@@ -265,10 +265,10 @@ impl Account {
     /// Something new of ours: its row, its stanza, and what is shown of it.
     pub(crate) fn say(&mut self, cx: &mut Cx<'_>, draft: &Draft<'_>) -> Answered {
         let Draft { id, to, said, not_after } = draft;
-        let bytes = stanza(id, to, said, messages::takes_states(cx, to)?);
-        if bytes.len() as u64 > self.max_stanza() {
-            return Ok(Err(invalid("the text is larger than the server takes")));
-        }
+        let bytes = match self.written(cx, id, to, said)? {
+            Ok(bytes) => bytes,
+            Err(error) => return Ok(Err(error)),
+        };
         let conversation = messages::conversation(cx, to)?;
         let position = self.next_position();
         let message = messages::insert_own(cx, conversation, position, &self.own_name(), id, said)?;
@@ -301,10 +301,10 @@ impl Account {
             body: text.into(),
             content: Some(content),
         };
-        let bytes = stanza(&name, &meant.with, &said, messages::takes_states(cx, &meant.with)?);
-        if bytes.len() as u64 > self.max_stanza() {
-            return Ok(Err(invalid("the text is larger than the server takes")));
-        }
+        let bytes = match self.written(cx, &name, &meant.with, &said)? {
+            Ok(bytes) => bytes,
+            Err(error) => return Ok(Err(error)),
+        };
         cx.tx.execute(
             "UPDATE message SET body = ?2, extra = ?3 WHERE id = ?1",
             params![row, text, amendments::kept(Some(content))?],
@@ -337,9 +337,8 @@ impl Account {
             body: text.into(),
             content: Some(content),
         };
-        let bytes = stanza(id, &meant.with, &said, messages::takes_states(cx, &meant.with)?);
-        if bytes.len() as u64 > self.max_stanza() {
-            return Ok(Err(invalid("the text is larger than the server takes")));
+        if let Err(error) = self.written(cx, id, &meant.with, &said)? {
+            return Ok(Err(error));
         }
         let position = self.next_position();
         let row = messages::insert_own(cx, meant.conversation, position, &self.own_name(), id, &said)?;
@@ -350,6 +349,19 @@ impl Account {
         self.arrived(cx, &meant.with, meant.conversation, row, position, true)?;
         self.forget(cx, meant)?;
         Ok(Ok(Reply::Sent { id: id.clone() }))
+    }
+
+    /// Its stanza, if the server takes one of that size.
+    fn written(
+        &self,
+        cx: &Cx<'_>,
+        id: &ItemId,
+        to: &BareJid,
+        said: &Said<'_>,
+    ) -> Result<std::result::Result<Vec<u8>, Error>> {
+        let bytes = stanza(id, to, said, messages::takes_states(cx, to)?);
+        let is_too_large = bytes.len() as u64 > self.max_stanza();
+        Ok(if is_too_large { Err(invalid("the text is larger than the server takes")) } else { Ok(bytes) })
     }
 
     /// Who writes what is written here.

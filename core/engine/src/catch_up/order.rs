@@ -77,7 +77,7 @@ impl Account {
         if !known.is_named && (is_older || is_resent(cx, known.message)?) {
             // Or it has overtaken what was kept offline, or is ours and its ack came early; and what was sent more than once may be
             // in the archive before what is asked. That shows there.
-            query.unsure = query.unsure.map_or(Some(known.message), |other| Some(other.min(known.message)));
+            query.is_unsure_of(known.message);
         }
         let place = match known.place {
             Some(place) if keeps(place) => place,

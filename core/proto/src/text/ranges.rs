@@ -57,8 +57,7 @@ pub fn mention(text: &str, parts: &[(Range<usize>, Jid)]) -> Option<Vec<Mention>
         free = range.end;
     }
     let points = parts.iter().flat_map(|(range, _)| [range.start, range.end]).collect();
-    let offsets = text.char_indices().map(|(at, _)| at).chain([text.len()]).enumerate();
-    let points = converted(points, offsets.map(|(point, at)| (at, point)));
+    let points = converted(points, code_points(text).map(|(point, at)| (at, point)));
     let mention = |((_, whom), range): (&(Range<usize>, Jid), &[Option<usize>])| {
         let uri = Uri::to(whom.clone()).to_string();
         Some(Mention { begin: range[0]? as u32, end: range[1]? as u32, uri })
@@ -79,8 +78,22 @@ pub(super) fn without(cut: Range<u32>, mentions: &[Mention]) -> Vec<Mention> {
 
 /// Points of a text from code points to bytes, each where it is in the text or at its end.
 fn in_bytes(text: &str, points: Vec<usize>) -> Vec<Option<usize>> {
-    let offsets = text.char_indices().map(|(at, _)| at).chain([text.len()]).enumerate();
-    converted(points, offsets)
+    converted(points, code_points(text))
+}
+
+/// Each code point and its first byte, and the end.
+fn code_points(text: &str) -> impl Iterator<Item = (usize, usize)> {
+    text.char_indices().map(|(at, _)| at).chain([text.len()]).enumerate()
+}
+
+/// The first UTF-16 code unit of each character and its first byte, and the end.
+fn utf16_units(text: &str) -> impl Iterator<Item = (usize, usize)> {
+    let lengths = text.char_indices().map(|(at, c)| (at, c.len_utf16())).chain([(text.len(), 0)]);
+    lengths.scan(0, |units, (at, length)| {
+        let here = (*units, at);
+        *units += length;
+        Some(here)
+    })
 }
 
 /// The ranges of spans in UTF-16 code units, as Kotlin's and Swift's `NSRange` count, in the order of the spans.
@@ -89,26 +102,15 @@ pub fn utf16(text: &str, spans: &[Span]) -> Vec<Range<usize>> {
         return Vec::new();
     }
     let points = spans.iter().flat_map(|span| [span.range.start, span.range.end]).collect();
-    let offsets = text.char_indices().scan(0, |units, (at, c)| {
-        let here = (at, *units);
-        *units += c.len_utf16();
-        Some(here)
-    });
     let all = text.encode_utf16().count();
-    let units = converted(points, offsets.chain([(text.len(), all)]));
+    let units = converted(points, utf16_units(text).map(|(unit, at)| (at, unit)));
     units.chunks_exact(2).map(|range| range[0].unwrap_or(all)..range[1].unwrap_or(all)).collect()
 }
 
 /// Ranges of a text in UTF-16 code units in bytes; none for a range that is not of this text or cuts a character.
 pub fn bytes(text: &str, ranges: &[Range<usize>]) -> Vec<Option<Range<usize>>> {
     let points = ranges.iter().flat_map(|range| [range.start, range.end]).collect();
-    let offsets = text.char_indices().map(|(at, c)| (at, c.len_utf16())).chain([(text.len(), 0)]);
-    let offsets = offsets.scan(0, |units, (at, length)| {
-        let here = (*units, at);
-        *units += length;
-        Some(here)
-    });
-    converted(points, offsets).chunks_exact(2).map(|range| Some(range[0]?..range[1]?)).collect()
+    converted(points, utf16_units(text)).chunks_exact(2).map(|range| Some(range[0]?..range[1]?)).collect()
 }
 
 /// Each point by a table that goes upwards, in one pass.
