@@ -3,7 +3,10 @@
 //! Memory is a cache of the database: [`Account::load`] after a kill gives the same account. What is only here (timers,
 //! who waits for a reply, the state of the current connection) is allowed to be forgotten.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jid::{BareJid, FullJid};
 use minidom::Element;
@@ -19,7 +22,7 @@ use whimbrel_proto::{
 };
 
 use crate::{
-    api::{self, Event, Network, Reply, RequestId, Status},
+    api::{self, Command, Event, Network, Reply, RequestId, Status},
     catch_up::{HIGHEST, Query},
     conversation, deletions,
     effect::{Effect, Touched},
@@ -279,6 +282,16 @@ pub(crate) struct Waiting {
     pub(crate) sync: Vec<(RequestId, u64)>,
     /// By the id of the question whose answer is theirs.
     pub(crate) asked: BTreeMap<String, RequestId>,
+    /// For what is being published in a node: what else the app wants of it, in its order.
+    pub(crate) behind: Vec<(RequestId, Arc<Command>)>,
+}
+
+impl Waiting {
+    /// Whoever waits for an answer of the session.
+    pub(crate) fn take_asked(&mut self) -> impl Iterator<Item = RequestId> + use<> {
+        let behind = std::mem::take(&mut self.behind).into_iter().map(|(request, _)| request);
+        std::mem::take(&mut self.asked).into_values().chain(behind)
+    }
 }
 
 /// What is nowhere but in memory, as it was before a step: a step that rolls back has not happened here either.
@@ -578,14 +591,15 @@ impl Account {
             effects.push(Effect::Hangup { link });
         }
         self.link = Link::Down;
-        let waiting = std::mem::take(&mut self.waiting);
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let asked = waiting.take_asked();
         let requests = waiting
             .sign_in
             .into_iter()
             .chain(waiting.password)
             .chain(waiting.leaving)
             .chain(waiting.sync.into_iter().map(|(request, _)| request));
-        for request in requests.chain(waiting.asked.into_values()) {
+        for request in requests.chain(asked) {
             effects.push(Effect::Reply { request, result: Err(why.clone()) });
         }
         let detail = why.to_string();

@@ -263,7 +263,8 @@ pub enum Command {
         /// The registration.
         push: Option<Push>,
     },
-    /// Ask something of a node. Replied to when it has answered; [`Error::Offline`] where it cannot be asked.
+    /// Ask something of a node, in the order in which it is wanted: what is published under conditions may take several questions, and
+    /// whatever is wanted of that node behind it waits. Replied to when it has answered; [`Error::Offline`] where it cannot be asked.
     Node {
         /// Whose: another account, or a publish-subscribe service (XEP-0060); `None`: our own account (XEP-0163).
         owner: Option<Jid>,

@@ -104,14 +104,11 @@ impl Account {
                     self.set_push(cx, push.as_ref()).map(|()| Ok(Reply::Done))?
                 }
             }
-            Command::Node { owner, node, action } => {
-                return self.node(cx, request, owner.as_ref(), node, action);
-            }
+            Command::Node { .. } | Command::Feed { .. } => return self.of_node(cx, request, command),
             Command::Claim { namespace, what, on } => self.claim(cx, namespace, *what, *on)?,
             Command::Answer { id, answer } => self.answer_of_app(cx, *id, answer)?,
             Command::SendPayload { id, to, xml } => self.send_payload(cx, id, to, xml)?,
             Command::Ask { of, what } => return self.ask_service(cx, request, of, what),
-            Command::Feed { of, action } => return self.feed(cx, request, of, action),
             Command::Follow { node, on } => self.follow(cx, node, *on)?,
             Command::Import { file, elements } => self.import(cx, file, elements)?,
             Command::Raw { xml } => self.raw(cx, xml)?,

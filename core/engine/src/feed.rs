@@ -16,7 +16,7 @@ use whimbrel_proto::{
 
 use crate::{
     account::{Account, Cx},
-    api::{Error, Event, FeedAction, FeedEntry, NodeOptions, Post, RequestId},
+    api::{Error, Event, FeedAction, FeedEntry, NodeOptions, Post},
     error::Result,
     iq::Pending,
     mutants::{self, Mutant},
@@ -31,21 +31,8 @@ const PAGE: u32 = 50;
 const MAX_ASKED: i64 = 10;
 
 impl Account {
-    /// What the app wants of a feed. It waits for the answer.
-    pub(crate) fn feed(
-        &mut self,
-        cx: &mut Cx<'_>,
-        request: RequestId,
-        of: &BareJid,
-        action: &FeedAction,
-    ) -> Result<()> {
-        let asked =
-            if self.online().is_none() { Err(Error::Offline) } else { self.ask_feed(cx, of, action)? };
-        self.wait_for(cx, request, asked);
-        Ok(())
-    }
-
-    fn ask_feed(
+    /// What the app wants of a feed.
+    pub(crate) fn ask_feed(
         &mut self,
         cx: &mut Cx<'_>,
         of: &BareJid,

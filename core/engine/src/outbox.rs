@@ -427,7 +427,7 @@ impl Account {
             .query_map([], |row| row.get(0))?
             .collect::<rusqlite::Result<Vec<String>>>()?;
         cx.tx.execute("UPDATE outbox SET number = NULL WHERE kind = 1", [])?;
-        for (_, request) in std::mem::take(&mut self.waiting.asked) {
+        for request in self.waiting.take_asked() {
             cx.reply(request, Err(crate::api::Error::Offline));
         }
         self.queries_were_lost(cx)?;

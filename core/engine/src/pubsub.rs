@@ -11,6 +11,8 @@
 //! What is published under conditions is published under them or not at all: a service that does not say that it heeds them is
 //! not trusted to (CVE-2018-6591). One that says that the node is otherwise is asked to change it, once.
 
+use std::sync::Arc;
+
 use jid::{BareJid, Jid};
 use minidom::Element;
 use rusqlite::{Connection, params};
@@ -25,7 +27,9 @@ use whimbrel_proto::{
 
 use crate::{
     account::{Account, Cx, Nodes},
-    api::{Affiliation, Audience, Error, Event, NodeAction, NodeItem, NodeOptions, Reply, RequestId},
+    api::{
+        Affiliation, Audience, Command, Error, Event, NodeAction, NodeItem, NodeOptions, Reply, RequestId,
+    },
     commands::one_element,
     error::Result,
     iq::{Pending, odd, refused},
@@ -96,15 +100,20 @@ pub(crate) enum Question {
 }
 
 impl Question {
-    /// Who is to see our card, if it is about that.
-    pub(crate) const fn of_our_card(&self) -> Option<Audience> {
+    /// What is to be published by it.
+    fn published(&self) -> Option<&Publish> {
         match self {
             Self::Offered(publish) | Self::Publish { publish, .. } | Self::Configure(publish) => {
-                match publish.reason {
-                    Reason::Card(audience) => Some(audience),
-                    _ => None,
-                }
+                Some(publish)
             }
+            _ => None,
+        }
+    }
+
+    /// Who is to see our card, if it is about that.
+    pub(crate) fn of_our_card(&self) -> Option<Audience> {
+        match self.published()?.reason {
+            Reason::Card(audience) => Some(audience),
             _ => None,
         }
     }
@@ -143,22 +152,48 @@ pub(crate) enum Reason {
 }
 
 impl Account {
-    /// What the app wants of a node. It waits for the answer.
-    pub(crate) fn node(
-        &mut self,
-        cx: &mut Cx<'_>,
-        request: RequestId,
-        owner: Option<&Jid>,
-        node: &str,
-        action: &NodeAction,
-    ) -> Result<()> {
+    /// What the app wants of a node. It waits for the answer. What is published under conditions may take several questions, and what
+    /// is wanted of its node behind it must not overtake it.
+    pub(crate) fn of_node(&mut self, cx: &mut Cx<'_>, request: RequestId, command: &Command) -> Result<()> {
         if self.online().is_none() {
             cx.reply(request, Err(Error::Offline));
             return Ok(());
         }
-        let owner = owner.map(ToString::to_string);
-        let asked = self.ask_node(cx, owner, node, action)?;
+        let (owner, node) = self.node_of(command);
+        if is_being_published(cx, owner.as_deref(), node)? {
+            self.waiting.behind.push((request, Arc::new(command.clone())));
+            return Ok(());
+        }
+        let asked = match command {
+            Command::Node { node, action, .. } => self.ask_node(cx, owner, node, action)?,
+            Command::Feed { of, action } => self.ask_feed(cx, of, action)?,
+            _ => return Ok(()),
+        };
         self.wait_for(cx, request, asked);
+        Ok(())
+    }
+
+    /// Of whose node, where it is not our own account's, something is wanted, and what it is called.
+    fn node_of<'a>(&self, command: &'a Command) -> (Option<String>, &'a str) {
+        let (owner, node) = match command {
+            Command::Node { owner, node, .. } => (owner.clone(), node.as_str()),
+            Command::Feed { of, .. } => (Some(Jid::from(of.clone())), ns::MICROBLOG),
+            _ => (None, ""),
+        };
+        (owner.filter(|owner| *owner != self.jid).map(|owner| owner.to_string()), node)
+    }
+
+    /// What waited for something to be published in this node.
+    fn ask_what_waits_for(&mut self, cx: &mut Cx<'_>, owner: Option<&str>, node: &str) -> Result<()> {
+        while !is_being_published(cx, owner, node)?
+            && let Some(next) = self.waiting.behind.iter().position(|(_, command)| {
+                let (of, its) = self.node_of(command);
+                of.as_deref() == owner && its == node
+            })
+        {
+            let (request, command) = self.waiting.behind.remove(next);
+            self.of_node(cx, request, &command)?;
+        }
         Ok(())
     }
 
@@ -277,6 +312,19 @@ impl Account {
         question: Question,
         answer: std::result::Result<&Element, &str>,
     ) -> Result<()> {
+        let published = question.published().filter(|publish| matches!(publish.reason, Reason::App));
+        let published = published.map(|publish| (publish.owner.clone(), publish.node.clone()));
+        self.answered_about_node(cx, id, question, answer)?;
+        published.map_or(Ok(()), |(owner, node)| self.ask_what_waits_for(cx, owner.as_deref(), &node))
+    }
+
+    fn answered_about_node(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: &str,
+        question: Question,
+        answer: std::result::Result<&Element, &str>,
+    ) -> Result<()> {
         let request = self.waiting.asked.remove(id);
         let goes_on = match (&question, answer) {
             (Question::Offered(publish), Ok(element)) => {
@@ -307,9 +355,7 @@ impl Account {
             }
             return Ok(());
         }
-        if let Question::Offered(publish) | Question::Publish { publish, .. } | Question::Configure(publish) =
-            &question
-        {
+        if let Some(publish) = question.published() {
             match &publish.reason {
                 Reason::Own { node, with } => return self.were_told(cx, *node, with, answer.err()),
                 Reason::Card(audience) => return self.card_was_published(cx, *audience),
@@ -472,6 +518,18 @@ impl Account {
 }
 
 /// What is said even if it takes another session, and what is not.
+/// Whether the app publishes something in this node that may take another question.
+fn is_being_published(cx: &Cx<'_>, owner: Option<&str>, node: &str) -> Result<bool> {
+    let sql = "SELECT EXISTS (
+        SELECT 1 FROM (
+            SELECT what -> ('$.Node.' || column1) AS publish
+            FROM pending, (VALUES ('Offered'), ('Configure'), ('Publish.publish'))
+        )
+        WHERE publish ->> 'reason' = 'App' AND publish ->> 'owner' IS ?1 AND publish ->> 'node' = ?2
+        AND publish ->> 'options' <> '{}')";
+    Ok(cx.tx.prepare_cached(sql)?.query_row(params![owner, node], |row| row.get(0))?)
+}
+
 fn kind_of(publish: &Publish) -> outbox::Kind {
     match publish.reason {
         Reason::Card(_) | Reason::Shown => outbox::Kind::Note,

@@ -599,7 +599,7 @@ impl Account {
             cx.reply(request, Err(answer.clone()));
         }
         let waiting = &mut self.waiting;
-        let asked = std::mem::take(&mut waiting.asked).into_values();
+        let asked = waiting.take_asked();
         for request in asked.chain(std::mem::take(&mut waiting.password)) {
             cx.reply(request, Err(api::Error::Offline));
         }

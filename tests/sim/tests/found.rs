@@ -77,6 +77,7 @@ found! {
     two_devices_that_disagree_about_order_do_not_fight_over_what_was_read,
     what_a_check_finds_mixed_up_is_put_in_order_across_pages,
     what_a_stranger_said_before_the_roster_came_keeps_its_place_in_the_archive,
+    what_an_app_publishes_does_not_overtake_what_it_published_before,
     what_another_device_had_read_turns_out_to_be_less_when_it_comes,
     what_another_device_sent_stays_before_what_it_sent_next_though_the_archive_forgot_it,
     what_came_live_stays_below_a_gap_that_begins_with_the_archive,

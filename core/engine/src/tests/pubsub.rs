@@ -244,6 +244,59 @@ fn node_that_is_otherwise_is_configured_once() {
     assert!(world.all("iq").is_empty());
 }
 
+/// An app that does not wait for its answers, as one does that is told how something goes on. The world 600004882 found it.
+#[test]
+fn what_is_wanted_of_a_node_does_not_overtake_what_is_published_in_it() {
+    let mut world = World::with_nodes();
+    // The node is there and is otherwise: two questions more, and what comes meanwhile waits.
+    let first = world.asks(publish(NodeOptions::private()));
+    let second = world.asks(publish(NodeOptions::private()));
+    let third = world.asks(NodeAction::Retract { id: "i1".into() });
+    let elsewhere = world.asks_of(Some(SERVICE), NodeAction::Purge);
+    world.refuses("conflict");
+    // Another node waits for nothing.
+    assert_eq!(path(&world.answers("")), "set pubsub purge");
+    assert_eq!(world.answer_to(elsewhere), Some(Ok(Reply::Done)));
+    assert_eq!(path(&world.answers("")), "set pubsub configure x field value");
+    let fourth = world.asks(NodeAction::Purge);
+    assert_eq!(path(&world.answers("")), "set pubsub publish item act");
+    let published = Some(Ok(Reply::Published { id: "i1".into() }));
+    assert_eq!((world.answer_to(first), world.answer_to(second)), (published.clone(), None));
+    assert_eq!(path(&world.refuses("forbidden")), "set pubsub publish item act");
+    let refused = Error::ServerRefused { condition: "forbidden".into(), text: None };
+    assert_eq!((world.answer_to(second), world.answer_to(third)), (Some(Err(refused)), None));
+    // What takes one question each is not waited for.
+    assert_eq!(path(&world.answers("")), "set pubsub retract item");
+    assert_eq!(path(&world.answers("")), "set pubsub purge");
+    assert_eq!(
+        (world.answer_to(third), world.answer_to(fourth)),
+        (Some(Ok(Reply::Done)), Some(Ok(Reply::Done)))
+    );
+    // A service has to be asked first, and may not heed any conditions.
+    let theirs = |world: &mut World, action| world.asks_of(Some(SERVICE), action);
+    let first = theirs(&mut world, publish(NodeOptions::private()));
+    let second = theirs(&mut world, NodeAction::Purge);
+    assert_eq!(path(&world.answers("<query xmlns='http://jabber.org/protocol/disco#info'/>")), "get query");
+    assert!(matches!(world.answer_to(first), Some(Err(Error::ServerRefused { .. }))));
+    assert_eq!(path(&world.answers("")), "set pubsub purge");
+    assert_eq!(world.answer_to(second), Some(Ok(Reply::Done)));
+    // Nobody answers: that is an answer as well.
+    let first = world.asks(publish(NodeOptions::private()));
+    let second = world.asks(NodeAction::Purge);
+    world.acknowledge();
+    world.pass(61_000);
+    assert_eq!((world.answer_to(first), world.answer_to(second)), (Some(Err(Error::TimedOut)), None));
+    world.next("iq");
+    assert_eq!(path(&world.answers("")), "set pubsub purge");
+    assert_eq!(world.answer_to(second), Some(Ok(Reply::Done)));
+    // Whoever waits is told that the link is gone.
+    let first = world.asks(publish(NodeOptions::private()));
+    let second = world.asks(NodeAction::Purge);
+    world.cut();
+    let gone = Some(Err(Error::Offline));
+    assert_eq!((world.answer_to(first), world.answer_to(second)), (gone.clone(), gone));
+}
+
 #[test]
 fn items_are_read_page_by_page() {
     let mut world = World::with_nodes();
