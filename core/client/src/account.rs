@@ -9,7 +9,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -39,7 +39,7 @@ use crate::{
     driver::{Driver, Request, Stopped},
     installation,
     lists::{ContactList, ConversationList, Timeline},
-    net::connect::Connection,
+    net::connect::{Connection, Route},
     node::Node,
     shared::Shared,
     vault::KeyVault,
@@ -80,6 +80,8 @@ struct Inner {
     /// Told after each.
     started: watch::Sender<()>,
     file: FileLock,
+    /// How it connects, and in which way.
+    route: Mutex<Option<(Connection, Route)>>,
 }
 
 impl Drop for Inner {
@@ -182,6 +184,7 @@ impl Account {
                 starting: tokio::sync::Mutex::default(),
                 started: watch::Sender::new(()),
                 file,
+                route: Mutex::default(),
             }),
         }
     }
@@ -228,12 +231,7 @@ impl Account {
     /// goes on trying.
     pub async fn sign_in(&self, password: &str) -> Result<(), Error> {
         self.wants_online();
-        let result = self.done(Command::SignIn { password: Some(password.to_owned()) }).await;
-        if let Err(Error::WrongPassword) = result {
-            // Only the user can change that; coming back from being suspended does not.
-            self.life().wish = Wish::Offline;
-        }
-        result
+        self.done(Command::SignIn { password: Some(password.to_owned()) }).await
     }
 
     /// Connects as signed in before and stays connected. Returns at once: the status tells how it goes.
@@ -246,6 +244,7 @@ impl Account {
     }
 
     fn wants_online(&self) {
+        self.inner.shared.is_refused.store(false, Ordering::Relaxed);
         let mut life = self.life();
         life.wish = Wish::Online;
         // It is no longer there for a push alone, in the background.
@@ -968,7 +967,8 @@ impl Account {
         };
         self.start_anew().await?;
         self.tell(Request::Foreground(foreground));
-        if self.life().wish == Wish::Online { self.connect().await } else { Ok(()) }
+        let is_wanted = self.inner.wants_to_connect(&self.life());
+        if is_wanted { self.connect().await } else { Ok(()) }
     }
 
     async fn start_anew(&self) -> Result<(), Error> {
@@ -992,8 +992,9 @@ impl Account {
         if woken {
             self.tell(Request::Foreground(false));
         }
-        let complete = if !woken && wish == Wish::Offline {
-            // The app has disconnected it, and a late push does not connect it again for good.
+        let is_refused = self.inner.shared.is_refused.load(Ordering::Relaxed);
+        let complete = if is_refused || (!woken && wish == Wish::Offline) {
+            // The app has disconnected it, and a late push does not connect it again for good. Or the server has.
             false
         } else {
             self.done(Command::Connect).await?;
@@ -1219,7 +1220,7 @@ impl Account {
                 if !life.foreground {
                     let _ = requests.send(Request::Foreground(false));
                 }
-                if life.wish == Wish::Online {
+                if self.inner.wants_to_connect(&life) {
                     let _ = requests.send(Request::Command(Command::Connect, oneshot::channel().0));
                 }
                 life.state = State::Running(requests);
@@ -1284,6 +1285,23 @@ impl Account {
 impl Inner {
     fn life(&self) -> MutexGuard<'_, Life> {
         self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it connects when it is opened again. A refused password only its user can change.
+    fn wants_to_connect(&self, life: &Life) -> bool {
+        life.wish == Wish::Online && !self.shared.is_refused.load(Ordering::Relaxed)
+    }
+
+    /// As it was when the account was open before: which server answered is known.
+    fn route(&self, connection: &Connection, network: Option<&Network>) -> Result<Route, Error> {
+        let mut kept = self.route.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut route = match &*kept {
+            Some((before, route)) if before == connection => route.clone(),
+            _ => self.home.options.route(connection, None)?,
+        };
+        route.ask_names_of(network.map_or(&[][..], |network| &network.dns));
+        *kept = Some((connection.clone(), route.clone()));
+        Ok(route)
     }
 }
 
@@ -1359,7 +1377,7 @@ fn live(mut driver: Driver, inner: &Weak<Inner>, mut requests: mpsc::UnboundedRe
                             let _ = requests.send(Request::Network(network.clone()));
                         }
                         let _ = requests.send(Request::Foreground(life.foreground));
-                        if life.wish == Wish::Online {
+                        if inner.wants_to_connect(&life) {
                             let _ = requests.send(Request::Command(Command::Connect, oneshot::channel().0));
                         }
                     }
@@ -1418,7 +1436,7 @@ fn open(inner: &Inner, connection: Option<Connection>) -> Result<(Driver, Secret
     };
     let connection = connection.or_else(|| kept.clone()).unwrap_or_default();
     let network = inner.life().network.clone();
-    let route = home.options.route(&connection, network.as_ref())?;
+    let route = inner.route(&connection, network.as_ref())?;
     let text =
         serde_json::to_string(&connection).map_err(|error| Error::Bug { report: error.to_string() })?;
     let settings = store::Settings {

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use sha2::{Digest, Sha256};
@@ -101,8 +101,12 @@ struct Life {
     /// Suspended or closed.
     over: Option<Error>,
     foreground: bool,
-    network: Option<Network>,
+    /// What the platform said last, and when.
+    network: Option<(Network, Instant)>,
 }
+
+/// How long the same word about a network without an id is no news.
+const SAME_NETWORK: Duration = Duration::from_secs(30);
 
 /// Time for telling the server that this device is gone.
 const TO_LEAVE: Duration = Duration::from_secs(10);
@@ -133,7 +137,8 @@ impl Client {
     /// [`Error::InUse`] after two seconds and nothing is lost: either can try again.
     ///
     /// # Errors
-    /// [`Error::StorageFull`] or [`Error::DatabaseUnusable`] where the directory itself cannot be used.
+    /// [`Error::Locked`] where the system does not let its files be read yet; [`Error::StorageFull`] or [`Error::DatabaseUnusable`]
+    /// where the directory itself cannot be used.
     pub async fn open(
         dir: impl Into<PathBuf>,
         vault: Arc<dyn KeyVault>,
@@ -152,7 +157,13 @@ impl Client {
                 let _ = fs::remove_dir_all(home);
                 continue;
             }
-            let Ok(address) = fs::read_to_string(home.join("address")) else { continue };
+            let address = match fs::read_to_string(home.join("address")) {
+                Ok(address) => address,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                // A device that was not unlocked since its start. Without this account the user would seem to be signed out.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(Error::Locked),
+                Err(error) => return Err(unusable(error)),
+            };
             let Ok(jid) = address.trim().parse::<Address>() else { continue };
             if home.join("account.db").exists() {
                 let account = client.account_at(&jid, None, None);
@@ -253,9 +264,13 @@ impl Client {
         Registration::begin(self.clone(), address.clone(), token, connection).await
     }
 
+    /// What the platform said last of the network.
+    fn network(&self) -> Option<Network> {
+        self.life().network.as_ref().map(|(network, _)| network.clone())
+    }
+
     pub(crate) fn route(&self, connection: &Connection) -> Result<Route, Error> {
-        let network = self.life().network.clone();
-        self.inner.options.route(connection, network.as_ref())
+        self.inner.options.route(connection, self.network().as_ref())
     }
 
     /// Its directory, with its name on the door.
@@ -383,8 +398,20 @@ impl Client {
 
     /// The platform says that the network changed, came back, or is gone. To be called whenever it does, and once after the
     /// start: how long a link may idle is remembered by the network's id.
+    ///
+    /// The same again is no change, however often the platform says it: Android does of each change of the signal. Without an
+    /// id it may be another network that looks alike, and counts again after half a minute.
     pub fn network_changed(&self, network: &Network) {
-        self.life().network = Some(network.clone());
+        {
+            let mut life = self.life();
+            let is_same = life.network.as_ref().is_some_and(|(last, since)| {
+                last == network && (network.id.is_some() || since.elapsed() < SAME_NETWORK)
+            });
+            if is_same {
+                return;
+            }
+            life.network = Some((network.clone(), Instant::now()));
+        }
         for account in self.accounts() {
             account.network_changed(network);
         }
@@ -440,8 +467,9 @@ impl Client {
             options: self.inner.options.clone(),
         };
         let file = before.map_or_else(Default::default, Account::file);
+        let network = self.network();
         let life = self.life();
-        let account = Account::new(home, connection, (life.foreground, life.network.clone()), file);
+        let account = Account::new(home, connection, (life.foreground, network), file);
         if let Some(over) = life.over.clone() {
             // There is no thread to wait for.
             drop(account.stop(over));

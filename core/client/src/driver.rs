@@ -342,6 +342,7 @@ impl Driver {
             if inputs.is_empty() {
                 continue;
             }
+            let is_ours = stopping.is_some() || inputs.iter().any(|input| matches!(input, Input::Network(_)));
             for effect in self.engine.turn(inputs, now(), &mut rng) {
                 match effect {
                     Effect::Connect { link: id, destination } => {
@@ -389,6 +390,9 @@ impl Driver {
                     Effect::Hangup { link: id } | Effect::Close { link: id }
                         if link.as_ref().is_some_and(|link| link.id == id) =>
                     {
+                        if is_ours {
+                            self.route.is_given_up();
+                        }
                         if let Some(mut wire) = link.take().and_then(|mut link| link.wire.take()) {
                             if matches!(effect, Effect::Close { .. }) {
                                 wire.queue(b"</stream:stream>");

@@ -4,7 +4,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -62,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) exporting: Mutex<()>,
     listeners: Mutex<Vec<Listener>>,
     pub(crate) status: watch::Sender<Status>,
+    /// The server does not take the password, and nothing was decided since.
+    pub(crate) is_refused: AtomicBool,
     /// Who follows a list.
     stales: Mutex<Vec<Weak<Stale>>>,
     pub(crate) lines: Lines,
@@ -97,6 +99,7 @@ impl Shared {
             exporting: Mutex::default(),
             listeners: Mutex::default(),
             status: watch::Sender::new(offline()),
+            is_refused: AtomicBool::new(false),
             stales: Mutex::default(),
             lines: Lines::default(),
             changes: watch::Sender::new(()),
@@ -242,6 +245,9 @@ impl Shared {
     }
 
     pub(crate) fn set_status(&self, status: Status) {
+        if let Status::Offline { reason: Some(Error::WrongPassword), next_attempt: None, .. } = status {
+            self.is_refused.store(true, Ordering::Relaxed);
+        }
         let before = self.status.send_replace(status.clone());
         if before != status {
             self.log(&status);

@@ -48,16 +48,17 @@ impl Account {
     ///
     /// # Errors
     /// [`Error::StorageFull`], [`Error::DatabaseUnusable`] where it cannot be written; [`Error::Suspended`] and [`Error::Closed`], also
-    /// where the account is suspended meanwhile. No file is left then.
+    /// where the account is suspended meanwhile. No file is left then, nor where the future is dropped before its end.
     pub async fn export(&self, path: &Path) -> Result<u64, Error> {
         let (account, path) = (self.clone(), path.to_owned());
-        on_a_thread("whimbrel-export", move || account.write_export(&path)).await
+        on_a_thread("whimbrel-export", move |is_wanted| account.write_export(&path, is_wanted)).await
     }
 
-    fn write_export(&self, path: &Path) -> Result<u64, Error> {
+    fn write_export(&self, path: &Path, is_wanted: &dyn Fn() -> bool) -> Result<u64, Error> {
         let shared = self.shared();
         let _one_at_a_time = shared.exporting.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.is_readable()?;
+        let may_go_on = || if is_wanted() { shared.is_readable() } else { Err(Error::Suspended) };
+        may_go_on()?;
         let home = self.home();
         let file = home.dir.join("account.db");
         let secret = client::kept_secret(&*home.vault, &home.entry())?.ok_or(Error::KeyLost)?;
@@ -65,15 +66,19 @@ impl Account {
         let written = write_whole(&new, |out| {
             // Whoever suspends it waits for this, but not for the vault, nor until the disk has it all.
             let _open = shared.snapshot.blocking_lock();
-            shared.is_readable()?;
+            may_go_on()?;
             let database = store::open_reader(&file, &secret).map_err(|error| error.to_api())?;
             export::write(&database, &Uuid::new_v4().to_string(), wall_clock(), &mut |piece| {
-                shared.is_readable()?;
+                may_go_on()?;
                 out.write_all(piece.as_bytes()).map_err(unusable)
             })
             .map_err(|error| error.to_api())
         });
-        let done = written.and_then(|count| fs::rename(&new, path).map(|()| count).map_err(unusable));
+        let done = written.and_then(|count| {
+            // It is not encrypted: where nobody waits for it nobody would know of it.
+            may_go_on()?;
+            fs::rename(&new, path).map(|()| count).map_err(unusable)
+        });
         if done.is_err() {
             let _ = fs::remove_file(&new);
         }
@@ -90,7 +95,7 @@ impl Account {
     pub async fn import(&self, path: &Path) -> Result<Imported, Error> {
         let (parts, incoming) = mpsc::channel(2);
         let (own, path) = (self.jid().clone(), path.to_owned());
-        let reading = on_a_thread("whimbrel-import", move || read(&path, &own, &parts));
+        let reading = on_a_thread("whimbrel-import", move |_| read(&path, &own, &parts));
         let taking = async {
             // Where it is not taken any more the reader ends.
             let mut incoming: mpsc::Receiver<Part> = incoming;
@@ -124,15 +129,20 @@ impl Account {
 /// What a file is called, and some of its elements.
 type Part = (String, Vec<Element>);
 
-/// Waits for a thread of its own. Dropping what waits does not end it.
+/// Waits for a thread of its own. Dropping what waits does not end it, but it can ask whether anybody still does.
 async fn on_a_thread<T: Send + 'static>(
     name: &str,
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let (done, result) = oneshot::channel();
+    let (done, result) = oneshot::channel::<Result<T, Error>>();
     let bug = |report: String| Error::Bug { report };
     let thread = thread::Builder::new().name(name.into());
-    thread.spawn(move || drop(done.send(work()))).map_err(|error| bug(error.to_string()))?;
+    thread
+        .spawn(move || {
+            let result = work(&|| !done.is_closed());
+            drop(done.send(result));
+        })
+        .map_err(|error| bug(error.to_string()))?;
     result.await.unwrap_or_else(|_| Err(bug("a thread for a file is gone".into())))
 }
 

@@ -294,6 +294,11 @@ impl Route {
         }
     }
 
+    /// An attempt that is under way ends for a reason that is not the server's.
+    pub(crate) fn is_given_up(&self) {
+        self.order(|order| order.unproven = None);
+    }
+
     fn order<T>(&self, work: impl FnOnce(&mut Order) -> T) -> T {
         work(&mut self.order.lock().unwrap_or_else(PoisonError::into_inner))
     }

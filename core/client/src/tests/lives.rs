@@ -605,3 +605,99 @@ fn vault_of_files_makes_its_directory_and_keeps_others_out() {
     assert_eq!(mode(&dir.path().join("keys/a")), 0o600);
     assert_eq!(fs::read_dir(dir.path().join("keys")).unwrap().count(), 1, "nothing is left of the writing");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn export_that_nobody_waits_for_leaves_no_file() {
+    let stage = Stage::new();
+    let vault = Arc::new(Waiting::default());
+    let client = Client::open(stage.dir.path(), vault.clone(), Options::default()).await.unwrap();
+    let account = client.add_account(romeo(), stage.server.connection()).await.unwrap();
+    let (asked, is_asked) = std::sync::mpsc::sync_channel(1);
+    let (answer, answered) = std::sync::mpsc::channel::<()>();
+    *vault.gate.lock().unwrap() = Some((asked, answered));
+    let file = stage.dir.path().join("romeo.xml");
+    let exporting = tokio::spawn({
+        let (account, file) = (account.clone(), file.clone());
+        async move { account.export(&file).await }
+    });
+    is_asked.recv_timeout(PATIENCE).unwrap();
+    exporting.abort();
+    exporting.await.unwrap_err();
+    drop(answer);
+    // One comes behind the other.
+    let other = stage.dir.path().join("once more.xml");
+    soon(account.export(&other)).await.unwrap();
+    assert_eq!((file.exists(), other.exists()), (false, true));
+}
+
+#[tokio::test]
+async fn account_whose_address_cannot_be_read_is_not_taken_for_none() {
+    let stage = Stage::new();
+    let (client, _) = stage.account().await;
+    soon(client.close()).await;
+    let address = stage.database().with_file_name("address");
+    fs::remove_file(&address).unwrap();
+    fs::create_dir(&address).unwrap();
+    let opened = Client::open(stage.dir.path(), stage.keychain.clone(), Options::default()).await;
+    assert!(matches!(opened, Err(Error::DatabaseUnusable { .. })), "{opened:?}");
+}
+
+/// Another connection than the one that is expected would be the next to be accepted, and say nothing.
+#[tokio::test]
+async fn same_network_again_does_not_break_off_what_is_under_way() {
+    let stage = Stage::new();
+    let (client, account) = stage.account().await;
+    let network = |id: Option<&str>| crate::Network {
+        id: id.map(|id| crate::NetworkId(id.to_owned())),
+        kind: crate::NetworkKind::Wifi,
+        ..crate::Network::default()
+    };
+    client.network_changed(&network(None));
+    let _signing_in = tokio::spawn({
+        let account = account.clone();
+        async move { account.sign_in("secret").await }
+    });
+    tokio::task::yield_now().await;
+    let first = stage.server.accept_plain();
+    for _ in 0..3 {
+        client.network_changed(&network(None));
+        // It has come as far as the engine.
+        account.conversations().items().unwrap();
+        account.mark_read(&juliet()).await.unwrap();
+    }
+    client.network_changed(&network(Some("home")));
+    let second = stage.server.accept_plain();
+    drop(first);
+    server::Peer::secure(second).log_in();
+    status_becomes(&account, |status| matches!(status, Status::Online { .. })).await;
+}
+
+#[tokio::test]
+async fn refused_password_is_not_tried_again_before_somebody_wants_to() {
+    let stage = Stage::new();
+    let (client, account, mut peer) = stage.online().await;
+    drop(peer.try_say("</stream:stream>"));
+    let mut peer = stage.server.accept();
+    peer.refuse_password();
+    status_becomes(&account, |status| {
+        matches!(status, Status::Offline { reason: Some(Error::WrongPassword), next_attempt: None, .. })
+    })
+    .await;
+    soon(client.suspend(PATIENCE)).await;
+    soon(client.resume()).await.unwrap();
+    let found = soon(client.wake_up(&romeo(), PATIENCE)).await.unwrap();
+    assert!(!found.complete);
+    // The next connection is by the new one.
+    let signing_in = tokio::spawn({
+        let account = account.clone();
+        async move { account.sign_in("another secret").await }
+    });
+    tokio::task::yield_now().await;
+    let _peer = stage.server.accept_login();
+    soon(signing_in).await.unwrap().unwrap();
+    // It counts again.
+    soon(client.suspend(PATIENCE)).await;
+    soon(client.resume()).await.unwrap();
+    let _peer = stage.server.accept_login();
+    status_becomes(&account, |status| matches!(status, Status::Online { .. })).await;
+}

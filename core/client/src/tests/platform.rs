@@ -160,6 +160,47 @@ async fn servers_are_looked_up_by_the_platform_if_it_wants_to() {
     assert_eq!(asked, ["_xmpp-client._tcp.montague.lit", "_xmpps-client._tcp.montague.lit"]);
 }
 
+/// A server of the platform's answer that takes connections and says nothing, and behind it the one that works.
+struct SilentFirst(u16, u16);
+
+impl Resolver for SilentFirst {
+    fn srv(&self, name: &str) -> Result<Vec<Srv>, Error> {
+        let Some(_) = name.strip_prefix("_xmpps-client._tcp.") else { return Ok(Vec::new()) };
+        let server = |priority, port| Srv { priority, weight: 1, port, target: "127.0.0.1".into() };
+        Ok(vec![server(1, self.0), server(2, self.1)])
+    }
+}
+
+#[tokio::test]
+async fn server_that_answered_is_the_first_to_be_tried_however_often_the_account_is_suspended() {
+    let stage = Stage::new();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let names = SilentFirst(silent.local_addr().unwrap().port(), stage.server.port());
+    let options = Options { resolver: Some(Arc::new(names)), ..Options::default() };
+    let client = Client::open(stage.dir.path(), stage.keychain.clone(), options).await.unwrap();
+    let connection = crate::Connection { server: None, ..stage.server.connection() };
+    let account = client.add_account(romeo(), connection).await.unwrap();
+    let _signing_in = tokio::spawn({
+        let account = account.clone();
+        async move { account.sign_in("secret").await }
+    });
+    tokio::task::yield_now().await;
+    let first = tokio::task::spawn_blocking({
+        let silent = silent.try_clone().unwrap();
+        move || silent.accept().unwrap()
+    });
+    let _silence = soon(first).await.unwrap();
+    for _ in 0..2 {
+        let _peer = stage.server.accept_login();
+        status_becomes(&account, |status| matches!(status, Status::Online { .. })).await;
+        soon(client.suspend(PATIENCE)).await;
+        soon(client.resume()).await.unwrap();
+    }
+    let _peer = stage.server.accept_login();
+    silent.set_nonblocking(true).unwrap();
+    assert_eq!(silent.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn server_of_a_new_account_is_looked_up_by_the_platform_as_well() {
     let stage = Stage::new();

@@ -86,6 +86,8 @@ impl Server {
     }
 }
 
+const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' from='montague.lit' id='1' version='1.0'>";
+
 /// Who has connected.
 pub(crate) struct Peer {
     stream: StreamOwned<ServerConnection, TcpStream>,
@@ -141,13 +143,22 @@ impl Peer {
         }
     }
 
-    /// A new session, whatever it asked for. What was said in it before the presence.
-    pub(crate) fn log_in(&mut self) -> String {
-        const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' from='montague.lit' id='1' version='1.0'>";
+    fn hear_password(&mut self) {
         self.hear("<stream:stream");
         self.say(HEADER);
         self.say("<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms></stream:features>");
         self.hear("</auth>");
+    }
+
+    /// It is not that of the account.
+    pub(crate) fn refuse_password(&mut self) {
+        self.hear_password();
+        self.say("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>");
+    }
+
+    /// A new session, whatever it asked for. What was said in it before the presence.
+    pub(crate) fn log_in(&mut self) -> String {
+        self.hear_password();
         self.say("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
         self.hear("<stream:stream");
         self.say(HEADER);
