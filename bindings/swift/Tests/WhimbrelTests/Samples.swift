@@ -42,8 +42,10 @@ protocol NetworkPath {
 func changed(to phase: ScenePhase, _ client: Client) async throws {
     switch phase {
     case .active:
-        try await client.resume()
         try client.setForeground(true)
+        // What is wrong with one account is in its status, and the others connect.
+        try? await client.resume()
+        for account in try client.accounts { try? await account.connect() }
     case .inactive:
         try client.setForeground(false)
     case .background:
@@ -71,7 +73,7 @@ func received(_ address: String, directory: URL, vault: any KeyVault, _ screen: 
 // sample: background refresh
 func refresh(_ client: Client, _ screen: some Notifications) async throws {
     for account in try client.accounts {
-        let wakeUp = try await client.wakeUp(account.address, within: .seconds(20))
+        guard let wakeUp = try? await client.wakeUp(account.address, within: .seconds(20)) else { continue }
         for message in wakeUp.notify { screen.show(message.text, from: message.with, id: message.id) }
         screen.withdraw(wakeUp.withdraw)
     }

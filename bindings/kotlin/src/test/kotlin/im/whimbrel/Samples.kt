@@ -160,13 +160,16 @@ interface Notifications {
 }
 
 class Life(private val client: Client, private val notifications: Notifications) {
-    /** `Application.onCreate`, once the client is open. */
-    suspend fun started() = client.accounts.forEach { it.connect() }
+    /** `Application.onCreate`, once the client is open. It may be for a push: nobody looks yet, and nothing connects. */
+    fun started() = client.setForeground(false)
 
-    /** `ProcessLifecycleOwner`: `onStart`. */
+    /** `ProcessLifecycleOwner`: `onStart`. What is wrong with one account is in its `status`, and the others connect. */
     suspend fun shown() {
         client.setForeground(true)
-        client.resume()
+        try { client.resume() } catch (_: WhimbrelException) {}
+        for (account in client.accounts) {
+            try { account.connect() } catch (_: WhimbrelException) {}
+        }
     }
 
     /** `onStop`. With a foreground service that keeps the connection: `setForeground` alone. */

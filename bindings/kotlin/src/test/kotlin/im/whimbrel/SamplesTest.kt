@@ -138,7 +138,10 @@ class SamplesTest : Scenario() {
         // As the next process would find it.
         val again = open("alice", vault)
         assertEquals(listOf("But soft, what light?"), checkNotNull(again.account(alice.address)).texts(bob.address, 1))
-        Life(again, notifications).started()
+        Life(again, notifications).run {
+            started()
+            shown()
+        }
         checkNotNull(again.account(alice.address)).status.first { it == Status.Online }
     }
 }
