@@ -51,6 +51,7 @@ CREATE TABLE session (
     check_edge INTEGER,                       -- where that stood when the check began: what stands below came before
     check_at   INTEGER NOT NULL DEFAULT 0,    -- a time before what follows, by the archive's clock, in case that it forgets the id
     checked_at    INTEGER NOT NULL DEFAULT 0, -- when the archive was last asked for what was dropped
+    compared_at   INTEGER NOT NULL DEFAULT 0, -- when everything else that the server tells was last compared
     deaf          INTEGER NOT NULL DEFAULT 0, -- resumptions in a row that were never acknowledged
     choked_at     INTEGER,                    -- how much was handled when something unreadable ended the stream (STREAM 21)
     choked_on     TEXT                        -- its id in the archive, if it was a result of ours

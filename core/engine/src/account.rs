@@ -160,6 +160,8 @@ pub(crate) struct Session {
     /// What a resumption may have lost (STREAM 11).
     pub(crate) unchecked: Option<Unchecked>,
     pub(crate) checked_at: i64,
+    /// When contacts, who is blocked and what our own nodes say were last compared with what is here, wall ms.
+    pub(crate) compared_at: i64,
     /// How much was handled when something unreadable ended the stream (STREAM 21).
     pub(crate) choked_at: Option<u64>,
     /// Resumptions in a row that were never acknowledged.
@@ -205,6 +207,8 @@ pub(crate) struct CatchingUp {
     pub(crate) resumed: bool,
     /// When the archive was last asked what the server had dropped, or this process first came online, mono ms.
     pub(crate) checked: Option<u64>,
+    /// When everything else was last compared, mono ms.
+    pub(crate) compared: Option<u64>,
 }
 
 impl Default for CatchingUp {
@@ -220,6 +224,7 @@ impl Default for CatchingUp {
             before_carbons: None,
             resumed: false,
             checked: None,
+            compared: None,
         }
     }
 }
@@ -428,7 +433,7 @@ impl Account {
             },
         )?;
         let (jid_full, sm, mut session) = connection.query_row(
-            "SELECT jid, sm, next_position, seen_at, careful, check_after, check_position, checked_at, choked_at, deaf, choked_on, check_edge, check_at FROM session",
+            "SELECT jid, sm, next_position, seen_at, careful, check_after, check_position, checked_at, choked_at, deaf, choked_on, check_edge, check_at, compared_at FROM session",
             [],
             |row| {
                 let check: Option<i64> = row.get(6)?;
@@ -442,6 +447,7 @@ impl Account {
                     choked_at: row.get::<_, Option<i64>>(8)?.map(|handled| handled as u64),
                     deaf: row.get(9)?,
                     choked_on: row.get(10)?,
+                    compared_at: row.get(13)?,
                     ..Session::default()
                 };
                 Ok((row.get::<_, Option<String>>(0)?, row.get::<_, Option<String>>(1)?, session))
@@ -807,7 +813,7 @@ impl Account {
             cx.tx
                 .prepare_cached(
                     "UPDATE session SET jid = ?1, sm = ?2, next_position = ?3, seen_at = ?4, careful = ?5,
-                     check_after = ?6, check_position = ?7, checked_at = ?8, choked_at = ?9, deaf = ?10, choked_on = ?11, check_edge = ?12, check_at = ?13",
+                     check_after = ?6, check_position = ?7, checked_at = ?8, choked_at = ?9, deaf = ?10, choked_on = ?11, check_edge = ?12, check_at = ?13, compared_at = ?14",
                 )?
                 .execute(params![
                     session.jid.as_ref().map(|jid| jid.as_str()),
@@ -823,6 +829,7 @@ impl Account {
                     session.choked_on,
                     session.unchecked.as_ref().and_then(|unchecked| unchecked.edge),
                     session.unchecked.as_ref().map_or(0, |unchecked| unchecked.at),
+                    session.compared_at,
                 ])?;
         }
         Ok(())

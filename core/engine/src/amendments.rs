@@ -294,6 +294,14 @@ pub(crate) fn changed(cx: &mut Cx<'_>, message: i64) -> Result<()> {
     Ok(())
 }
 
+/// Where the lowest answer to a message stands, which shows what it answers: below it where that was tried again.
+pub(crate) fn lowest_answer(cx: &Cx<'_>, message: i64) -> Result<Option<i64>> {
+    Ok(cx
+        .tx
+        .prepare_cached("SELECT min(position) FROM message WHERE root = ?1 AND kind < 2")?
+        .query_row(params![message], |row| row.get(0))?)
+}
+
 /// The same where the row is an amendment and has a root; of others nothing.
 pub(crate) fn amends_anew(cx: &mut Cx<'_>, message: i64) -> Result<()> {
     let root: Option<i64> = cx

@@ -151,15 +151,17 @@ impl Account {
         forget_unlisted(cx)
     }
 
-    /// That it was done is an answer, too, unless it is still to be said: what another device decides from now on is later.
+    /// That it was done is an answer, too, unless it is still to be said: what another device decides from now on is later. Where something
+    /// was decided otherwise before, and nobody has answered that, it may be about that.
     fn told_by_push(&self, cx: &Cx<'_>, payload: &Element) -> Result<()> {
         for jid in addresses(payload) {
             cx.tx
                 .prepare_cached(
                     "UPDATE blocked SET wanted = NULL WHERE jid = ?1 AND wanted = listed AND NOT EXISTS
-                     (SELECT 1 FROM outbox JOIN pending ON iq = name WHERE number IS NULL AND json_extract(what, '$.Block.jid') = ?1)",
+                     (SELECT 1 FROM outbox JOIN pending ON iq = name WHERE number IS NULL AND json_extract(what, '$.Block.jid') = ?1)
+                     AND NOT EXISTS (SELECT 1 FROM pending WHERE what = ?2)",
                 )?
-                .execute(params![jid.as_str()])?;
+                .execute(params![jid.as_str(), serde_json::to_string(&Pending::Nothing)?])?;
         }
         Ok(())
     }

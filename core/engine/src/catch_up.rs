@@ -29,7 +29,7 @@ use crate::{
     api::{self, Event, Reply},
     effect::Effect,
     error::{Error, Result},
-    input::Drained,
+    input::{Drained, Now},
     iq::{NO_ANSWER, Pending, refused},
     messages::{self, STEP, Source, Stored},
     mutants::{self, Mutant},
@@ -91,7 +91,7 @@ pub(crate) struct Query {
     last_at: Option<i64>,
     added: u32,
     seen: u32,
-    /// Of those seen, how many were in this archive already.
+    /// Of those seen, how many were in this archive already, before the first that was not.
     known: u32,
     /// Which page of its question it is, from 0.
     page: u32,
@@ -172,10 +172,11 @@ impl Query {
 
     /// The same question, of which nothing was answered yet.
     fn afresh(&self) -> Self {
-        let Self { start, begin, floating, edge, last_at, page, tries, unsure, .. } = *self;
+        let Self { start, begin, floating, edge, last_at, page, tries, unsure, added, known, .. } = *self;
         let until = self.until.clone();
-        Self { floating, edge, until, last_at, page, tries, unsure, ..Self::new(self.aim.clone(), start) }
-            .behind(begin)
+        let same = Self::new(self.aim.clone(), start);
+        // What it has brought is here by now, and was missing all the same.
+        Self { floating, edge, until, last_at, page, tries, unsure, added, known, ..same }.behind(begin)
     }
 
     /// Whether these are numbers that we can have written, and that can be counted on.
@@ -487,9 +488,15 @@ impl Account {
         if replaying || self.catching_up.check_again {
             return Ok(());
         }
-        let checked = self.catching_up.checked.unwrap_or(cx.now.mono);
-        let passed = cx.now.wall.abs_diff(self.session.checked_at).max(cx.now.mono.saturating_sub(checked));
-        if passed >= DAY as u64 {
+        let now = cx.now;
+        let since = |wall: i64, mono: Option<u64>| {
+            now.wall.abs_diff(wall).max(now.mono.saturating_sub(mono.unwrap_or(now.mono)))
+        };
+        let passed = since(self.session.checked_at, self.catching_up.checked);
+        // Who comes back several times a day asks the archive each time, and that says nothing of the rest.
+        let compared = since(self.session.compared_at, self.catching_up.compared);
+        if passed.max(compared) >= DAY as u64 {
+            self.everything_is_compared(now);
             self.follow_server_info(cx)?;
             self.ask_lists_after_check(cx)?;
             self.check_for_dropped(cx)?;
@@ -502,6 +509,12 @@ impl Account {
         } else {
             Ok(())
         }
+    }
+
+    /// What the server tells besides messages is asked for now.
+    pub(crate) fn everything_is_compared(&mut self, now: Now) {
+        (self.session.compared_at, self.catching_up.compared) = (now.wall, Some(now.mono));
+        self.session.dirty = true;
     }
 
     /// Sends a query and keeps it.
@@ -637,7 +650,7 @@ impl Account {
                 }
             }
             Stored::Known(known) => {
-                query.known += 1;
+                query.known += u32::from(query.added == 0);
                 if query.named.insert(result.id.to_owned()) {
                     query.cursor = self.place_known(cx, query, result.id, &known, position)?;
                 }
@@ -679,7 +692,7 @@ impl Account {
         }
         let position = self.place(cx, &query)?;
         if let Some(known) = messages::known_as(cx, self.jid.as_str(), id)? {
-            query.known += 1;
+            query.known += u32::from(query.added == 0);
             if query.named.insert(id.to_owned()) {
                 query.cursor = self.place_known(cx, &mut query, id, &known, position)?;
             }
@@ -1068,6 +1081,9 @@ impl Account {
         for (id, query) in checks {
             cx.tx.execute("DELETE FROM pending WHERE iq = ?1", params![id])?;
             self.let_go(cx, &query)?;
+            if query.added > 0 {
+                self.ask_lists_after_check(cx)?;
+            }
         }
         Ok(())
     }
@@ -1166,6 +1182,10 @@ impl Account {
             Aim::Doubt { .. } if condition == NO_ANSWER && query.tries < DOUBT_TRIES => {
                 let next = Query::new(query.aim.clone(), 0);
                 self.query(cx, Query { page: query.page, tries: query.tries + 1, ..next })
+            }
+            // The server has forgotten where it was (STREAM 18), and not what came since.
+            Aim::Doubt { peer, after: Some(_), since: Some(since) } if condition == "item-not-found" => {
+                self.query(cx, Query::about(peer.clone(), None, Some(*since)))
             }
             Aim::Doubt { peer, .. } => self.doubts_settled(cx, peer),
             Aim::Fill { gap } if condition == "item-not-found" => {
@@ -1306,8 +1326,10 @@ impl Account {
             .tx
             .query_row(
                 "SELECT id, place FROM (SELECT id, place FROM archived WHERE archive = ?1 AND message < ?2 ORDER BY message DESC LIMIT 50)
-                 WHERE place < (SELECT position FROM message WHERE id = ?2) LIMIT 1",
-                params![own, message],
+                 WHERE place < (SELECT position FROM message WHERE id = ?2)
+                 -- What was only looked up in doubt may stand where the archive was not read.
+                 AND place >= (SELECT coalesce(max(high_position), ?3) FROM gap WHERE kind = 1) LIMIT 1",
+                params![own, message, -HIGHEST],
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )
             .optional()?;

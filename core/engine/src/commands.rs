@@ -25,7 +25,7 @@ impl Account {
                     self.gives_up_another_password(cx, password);
                     self.password_was_given(cx, password)?;
                 }
-                self.go_online(cx);
+                self.try_now(cx);
                 if self.online().is_none() {
                     self.waiting.sign_in.push(request);
                     return Ok(());
@@ -33,7 +33,7 @@ impl Account {
                 Ok(Reply::Done)
             }
             Command::Connect => {
-                self.go_online(cx);
+                self.try_now(cx);
                 Ok(Reply::Done)
             }
             Command::Disconnect => {
@@ -119,6 +119,16 @@ impl Account {
         };
         cx.reply(request, done);
         Ok(())
+    }
+
+    /// Somebody wants it: it is tried at once. Where it was being tried anyway the attempts behind that do not begin anew, or an app that
+    /// says so again and again would have a server tried ever so often.
+    fn try_now(&mut self, cx: &Cx<'_>) {
+        if !self.wanted {
+            self.go_online(cx);
+        } else if matches!(self.link, Link::Down) {
+            self.retry = Some(cx.now.mono);
+        }
     }
 
     pub(crate) fn go_online(&mut self, cx: &Cx<'_>) {

@@ -49,16 +49,26 @@ impl Account {
         Ok(Ok(Reply::Done))
     }
 
-    /// It is to be as another device has set it. What was archived there before its newest message was written is back by now.
-    pub(crate) fn adopt(&mut self, cx: &mut Cx<'_>, conversation: i64, settings: &Settings) -> Result<()> {
+    /// It is to be as another device has set it. What was archived there before its newest message was written is back by now; and so it
+    /// is where this is told `again` and a message has brought it back since, whatever the clocks say.
+    pub(crate) fn adopt(
+        &mut self,
+        cx: &mut Cx<'_>,
+        conversation: i64,
+        settings: &Settings,
+        again: bool,
+    ) -> Result<()> {
         let until = until(cx, settings.muted);
         change(cx, conversation, "pinned", &settings.pinned)?;
         change(cx, conversation, "muted_until", &until)?;
         change(cx, conversation, "notify", &code(settings.notify))?;
         let is_back: bool = cx
             .tx
-            .prepare_cached("SELECT coalesce(m.at >= c.set_at, 0) FROM conversation AS c LEFT JOIN message AS m ON m.id = c.last_message WHERE c.id = ?1")?
-            .query_row(params![conversation], |row| row.get(0))?;
+            .prepare_cached(
+                "SELECT coalesce(m.at >= c.set_at, 0) OR (?2 AND NOT c.archived)
+                 FROM conversation AS c LEFT JOIN message AS m ON m.id = c.last_message WHERE c.id = ?1",
+            )?
+            .query_row(params![conversation, again], |row| row.get(0))?;
         change(cx, conversation, "archived", &(settings.archived && (until.is_some() || !is_back)))?;
         self.unmute_at = next_end(cx.tx)?;
         Ok(())

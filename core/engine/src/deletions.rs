@@ -137,6 +137,7 @@ impl Account {
                 .query_row(params![message], |row| {
                     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
                 })?;
+            let position = amendments::lowest_answer(cx, *message)?.unwrap_or(position).min(position);
             let lowest = conversations.entry(conversation).or_insert(position);
             *lowest = position.min(*lowest);
             cx.tx

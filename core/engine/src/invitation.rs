@@ -7,7 +7,7 @@
 
 use jid::BareJid;
 use minidom::Element;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 use serde::{Deserialize, Serialize};
 use whimbrel_proto::{
     adhoc::{self, CommandAction},
@@ -190,9 +190,8 @@ impl Account {
              ON CONFLICT (jid) DO UPDATE SET until = ?2",
             params![jid.as_str(), cx.now.wall.saturating_add(EXPECTED), MANY],
         )?;
-        let name = name.map(str::to_owned).or(self.name_of(cx, jid)?);
-        let groups = self.groups_of(cx, jid)?;
-        self.edit_contact(cx, jid, name.as_deref(), &groups)?;
+        let (known, groups) = self.name_and_groups(cx, jid)?;
+        self.edit_contact(cx, jid, name.or(known.as_deref()), &groups)?;
         let preauth = Tag::with_ns("preauth", ns::PREAUTH).attr("token", token);
         let subscribe =
             Tag::new("presence").attr("to", jid.as_str()).attr("type", "subscribe").child(preauth);
@@ -222,17 +221,10 @@ impl Account {
         }
         self.answer_subscription(cx, from, "subscribed")?;
         if shown > 0 {
-            let name = self.name_of(cx, from)?;
+            let (name, _) = self.name_and_groups(cx, from)?;
             self.add_contact(cx, from, name.as_deref())?;
         }
         Ok(true)
-    }
-
-    fn name_of(&self, cx: &Cx<'_>, jid: &BareJid) -> Result<Option<String>> {
-        let name = cx
-            .tx
-            .query_row("SELECT name FROM contact WHERE jid = ?1", params![jid.as_str()], |row| row.get(0));
-        Ok(name.optional()?.flatten())
     }
 }
 

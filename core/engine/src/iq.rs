@@ -32,9 +32,10 @@ pub(crate) enum Pending {
     Roster,
     /// All of it once more, whatever version we have.
     RosterAgain,
-    /// Somebody is to be in it like this, or not to be.
+    /// Somebody is to be in it, called this and in these groups, or not to be.
     Contact {
         jid: String,
+        to_be: Option<(Option<String>, Vec<String>)>,
     },
     AccountInfo,
     ArchivePrefs,

@@ -437,10 +437,14 @@ impl Account {
             )?
             .query_row(params![id, peer.as_str()], |row| row.get(0))
             .optional()?;
-        match found {
-            Some(message) => advance(cx, message, &SendState::Failed { reason: condition.to_owned() }),
-            None => Ok(()),
-        }
+        let Some(message) = found else { return Ok(()) };
+        // Whoever has bounced it has read it. It counts until that is acknowledged, and is not sent by another session.
+        cx.tx
+            .prepare_cached(
+                "UPDATE outbox SET kind = ?2, message = NULL WHERE message = ?1 AND number IS NOT NULL",
+            )?
+            .execute(params![message, outbox::Kind::Fleeting.code()])?;
+        advance(cx, message, &SendState::Failed { reason: condition.to_owned() })
     }
 
     fn peer_chat_state(&self, cx: &mut Cx<'_>, peer: &BareJid, state: &str) -> Result<()> {

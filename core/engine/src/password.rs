@@ -36,9 +36,8 @@ impl Account {
                 invalid("the password has a character that cannot be sent")
             }
             Some(new) if new != password => invalid("another change of the password is under way"),
-            Some(_) => Ok(true),
-            None if self.online().is_none() => Err(Error::Offline),
-            None => Ok(false),
+            _ if self.online().is_none() => Err(Error::Offline),
+            known => Ok(known.is_some()),
         };
         match refusal {
             Err(error) => {

@@ -34,10 +34,21 @@ impl Account {
     /// The whole roster, or nothing if the version that we have is current (RFC 6121 §2.6.2).
     pub(crate) fn roster_result(&mut self, cx: &mut Cx<'_>, iq: &Element) -> Result<()> {
         let Some(query) = iq.get_child("query", ns::ROSTER) else { return Ok(()) };
+        let accepted = cx
+            .tx
+            .prepare_cached("SELECT jid FROM contact WHERE jid IN (SELECT jid FROM accepted UNION SELECT jid FROM expected)")?
+            .query_map([], |row| row.get(0))?
+            .collect::<rusqlite::Result<Vec<String>>>()?;
         cx.tx.execute("DELETE FROM contact", [])?;
         cx.receipts_to = None;
         for item in query.children().filter(|child| child.name() == "item").take(MAX) {
             store(cx, item)?;
+        }
+        for jid in accepted {
+            let is_known = "SELECT EXISTS (SELECT 1 FROM contact WHERE jid = ?1)";
+            if !cx.tx.prepare_cached(is_known)?.query_row(params![jid], |row| row.get(0))? {
+                removed(cx, &jid)?;
+            }
         }
         self.roster_version(cx, query.attr("ver"))
     }
@@ -61,7 +72,7 @@ impl Account {
         // Nor does a version mean anything to who has not read what it is a version of.
         let is_read = self.login.roster_ver.is_some() && !self.is_asked(cx, &Pending::Roster)?;
         self.roster_version(cx, query.attr("ver").filter(|_| is_read && !takes))?;
-        if takes { self.ask_again(cx, &Pending::Roster) } else { Ok(()) }
+        if takes { self.ask_unless_asked(cx, &Pending::RosterAgain) } else { Ok(()) }
     }
 
     fn roster_version(&mut self, cx: &mut Cx<'_>, version: Option<&str>) -> Result<()> {
@@ -180,18 +191,27 @@ impl Account {
     }
 
     pub(crate) fn add_contact(&mut self, cx: &mut Cx<'_>, jid: &BareJid, name: Option<&str>) -> Result<()> {
-        let groups = self.groups_of(cx, jid)?;
+        let (_, groups) = self.name_and_groups(cx, jid)?;
         self.edit_contact(cx, jid, name, &groups)?;
         self.answer_subscription(cx, jid, "subscribe")
     }
 
-    /// An item is set as a whole (RFC 6121 §2.4): what is not said is gone.
-    pub(crate) fn groups_of(&self, cx: &Cx<'_>, jid: &BareJid) -> Result<Vec<String>> {
-        let groups: Option<String> = cx
+    /// What somebody is called, and in which groups they are: as was decided last, whether or not the server has it. An item is set
+    /// as a whole (RFC 6121 §2.4), and what is not said is gone.
+    pub(crate) fn name_and_groups(
+        &self,
+        cx: &Cx<'_>,
+        jid: &BareJid,
+    ) -> Result<(Option<String>, Vec<String>)> {
+        if let Some(Pending::Contact { to_be: Some(to_be), .. }) = decided(cx, jid.as_str())? {
+            return Ok(to_be);
+        }
+        let known = cx
             .tx
-            .query_row("SELECT groups FROM contact WHERE jid = ?1", params![jid.as_str()], |row| row.get(0))
+            .prepare_cached("SELECT name, groups FROM contact WHERE jid = ?1")?
+            .query_row(params![jid.as_str()], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))
             .optional()?;
-        groups.map_or(Ok(Vec::new()), |groups| Ok(serde_json::from_str(&groups)?))
+        known.map_or(Ok((None, Vec::new())), |(name, groups)| Ok((name, serde_json::from_str(&groups)?)))
     }
 
     pub(crate) fn edit_contact(
@@ -203,20 +223,27 @@ impl Account {
     ) -> Result<()> {
         let item = Tag::new("item").attr("jid", jid.as_str()).attr_opt("name", name);
         let item = groups.iter().fold(item, |item, group| item.child(Tag::new("group").text(group)));
-        self.set_item(cx, jid, item)
+        self.set_item(cx, jid, item, Some((name.map(str::to_owned), groups.to_vec())))
     }
 
     pub(crate) fn remove_contact(&mut self, cx: &mut Cx<'_>, jid: &BareJid) -> Result<()> {
         let item = Tag::new("item").attr("jid", jid.as_str()).attr("subscription", "remove");
-        forget_accepted(cx, jid)?;
-        self.set_item(cx, jid, item)
+        forget_accepted(cx, jid.as_str())?;
+        self.set_item(cx, jid, item, None)
     }
 
     /// A decision of the user's, perhaps made offline: it waits for a session that takes it (RFC 6121 §2.3).
-    fn set_item(&mut self, cx: &mut Cx<'_>, jid: &BareJid, item: Tag) -> Result<()> {
+    fn set_item(
+        &mut self,
+        cx: &mut Cx<'_>,
+        jid: &BareJid,
+        item: Tag,
+        to_be: Option<(Option<String>, Vec<String>)>,
+    ) -> Result<()> {
         let query = Tag::with_ns("query", ns::ROSTER).child(item);
         iq::supersede(cx, "Contact", jid.as_str())?;
-        self.ask_as(cx, Kind::Note, &Pending::Contact { jid: jid.to_string() }, "set", None, query).map(drop)
+        self.ask_as(cx, Kind::Note, &Pending::Contact { jid: jid.to_string(), to_be }, "set", None, query)
+            .map(drop)
     }
 
     /// What was told of it may have been lost in the server, and a later version says nothing of that.
@@ -235,10 +262,17 @@ impl Account {
         let asked =
             cx.tx.execute("DELETE FROM subscription_request WHERE jid = ?1", params![jid.as_str()])?;
         cx.touched.contacts = true;
+        // That they were not to has not left: they see us as before, or ask still.
+        let was_declined = withdraw_answer(cx, jid, "unsubscribed")?;
+        if was_declined && self.sees_our_presence(cx, jid)? {
+            return Ok(());
+        }
         if asked == 0 && !self.login.pre_approval {
             // RFC 6121 §3.4.1: such a server is not told before they ask, and forgets it.
             cx.tx.execute("INSERT OR IGNORE INTO accepted (jid) VALUES (?1)", params![jid.as_str()])?;
-            return Ok(());
+            if !was_declined {
+                return Ok(());
+            }
         }
         self.answer_subscription(cx, jid, "subscribed")
     }
@@ -246,8 +280,10 @@ impl Account {
     /// They are not to see our presence (RFC 6121 §3.2), whether they ask, were accepted before they did, or see it now.
     pub(crate) fn decline(&mut self, cx: &mut Cx<'_>, jid: &BareJid) -> Result<()> {
         cx.tx.execute("DELETE FROM subscription_request WHERE jid = ?1", params![jid.as_str()])?;
-        forget_accepted(cx, jid)?;
+        forget_accepted(cx, jid.as_str())?;
         cx.touched.contacts = true;
+        // Nobody is let in for a moment.
+        withdraw_answer(cx, jid, "subscribed")?;
         self.answer_subscription(cx, jid, "unsubscribed")
     }
 
@@ -258,11 +294,34 @@ impl Account {
     }
 }
 
+/// What somebody was to be answered is not said, if it has not left. Whether it was to be.
+fn withdraw_answer(cx: &Cx<'_>, jid: &BareJid, kind: &str) -> Result<bool> {
+    let waits =
+        "DELETE FROM outbox WHERE kind = ?1 AND peer = ?2 AND number IS NULL AND instr(bytes, ?3) > 0";
+    let said = params![Kind::Note.code(), jid.as_str(), format!(" type='{kind}'")];
+    Ok(cx.tx.prepare_cached(waits)?.execute(said)? > 0)
+}
+
+/// What was last decided of a contact, if nobody has answered that.
+fn decided(cx: &Cx<'_>, jid: &str) -> Result<Option<Pending>> {
+    let what: Option<String> = cx
+        .tx
+        .prepare_cached("SELECT what FROM pending WHERE json_extract(what, '$.Contact.jid') = ?1 LIMIT 1")?
+        .query_row(params![jid], |row| row.get(0))
+        .optional()?;
+    what.map(|what| Ok(serde_json::from_str(&what)?)).transpose()
+}
+
+/// Somebody is no contact any more, perhaps by another device: who was to be let in is not, unless something was decided here since.
+fn removed(cx: &mut Cx<'_>, jid: &str) -> Result<()> {
+    if decided(cx, jid)?.is_some() { Ok(()) } else { forget_accepted(cx, jid) }
+}
+
 /// They are not accepted any more before they have asked.
-fn forget_accepted(cx: &mut Cx<'_>, jid: &BareJid) -> Result<()> {
+fn forget_accepted(cx: &mut Cx<'_>, jid: &str) -> Result<()> {
     for table in ["accepted", "expected"] {
         let forgotten =
-            cx.tx.execute(&format!("DELETE FROM {table} WHERE jid = ?1"), params![jid.as_str()])?;
+            cx.tx.prepare_cached(&format!("DELETE FROM {table} WHERE jid = ?1"))?.execute(params![jid])?;
         cx.touched.contacts |= forgotten > 0;
     }
     Ok(())
@@ -291,6 +350,7 @@ fn store(cx: &mut Cx<'_>, item: &Element) -> Result<i64> {
     let subscription = match item.attr("subscription") {
         Some("remove") => {
             cx.tx.prepare_cached("DELETE FROM contact WHERE jid = ?1")?.execute(params![jid.as_str()])?;
+            removed(cx, jid.as_str())?;
             return Ok(0);
         }
         Some("both") => 3,
@@ -314,7 +374,7 @@ fn store(cx: &mut Cx<'_>, item: &Element) -> Result<i64> {
         cx.tx
             .prepare_cached("DELETE FROM subscription_request WHERE jid = ?1")?
             .execute(params![jid.as_str()])?;
-        cx.tx.prepare_cached("DELETE FROM accepted WHERE jid = ?1")?.execute(params![jid.as_str()])?;
+        forget_accepted(cx, jid.as_str())?;
     }
     Ok(subscription)
 }

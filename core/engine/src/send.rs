@@ -388,6 +388,9 @@ impl Account {
             cx.tx.execute(if is_kept { kept } else { withdrawn }, params![meant.row])?;
         }
         if waits {
+            if let Some(answer) = amendments::lowest_answer(cx, meant.row)? {
+                messages::touch(cx, &meant.with, answer);
+            }
             remove(cx, meant.row)?;
             cx.tx.execute("UPDATE message SET root = NULL WHERE root = ?1", params![meant.row])?;
         } else {

@@ -323,8 +323,11 @@ impl Account {
                 });
                 // The catch-up of a new session is a check of its own, but for what an earlier one left unchecked.
                 self.session.checked_at = if self.session.unchecked.is_some() { 0 } else { cx.now.wall };
+                self.everything_is_compared(cx.now);
                 self.session.choked_at = None;
                 cx.tx.execute("DELETE FROM presence", [])?;
+                // Who asks is said to every session anew (RFC 6121 §3.1.3), and who does not any more was perhaps answered elsewhere.
+                cx.touched.contacts |= cx.tx.execute("DELETE FROM subscription_request", [])? > 0;
                 let typed = "UPDATE conversation SET chat_state = NULL WHERE chat_state IS NOT NULL";
                 cx.touched.conversations |= cx.tx.execute(typed, [])? > 0;
                 self.push_begins_anew(cx)?;

@@ -95,6 +95,6 @@ impl Account {
             "UPDATE conversation SET set_at = ?2, settings_due = 0 WHERE id = ?1",
             params![conversation, at],
         )?;
-        self.adopt(cx, conversation, &settings)
+        self.adopt(cx, conversation, &settings, settings.at == Some(known))
     }
 }

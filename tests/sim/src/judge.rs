@@ -610,11 +610,13 @@ fn read_by_somebody(
     theirs: &[String],
 ) -> Result<(), Failure> {
     let phone = &world.devices()[device];
-    let siblings = world.devices().iter().filter(|other| other.account == phone.account);
-    let read: BTreeSet<&String> = siblings
+    let siblings = || world.devices().iter().filter(|other| other.account == phone.account);
+    let mut read: BTreeSet<&String> = siblings()
         .filter_map(|other| other.user.screens.get(&with))
         .flat_map(|screen| screen.perhaps_read.iter())
         .collect();
+    // Whoever has deleted a message has seen it.
+    read.extend(siblings().flat_map(|other| other.user.deleted.iter().chain(&other.user.perhaps_deleted)));
     let archive = &world.server().accounts[phone.account].archive;
     let said =
         |entry: &server::Entry| server::body(&entry.message).map(|body| server::first(&body).to_owned());

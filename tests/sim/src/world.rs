@@ -69,12 +69,12 @@ enum Happening {
     Up(Conn),
     /// Something arrives at a device.
     Down(Conn),
-    /// The device hears that its link is gone.
-    Lost { device: usize, link: LinkId },
+    /// The process that was started then hears that its link is gone.
+    Lost { device: usize, started: u64, link: LinkId },
     /// The server hears that.
     LostAbove(Conn),
-    /// An attempt to connect succeeds.
-    Connected { device: usize, link: LinkId },
+    /// Its attempt to connect succeeds.
+    Connected { device: usize, started: u64, link: LinkId },
     /// The engine wanted to be called.
     Wake { device: usize, token: u64 },
     /// There is a network again, and the platform says so.
@@ -108,6 +108,8 @@ pub struct World {
     /// The request that was answered in this step, and whether well.
     answered: Option<(RequestId, bool)>,
     failure: Option<Failure>,
+    /// Somebody wants to connect in this step.
+    is_wanted_now: bool,
     /// Everything is healed; only what the engines still want to do happens.
     settling: bool,
     /// What happened, in words, for those who look for a cause.
@@ -162,6 +164,7 @@ impl World {
             report: Report::default(),
             answered: None,
             failure: None,
+            is_wanted_now: false,
             settling: false,
             diary: diary.then(Vec::new),
         };
@@ -239,13 +242,19 @@ impl World {
             Happening::Act(act) => self.act(act),
             Happening::Up(conn) => self.arrives_above(conn),
             Happening::Down(conn) => self.arrives_below(conn),
-            Happening::Lost { device, link } => self.hears_of_the_cut(device, link),
+            Happening::Lost { device, started, link } if self.devices[device].started == started => {
+                self.hears_of_the_cut(device, link);
+            }
             Happening::LostAbove(conn) => {
                 self.lines.remove(&conn);
                 self.server.disconnected(self.now, conn);
                 self.carry();
             }
-            Happening::Connected { device, link } => self.is_connected(device, link),
+            Happening::Connected { device, started, link } if self.devices[device].started == started => {
+                self.is_connected(device, link);
+            }
+            // The next process counts its links from one, too.
+            Happening::Lost { .. } | Happening::Connected { .. } => {}
             Happening::Wake { device, token } => {
                 if self.devices[device].wake_token == token {
                     self.turn(device, vec![Input::Tick]);

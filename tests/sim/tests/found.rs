@@ -16,6 +16,7 @@ macro_rules! found {
 }
 
 found! {
+    answer_below_what_it_answers_is_shown_anew_when_that_is_deleted,
     archive_that_forgot_between_two_gaps_begins_above_both,
     block_that_nobody_answered_is_looked_up_though_another_one_was_answered,
     blocklist_that_nobody_has_said_is_asked_for_by_the_next_process,
@@ -34,7 +35,10 @@ found! {
     contact_that_was_accepted_before_and_is_removed_is_listed_so,
     correction_that_stood_alone_was_read_where_it_belongs,
     corrections_read_alone_before_their_originals,
+    cut_of_an_earlier_process_is_not_told_the_next_one,
+    doubt_found_where_the_archive_was_not_read_moves_nothing,
     doubt_that_nobody_answered_is_asked_about_in_the_next_session,
+    doubts_found_below_what_was_read_keep_the_order_of_what_is_above,
     first_page_and_live_messages_keep_one_order,
     first_page_puts_a_resend_where_it_was_first,
     first_page_that_comes_before_carbons_leaves_something_to_check,
@@ -50,6 +54,7 @@ found! {
     message_whose_correction_was_deleted_alone_does_not_come_back,
     name_that_nobody_answered_is_said_again,
     network_that_comes_back_while_the_disk_is_full_is_not_forgotten,
+    node_of_a_contact_is_not_heard_of_before_the_contacts_are_known,
     node_that_shifts_while_it_is_asked_page_by_page_is_asked_again,
     offline_message_that_comes_late_stands_in_order,
     older_page_asked_by_time_leaves_what_is_newer,
@@ -75,6 +80,7 @@ found! {
     second_copy_in_a_gap_moves_nothing,
     session_that_ended_over_two_pages_is_asked_for_smaller_ones,
     two_devices_that_disagree_about_order_do_not_fight_over_what_was_read,
+    user_who_tries_again_on_a_full_disk_does_not_hurry_the_engine,
     what_a_check_finds_mixed_up_is_put_in_order_across_pages,
     what_a_stranger_said_before_the_roster_came_keeps_its_place_in_the_archive,
     what_an_app_publishes_does_not_overtake_what_it_published_before,
@@ -89,6 +95,7 @@ found! {
     what_other_devices_sent_before_carbons_is_found,
     what_other_devices_sent_before_carbons_is_found_behind_a_filled_gap,
     what_stands_below_a_gap_is_not_beyond_it,
+    what_was_deleted_was_read,
     what_was_dropped_at_the_archives_beginning_moves_nothing_that_is_known,
     what_was_in_doubt_and_is_in_the_archive_has_its_place_there,
     what_was_on_its_way_when_it_was_read_on_is_told_again,

@@ -265,6 +265,46 @@ fn contact_that_was_removed_and_added_again_offline_is_not_removed() {
     assert_eq!(said, [(Some("Julia"), None)]);
 }
 
+/// An item is set as a whole, and what was decided last is not known to the server yet.
+#[test]
+fn contact_keeps_what_was_decided_offline_when_asked_again() {
+    let mut world = World::online();
+    world.cut();
+    let groups = vec!["Family".to_owned()];
+    world.does(Command::EditContact { jid: juliet(), name: Some("Julia".into()), groups });
+    world.does(Command::AddInviter { jid: juliet(), name: None, token: "T".into() });
+    world.reconnect(Resume::Refuse);
+    let sets = world.all("iq").into_iter().filter(|iq| iq.attr("type") == Some("set"));
+    let items: Vec<Element> =
+        sets.filter_map(|iq| iq.get_child("query", ns::ROSTER)?.children().next().cloned()).collect();
+    let said: Vec<_> =
+        items.iter().map(|item| (item.attr("name"), item.children().map(Element::text).collect())).collect();
+    assert_eq!(said, [(Some("Julia"), vec!["Family".to_owned()])]);
+}
+
+/// What comes behind a cut is about what was decided before.
+#[test]
+fn push_of_an_older_decision_is_no_answer_to_the_last_one() {
+    let mut world = World::online();
+    world.blocks(JULIET, None);
+    world.does(Command::Unblock { jid: JULIET.parse().unwrap() });
+    let ids = [world.says_block("block").unwrap(), world.says_block("unblock").unwrap()];
+    world.cut();
+    world.blocks(JULIET, None);
+    world.reconnect(Resume::Accept);
+    for (name, id) in ["block", "unblock"].into_iter().zip(ids) {
+        world.gets(&format!("<iq type='set' id='{name}'>{}</iq>", block(name, &[JULIET])));
+        world.gets(&format!("<iq type='result' id='{id}'/>"));
+    }
+    assert_eq!(world.blocked(), [JULIET]);
+    // And that one is lost in the server.
+    world.wrote.clear();
+    world.pass_online(680_000);
+    world.lists(&[]);
+    assert_eq!(world.blocked(), [JULIET]);
+    assert!(world.says_block("block").is_some());
+}
+
 mod hostile {
     use super::*;
 

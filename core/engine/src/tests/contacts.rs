@@ -192,6 +192,78 @@ fn what_contacts_are_told_is_the_user_s_choice() {
     assert_eq!(world.tells(JULIET), ["received", "displayed", "composing"]);
 }
 
+/// Another device may have answered, or they have taken it back.
+#[test]
+fn who_asks_is_said_by_each_session_anew() {
+    let mut world = World::online();
+    world.gets(&asks(NURSE));
+    world.cut();
+    world.reconnect(Resume::Accept);
+    assert!(world.contact_of(NURSE).is_some_and(|contact| contact.asks));
+    world.away_and_back();
+    assert_eq!(world.contact_of(NURSE), None);
+    // Before the server says it again the user may have answered what was shown.
+    world.gets(&asks(NURSE));
+    assert!(world.contact_of(NURSE).is_some_and(|contact| contact.asks));
+}
+
+#[test]
+fn of_two_answers_that_have_not_left_the_last_one_is_given() {
+    let (accept, decline) = (|| Command::Accept { jid: jid(NURSE) }, || Command::Decline { jid: jid(NURSE) });
+    let mut world = World::online();
+    world.gets(&asks(NURSE));
+    world.cut();
+    world.commands(decline());
+    world.commands(accept());
+    world.reconnect(Resume::Accept);
+    assert_eq!(world.tells(NURSE), ["subscribed"]);
+    world.gets(&asks(NURSE));
+    world.cut();
+    world.commands(accept());
+    world.commands(decline());
+    world.reconnect(Resume::Accept);
+    assert_eq!(world.tells(NURSE), ["unsubscribed"]);
+    // Who sees us by now goes on to.
+    world.server.roster = vec![(NURSE.into(), "both")];
+    world.away_and_back();
+    world.serve();
+    world.cut();
+    world.commands(decline());
+    world.commands(accept());
+    world.reconnect(Resume::Accept);
+    assert_eq!(world.tells(NURSE), [""; 0]);
+    // They had not asked: they are accepted when they do.
+    world.server.roster.clear();
+    world.away_and_back();
+    world.serve();
+    world.cut();
+    world.commands(decline());
+    world.commands(accept());
+    world.reconnect(Resume::Accept);
+    world.tells(NURSE);
+    world.gets(&asks(NURSE));
+    assert_eq!(world.tells(NURSE), ["subscribed"]);
+}
+
+#[test]
+fn contacts_that_go_by_the_hundred_are_asked_for_once() {
+    let mut world = World::online();
+    for number in 0..100 {
+        world.gets(&format!("<iq type='set' id='a{number}'><query xmlns='jabber:iq:roster' ver='{number}'><item jid='n{number}@capulet.lit' subscription='both'/></query></iq>"));
+    }
+    world.wrote.clear();
+    for number in 0..100 {
+        world.gets(&format!("<iq type='set' id='r{number}'><query xmlns='jabber:iq:roster' ver='9{number}'><item jid='n{number}@capulet.lit' subscription='remove'/></query></iq>"));
+    }
+    for _ in 0..10 {
+        world.acknowledge();
+    }
+    let asked = world.all("iq").into_iter().filter(|iq| iq.attr("type") == Some("get"));
+    assert_eq!(asked.filter(|iq| iq.has_child("query", ns::ROSTER)).count(), 1);
+    world.serve();
+    assert_eq!(roster::contacts(&world.file()).unwrap().len(), 1);
+}
+
 #[test]
 fn version_of_a_push_says_nothing_to_who_has_not_read_the_roster() {
     let mut world = World::new();

@@ -165,6 +165,40 @@ fn who_was_declined_or_removed_is_not_accepted_any_more() {
     }
 }
 
+#[test]
+fn who_was_removed_by_another_device_is_not_let_in_by_this_one() {
+    let item = |how: &str| {
+        format!(
+            "<iq type='set' id='p'><query xmlns='jabber:iq:roster'><item jid='{NURSE}' {how}/></query></iq>"
+        )
+    };
+    for by_push in [true, false] {
+        let mut world = World::online();
+        world.does(Command::AddInviter { jid: NURSE.parse().unwrap(), name: None, token: "T".into() });
+        world.serve();
+        world.gets(&item("subscription='none' ask='subscribe'"));
+        if by_push {
+            world.gets(&item("subscription='remove'"));
+        } else {
+            world.away_and_back();
+            world.serve();
+        }
+        world.all("presence");
+        world.gets(&format!("<presence from='{NURSE}' type='subscribe'/>"));
+        assert_eq!(world.said_to(NURSE), [""; 0], "by push: {by_push}");
+        assert_eq!(world.who_ask(), [NURSE]);
+    }
+    // Removed and added again here: that it is removed is told behind that.
+    let mut world = World::online();
+    world.does(Command::RemoveContact { jid: NURSE.parse().unwrap() });
+    world.does(Command::AddInviter { jid: NURSE.parse().unwrap(), name: None, token: "T".into() });
+    world.gets(&item("subscription='remove'"));
+    world.serve();
+    world.said_to(NURSE);
+    world.gets(&format!("<presence from='{NURSE}' type='subscribe'/>"));
+    assert_eq!(world.said_to(NURSE), ["subscribed"]);
+}
+
 mod hostile {
     use super::*;
 

@@ -136,6 +136,19 @@ fn refused_password_leaves_the_old_one_and_says_why() {
 }
 
 #[test]
+fn who_asks_for_the_same_password_without_a_connection_is_answered() {
+    let mut world = World::online();
+    world.changes_password("another");
+    world.cut();
+    assert_eq!(world.replies.last().unwrap().1, Err(Error::Offline));
+    assert_eq!(world.changes_password("another"), Some(Err(Error::Offline)));
+    assert_eq!(
+        world.changes_password("a third").map(|reply| matches!(reply, Err(Error::InvalidInput { .. }))),
+        Some(true)
+    );
+}
+
+#[test]
 fn token_says_nothing_about_a_password_so_the_server_is_asked() {
     let mut world = World::new();
     world.first_login("secret");

@@ -224,6 +224,98 @@ fn doubt_asks_behind_what_was_covered_before_its_first_row() {
     assert!(String::from(doubt).contains(">a1<"), "{}", String::from(doubt));
 }
 
+/// The archive says by time whether it has it where the id that it began behind is no longer kept.
+#[test]
+fn doubt_whose_id_the_archive_has_forgotten_is_settled_by_time() {
+    let mut world = World::online();
+    world.gets(&live(1));
+    world.acknowledge();
+    let one = world.says("one");
+    world.server.archive.push(Archived {
+        id: "a2".into(),
+        at: world.now.wall,
+        message: format!(
+            "<message xmlns='jabber:client' type='chat' from='{OWN}/phone.1' to='{JULIET}' id='{0}'><body>one</body><origin-id xmlns='urn:xmpp:sid:0' id='{0}'/></message>",
+            one.0
+        ),
+    });
+    world.cut();
+    world.reconnect(Resume::Refuse);
+    world.serve();
+    assert_eq!(world.state(&one), SendState::Sent);
+    assert_eq!(world.sent_texts(), texts(&[]));
+}
+
+#[test]
+fn what_came_back_before_it_was_acknowledged_is_not_sent_by_another_session() {
+    let mut world = World::online();
+    let one = world.says("one");
+    world.gets(&bounce(&one, "not-acceptable"));
+    assert_eq!(
+        world.count("SELECT count(*) FROM outbox WHERE number IS NOT NULL AND name IS NOT NULL AND kind = 4"),
+        1
+    );
+    world.cut();
+    world.reconnect(Resume::Refuse);
+    world.serve();
+    assert_eq!(world.sent_texts(), texts(&[]));
+    assert!(matches!(world.state(&one), SendState::Failed { .. }));
+    // It is sent when its user wants that, once.
+    world.does(Command::Retry { message: one.clone() });
+    assert_eq!(world.sent_texts(), ["one"]);
+    world.acknowledge();
+    assert_eq!(world.state(&one), SendState::Sent);
+}
+
+/// As every phone does that is looked at now and then.
+#[test]
+fn lists_are_compared_daily_however_often_the_session_is_resumed() {
+    let mut world = World::online();
+    world.server.archive = archived(1..3);
+    world.gets(&live(1));
+    world.gets(&live(2));
+    world.acknowledge();
+    let mut asked = 0;
+    for _ in 0..30 {
+        world.cut();
+        world.pass(3_600_000);
+        world.reconnect(Resume::Accept);
+        world.acknowledge();
+        while let Some(iq) = world.serve_one() {
+            asked += u32::from(iq.attr("type") == Some("get") && iq.has_child("query", ns::ROSTER));
+            world.acknowledge();
+        }
+    }
+    assert_eq!(asked, 1);
+}
+
+/// What the archive had more was found on a page whose end did not come. On the second reading it is known.
+#[test]
+fn check_that_was_cut_behind_what_was_missing_is_no_check_that_found_nothing() {
+    let mut world = World::online();
+    world.gets(&live(1));
+    world.acknowledge();
+    world.server.archive = archived(1..3);
+    world.cut();
+    world.pass(120_000);
+    world.reconnect(Resume::Accept);
+    world.acknowledge();
+    let query = world.next_query();
+    let answers = world.server.answers(&query);
+    world.gets(&answers[0]);
+    assert_eq!(world.sees(), ["1", "2"]);
+    world.cut();
+    world.reconnect(Resume::Accept);
+    world.gets(&answers[1]);
+    world.acknowledge();
+    let mut asked = 0;
+    while let Some(iq) = world.serve_one() {
+        asked += u32::from(iq.attr("type") == Some("get") && iq.has_child("query", ns::ROSTER));
+        world.acknowledge();
+    }
+    assert_eq!(asked, 1);
+}
+
 #[test]
 fn doubt_pages_that_repeat_end() {
     let mut world = World::online();

@@ -204,7 +204,11 @@ fn archived_conversation_comes_back_by_what_was_written_later_on_every_device() 
     assert!(world.line(JULIET).archived);
     // What comes now comes after it, by whatever clock it was archived.
     world.gets(&elsewhere(JULIET, &archived(world.now.wall + 3_600_000)));
+    let ahead = elsewhere(JULIET, &archived(world.now.wall + 3_600_000));
     world.gets(&says(JULIET, "four"));
+    assert!(!world.line(JULIET).archived);
+    // Nor is it archived again by the same word.
+    world.gets(&ahead);
     assert!(!world.line(JULIET).archived);
     // Who sees the message knows it.
     world.stays_silent();

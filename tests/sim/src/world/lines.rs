@@ -36,8 +36,9 @@ impl World {
     pub(super) fn connect(&mut self, device: usize, link: LinkId) {
         self.leave(device);
         self.devices[device].line = Some((link, None));
+        let started = self.devices[device].started;
         let time = self.now + self.latency() * 3;
-        self.at(time, Happening::Connected { device, link });
+        self.at(time, Happening::Connected { device, started, link });
     }
 
     pub(super) fn is_connected(&mut self, device: usize, link: LinkId) {
@@ -188,11 +189,12 @@ impl World {
         late: u64,
     ) {
         let Some((link, conn)) = self.devices[device].line else { return };
+        let started = self.devices[device].started;
         let Some(conn) = conn else {
             // It was not up yet.
             self.devices[device].line = None;
             let time = self.now + client.unwrap_or(30_000);
-            return self.at(time, Happening::Lost { device, link });
+            return self.at(time, Happening::Lost { device, started, link });
         };
         let Some(line) = self.lines.get_mut(&conn).filter(|line| !line.cut) else { return };
         self.report.cuts += 1;
@@ -209,7 +211,7 @@ impl World {
         }
         if let Some(client) = client {
             let hears = last_down.max(self.now + client);
-            self.at(hears, Happening::Lost { device, link });
+            self.at(hears, Happening::Lost { device, started, link });
             self.leaves_behind(device, link, buffered, hears);
         }
         if let Some(server) = server {

@@ -5,6 +5,7 @@ use rand::{Rng, RngCore};
 use whimbrel_engine::{
     Effect, Engine, Input, LinkId, Touched,
     api::{Command, Error, Event, Outgoing, Reply, RequestId},
+    roster,
 };
 use whimbrel_proto::ns;
 
@@ -191,9 +192,23 @@ impl World {
             let said: Vec<String> = inputs.iter().map(in_words).collect();
             self.note(|_| format!("device {device}: <- {}", said.join(" | ")));
         }
+        // What a user wants at once is no loop of the engine's.
+        self.is_wanted_now = inputs.iter().any(|input| {
+            matches!(input, Input::Command { command: Command::SignIn { .. } | Command::Connect, .. })
+        });
         let phone = &mut self.devices[device];
+        let coming = shown::coming(&inputs);
+        let dies_over = if phone.doomed.is_some() { coming.clone() } else { Vec::new() };
+        if !coming.is_empty() {
+            // Whoever has not answered what the contacts are tells of nobody.
+            let known =
+                phone.reader().ok().and_then(|reader| roster::contacts(&reader).ok()).unwrap_or_default();
+            let is_known =
+                |of: usize| known.iter().any(|contact| account_of(contact.jid.as_str()) == Some(of));
+            let unheard = coming.into_iter().filter(|(of, _)| *of != phone.account && !is_known(*of));
+            phone.user.unheard.extend(unheard);
+        }
         let Some(engine) = phone.engine.as_mut() else { return };
-        let dies_over = if phone.doomed.is_some() { shown::coming(&inputs) } else { Vec::new() };
         let before = phone.files.rows();
         let effects = engine.turn(inputs, now, &mut phone.rng);
         let rows = phone.files.rows() - before;
@@ -247,7 +262,9 @@ impl World {
         }
         match effect {
             Effect::Connect { link, .. } => {
-                self.counts_attempt(device);
+                if !self.is_wanted_now {
+                    self.counts_attempt(device);
+                }
                 self.connect(device, link);
             }
             Effect::Send { link, bytes } => self.sends(device, link, &bytes),
