@@ -77,6 +77,7 @@ found! {
     resend_archived_twice_stands_where_it_was_first,
     result_behind_the_end_of_its_page_comes_again,
     rival_is_not_looked_for_before_the_archive_was_read,
+    silent_server_asks_all_the_same,
     second_copy_in_a_gap_moves_nothing,
     session_that_ended_over_two_pages_is_asked_for_smaller_ones,
     two_devices_that_disagree_about_order_do_not_fight_over_what_was_read,

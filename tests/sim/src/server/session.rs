@@ -377,7 +377,7 @@ impl Server {
 
     pub(super) fn deliver(&mut self, id: SessionId, stanza: Element) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        let is_answer = stanza.name() == "iq" && stanza.attr("type") != Some("set");
+        let is_answer = stanza.name() == "iq" && matches!(stanza.attr("type"), Some("result" | "error"));
         if is_answer && self.now < self.accounts[session.account].silent_until {
             session.unsure = true;
             return;
