@@ -166,7 +166,8 @@ CREATE TABLE deletion (
     conversation INTEGER REFERENCES conversation (id),
     before       INTEGER,
     next         INTEGER NOT NULL DEFAULT 0,  -- rows up to this one are gone
-    last         INTEGER NOT NULL             -- the newest row when it was decided
+    last         INTEGER NOT NULL,            -- the newest row when it was decided
+    root         INTEGER REFERENCES message (id) -- all that was said about this message, and nothing else
 ) STRICT;
 
 -- Which word stands in which message: no text is kept a second time. What a word is, is decided before it comes here, so FTS5

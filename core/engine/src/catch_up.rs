@@ -1133,7 +1133,8 @@ impl Account {
 
     /// The archive was read. What other devices send until there are carbons is looked for behind this.
     fn look_again_with_carbons(&mut self, cx: &Cx<'_>) -> Result<()> {
-        if self.session.unchecked.is_none() && self.is_asked(cx, &Pending::Carbons)? {
+        let later = || self.is_asked(cx, &Pending::Later(Box::new(Pending::Carbons)));
+        if self.session.unchecked.is_none() && (self.is_asked(cx, &Pending::Carbons)? || later()?) {
             self.session.unchecked = self.coverage(cx)?;
             self.session.dirty = true;
         }

@@ -82,14 +82,26 @@ impl Account {
 
     /// Deletes a batch of what is to be deleted, in the order in which it came: what a list shows of a conversation goes last.
     pub(crate) fn go_on_deleting(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        let first = "SELECT id, conversation, before, next, last FROM deletion ORDER BY id LIMIT 1";
-        let wish: Option<(i64, Option<i64>, Option<i64>, i64, i64)> = cx
+        let first = "SELECT id, conversation, before, next, last, root FROM deletion ORDER BY id LIMIT 1";
+        type Wish = (i64, Option<i64>, Option<i64>, i64, i64, Option<i64>);
+        let wish: Option<Wish> = cx
             .tx
             .prepare_cached(first)?
-            .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
+            .query_row([], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+            })
             .optional()?;
         self.deleting = None;
-        let Some((wish, conversation, before, next, last)) = wish else { return Ok(()) };
+        let Some((wish, conversation, before, next, last, root)) = wish else { return Ok(()) };
+        if let Some(root) = root {
+            let rows = about(cx, root)?;
+            self.delete_rows(cx, &rows)?;
+            if rows.len() < BATCH {
+                cx.tx.execute("DELETE FROM deletion WHERE id = ?1", params![wish])?;
+            }
+            self.deleting = is_any(cx.tx)?.then_some(cx.now.mono);
+            return Ok(());
+        }
         let few = match conversation {
             Some(conversation) if next == 0 => if_few(cx, conversation, last)?,
             _ => None,
@@ -113,16 +125,14 @@ impl Account {
         Ok(())
     }
 
-    /// A message is deleted with all that was said about it.
-    pub(crate) fn delete_with_all_about_it(&self, cx: &mut Cx<'_>, message: i64) -> Result<()> {
-        let sql = format!(
-            "SELECT id FROM message WHERE (id = ?1 OR root = ?1 AND kind >= 2) AND kind <> {DELETED}"
-        );
-        let rows: Vec<i64> = cx
-            .tx
-            .prepare_cached(&sql)?
-            .query_map(params![message], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?;
+    /// A message is deleted with all that was said about it: of very much the rest by the next steps.
+    pub(crate) fn delete_with_all_about_it(&mut self, cx: &mut Cx<'_>, message: i64) -> Result<()> {
+        let mut rows = about(cx, message)?;
+        if rows.len() == BATCH {
+            cx.tx.execute("INSERT INTO deletion (last, root) VALUES (0, ?1)", params![message])?;
+            self.deleting = Some(cx.now.mono);
+        }
+        rows.push(message);
         self.delete_rows(cx, &rows)
     }
 
@@ -172,6 +182,15 @@ impl Account {
         }
         Ok(())
     }
+}
+
+/// Some of what was said about a message.
+fn about(cx: &Cx<'_>, message: i64) -> Result<Vec<i64>> {
+    let sql =
+        format!("SELECT id FROM message WHERE root = ?1 AND kind >= 2 AND kind <> {DELETED} LIMIT {BATCH}");
+    let mut statement = cx.tx.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![message], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Whether anything is still to be deleted.

@@ -324,6 +324,7 @@ impl Account {
             match what {
                 Pending::Blocklist | Pending::Block { .. } => self.ask_blocklist(cx)?,
                 Pending::RosterAgain => self.read_roster_again(cx)?,
+                Pending::Carbons | Pending::AccountInfo => self.ask_again(cx, &what)?,
                 step if step.is_about_our_card() => self.card_step_again(cx, step)?,
                 _ => {}
             }
@@ -588,11 +589,13 @@ impl Account {
                 what @ (Pending::Roster | Pending::AccountInfo | Pending::ArchivePrefs | Pending::Carbons),
                 Err(NO_ANSWER),
             ) => {
-                if matches!(what, Pending::Carbons) && self.session.unchecked.is_none() {
-                    self.session.unchecked = self.catching_up.before_carbons.take();
-                    self.session.dirty = true;
-                }
+                self.is_without_carbons(&what);
                 self.ask_again(cx, &what)
+            }
+            // It may be another time. Without carbons only the archive has what other devices send, and without this there is no archive.
+            (what @ (Pending::Carbons | Pending::AccountInfo), Err(_)) => {
+                self.is_without_carbons(&what);
+                self.ask_later(cx, id, what)
             }
             (Pending::Carbons, Ok(_)) if self.session.unchecked.is_some() => self.check_for_dropped(cx),
             // Even a server that does not know the question has read it.
@@ -601,6 +604,14 @@ impl Account {
                 self.answered_by(cx, number)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// What other devices have sent since this session began is looked for.
+    fn is_without_carbons(&mut self, what: &Pending) {
+        if matches!(what, Pending::Carbons) && self.session.unchecked.is_none() {
+            self.session.unchecked = self.catching_up.before_carbons.take();
+            self.session.dirty = true;
         }
     }
 

@@ -371,7 +371,7 @@ impl Account {
 
     /// What never left is gone, and what waits is not said, nor what waits to be said about it. What has left may be in an archive: what
     /// is left of it keeps that away.
-    fn forget(&self, cx: &mut Cx<'_>, meant: &Meant) -> Result<()> {
+    fn forget(&mut self, cx: &mut Cx<'_>, meant: &Meant) -> Result<()> {
         let (position, root): (i64, Option<i64>) = cx.tx.query_row(
             "SELECT position, root FROM message WHERE id = ?1",
             params![meant.row],

@@ -163,6 +163,29 @@ fn pinned_conversation_that_was_deleted_is_pinned_nowhere() {
 }
 
 #[test]
+fn message_about_which_very_much_was_said_is_deleted_a_batch_in_each_step_whoever_goes_on() {
+    let mut world = World::online();
+    world.gets_all(&[&live(1), &live(2)]);
+    for batch in 0..24 {
+        let reactions = (batch * 50..(batch + 1) * 50).map(|number| {
+            format!("<message type='chat' from='{JULIET}/balcony' to='{OWN}' id='r{number}'><reactions xmlns='urn:xmpp:reactions:0' id='j1'><reaction>\u{1f44d}</reaction></reactions><stanza-id xmlns='urn:xmpp:sid:0' by='{OWN}' id='b{number}'/></message>")
+        });
+        let reactions: Vec<String> = reactions.collect();
+        world.gets_all(&reactions.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    let left = "SELECT count(*) FROM message WHERE kind = 4";
+    assert_eq!(world.count(left), 1_200);
+    world.deletes_text("1");
+    assert_eq!(world.sees(), ["2"]);
+    assert!((1..1_200).contains(&world.count(left)), "some of it");
+    world.kill();
+    world.reconnect(Resume::Accept);
+    world.pass(1_000);
+    assert_eq!((world.count(left), world.count("SELECT count(*) FROM deletion")), (0, 0));
+    assert_eq!(world.sees(), ["2"]);
+}
+
+#[test]
 fn long_conversation_is_deleted_a_batch_in_each_step_whoever_goes_on() {
     let mut world = World::online();
     world.gets_batches(24);

@@ -772,3 +772,32 @@ fn certificate_that_is_not_trusted_is_tried_again_on_another_network_only() {
     world.turn(vec![Input::Network(Network::default())]);
     assert_eq!(world.link, None, "nobody wants it any more");
 }
+
+/// What other devices send has no copy here, and what comes live meanwhile must not cover it.
+#[test]
+fn server_that_refuses_carbons_is_asked_for_what_other_devices_sent_and_for_carbons_again() {
+    let mut world = World::new();
+    world.server.archive = archived(1..2);
+    world.connect();
+    let at = world.wrote.iter().position(|iq| iq.has_child("enable", ns::CARBONS)).unwrap();
+    let id = world.wrote.remove(at).unwrap().attr("id").unwrap().to_owned();
+    world.gets(&format!("<iq type='error' id='{id}'><error type='wait'><resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"));
+    world.serve();
+    world.acknowledge();
+    assert_eq!(world.sees(), ["1"]);
+    // Another device has sent 2, and 3 comes live.
+    world.server.archive = archived(1..4);
+    world.gets(&live(3));
+    world.acknowledge();
+    let mut enabled = 0;
+    for _ in 0..25 * 60 {
+        world.pass(60_000);
+        world.acknowledge();
+        while let Some(iq) = world.serve_one() {
+            enabled += u32::from(iq.has_child("enable", ns::CARBONS));
+            world.acknowledge();
+        }
+    }
+    assert_eq!(world.sees(), ["1", "2", "3"]);
+    assert_eq!(enabled, 1);
+}
