@@ -105,7 +105,7 @@ struct Life {
     network: Option<(Network, Instant)>,
 }
 
-/// How long the same word about a network without an id is no news.
+/// How long the same word about a network is no news.
 const SAME_NETWORK: Duration = Duration::from_secs(30);
 
 /// Time for telling the server that this device is gone.
@@ -159,10 +159,13 @@ impl Client {
             }
             let address = match fs::read_to_string(home.join("address")) {
                 Ok(address) => address,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                // A device that was not unlocked since its start. Without this account the user would seem to be signed out.
+                // A device that was not unlocked since its start: its user would seem to be signed out.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(Error::Locked),
-                Err(error) => return Err(unusable(error)),
+                Err(error) => {
+                    // What lies here beside the accounts, or one that is damaged: the others do without it.
+                    tracing::warn!(%error, "not an account");
+                    continue;
+                }
             };
             let Ok(jid) = address.trim().parse::<Address>() else { continue };
             if home.join("account.db").exists() {
@@ -399,14 +402,15 @@ impl Client {
     /// The platform says that the network changed, came back, or is gone. To be called whenever it does, and once after the
     /// start: how long a link may idle is remembered by the network's id.
     ///
-    /// The same again is no change, however often the platform says it: Android does of each change of the signal. Without an
-    /// id it may be another network that looks alike, and counts again after half a minute.
+    /// The same again counts once in half a minute, however often the platform says it: Android does of each change of the signal.
+    /// Without an id it may be another network that looks alike; with one it may be that its portal lets through by now.
     pub fn network_changed(&self, network: &Network) {
         {
             let mut life = self.life();
-            let is_same = life.network.as_ref().is_some_and(|(last, since)| {
-                last == network && (network.id.is_some() || since.elapsed() < SAME_NETWORK)
-            });
+            let is_same = life
+                .network
+                .as_ref()
+                .is_some_and(|(last, since)| last == network && since.elapsed() < SAME_NETWORK);
             if is_same {
                 return;
             }

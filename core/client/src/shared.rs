@@ -245,8 +245,12 @@ impl Shared {
     }
 
     pub(crate) fn set_status(&self, status: Status) {
-        if let Status::Offline { reason: Some(Error::WrongPassword), next_attempt: None, .. } = status {
-            self.is_refused.store(true, Ordering::Relaxed);
+        match &status {
+            Status::Offline { reason: Some(Error::WrongPassword), next_attempt: None, .. } => {
+                self.is_refused.store(true, Ordering::Relaxed);
+            }
+            Status::Online | Status::CatchingUp { .. } => self.is_refused.store(false, Ordering::Relaxed),
+            _ => {}
         }
         let before = self.status.send_replace(status.clone());
         if before != status {

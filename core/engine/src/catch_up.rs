@@ -91,7 +91,7 @@ pub(crate) struct Query {
     last_at: Option<i64>,
     added: u32,
     seen: u32,
-    /// Of those seen, how many were in this archive already, before the first that was not.
+    /// Of those seen, how many were in this archive already.
     known: u32,
     /// Which page of its question it is, from 0.
     page: u32,
@@ -172,11 +172,11 @@ impl Query {
 
     /// The same question, of which nothing was answered yet.
     fn afresh(&self) -> Self {
-        let Self { start, begin, floating, edge, last_at, page, tries, unsure, added, known, .. } = *self;
+        let Self { start, begin, floating, edge, last_at, page, tries, unsure, added, .. } = *self;
         let until = self.until.clone();
         let same = Self::new(self.aim.clone(), start);
         // What it has brought is here by now, and was missing all the same.
-        Self { floating, edge, until, last_at, page, tries, unsure, added, known, ..same }.behind(begin)
+        Self { floating, edge, until, last_at, page, tries, unsure, added, ..same }.behind(begin)
     }
 
     /// Whether these are numbers that we can have written, and that can be counted on.
@@ -650,7 +650,7 @@ impl Account {
                 }
             }
             Stored::Known(known) => {
-                query.known += u32::from(query.added == 0);
+                query.known += 1;
                 if query.named.insert(result.id.to_owned()) {
                     query.cursor = self.place_known(cx, query, result.id, &known, position)?;
                 }
@@ -692,7 +692,7 @@ impl Account {
         }
         let position = self.place(cx, &query)?;
         if let Some(known) = messages::known_as(cx, self.jid.as_str(), id)? {
-            query.known += u32::from(query.added == 0);
+            query.known += 1;
             if query.named.insert(id.to_owned()) {
                 query.cursor = self.place_known(cx, &mut query, id, &known, position)?;
             }
@@ -1186,7 +1186,9 @@ impl Account {
             }
             // The server has forgotten where it was (STREAM 18), and not what came since.
             Aim::Doubt { peer, after: Some(_), since: Some(since) } if condition == "item-not-found" => {
-                self.query(cx, Query::about(peer.clone(), None, Some(*since)))
+                // By the archive's clock, which is not the phone's.
+                let since = self.coverage(cx)?.map_or(*since, |covered| covered.at.min(*since));
+                self.query(cx, Query::about(peer.clone(), None, Some(since)))
             }
             Aim::Doubt { peer, .. } => self.doubts_settled(cx, peer),
             Aim::Fill { gap } if condition == "item-not-found" => {

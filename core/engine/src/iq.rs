@@ -133,6 +133,8 @@ impl Pending {
 pub(crate) struct Again {
     /// Mono ms.
     pub(crate) due: Option<u64>,
+    /// Nothing waits for that but what was refused.
+    seldom: bool,
     /// When it was last asked again, and how often in a row.
     asked: Option<u64>,
     rounds: u32,
@@ -141,10 +143,18 @@ pub(crate) struct Again {
 impl Again {
     /// Something was not answered in time.
     fn later(&mut self, now: u64) {
-        if self.due.is_none() {
+        if self.due.is_none() || self.seldom {
             let in_vain = self.asked.is_some_and(|asked| now < asked + 2 * PATIENCE);
             self.rounds = if in_vain { self.rounds + 1 } else { 0 };
             self.due = Some(now + (AGAIN << self.rounds.min(DOUBLINGS)));
+            self.seldom = false;
+        }
+    }
+
+    /// Something was refused, and may not be another time.
+    fn seldom(&mut self, now: u64) {
+        if self.due.is_none() {
+            (self.due, self.seldom) = (Some(now + (AGAIN << DOUBLINGS)), true);
         }
     }
 }
@@ -206,6 +216,13 @@ pub(crate) fn withdraw(cx: &Cx<'_>, iq: &str) -> Result<()> {
             .prepare_cached("UPDATE pending SET what = ?2 WHERE iq = ?1")?
             .execute(params![iq, serde_json::to_string(&Pending::Nothing)?])?;
     }
+    Ok(())
+}
+
+fn keep_for_later(cx: &Cx<'_>, id: &str, what: Pending) -> Result<()> {
+    cx.tx
+        .prepare_cached("INSERT INTO pending (iq, what) VALUES (?1, ?2)")?
+        .execute(params![id, serde_json::to_string(&Pending::Later(Box::new(what)))?])?;
     Ok(())
 }
 
@@ -285,9 +302,7 @@ impl Account {
 
     /// This is asked in a while, under this name.
     fn ask_later(&mut self, cx: &Cx<'_>, id: &str, what: Pending) -> Result<()> {
-        cx.tx
-            .prepare_cached("INSERT INTO pending (iq, what) VALUES (?1, ?2)")?
-            .execute(params![id, serde_json::to_string(&Pending::Later(Box::new(what)))?])?;
+        keep_for_later(cx, id, what)?;
         self.again.later(cx.now.mono);
         Ok(())
     }
@@ -309,7 +324,7 @@ impl Account {
     }
 
     fn ask_now(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        self.again.due = None;
+        (self.again.due, self.again.seldom) = (None, false);
         let waited = take_later(cx, |_| true)?;
         if !waited.is_empty() {
             self.again.asked = Some(cx.now.mono);
@@ -593,9 +608,14 @@ impl Account {
                 self.ask_again(cx, &what)
             }
             // It may be another time. Without carbons only the archive has what other devices send, and without this there is no archive.
-            (what @ (Pending::Carbons | Pending::AccountInfo), Err(_)) => {
+            // What ends a stream each time is not (STREAM 13).
+            (what @ (Pending::Carbons | Pending::AccountInfo), Err(condition))
+                if condition != "policy-violation" =>
+            {
                 self.is_without_carbons(&what);
-                self.ask_later(cx, id, what)
+                keep_for_later(cx, id, what)?;
+                self.again.seldom(cx.now.mono);
+                Ok(())
             }
             (Pending::Carbons, Ok(_)) if self.session.unchecked.is_some() => self.check_for_dropped(cx),
             // Even a server that does not know the question has read it.

@@ -205,7 +205,7 @@ impl Account {
             Link::Down if !network.available => {}
             _ if !network.available => self.give_up_link(cx, "no network"),
             // What was not to be trusted may have been the network's own portal: another network is worth one attempt.
-            Link::Down if self.wanted || self.barred => self.go_online(cx),
+            Link::Down if self.barred || (self.wanted && !same) => self.go_online(cx),
             Link::Down => {}
             _ if same => {}
             // An attempt on the old network would only find out later.

@@ -517,7 +517,6 @@ impl Account {
     }
 }
 
-/// What is said even if it takes another session, and what is not.
 /// Whether the app publishes something in this node that may take another question.
 fn is_being_published(cx: &Cx<'_>, owner: Option<&str>, node: &str) -> Result<bool> {
     let sql = "SELECT EXISTS (
@@ -530,6 +529,7 @@ fn is_being_published(cx: &Cx<'_>, owner: Option<&str>, node: &str) -> Result<bo
     Ok(cx.tx.prepare_cached(sql)?.query_row(params![owner, node], |row| row.get(0))?)
 }
 
+/// What is said even if it takes another session, and what is not.
 fn kind_of(publish: &Publish) -> outbox::Kind {
     match publish.reason {
         Reason::Card(_) | Reason::Shown => outbox::Kind::Note,

@@ -262,15 +262,14 @@ impl Account {
         let asked =
             cx.tx.execute("DELETE FROM subscription_request WHERE jid = ?1", params![jid.as_str()])?;
         cx.touched.contacts = true;
-        // That they were not to has not left: they see us as before, or ask still.
-        let was_declined = withdraw_answer(cx, jid, "unsubscribed")?;
-        if was_declined && self.sees_our_presence(cx, jid)? {
+        let declined = withdraw_answer(cx, jid, "unsubscribed")?;
+        if declined == Some(NeverLeft(true)) && self.sees_our_presence(cx, jid)? {
             return Ok(());
         }
         if asked == 0 && !self.login.pre_approval {
             // RFC 6121 §3.4.1: such a server is not told before they ask, and forgets it.
             cx.tx.execute("INSERT OR IGNORE INTO accepted (jid) VALUES (?1)", params![jid.as_str()])?;
-            if !was_declined {
+            if declined.is_none() {
                 return Ok(());
             }
         }
@@ -294,12 +293,20 @@ impl Account {
     }
 }
 
-/// What somebody was to be answered is not said, if it has not left. Whether it was to be.
-fn withdraw_answer(cx: &Cx<'_>, jid: &BareJid, kind: &str) -> Result<bool> {
-    let waits =
-        "DELETE FROM outbox WHERE kind = ?1 AND peer = ?2 AND number IS NULL AND instr(bytes, ?3) > 0";
-    let said = params![Kind::Note.code(), jid.as_str(), format!(" type='{kind}'")];
-    Ok(cx.tx.prepare_cached(waits)?.execute(said)? > 0)
+/// Whether an answer that waited was never said: then everything is as before. Else a session that has ended may have taken it.
+#[derive(PartialEq, Eq)]
+struct NeverLeft(bool);
+
+/// What somebody was to be answered is not said, if it waits for that.
+fn withdraw_answer(cx: &Cx<'_>, jid: &BareJid, kind: &str) -> Result<Option<NeverLeft>> {
+    let never_left = cx
+        .tx
+        .prepare_cached(
+            "DELETE FROM outbox WHERE kind = ?1 AND peer = ?2 AND number IS NULL AND instr(bytes, ?3) > 0 RETURNING first_sent IS NULL",
+        )?
+        .query_map(params![Kind::Note.code(), jid.as_str(), format!(" type='{kind}'")], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<bool>>>()?;
+    Ok((!never_left.is_empty()).then(|| NeverLeft(never_left.into_iter().all(|never| never))))
 }
 
 /// What was last decided of a contact, if nobody has answered that.

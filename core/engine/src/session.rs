@@ -260,9 +260,9 @@ impl Account {
             replayed: None,
         });
         self.deadlines = None;
-        let CatchingUp { checked, smaller, .. } = self.catching_up;
+        let CatchingUp { checked, compared, smaller, .. } = self.catching_up;
         let checked = checked.or(Some(cx.now.mono));
-        self.catching_up = CatchingUp { checked, smaller, ..CatchingUp::default() };
+        self.catching_up = CatchingUp { checked, compared, smaller, ..CatchingUp::default() };
         self.told = None;
         self.session.dirty = true;
         self.login.pins = negotiated.pins;
@@ -323,7 +323,10 @@ impl Account {
                 });
                 // The catch-up of a new session is a check of its own, but for what an earlier one left unchecked.
                 self.session.checked_at = if self.session.unchecked.is_some() { 0 } else { cx.now.wall };
-                self.everything_is_compared(cx.now);
+                if self.login.roster_ver.is_none() {
+                    // Else a server says only what has changed by its own count.
+                    self.everything_is_compared(cx.now);
+                }
                 self.session.choked_at = None;
                 cx.tx.execute("DELETE FROM presence", [])?;
                 // Who asks is said to every session anew (RFC 6121 §3.1.3), and who does not any more was perhaps answered elsewhere.

@@ -39,13 +39,17 @@ protocol NetworkPath {
 }
 
 // sample: scene phases
+/// When the scene is first active. What is wrong with one account is in its status, and the others connect.
+func shown(_ client: Client) async throws {
+    for account in try client.accounts { try? await account.connect() }
+}
+
 func changed(to phase: ScenePhase, _ client: Client) async throws {
     switch phase {
     case .active:
         try client.setForeground(true)
-        // What is wrong with one account is in its status, and the others connect.
+        // Connects what was connected before; a process begins with nothing connected.
         try? await client.resume()
-        for account in try client.accounts { try? await account.connect() }
     case .inactive:
         try client.setForeground(false)
     case .background:

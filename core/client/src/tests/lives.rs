@@ -631,15 +631,15 @@ async fn export_that_nobody_waits_for_leaves_no_file() {
 }
 
 #[tokio::test]
-async fn account_whose_address_cannot_be_read_is_not_taken_for_none() {
+async fn what_lies_beside_the_accounts_is_none_and_takes_none_away() {
     let stage = Stage::new();
     let (client, _) = stage.account().await;
     soon(client.close()).await;
-    let address = stage.database().with_file_name("address");
-    fs::remove_file(&address).unwrap();
-    fs::create_dir(&address).unwrap();
-    let opened = Client::open(stage.dir.path(), stage.keychain.clone(), Options::default()).await;
-    assert!(matches!(opened, Err(Error::DatabaseUnusable { .. })), "{opened:?}");
+    let accounts = stage.dir.path().join("accounts");
+    fs::write(accounts.join(".DS_Store"), "x").unwrap();
+    fs::create_dir_all(accounts.join("damaged/address")).unwrap();
+    let client = stage.client().await;
+    assert_eq!(client.accounts().iter().map(|account| account.jid().clone()).collect::<Vec<_>>(), [romeo()]);
 }
 
 /// Another connection than the one that is expected would be the next to be accepted, and say nothing.

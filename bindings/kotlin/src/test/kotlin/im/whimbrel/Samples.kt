@@ -160,16 +160,24 @@ interface Notifications {
 }
 
 class Life(private val client: Client, private val notifications: Notifications) {
+    private var wasShown = false
+
     /** `Application.onCreate`, once the client is open. It may be for a push: nobody looks yet, and nothing connects. */
     fun started() = client.setForeground(false)
 
-    /** `ProcessLifecycleOwner`: `onStart`. What is wrong with one account is in its `status`, and the others connect. */
+    /**
+     * `ProcessLifecycleOwner`: `onStart`. `resume` connects what was connected before; a process begins with nothing connected. What is
+     * wrong with one account is in its `status`, and the others connect.
+     */
     suspend fun shown() {
         client.setForeground(true)
         try { client.resume() } catch (_: WhimbrelException) {}
-        for (account in client.accounts) {
-            try { account.connect() } catch (_: WhimbrelException) {}
+        if (!wasShown) {
+            for (account in client.accounts) {
+                try { account.connect() } catch (_: WhimbrelException) {}
+            }
         }
+        wasShown = true
     }
 
     /** `onStop`. With a foreground service that keeps the connection: `setForeground` alone. */
