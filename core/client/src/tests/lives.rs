@@ -383,25 +383,43 @@ impl KeyVault for Waiting {
     }
 }
 
+/// An export that waits for the vault.
+struct Exporting {
+    stage: Stage,
+    client: Client,
+    account: Account,
+    file: std::path::PathBuf,
+    task: tokio::task::JoinHandle<Result<u64, Error>>,
+    /// Dropped, the vault answers.
+    answer: std::sync::mpsc::Sender<()>,
+}
+
+impl Exporting {
+    async fn begin() -> Self {
+        let stage = Stage::new();
+        let vault = Arc::new(Waiting::default());
+        let client = Client::open(stage.dir.path(), vault.clone(), Options::default()).await.unwrap();
+        let account = client.add_account(romeo(), stage.server.connection()).await.unwrap();
+        let (asked, is_asked) = std::sync::mpsc::sync_channel(1);
+        let (answer, answered) = std::sync::mpsc::channel::<()>();
+        *vault.gate.lock().unwrap() = Some((asked, answered));
+        let file = stage.dir.path().join("romeo.xml");
+        let task = tokio::spawn({
+            let (account, file) = (account.clone(), file.clone());
+            async move { account.export(&file).await }
+        });
+        is_asked.recv_timeout(PATIENCE).unwrap();
+        Self { stage, client, account, file, task, answer }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn suspending_does_not_wait_for_the_vault_that_an_export_asks() {
-    let stage = Stage::new();
-    let vault = Arc::new(Waiting::default());
-    let client = Client::open(stage.dir.path(), vault.clone(), Options::default()).await.unwrap();
-    let account = client.add_account(romeo(), stage.server.connection()).await.unwrap();
-    let (asked, is_asked) = std::sync::mpsc::sync_channel(1);
-    let (answer, answered) = std::sync::mpsc::channel::<()>();
-    *vault.gate.lock().unwrap() = Some((asked, answered));
-    let file = stage.dir.path().join("romeo.xml");
-    let exporting = tokio::spawn({
-        let (account, file) = (account.clone(), file.clone());
-        async move { account.export(&file).await }
-    });
-    is_asked.recv_timeout(PATIENCE).unwrap();
+    let Exporting { stage, client, file, task, answer, .. } = Exporting::begin().await;
     soon(tokio::spawn(async move { client.suspend(PATIENCE).await })).await.unwrap();
     assert_eq!(stage.open_files(), Vec::<String>::new());
     drop(answer);
-    assert_eq!(soon(exporting).await.unwrap(), Err(Error::Suspended));
+    assert_eq!(soon(task).await.unwrap(), Err(Error::Suspended));
     assert!(!file.exists());
 }
 
@@ -608,21 +626,9 @@ fn vault_of_files_makes_its_directory_and_keeps_others_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn export_that_nobody_waits_for_leaves_no_file() {
-    let stage = Stage::new();
-    let vault = Arc::new(Waiting::default());
-    let client = Client::open(stage.dir.path(), vault.clone(), Options::default()).await.unwrap();
-    let account = client.add_account(romeo(), stage.server.connection()).await.unwrap();
-    let (asked, is_asked) = std::sync::mpsc::sync_channel(1);
-    let (answer, answered) = std::sync::mpsc::channel::<()>();
-    *vault.gate.lock().unwrap() = Some((asked, answered));
-    let file = stage.dir.path().join("romeo.xml");
-    let exporting = tokio::spawn({
-        let (account, file) = (account.clone(), file.clone());
-        async move { account.export(&file).await }
-    });
-    is_asked.recv_timeout(PATIENCE).unwrap();
-    exporting.abort();
-    exporting.await.unwrap_err();
+    let Exporting { stage, client: _client, account, file, task, answer } = Exporting::begin().await;
+    task.abort();
+    task.await.unwrap_err();
     drop(answer);
     // One comes behind the other.
     let other = stage.dir.path().join("once more.xml");
