@@ -209,6 +209,7 @@ CREATE TABLE gap (
     covered_position INTEGER,                 -- of a gap: where the last message stands that was known before it;
                                               -- of an unfetched region: where the first stands that is known behind it
     reached_position INTEGER,                 -- of a gap: where the last stands that was read, if anything was read
+    brought_position INTEGER,                 -- of a gap: where the last stands of a page whose end did not come
     done          INTEGER NOT NULL DEFAULT 0, -- messages fetched so far
     total         INTEGER,                    -- the server's guess
     by_time       INTEGER NOT NULL DEFAULT 0, -- 1: item-not-found was answered, ask with start=

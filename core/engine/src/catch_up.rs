@@ -93,6 +93,9 @@ pub(crate) struct Query {
     seen: u32,
     /// Of those seen, how many were in this archive already.
     known: u32,
+    /// Where the last stands that an earlier page brought from the same place, and whose end did not come.
+    #[serde(default)]
+    brought: Option<i64>,
     /// Which page of its question it is, from 0.
     page: u32,
     /// How often it was asked before and not answered.
@@ -146,6 +149,7 @@ impl Query {
             added: 0,
             seen: 0,
             known: 0,
+            brought: None,
             page: 0,
             tries: 0,
             smaller: 0,
@@ -170,19 +174,25 @@ impl Query {
         self.unsure = Some(self.unsure.map_or(message, |other| other.min(message)));
     }
 
+    /// Where the last stands that it has brought, or another one from the same place.
+    fn has_brought(&self) -> Option<i64> {
+        self.first_position.map(|_| self.cursor).max(self.brought)
+    }
+
     /// The same question, of which nothing was answered yet.
     fn afresh(&self) -> Self {
         let Self { start, begin, floating, edge, last_at, page, tries, unsure, added, .. } = *self;
         let until = self.until.clone();
         let same = Self::new(self.aim.clone(), start);
+        let brought = self.has_brought();
         // What it has brought is here by now, and was missing all the same.
-        Self { floating, edge, until, last_at, page, tries, unsure, added, ..same }.behind(begin)
+        Self { floating, edge, until, last_at, page, tries, unsure, added, brought, ..same }.behind(begin)
     }
 
     /// Whether these are numbers that we can have written, and that can be counted on.
     fn is_ours(&self) -> bool {
         let counters = [self.added, self.seen, self.known, self.page, self.tries];
-        let places = [self.start, self.begin, self.cursor];
+        let places = [self.start, self.begin, self.cursor, self.brought.unwrap_or(0)];
         places.iter().all(|place| (-HIGHEST..=HIGHEST).contains(place))
             && counters.into_iter().all(|count| count <= u32::MAX / 2)
     }
@@ -366,7 +376,7 @@ impl Account {
             .tx
             .prepare_cached(
                 "SELECT id, low_position, covered_position, by_time, after_id,
-                 coalesce(reached_position, covered_position, low_position),
+                 coalesce(reached_position, covered_position, low_position), brought_position,
                  (SELECT after_id FROM gap AS above WHERE above.kind = 0 AND above.archive = gap.archive
                   AND above.low_position >= gap.high_position ORDER BY above.low_position LIMIT 1)
                  FROM gap WHERE kind = 0 ORDER BY by_time = 1 OR after_id IS NULL, low_position",
@@ -375,7 +385,8 @@ impl Account {
                 let query = Query {
                     edge: row.get(2)?,
                     floating: row.get(3)?,
-                    until: row.get(6)?,
+                    brought: row.get(6)?,
+                    until: row.get(7)?,
                     ..Query::new(Aim::Fill { gap: row.get(0)? }, row.get(1)?)
                 };
                 Ok((query, row.get(4)?, row.get(5)?))
@@ -625,6 +636,12 @@ impl Account {
             }
             return Ok(());
         }
+        if let Some(brought) = query.brought.filter(|_| query.first_position.is_none() && !query.floating)
+            && messages::known_as(cx, self.jid.as_str(), result.id)?.is_none()
+        {
+            // What came from here before is older, and the archive has forgotten it since.
+            query.cursor = query.cursor.max(brought);
+        }
         let position = self.place(cx, query)?;
         let at = at.unwrap_or(cx.now.wall);
         let stored = match self.take(cx, &view, Source::Archive { id: result.id, at, position })? {
@@ -776,6 +793,12 @@ impl Account {
 
     /// What it has named and what may have been before what was asked is compared another time.
     fn leave_open(&mut self, cx: &mut Cx<'_>, query: &Query) -> Result<()> {
+        if let (Aim::Fill { gap }, Some(brought)) = (&query.aim, query.has_brought()) {
+            cx.tx.execute(
+                "UPDATE gap SET brought_position = max(coalesce(brought_position, ?2), ?2) WHERE id = ?1",
+                params![gap, brought],
+            )?;
+        }
         query.unsure.map_or(Ok(()), |message| self.mark_behind(cx, message).map(drop))
     }
 

@@ -84,6 +84,7 @@ found! {
     user_who_tries_again_on_a_full_disk_does_not_hurry_the_engine,
     what_a_check_finds_mixed_up_is_put_in_order_across_pages,
     what_a_stranger_said_before_the_roster_came_keeps_its_place_in_the_archive,
+    what_a_page_without_an_end_brought_stands_below_what_follows_it,
     what_an_app_publishes_does_not_overtake_what_it_published_before,
     what_another_device_had_read_turns_out_to_be_less_when_it_comes,
     what_another_device_sent_stays_before_what_it_sent_next_though_the_archive_forgot_it,
