@@ -25,6 +25,13 @@ impl World {
             .unwrap()
     }
 
+    /// Decides without a link, and has one again.
+    fn decides_offline(&mut self, decisions: [Command; 2]) {
+        self.cut();
+        decisions.into_iter().for_each(|decision| self.commands(decision));
+        self.reconnect(Resume::Accept);
+    }
+
     /// What went to somebody and is no text: receipts, markers, chat states, answers to their requests.
     fn tells(&mut self, whom: &str) -> Vec<String> {
         self.acknowledge();
@@ -212,34 +219,22 @@ fn of_two_answers_that_have_not_left_the_last_one_is_given() {
     let (accept, decline) = (|| Command::Accept { jid: jid(NURSE) }, || Command::Decline { jid: jid(NURSE) });
     let mut world = World::online();
     world.gets(&asks(NURSE));
-    world.cut();
-    world.commands(decline());
-    world.commands(accept());
-    world.reconnect(Resume::Accept);
+    world.decides_offline([decline(), accept()]);
     assert_eq!(world.tells(NURSE), ["subscribed"]);
     world.gets(&asks(NURSE));
-    world.cut();
-    world.commands(accept());
-    world.commands(decline());
-    world.reconnect(Resume::Accept);
+    world.decides_offline([accept(), decline()]);
     assert_eq!(world.tells(NURSE), ["unsubscribed"]);
     // Who sees us by now goes on to.
     world.server.roster = vec![(NURSE.into(), "both")];
     world.away_and_back();
     world.serve();
-    world.cut();
-    world.commands(decline());
-    world.commands(accept());
-    world.reconnect(Resume::Accept);
+    world.decides_offline([decline(), accept()]);
     assert_eq!(world.tells(NURSE), [""; 0]);
     // They had not asked: they are accepted when they do.
     world.server.roster.clear();
     world.away_and_back();
     world.serve();
-    world.cut();
-    world.commands(decline());
-    world.commands(accept());
-    world.reconnect(Resume::Accept);
+    world.decides_offline([decline(), accept()]);
     world.tells(NURSE);
     world.gets(&asks(NURSE));
     assert_eq!(world.tells(NURSE), ["subscribed"]);

@@ -4,6 +4,27 @@ use rand::Rng;
 
 use super::*;
 
+/// What we have sent to Juliet, as the archive has it.
+fn own_archived(id: &str, at: i64, sent: &ItemId, text: &str) -> Archived {
+    let message = format!(
+        "<message xmlns='jabber:client' type='chat' from='{OWN}/phone.1' to='{JULIET}' id='{0}'><body>{text}</body><origin-id xmlns='urn:xmpp:sid:0' id='{0}'/></message>",
+        sent.0
+    );
+    Archived { id: id.into(), at, message }
+}
+
+impl World {
+    /// Serves until nothing is asked any more. How often it was asked for the contacts.
+    fn serves_rosters(&mut self) -> u32 {
+        let mut asked = 0;
+        while let Some(iq) = self.serve_one() {
+            asked += u32::from(iq.attr("type") == Some("get") && iq.has_child("query", ns::ROSTER));
+            self.acknowledge();
+        }
+        asked
+    }
+}
+
 #[test]
 fn first_session_asks_before_its_presence_whom_to_believe() {
     let mut world = World::new();
@@ -183,14 +204,7 @@ fn doubt_is_settled_by_the_archive() {
     let one = world.says("one");
     let two = world.says("two");
     // The first arrived and was archived, and nobody said so; the second did not.
-    world.server.archive.push(Archived {
-        id: "a1".into(),
-        at: START,
-        message: format!(
-            "<message xmlns='jabber:client' type='chat' from='{OWN}/phone.1' to='{JULIET}' id='{0}'><body>one</body><origin-id xmlns='urn:xmpp:sid:0' id='{0}'/></message>",
-            one.0
-        ),
-    });
+    world.server.archive.push(own_archived("a1", START, &one, "one"));
     world.cut();
     world.reconnect(Resume::Refuse);
     assert_eq!(world.sent_texts(), texts(&[]), "nothing is sent before the archive was asked");
@@ -231,14 +245,7 @@ fn doubt_whose_id_the_archive_has_forgotten_is_settled_by_time() {
     world.gets(&live(1));
     world.acknowledge();
     let one = world.says("one");
-    world.server.archive.push(Archived {
-        id: "a2".into(),
-        at: world.now.wall,
-        message: format!(
-            "<message xmlns='jabber:client' type='chat' from='{OWN}/phone.1' to='{JULIET}' id='{0}'><body>one</body><origin-id xmlns='urn:xmpp:sid:0' id='{0}'/></message>",
-            one.0
-        ),
-    });
+    world.server.archive.push(own_archived("a2", world.now.wall, &one, "one"));
     world.cut();
     world.reconnect(Resume::Refuse);
     world.serve();
@@ -281,10 +288,7 @@ fn lists_are_compared_daily_however_often_the_session_is_resumed() {
         world.pass(3_600_000);
         world.reconnect(Resume::Accept);
         world.acknowledge();
-        while let Some(iq) = world.serve_one() {
-            asked += u32::from(iq.attr("type") == Some("get") && iq.has_child("query", ns::ROSTER));
-            world.acknowledge();
-        }
+        asked += world.serves_rosters();
     }
     assert_eq!(asked, 1);
 }
@@ -308,12 +312,7 @@ fn check_that_was_cut_behind_what_was_missing_is_no_check_that_found_nothing() {
     world.reconnect(Resume::Accept);
     world.gets(&answers[1]);
     world.acknowledge();
-    let mut asked = 0;
-    while let Some(iq) = world.serve_one() {
-        asked += u32::from(iq.attr("type") == Some("get") && iq.has_child("query", ns::ROSTER));
-        world.acknowledge();
-    }
-    assert_eq!(asked, 1);
+    assert_eq!(world.serves_rosters(), 1);
 }
 
 #[test]
