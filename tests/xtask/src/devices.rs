@@ -41,12 +41,13 @@ fn one(seed: u64, over: Duration) -> Result<()> {
     let kind = if seed.is_multiple_of(2) { Kind::Prosody13 } else { Kind::Ejabberd };
     let agreed = devices_agree(kind, seed, over, &cargo::target().join("slixmpp"))?;
     println!(
-        "seed {seed} over {}: {} deeds, {} troubles, {} messages left; compared {} times, and all agreed",
+        "seed {seed} over {}: {} deeds, {} troubles, {} messages left; compared {} times, and all agreed within {:.1} s",
         kind.name(),
         agreed.deeds,
         agreed.troubles,
         agreed.messages,
-        agreed.rests
+        agreed.rests,
+        agreed.slowest.as_secs_f64()
     );
     Ok(())
 }
