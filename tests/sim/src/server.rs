@@ -71,6 +71,8 @@ pub(crate) struct Account {
     nodes: Vec<nodes::Item>,
     /// What was ever published in its app's node, by id.
     scenes: BTreeSet<(String, String)>,
+    /// Items of it that something came about when its device had a newer session.
+    pub overtaken: BTreeSet<String>,
     /// The hashes of the pictures that it was ever asked to keep.
     offered: BTreeSet<String>,
     /// Who may read the card in its node.

@@ -103,8 +103,13 @@ fn published(world: &World, device: usize) -> Result<(), Failure> {
     let ids: BTreeSet<&ItemId> = phone.user.scenes.iter().map(|wish| &wish.what.0).collect();
     for id in ids {
         let wishes = phone.user.scenes.iter().filter(|wish| wish.what.0 == *id);
-        let wanted = wanted(None, wishes.map(|wish| Wish { what: wish.what.1.clone(), done: wish.done }));
-        let is = world.server().accounts[phone.account].scene(&id.0);
+        let mut wanted =
+            wanted(None, wishes.clone().map(|wish| Wish { what: wish.what.1.clone(), done: wish.done }));
+        let account = &world.server().accounts[phone.account];
+        if account.overtaken.contains(&id.0) {
+            wanted.extend(wishes.filter(|wish| !wish.done).map(|wish| wish.what.1.clone()));
+        }
+        let is = account.scene(&id.0);
         if !wanted.contains(&is) {
             let wanted = wanted.iter().map(|text| format!("{text:?}")).collect();
             let what = format!("the app's item {}", id.0);

@@ -55,6 +55,17 @@ impl Server {
         self.accounts[account].scenes.contains(&(id.to_owned(), text.to_owned()))
     }
 
+    /// What was under way when a link was cut may come behind what its device has said in a session anew.
+    pub(super) fn may_come_late(&mut self, id: SessionId, pubsub: &Element) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        let change = pubsub.children().next().filter(|change| change.attr("node") == Some(STAGE));
+        let item = change.and_then(|change| change.children().next()?.attr("id"));
+        let mut newer = self.sessions.range(id..).skip(1);
+        if let Some(item) = item.filter(|_| newer.any(|(_, other)| other.device == session.device)) {
+            self.accounts[session.account].overtaken.insert(item.to_owned());
+        }
+    }
+
     /// What a device was told of the nodes of apps in its session, by account and id, and when.
     pub(crate) fn has_told_of(
         &self,

@@ -46,6 +46,7 @@ impl Server {
             }
             ("pubsub", ns::PUBSUB) if nodes::is_known(payload, &self.manners) => {
                 let owner = iq.attr("to").and_then(account_of).unwrap_or(account);
+                self.may_come_late(id, payload);
                 match self.node(account, owner, payload) {
                     Ok(content) => content,
                     Err(condition) => return refuse(self, condition),
