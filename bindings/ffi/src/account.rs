@@ -97,6 +97,7 @@ impl Account {
     /// Writes all that the account has to a file that this device, another one, or other software can take back (XEP-0227). Never
     /// passwords, tokens or keys; but it is not encrypted. Returns how many messages it holds. Fails with `StorageFull`, with
     /// `DatabaseUnusable` where it cannot be written, and with `Suspended`, also where the account is suspended meanwhile.
+    /// A process that is killed meanwhile leaves its beginning, under this name with `.new` behind it.
     pub async fn export_to(&self, path: String) -> Result<u64, WhimbrelError> {
         let account = self.account.clone();
         guard::task(async move { Ok(account.export(path.as_ref()).await?) }).await

@@ -124,12 +124,13 @@ impl Client {
 
     /// A push has come for this account. Opens it if it is suspended or the process has just begun, resumes its session or connects,
     /// and catches up as far as the time allows: `within` is for all of it. Says what to show, and leaves the account suspended,
-    /// unless it was running or the app has resumed or connected it meanwhile. One that runs and that the app
-    /// has disconnected stays offline. What is told once is not told again.
+    /// unless it was running or the app has resumed or connected it meanwhile. One that the app has disconnected stays
+    /// offline. What is told once is not told again.
     ///
     /// Works while the client is suspended. Fails with `NotFound`; with `InUse` where this is an extension and the app is in
-    /// charge, which does it itself; with `KeyLost`, `Locked`, `StorageFull` or `DatabaseUnusable`. No connection, or no answer in
-    /// time, is not a failure, but not `complete`.
+    /// charge, which does it itself; with `KeyLost`, `Locked`, `StorageFull` or `DatabaseUnusable`; with `Suspended` where the app
+    /// suspends it meanwhile: the next push tells what this one did not. No connection, or no answer in time, is not a failure,
+    /// but not `complete`.
     pub async fn wake_up(&self, jid: String, within: Duration) -> Result<WakeUp, WhimbrelError> {
         let client = self.client.clone();
         guard::task(async move { Ok(client.wake_up(&address(&jid)?, within).await?.into()) }).await

@@ -83,8 +83,8 @@ pub struct Srv {
 /// Looks up SRV records by the platform's own means.
 #[uniffi::export(rust, foreign)]
 pub trait Resolver: Send + Sync {
-    /// The SRV records of a name such as `_xmpp-client._tcp.example.org`, in any order; none where there are none. What fails is as if
-    /// there were none, but no proof that a host is not there. Called on threads that may block, and waited for five seconds at most.
+    /// The SRV records of a name such as `_xmpp-client._tcp.example.org`, in any order; none where there are none. What fails is no
+    /// proof that there are none: what was found before is tried, or else the domain itself. Called on threads that may block, and waited for five seconds at most.
     fn srv(&self, name: String) -> Result<Vec<Srv>, WhimbrelError>;
 }
 

@@ -9,7 +9,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering, mpsc::RecvTimeoutError},
     thread,
     time::{Duration, Instant},
 };
@@ -41,7 +41,7 @@ use crate::{
     lists::{ContactList, ConversationList, Timeline},
     net::connect::{Connection, Route},
     node::Node,
-    shared::Shared,
+    shared::{Shared, wall_clock},
     vault::KeyVault,
 };
 
@@ -107,6 +107,23 @@ struct Life {
     waking: u32,
     /// Whether the last of them is to leave it suspended, since nobody but pushes wants it to run.
     woken: bool,
+    /// Its file could not be opened, for a reason that passes by itself.
+    again: Option<Again>,
+}
+
+/// Opening a file is tried again.
+struct Again {
+    wait: Duration,
+    /// Ends the wait; dropped, nobody is to try any more.
+    hurry: std::sync::mpsc::Sender<()>,
+}
+
+impl Life {
+    fn hurry(&self) {
+        if let Some(again) = &self.again {
+            let _ = again.hurry.send(());
+        }
+    }
 }
 
 /// What the app wants of an account, as far as it has said so in this process.
@@ -175,6 +192,7 @@ impl Account {
             network,
             waking: 0,
             woken: false,
+            again: None,
         };
         Self {
             inner: Arc::new(Inner {
@@ -993,8 +1011,8 @@ impl Account {
             self.tell(Request::Foreground(false));
         }
         let is_refused = self.inner.shared.is_refused.load(Ordering::Relaxed);
-        let complete = if is_refused || (!woken && wish == Wish::Offline) {
-            // The app has disconnected it, and a late push does not connect it again for good. Or the server has.
+        let complete = if is_refused || wish == Wish::Offline {
+            // Its user has disconnected it, and a late push does not connect it again. Or the server has.
             false
         } else {
             self.done(Command::Connect).await?;
@@ -1034,12 +1052,14 @@ impl Account {
     }
 
     pub(crate) fn woke(&self) {
+        self.life().hurry();
         self.tell(Request::Woke);
     }
 
     pub(crate) fn set_foreground(&self, foreground: bool) {
         let mut life = self.life();
         life.foreground = foreground;
+        life.hurry();
         if let State::Running(requests) = &life.state {
             let _ = requests.send(Request::Foreground(foreground));
         }
@@ -1073,6 +1093,10 @@ impl Account {
         self.life().connection.clone()
     }
 
+    pub(crate) fn is_same(&self, other: &Account) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     pub(crate) fn file(&self) -> FileLock {
         Arc::clone(&self.inner.file)
     }
@@ -1090,7 +1114,10 @@ impl Account {
     /// is closed; it need not be waited for.
     pub(crate) fn stop(&self, why: Error) -> impl Future<Output = ()> + Send + use<> {
         let next = if why == Error::Closed { State::Closed } else { State::Suspended };
-        self.let_go(&mut self.life(), next, true)
+        let mut life = self.life();
+        // What a push has brought and did not tell the next one tells.
+        let seen = !life.woken;
+        self.let_go(&mut life, next, seen)
     }
 
     /// `seen`: as [`Command::Suspend`] has it. `life`: what this was decided by holds until it is done.
@@ -1135,6 +1162,7 @@ impl Account {
     ) -> impl Future<Output = ()> + Send + use<> {
         self.inner.shared.close_reader(if why == Error::Closed { Error::Closed } else { Error::Suspended });
         let (reply, stopped) = oneshot::channel();
+        life.again = None;
         if let State::Running(requests) = std::mem::replace(&mut life.state, next) {
             let _ = requests.send(Request::Stop { stopped: reply, seen, why });
         }
@@ -1145,9 +1173,13 @@ impl Account {
     pub(crate) async fn start(&self) -> Result<(), Error> {
         let _one_at_a_time = self.inner.starting.lock().await;
         // Once more where another way of connecting was given meanwhile.
+        let mut started = self.inner.started.subscribe();
         while self.may_start()? {
-            // Whoever had the file open before is closing it.
-            let file = Arc::clone(&self.inner.file).lock_owned().await;
+            // Whoever had the file open before is closing it, or a start that nobody waited for any more is opening it.
+            let file = tokio::select! {
+                file = Arc::clone(&self.inner.file).lock_owned() => file,
+                _ = started.changed() => continue,
+            };
             if self.may_start()? {
                 self.start_thread(file).await?;
             }
@@ -1179,23 +1211,32 @@ impl Account {
         self.start().await
     }
 
+    /// What comes of it does not depend on anybody who waits for it.
     async fn start_thread(&self, file: tokio::sync::OwnedMutexGuard<()>) -> Result<(), Error> {
-        let (requests, incoming) = mpsc::unbounded_channel();
         let (opened, opening) = oneshot::channel();
         let inner = Arc::clone(&self.inner);
         let given = self.connection();
         let connection = given.clone();
         let spawned = thread::Builder::new().name("whimbrel".into()).spawn(move || {
-            let stopped = match open(&inner, connection) {
-                Ok((driver, secret, connection)) => {
-                    let weak = Arc::downgrade(&inner);
-                    let _ = opened.send(Ok((secret, connection)));
-                    // From here on the thread keeps nothing of the handle: when all handles are gone, it ends.
-                    drop(inner);
+            let (requests, incoming) = mpsc::unbounded_channel();
+            let (driver, result) = match open(&inner, connection.clone()) {
+                Ok((driver, secret, kept)) => (Some(driver), Ok((requests, secret, kept))),
+                Err(error) => (None, Err(error)),
+            };
+            let result = inner.started(&connection, result);
+            let is_running = matches!(result, Ok(true));
+            let weak = Arc::downgrade(&inner);
+            // From here on the thread keeps nothing of the handle: when all handles are gone, it ends.
+            drop(inner);
+            let stopped = match driver {
+                Some(driver) if is_running => {
+                    let _ = opened.send(result);
                     live(driver, &weak, incoming)
                 }
-                Err(error) => {
-                    drop(opened.send(Err(error)));
+                // The file is closed before anybody is told.
+                driver => {
+                    drop(driver);
+                    let _ = opened.send(result);
                     None
                 }
             };
@@ -1205,41 +1246,10 @@ impl Account {
             }
         });
         let result = match spawned {
-            Ok(_) => opening.await.unwrap_or_else(|_| Err(died())),
-            Err(error) => Err(Error::Bug { report: error.to_string() }),
+            Ok(_) => opening.await.unwrap_or_else(|_| self.inner.started(&given, Err(died()))),
+            Err(error) => self.inner.started(&given, Err(Error::Bug { report: error.to_string() })),
         };
-        let mut life = self.life();
-        match (&life.state, result) {
-            // The thread ends, as nobody has its requests.
-            (State::Stopped, _) if life.connection != given => Ok(()),
-            (State::Stopped, Ok((secret, connection))) => {
-                life.connection = Some(connection);
-                if let Some(network) = &life.network {
-                    let _ = requests.send(Request::Network(network.clone()));
-                }
-                if !life.foreground {
-                    let _ = requests.send(Request::Foreground(false));
-                }
-                if self.inner.wants_to_connect(&life) {
-                    let _ = requests.send(Request::Command(Command::Connect, oneshot::channel().0));
-                }
-                life.state = State::Running(requests);
-                self.inner.started.send_replace(());
-                self.inner.shared.open_reader(secret);
-                Ok(())
-            }
-            (State::Stopped, Err(error)) => {
-                life.state = State::Stopped;
-                self.inner.shared.close_reader(error.clone());
-                let detail = error.to_string();
-                let status = Status::Offline { reason: Some(error.clone()), detail, next_attempt: None };
-                self.inner.shared.set_status(status);
-                Err(error)
-            }
-            // Suspended or closed meanwhile. The thread ends, as nobody has its requests.
-            (State::Closed, _) => Err(Error::Closed),
-            _ => Err(Error::Suspended),
-        }
+        result.map(drop)
     }
 
     async fn done(&self, command: Command) -> Result<(), Error> {
@@ -1290,6 +1300,75 @@ impl Inner {
     /// Whether it connects when it is opened again. A refused password only its user can change.
     fn wants_to_connect(&self, life: &Life) -> bool {
         life.wish == Wish::Online && !self.shared.is_refused.load(Ordering::Relaxed)
+    }
+
+    /// The file was opened to connect like this, or could not be. `true`: it runs; else the thread ends.
+    fn started(
+        self: &Arc<Self>,
+        given: &Option<Connection>,
+        result: Result<(mpsc::UnboundedSender<Request>, Secret, Connection), Error>,
+    ) -> Result<bool, Error> {
+        let mut life = self.life();
+        match (&life.state, result) {
+            (State::Stopped, _) if life.connection != *given => Ok(false),
+            (State::Stopped, Ok((requests, secret, connection))) => {
+                life.connection = Some(connection);
+                if let Some(network) = &life.network {
+                    let _ = requests.send(Request::Network(network.clone()));
+                }
+                if !life.foreground {
+                    let _ = requests.send(Request::Foreground(false));
+                }
+                if self.wants_to_connect(&life) {
+                    let _ = requests.send(Request::Command(Command::Connect, oneshot::channel().0));
+                }
+                life.state = State::Running(requests);
+                life.again = None;
+                self.shared.open_reader(secret);
+                self.started.send_replace(());
+                Ok(true)
+            }
+            (State::Stopped, Err(error)) => {
+                let next_attempt = self.try_again(&mut life, &error);
+                self.shared.close_reader(error.clone());
+                let detail = error.to_string();
+                let status = Status::Offline { reason: Some(error.clone()), detail, next_attempt };
+                self.shared.set_status(status);
+                Err(error)
+            }
+            // Suspended or closed meanwhile.
+            (State::Closed, _) => Err(Error::Closed),
+            _ => Err(Error::Suspended),
+        }
+    }
+
+    /// Tries to open the file again, if what is wrong passes by itself; when.
+    fn try_again(self: &Arc<Self>, life: &mut Life, why: &Error) -> Option<i64> {
+        let passes = match why {
+            Error::StorageFull | Error::Locked => true,
+            // An extension leaves the app alone.
+            Error::InUse => self.home.options.role == Role::App,
+            _ => false,
+        };
+        if !passes {
+            life.again = None;
+            return None;
+        }
+        let wait = match &mut life.again {
+            Some(again) => {
+                again.wait = (again.wait * 2).min(TO_OPEN.1);
+                again.wait
+            }
+            None => {
+                let (hurry, hurried) = std::sync::mpsc::channel();
+                let weak = Arc::downgrade(self);
+                let trying = thread::Builder::new().name("whimbrel-again".into());
+                trying.spawn(move || keep_trying(&weak, &hurried)).ok()?;
+                life.again = Some(Again { wait: TO_OPEN.0, hurry });
+                TO_OPEN.0
+            }
+        };
+        Some(wall_clock() + wait.as_millis() as i64)
     }
 
     /// As it was when the account was open before: which server answered is known.
@@ -1346,18 +1425,42 @@ impl Drop for Waking<'_> {
     }
 }
 
+/// Waits between two attempts to open a file: doubled from the first to the last.
+const TO_OPEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
+
+/// Until it is open, or nobody wants it to be.
+fn keep_trying(inner: &Weak<Inner>, hurried: &std::sync::mpsc::Receiver<()>) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() else { return };
+    loop {
+        let wait = inner.upgrade().and_then(|inner| Some(inner.life().again.as_ref()?.wait));
+        let Some(wait) = wait else { return };
+        if hurried.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
+            return;
+        }
+        let Some(inner) = inner.upgrade() else { return };
+        // Why it cannot be opened is in its status.
+        let _ = runtime.block_on(Account { inner }.start());
+    }
+}
+
 /// Waits between two lives of a driver that panicked: doubled from the first to the last.
 const AFTER_PANIC: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
+/// Behind a life of this length the next wait is the first again.
+const LONG_LIFE: Duration = Duration::from_secs(600);
 
 /// Drives until it is told to stop. Crash-only: after a panic the account is opened again as after a kill.
 fn live(mut driver: Driver, inner: &Weak<Inner>, mut requests: mpsc::UnboundedReceiver<Request>) -> Stopped {
     let mut wait = AFTER_PANIC.0;
     loop {
         let shared = Arc::clone(&driver.shared);
+        let began = Instant::now();
         let report = match driver.run_to_end(&mut requests) {
             Ok(stopped) => return stopped,
             Err(report) => report,
         };
+        if began.elapsed() >= LONG_LIFE {
+            wait = AFTER_PANIC.0;
+        }
         tracing::error!(%report, "an account's thread begins anew");
         let mut why = Error::Bug { report };
         driver = loop {
@@ -1450,7 +1553,7 @@ fn open(inner: &Inner, connection: Option<Connection>) -> Result<(Driver, Secret
     let engine = Engine::take(file, config, claim, |tx| {
         let fresh = Uuid::new_v4();
         if store::account(tx)?.is_none() {
-            store::create_account(tx, &home.jid, fresh, crate::shared::wall_clock())?;
+            store::create_account(tx, &home.jid, fresh, wall_clock())?;
             known = Some(Installation { id: fresh, openings: 0 });
         }
         if kept.as_ref() != Some(&connection) {

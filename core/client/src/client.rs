@@ -94,6 +94,7 @@ struct Inner {
     options: Options,
     accounts: Mutex<BTreeMap<Address, Account>>,
     life: Mutex<Life>,
+    starting_over: tokio::sync::Mutex<()>,
 }
 
 /// What holds for accounts to come as well.
@@ -147,8 +148,16 @@ impl Client {
         let dir = dir.into();
         fs::create_dir_all(dir.join("accounts")).map_err(unusable)?;
         let life = Mutex::new(Life { over: None, foreground: true, network: None });
-        let client =
-            Self { inner: Arc::new(Inner { dir, vault, options, accounts: Mutex::default(), life }) };
+        let client = Self {
+            inner: Arc::new(Inner {
+                dir,
+                vault,
+                options,
+                accounts: Mutex::default(),
+                life,
+                starting_over: tokio::sync::Mutex::default(),
+            }),
+        };
         for entry in fs::read_dir(client.inner.dir.join("accounts")).map_err(unusable)? {
             let entry = entry.map_err(unusable)?;
             let home = entry.path();
@@ -337,6 +346,13 @@ impl Client {
     pub async fn start_over(&self, jid: &Address) -> Result<Account, Error> {
         self.is_open()?;
         let old = self.account(jid).ok_or(Error::NotFound)?;
+        let _one_at_a_time = self.inner.starting_over.lock().await;
+        let current = self.account(jid).ok_or(Error::NotFound)?;
+        if !current.is_same(&old) {
+            // Somebody else has, meanwhile.
+            current.start().await?;
+            return Ok(current);
+        }
         old.close().await;
         let result = set_aside(&old.home().dir.join("account.db"), &FILES);
         let new = {
@@ -382,16 +398,17 @@ impl Client {
 
     /// A push has come for this account. Opens it if it is suspended or the process has just begun, resumes its session or
     /// connects, and catches up as far as the time allows: `within` is for all of it. Says what to show, and leaves the account
-    /// suspended, unless it was running or the app has resumed or connected it meanwhile. One that runs and that the app
-    /// has disconnected stays offline. What is told once is not told again.
+    /// suspended, unless it was running or the app has resumed or connected it meanwhile. One that the app has disconnected
+    /// stays offline. What is told once is not told again.
     ///
     /// Can be called while the client is suspended, for several accounts at once, and again for the same one. Dropping the future
     /// suspends the account all the same.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::InUse`] where this is an extension and the app is in charge, which does it itself;
-    /// [`Error::KeyLost`], [`Error::Locked`], [`Error::StorageFull`], [`Error::DatabaseUnusable`]. Where there is no connection, or no
-    /// answer in time, it is not an error, but not [`WakeUp::complete`].
+    /// [`Error::KeyLost`], [`Error::Locked`], [`Error::StorageFull`], [`Error::DatabaseUnusable`]; [`Error::Suspended`] where the app
+    /// suspends it meanwhile: the next push tells what this one did not. Where there is no connection, or no answer in time, it
+    /// is not an error, but not [`WakeUp::complete`].
     pub async fn wake_up(&self, jid: &Address, within: Duration) -> Result<WakeUp, Error> {
         if let Some(Error::Closed) = self.life().over {
             return Err(Error::Closed);

@@ -290,11 +290,11 @@ impl Driver {
                     asked.push(Input::Command { request: RequestId(0), command: Command::Suspend { seen } });
                     stopping = Some((Some(stopped), why));
                 }
-                // Every handle is gone: end like a suspended app.
+                // Every handle is gone, without a word of what was seen: end like a suspended app that was killed.
                 None => {
                     asked.push(Input::Command {
                         request: RequestId(0),
-                        command: Command::Suspend { seen: true },
+                        command: Command::Suspend { seen: false },
                     });
                     stopping = Some((None, Error::Closed));
                 }
@@ -418,6 +418,7 @@ impl Driver {
                         if let (Event::Online { .. }, Some(link)) = (&*event, &mut link) {
                             link.logging_in = false;
                             link.set_pace();
+                            self.route.is_let_in();
                         }
                         self.shared.event(&event);
                     }

@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     account: Address,
     path: PathBuf,
     reader: Mutex<Reader>,
+    /// For good. Whoever reads has `reader` for as long as that takes.
+    is_closed: AtomicBool,
     /// Held while somebody reads the file beside that.
     pub(crate) snapshot: Arc<tokio::sync::Mutex<()>>,
     /// One export at a time, to its end.
@@ -95,6 +97,7 @@ impl Shared {
             account,
             path,
             reader: Mutex::new(Reader::Shut(Error::Suspended)),
+            is_closed: AtomicBool::new(false),
             snapshot: Arc::default(),
             exporting: Mutex::default(),
             listeners: Mutex::default(),
@@ -165,6 +168,7 @@ impl Shared {
         let for_good = matches!(why, Error::Closed);
         *self.reader() = Reader::Shut(why);
         if for_good {
+            self.is_closed.store(true, Ordering::SeqCst);
             self.listeners().clear();
             self.status.send_modify(|_| {});
         }
@@ -172,7 +176,7 @@ impl Shared {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        matches!(*self.reader(), Reader::Shut(Error::Closed))
+        self.is_closed.load(Ordering::SeqCst)
     }
 
     fn reader(&self) -> MutexGuard<'_, Reader> {

@@ -48,7 +48,8 @@ impl Account {
     ///
     /// # Errors
     /// [`Error::StorageFull`], [`Error::DatabaseUnusable`] where it cannot be written; [`Error::Suspended`] and [`Error::Closed`], also
-    /// where the account is suspended meanwhile. No file is left then, nor where the future is dropped before its end.
+    /// where the account is suspended meanwhile. No file is left then, nor where the future is dropped before its end. A process that is
+    /// killed meanwhile leaves its beginning, under this name with `.new` behind it.
     pub async fn export(&self, path: &Path) -> Result<u64, Error> {
         let (account, path) = (self.clone(), path.to_owned());
         on_a_thread("whimbrel-export", move |is_wanted| account.write_export(&path, is_wanted)).await

@@ -114,14 +114,15 @@ public final class Client: Sendable {
 
     /// A push has come for this account. Opens it if it is suspended or the process has just begun, resumes its session or
     /// connects, and catches up as far as the time allows. Says what to show, and leaves the account suspended, unless it was
-    /// running or the app has resumed or connected it meanwhile. One that runs and that the app
-    /// has disconnected stays offline. What is told once is not told again.
+    /// running or the app has resumed or connected it meanwhile. One that the app has disconnected stays offline. What is told
+    /// once is not told again.
     ///
     /// Works while the client is suspended. No connection, or no answer in time, is no error, but not ``WakeUp/isComplete``.
     ///
     /// Throws ``WhimbrelError/notFound``; ``WhimbrelError/inUse`` where this is an extension and the app is in charge, which does it
     /// itself; ``WhimbrelError/keyLost``, ``WhimbrelError/locked``, ``WhimbrelError/storageFull`` or
-    /// ``WhimbrelError/databaseUnusable(why:)``. When the task is cancelled the account is suspended all the same, at the end of
+    /// ``WhimbrelError/databaseUnusable(why:)``; ``WhimbrelError/suspended`` where the app suspends it meanwhile: the next push
+    /// tells what this one did not. When the task is cancelled the account is suspended all the same, at the end of
     /// `time` at the latest.
     public func wakeUp(_ address: String, within time: Duration) async throws -> WakeUp {
         try await waiting { [client] in WakeUp(try await client.wakeUp(jid: address, within: time.seconds)) }

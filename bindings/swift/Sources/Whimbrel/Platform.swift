@@ -43,8 +43,9 @@ public enum LogLevel: Sendable, Equatable {
 /// Looks up SRV records (RFC 2782) by the platform's own means, as `DNSServiceQueryRecord`: see
 /// ``Client/open(directory:vault:options:resolver:)``.
 public protocol Resolver: AnyObject, Sendable {
-    /// The records of a name such as `_xmpp-client._tcp.example.org`, in any order; none where there are none. What is thrown is as
-    /// if there were none, but no proof that a host is not there. Called on threads that may block, and waited for five seconds at most.
+    /// The records of a name such as `_xmpp-client._tcp.example.org`, in any order; none where there are none. What is thrown is no
+    /// proof that there are none: what was found before is tried, or else the domain itself. Called on threads that may block, and
+    /// waited for five seconds at most.
     func serviceRecords(of name: String) throws -> [ServiceRecord]
 }
 

@@ -39,7 +39,8 @@ extension Account {
     }
 
     /// Writes all that the account has to a file that this device, another one, or other software can take back (XEP-0227). Never
-    /// passwords, tokens or keys; but it is not encrypted.
+    /// passwords, tokens or keys; but it is not encrypted. A process that is killed meanwhile leaves its beginning, under this name
+    /// with `.new` behind it.
     ///
     /// Throws ``WhimbrelError/storageFull``, ``WhimbrelError/databaseUnusable(why:)`` where it cannot be written, and
     /// ``WhimbrelError/suspended``, also where the account is suspended meanwhile.

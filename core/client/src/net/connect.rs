@@ -12,7 +12,7 @@ use std::{
 };
 
 use hickory_resolver::{
-    TokioResolver,
+    ResolveError, TokioResolver,
     config::{NameServerConfigGroup, ResolverConfig},
     name_server::TokioConnectionProvider,
     proto::{ProtoError, ProtoErrorKind, op::ResponseCode, rr::rdata::SRV},
@@ -24,6 +24,7 @@ use tokio::{
     task::{JoinError, JoinSet},
     time,
 };
+use tokio_socks::tcp::Socks5Stream;
 use whimbrel_engine::{LinkFailure, Place, Tls, panic_report};
 
 use super::{
@@ -41,8 +42,12 @@ const HEAD_START: Duration = Duration::from_secs(4);
 const ATTEMPT: Duration = Duration::from_secs(20);
 /// Time for one look-up of SRV records.
 const LOOK_UP: Duration = Duration::from_secs(5);
+/// Of these as long as one question is waited for: a lost datagram costs no more than that.
+const ASKED_AGAIN: Duration = Duration::from_millis(1_500);
 /// A domain may name any number of hosts.
 const MAX_CANDIDATES: usize = 16;
+/// Logins in a row that may fail on a candidate before another one is tried.
+const CHANCES: u32 = 2;
 
 /// How an account connects. The default finds everything by the account's domain.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +110,7 @@ pub trait Resolver: Send + Sync {
     /// that may block, and waited for five seconds at most.
     ///
     /// # Errors
-    /// Any, which is as if there were none, but no proof that a host is not there.
+    /// Any, which is no proof that there are none: what was found before is tried, or else the domain itself.
     fn srv(&self, name: &str) -> Result<Vec<Srv>, Error>;
 }
 
@@ -122,6 +127,8 @@ pub(crate) struct Route {
     proxy: Option<String>,
     tls: Tls13,
     names: Names,
+    /// Somebody has answered what the domain names, or it was not asked.
+    is_sure: bool,
     order: Arc<Mutex<Order>>,
 }
 
@@ -133,14 +140,27 @@ enum Names {
     Servers(Vec<IpAddr>),
 }
 
+/// Whether it is `host:port`, an address of IPv6 in brackets.
+fn is_place(text: &str) -> bool {
+    let host_and_port =
+        text.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0));
+    text.parse::<SocketAddr>().is_ok()
+        || host_and_port.is_some_and(|(host, _)| !host.is_empty() && !host.contains([':', '/', '@', ' ']))
+}
+
 /// What earlier attempts have shown.
 #[derive(Debug, Default)]
 struct Order {
     last_good: Option<Server>,
-    /// The candidate of the last connection, until it is encrypted.
+    /// The candidate of the last connection, until it has let us in; whether that is encrypted.
     unproven: Option<Server>,
-    /// It answered, and then did not encrypt: it comes last.
+    is_encrypted: bool,
+    /// Connections in a row that were encrypted and not let in.
+    misses: u32,
+    /// It answered, and then did not go on: it comes last.
     set_back: Vec<Server>,
+    /// What the domain has named last.
+    named: Vec<Server>,
     /// Candidates of the last connection that it has not seen fail.
     hopes: Vec<Server>,
     /// Its certificate was not to be trusted, after STARTTLS, which is too late to go on with the next one at once.
@@ -148,21 +168,52 @@ struct Order {
 }
 
 impl Order {
-    /// The last candidate never got as far as encryption. There is no hurry to find out why: others are tried first.
+    /// The last candidate never let us in. There is no hurry to find out why: others are tried first. Behind encryption a login may
+    /// have died with a bad link, so it has a second chance.
     fn set_back_unproven(&mut self) {
-        if let Some(server) = self.unproven.take() {
-            if self.last_good.as_ref() == Some(&server) {
-                self.last_good = None;
+        let Some(server) = self.unproven.take() else { return };
+        if std::mem::take(&mut self.is_encrypted) {
+            self.misses += 1;
+            if self.misses < CHANCES {
+                return;
             }
+        }
+        self.misses = 0;
+        if self.last_good.as_ref() == Some(&server) {
+            self.last_good = None;
+        }
+        self.set_back.retain(|other| *other != server);
+        self.set_back.push(server);
+    }
+
+    fn encrypted(&mut self) {
+        self.is_encrypted = true;
+        self.distrusted.clear();
+    }
+
+    fn let_in(&mut self) {
+        if let Some(server) = self.unproven.take() {
+            self.misses = 0;
             self.set_back.retain(|other| *other != server);
-            self.set_back.push(server);
+            self.last_good = Some(server);
         }
     }
 
-    fn encrypted(&mut self, server: Server) {
-        self.set_back.retain(|other| *other != server);
-        self.distrusted.clear();
-        self.last_good = Some(server);
+    /// What was named before stands in for what nobody has answered now.
+    fn named(&mut self, named: Named) -> Vec<Server> {
+        let Named { mut servers, by_records, is_sure } = named;
+        if !is_sure && !self.named.is_empty() {
+            servers.retain(|_| by_records);
+            let others = self.named.iter().filter(|other| !servers.contains(other));
+            let others: Vec<Server> = others.cloned().collect();
+            servers.extend(others);
+        }
+        if by_records {
+            self.named.clone_from(&servers);
+        } else if is_sure {
+            self.named.clear();
+        }
+        servers
     }
 
     fn failed(&mut self, server: &Server) {
@@ -185,6 +236,9 @@ impl Order {
 
 impl Route {
     pub(crate) fn new(connection: &Connection) -> Result<Self, Error> {
+        if let Some(proxy) = connection.proxy.as_deref().filter(|proxy| !is_place(proxy)) {
+            return Err(Error::InvalidInput { what: format!("{proxy} is not host:port") });
+        }
         let invalid =
             |what: String| Error::InvalidInput { what: format!("the certificates to trust: {what}") };
         let extra = connection.certificates.as_deref().map(tls::read_pem).transpose().map_err(invalid)?;
@@ -196,6 +250,7 @@ impl Route {
             proxy: connection.proxy.clone(),
             tls,
             names: Names::Servers(Vec::new()),
+            is_sure: true,
             order: Arc::default(),
         })
     }
@@ -216,7 +271,7 @@ impl Route {
     ///
     /// `at` is where a server of this domain sent us. The certificate that is expected there is the domain's all the same.
     pub(crate) async fn connect(
-        self,
+        mut self,
         domain: String,
         at: Option<Place>,
     ) -> Result<(Wire, Option<Tls>), LinkFailure> {
@@ -225,7 +280,11 @@ impl Route {
             (Some(place), _) => self.elsewhere(&place)?,
             (None, Some(server)) => vec![server.clone()],
             (None, None) if self.proxy.is_some() => fallback(&domain),
-            (None, None) => candidates(&domain, &self.names).await?,
+            (None, None) => {
+                let named = candidates(&domain, &self.names).await?;
+                self.is_sure = named.is_sure;
+                self.order(|order| order.named(named))
+            }
         };
         self.connect_to(candidates, &domain).await
     }
@@ -239,8 +298,8 @@ impl Route {
             5222 => false,
             5223 => true,
             _ => {
-                let known = self.server.clone().or_else(|| self.order(|order| order.last_good.clone()));
-                known.is_some_and(|server| server.direct_tls)
+                let last = |order: &mut Order| order.unproven.clone().or(order.last_good.clone());
+                self.server.clone().or_else(|| self.order(last)).is_some_and(|server| server.direct_tls)
             }
         };
         Ok(vec![Server { host, port, direct_tls }])
@@ -278,9 +337,11 @@ impl Route {
         };
         match race(candidates, HEAD_START, attempt).await {
             Ok((server, connected)) => {
-                self.order(|order| match connected.1 {
-                    Some(_) => order.encrypted(server),
-                    None => order.unproven = Some(server),
+                self.order(|order| {
+                    order.unproven = Some(server);
+                    if connected.1.is_some() {
+                        order.encrypted();
+                    }
                 });
                 Ok(connected)
             }
@@ -296,7 +357,12 @@ impl Route {
 
     /// An attempt that is under way ends for a reason that is not the server's.
     pub(crate) fn is_given_up(&self) {
-        self.order(|order| order.unproven = None);
+        self.order(|order| (order.unproven, order.is_encrypted) = (None, false));
+    }
+
+    /// The server has let us in.
+    pub(crate) fn is_let_in(&self) {
+        self.order(Order::let_in);
     }
 
     fn order<T>(&self, work: impl FnOnce(&mut Order) -> T) -> T {
@@ -306,12 +372,13 @@ impl Route {
     async fn attempt(&self, server: &Server, domain: &str) -> Result<(Wire, Option<Tls>), LinkFailure> {
         let tcp = match &self.proxy {
             Some(proxy) => {
-                tokio_socks::tcp::Socks5Stream::connect(proxy.as_str(), (server.host.as_str(), server.port))
+                let tcp = reach(proxy).await?;
+                Socks5Stream::connect_with_socket(tcp, (server.host.as_str(), server.port))
                     .await
                     .map_err(|error| LinkFailure::Network(format!("the proxy: {error}")))?
                     .into_inner()
             }
-            None => open(server, &self.names).await?,
+            None => self.open(server).await?,
         };
         tcp.set_nodelay(true).map_err(network)?;
         let tcp = Tcp(tcp);
@@ -320,6 +387,43 @@ impl Route {
             Ok((Wire::new(Stream::Tls(Box::new(stream))), Some(facts)))
         } else {
             Ok((Wire::new(Stream::Plain(tcp)), None))
+        }
+    }
+
+    async fn open(&self, server: &Server) -> Result<TcpStream, LinkFailure> {
+        let Server { host, port, .. } = server;
+        let Ok(found) = tokio::net::lookup_host((host.as_str(), *port)).await else {
+            return Err(if self.does_not_exist(host).await {
+                LinkFailure::NotFound(format!("there is no host {host}"))
+            } else {
+                LinkFailure::Network(format!("{host} cannot be looked up"))
+            });
+        };
+        open_first(in_turn(found)).await.map_err(|failures| {
+            let none = || LinkFailure::NotFound(format!("{host} has no address"));
+            failures.into_iter().next_back().unwrap_or_else(none)
+        })
+    }
+
+    /// Whether a host that could not be looked up is shown not to be there. The platform's error does not show it: without a network
+    /// Android's and Apple's say what they say of a name that nobody has. Of a domain that may name others a missing address
+    /// shows nothing either.
+    async fn does_not_exist(&self, host: &str) -> bool {
+        match &self.names {
+            // It can look up names now.
+            Names::Platform(resolver) => {
+                self.is_sure && ask(Arc::clone(resolver), format!("_xmpp-client._tcp.{host}")).await.is_some()
+            }
+            Names::Servers(servers) => {
+                let Some(resolver) = resolver(servers) else { return false };
+                let found = time::timeout(LOOK_UP, resolver.lookup_ip(format!("{host}."))).await;
+                let Ok(Err(error)) = found else { return false };
+                match no_records(&error) {
+                    Some(ResponseCode::NXDomain) => true,
+                    Some(_) => self.is_sure,
+                    None => false,
+                }
+            }
         }
     }
 
@@ -336,8 +440,7 @@ impl Route {
         let result = self.order(|order| {
             let Some(server) = order.unproven.clone() else { return result };
             if result.is_ok() {
-                order.unproven = None;
-                order.encrypted(server);
+                order.encrypted();
                 return result;
             }
             order.set_back_unproven();
@@ -398,51 +501,26 @@ fn panicked(ended: JoinError) -> LinkFailure {
     LinkFailure::Network(format!("a bug: {report}"))
 }
 
+/// Looked up on another thread: this one is all that the account has.
+async fn reach(proxy: &str) -> Result<TcpStream, LinkFailure> {
+    let failed = |what: &dyn std::fmt::Display| LinkFailure::Network(format!("the proxy {proxy}: {what}"));
+    let found = tokio::net::lookup_host(proxy).await.map_err(|error| failed(&error))?;
+    open_first(in_turn(found)).await.map_err(|failures| match failures.into_iter().next_back() {
+        Some(LinkFailure::Network(what)) => failed(&what),
+        Some(other) => other,
+        None => failed(&"it has no address"),
+    })
+}
+
 /// All addresses of a host, v6 and v4 in turn.
-async fn open(server: &Server, names: &Names) -> Result<TcpStream, LinkFailure> {
-    let Server { host, port, .. } = server;
-    let Ok(found) = tokio::net::lookup_host((host.as_str(), *port)).await else {
-        return Err(if does_not_exist(host, names).await {
-            LinkFailure::NotFound(format!("there is no host {host}"))
-        } else {
-            LinkFailure::Network(format!("{host} cannot be looked up"))
-        });
-    };
+fn in_turn(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let (six, four): (Vec<SocketAddr>, Vec<SocketAddr>) = found.partition(SocketAddr::is_ipv6);
     let mut addresses = Vec::new();
     let (mut six, mut four) = (six.into_iter(), four.into_iter());
     loop {
         match (six.next(), four.next()) {
-            (None, None) => break,
+            (None, None) => return addresses,
             (a, b) => addresses.extend(a.into_iter().chain(b)),
-        }
-    }
-    open_first(addresses).await.map_err(|failures| {
-        let none = || LinkFailure::NotFound(format!("{host} has no address"));
-        failures.into_iter().next_back().unwrap_or_else(none)
-    })
-}
-
-/// Whether a host that could not be looked up is shown not to be there. The platform's error does not show it: without a network
-/// Android's and Apple's say what they say of a name that nobody has.
-async fn does_not_exist(host: &str, names: &Names) -> bool {
-    match names {
-        // It can look up names now.
-        Names::Platform(resolver) => {
-            ask(Arc::clone(resolver), format!("_xmpp-client._tcp.{host}")).await.is_some()
-        }
-        Names::Servers(servers) => {
-            let Some(resolver) = resolver(servers) else { return false };
-            let found = time::timeout(LOOK_UP, resolver.lookup_ip(format!("{host}."))).await;
-            let Ok(Err(error)) = found else { return false };
-            // A server that fails, or refuses, says nothing of the name.
-            matches!(
-                error.proto().map(ProtoError::kind),
-                Some(ProtoErrorKind::NoRecordsFound {
-                    response_code: ResponseCode::NXDomain | ResponseCode::NoError,
-                    ..
-                })
-            )
         }
     }
 }
@@ -451,41 +529,66 @@ async fn open_first(addresses: Vec<SocketAddr>) -> Result<TcpStream, Vec<LinkFai
     race(addresses, STAGGER, async |address| TcpStream::connect(address).await.map_err(network)).await
 }
 
-async fn candidates(domain: &str, names: &Names) -> Result<Vec<Server>, LinkFailure> {
+/// What a domain names.
+struct Named {
+    servers: Vec<Server>,
+    /// By its records; else it is the domain itself.
+    by_records: bool,
+    /// Somebody has answered both questions.
+    is_sure: bool,
+}
+
+async fn candidates(domain: &str, names: &Names) -> Result<Named, LinkFailure> {
     if domain.parse::<std::net::IpAddr>().is_ok() {
-        return Ok(fallback(domain));
+        return Ok(Named { servers: fallback(domain), by_records: false, is_sure: true });
     }
     let (direct, starttls) = (format!("_xmpps-client._tcp.{domain}"), format!("_xmpp-client._tcp.{domain}"));
     let (direct, starttls) = match names {
         Names::Platform(resolver) => {
-            let (direct, starttls) =
-                tokio::join!(ask(Arc::clone(resolver), direct), ask(Arc::clone(resolver), starttls));
-            (direct.unwrap_or_default(), starttls.unwrap_or_default())
+            tokio::join!(ask(Arc::clone(resolver), direct), ask(Arc::clone(resolver), starttls))
         }
-        Names::Servers(servers) => {
+        Names::Servers(servers) => match resolver(servers) {
+            Some(resolver) => tokio::join!(look_up(&resolver, direct), look_up(&resolver, starttls)),
             // A phone has no resolv.conf; without one the domain itself is tried, by the platform's own means.
-            let Some(resolver) = resolver(servers) else { return Ok(fallback(domain)) };
-            tokio::join!(look_up(&resolver, direct), look_up(&resolver, starttls))
-        }
+            None => (None, None),
+        },
     };
-    choose(domain, direct, starttls, &mut rand::rng())
+    let is_sure = direct.is_some() && starttls.is_some();
+    let (direct, starttls) = (direct.unwrap_or_default(), starttls.unwrap_or_default());
+    let by_records = direct.iter().chain(&starttls).any(|srv| !srv.is_none());
+    let servers = choose(domain, direct, starttls, &mut rand::rng())?;
+    Ok(Named { servers, by_records, is_sure })
 }
 
 fn resolver(servers: &[IpAddr]) -> Option<TokioResolver> {
-    if servers.is_empty() {
-        return Some(hickory_resolver::Resolver::builder_tokio().ok()?.build());
-    }
-    let servers = NameServerConfigGroup::from_ips_clear(servers, 53, true);
-    let config = ResolverConfig::from_parts(None, Vec::new(), servers);
-    let provider = TokioConnectionProvider::default();
-    Some(hickory_resolver::Resolver::builder_with_config(config, provider).build())
+    let mut builder = if servers.is_empty() {
+        hickory_resolver::Resolver::builder_tokio().ok()?
+    } else {
+        let servers = NameServerConfigGroup::from_ips_clear(servers, 53, true);
+        let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+        hickory_resolver::Resolver::builder_with_config(config, TokioConnectionProvider::default())
+    };
+    builder.options_mut().timeout = ASKED_AGAIN;
+    Some(builder.build())
 }
 
-/// The records, or nothing where there are none or nobody answers.
-async fn look_up(resolver: &TokioResolver, name: String) -> Vec<Srv> {
+/// The records; `None` where nobody answers.
+async fn look_up(resolver: &TokioResolver, name: String) -> Option<Vec<Srv>> {
     match time::timeout(LOOK_UP, resolver.srv_lookup(name + ".")).await {
-        Ok(Ok(found)) => found.iter().map(record).collect(),
-        _ => Vec::new(),
+        Ok(Ok(found)) => Some(found.iter().map(record).collect()),
+        Ok(Err(error)) => no_records(&error).map(|_| Vec::new()),
+        Err(_) => None,
+    }
+}
+
+/// That somebody says that there are none, and how. One that fails, or refuses, says nothing of a name.
+fn no_records(error: &ResolveError) -> Option<ResponseCode> {
+    match error.proto().map(ProtoError::kind) {
+        Some(ProtoErrorKind::NoRecordsFound {
+            response_code: code @ (ResponseCode::NXDomain | ResponseCode::NoError),
+            ..
+        }) => Some(*code),
+        _ => None,
     }
 }
 
@@ -646,13 +749,46 @@ mod tests {
 
     #[tokio::test]
     async fn name_is_not_there_only_if_somebody_who_answers_says_so() {
+        let route = |names| Route { names, ..Route::new(&Connection::default()).unwrap() };
         for answers in [true, false] {
             let names = Names::Platform(Arc::new(Platform { answers }));
-            assert_eq!(does_not_exist("montague.lit", &names).await, answers);
+            assert_eq!(route(names).does_not_exist("montague.lit").await, answers);
         }
         // RFC 6761 §6.4: nobody need be asked about this one.
         let names = Names::Servers(vec![[192, 0, 2, 1].into()]);
-        assert!(does_not_exist("montague.invalid", &names).await);
+        assert!(route(names).does_not_exist("montague.invalid").await);
+    }
+
+    #[test]
+    fn what_was_named_before_stands_in_for_what_nobody_answers() {
+        let server = |host: &str| Server { host: host.into(), port: 5223, direct_tls: true };
+        let servers = |hosts: &[&str]| hosts.iter().map(|host| server(host)).collect::<Vec<_>>();
+        let mut order = Order::default();
+        let mut named = |hosts: &[&str], by_records, is_sure| {
+            let named = order.named(Named { servers: servers(hosts), by_records, is_sure });
+            named.into_iter().map(|server| server.host).collect::<Vec<_>>()
+        };
+        // Nobody has ever answered.
+        assert_eq!(named(&["montague.lit"], false, false), ["montague.lit"]);
+        assert_eq!(named(&["a.lit", "b.lit"], true, true), ["a.lit", "b.lit"]);
+        assert_eq!(named(&["montague.lit"], false, false), ["a.lit", "b.lit"]);
+        // Of two questions one was answered.
+        assert_eq!(named(&["b.lit", "c.lit"], true, false), ["b.lit", "c.lit", "a.lit"]);
+        assert_eq!(named(&["c.lit"], true, true), ["c.lit"]);
+        assert_eq!(named(&["montague.lit"], false, true), ["montague.lit"]);
+        assert_eq!(named(&["montague.lit"], false, false), ["montague.lit"]);
+    }
+
+    #[test]
+    fn proxy_is_a_host_and_a_port() {
+        for proxy in ["proxy.montague.lit:1080", "127.0.0.1:1080", "[::1]:1080"] {
+            assert!(is_place(proxy), "{proxy}");
+        }
+        for proxy in
+            ["", "127.0.0.1", "::1", ":1080", "proxy:", "proxy:0", "proxy:99999", "socks5://proxy:1080"]
+        {
+            assert!(!is_place(proxy), "{proxy}");
+        }
     }
 
     /// An address where nobody ever answers: its backlog is full.
@@ -706,11 +842,8 @@ mod tests {
         let route = Route::new(&Connection::default()).unwrap();
         let connecting = route.clone().connect_to(vec![dead.clone(), live.clone()], "montague.lit");
         time::timeout(ATTEMPT, connecting).await.unwrap().unwrap();
-        route.order(|order| {
-            let server = order.unproven.take().unwrap();
-            assert_eq!(server, live);
-            order.encrypted(server);
-        });
+        assert_eq!(route.order(|order| order.unproven.clone()), Some(live.clone()));
+        route.is_let_in();
         // A third candidate shows the order: it would answer as well.
         let other = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let other = server(other.local_addr().unwrap());
@@ -736,10 +869,7 @@ mod tests {
             assert_eq!(route.order(|order| order.unproven.clone()), Some(servers[attempt % 3].clone()));
         }
         // One does, and is the first from then on.
-        route.order(|order| {
-            let server = order.unproven.take().unwrap();
-            order.encrypted(server);
-        });
+        route.is_let_in();
         route.clone().connect_to(servers.clone(), "montague.lit").await.unwrap();
         assert_eq!(route.order(|order| order.unproven.clone()), Some(servers[0].clone()));
     }

@@ -295,6 +295,104 @@ async fn lists_wait_while_the_file_cannot_be_opened_whatever_the_reason() {
     assert_eq!(soon(updates.next(seq)).await, Err(Error::Closed));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn file_that_could_not_be_opened_is_opened_as_soon_as_it_can_be() {
+    let stage = Stage::new();
+    let (client, account, peer) = stage.online().await;
+    drop(peer);
+    for why in [Error::Locked, Error::StorageFull] {
+        soon(client.suspend(PATIENCE)).await;
+        stage.keychain.fail_with(Some(why.clone()));
+        assert_eq!(soon(client.resume()).await, Err(why.clone()));
+        let Status::Offline { reason, next_attempt, .. } = account.status() else { panic!() };
+        assert_eq!((reason, next_attempt.is_some()), (Some(why), true));
+        stage.keychain.fail_with(None);
+        // Nobody calls anything.
+        drop(stage.server.accept_login());
+    }
+    soon(client.suspend(PATIENCE)).await;
+    stage.keychain.fail_with(Some(Error::KeyLost));
+    assert_eq!(soon(client.resume()).await, Err(Error::KeyLost));
+    assert!(matches!(account.status(), Status::Offline { next_attempt: None, .. }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resuming_that_nobody_waits_for_is_done_all_the_same() {
+    let stage = Stage::new();
+    let vault = Arc::new(Waiting::default());
+    let client = Client::open(stage.dir.path(), vault.clone(), Options::default()).await.unwrap();
+    let account = client.add_account(romeo(), stage.server.connection()).await.unwrap();
+    let signing_in = tokio::spawn({
+        let account = account.clone();
+        async move { account.sign_in("secret").await }
+    });
+    tokio::task::yield_now().await;
+    drop(stage.server.accept_login());
+    soon(signing_in).await.unwrap().unwrap();
+    soon(client.suspend(PATIENCE)).await;
+    let (asked, is_asked) = std::sync::mpsc::sync_channel(1);
+    let (answer, answered) = std::sync::mpsc::channel::<()>();
+    *vault.gate.lock().unwrap() = Some((asked, answered));
+    let resuming = tokio::spawn({
+        let client = client.clone();
+        async move { client.resume().await }
+    });
+    is_asked.recv_timeout(PATIENCE).unwrap();
+    resuming.abort();
+    assert!(resuming.await.unwrap_err().is_cancelled());
+    // Whoever wants something meanwhile waits for the same start.
+    let sending = tokio::spawn({
+        let account = account.clone();
+        async move { account.send(ItemId::new(), &juliet(), "But soft").await }
+    });
+    tokio::task::yield_now().await;
+    drop(answer);
+    let _peer = stage.server.accept_login();
+    soon(sending).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn starting_over_twice_at_once_is_done_once() {
+    let stage = Stage::new();
+    let (client, account) = stage.account().await;
+    account.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+    let romeo = romeo();
+    let (one, other) =
+        soon(async { tokio::join!(client.start_over(&romeo), client.start_over(&romeo)) }).await;
+    for account in [one.unwrap(), other.unwrap(), client.account(&romeo).unwrap()] {
+        soon(account.send(ItemId::new(), &juliet(), "what light?")).await.unwrap();
+    }
+    let old = fs::read_dir(stage.database().parent().unwrap()).unwrap();
+    let old =
+        old.filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().starts_with("set-aside-"));
+    assert!(old.count() > 0);
+    soon(client.suspend(PATIENCE)).await;
+    assert_eq!(stage.open_files(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_followed_while_somebody_reads() {
+    let stage = Stage::new();
+    let (_client, account) = stage.account().await;
+    let (reading, is_reading) = std::sync::mpsc::sync_channel(1);
+    let (read, done) = std::sync::mpsc::channel::<()>();
+    let reader = tokio::task::spawn_blocking({
+        let account = account.clone();
+        move || {
+            account.read(|_| {
+                reading.send(()).unwrap();
+                let _ = done.recv();
+                Ok(())
+            })
+        }
+    });
+    is_reading.recv_timeout(PATIENCE).unwrap();
+    let following = tokio::task::spawn_blocking(move || drop(account.events()));
+    soon(following).await.unwrap();
+    drop(read);
+    soon(reader).await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn starting_over_opens_nothing_in_a_client_that_was_suspended_or_closed_meanwhile() {
     for why in [Error::Suspended, Error::Closed] {

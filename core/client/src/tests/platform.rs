@@ -201,6 +201,79 @@ async fn server_that_answered_is_the_first_to_be_tried_however_often_the_account
     assert_eq!(silent.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
 }
 
+/// Knows these servers, by their ports, as long as it answers.
+struct Answering {
+    ports: Vec<u16>,
+    answers: std::sync::atomic::AtomicBool,
+}
+
+impl Resolver for Answering {
+    fn srv(&self, name: &str) -> Result<Vec<Srv>, Error> {
+        if !self.answers.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(Error::Offline);
+        }
+        let Some(_) = name.strip_prefix("_xmpps-client._tcp.") else { return Ok(Vec::new()) };
+        let ports = self.ports.iter().zip(1..);
+        let server = |(port, priority): (&u16, u16)| Srv {
+            priority,
+            weight: 1,
+            port: *port,
+            target: "127.0.0.1".into(),
+        };
+        Ok(ports.map(server).collect())
+    }
+}
+
+impl Stage {
+    /// An account that finds its server by this, and signs in.
+    async fn found_by(&self, names: Arc<Answering>) -> (Client, Account) {
+        let options = Options { resolver: Some(names), ..Options::default() };
+        let client = Client::open(self.dir.path(), self.keychain.clone(), options).await.unwrap();
+        let connection = crate::Connection { server: None, ..self.server.connection() };
+        let account = client.add_account(romeo(), connection).await.unwrap();
+        tokio::spawn({
+            let account = account.clone();
+            async move { account.sign_in("secret").await }
+        });
+        tokio::task::yield_now().await;
+        (client, account)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn server_that_was_found_is_tried_again_when_nobody_can_be_asked() {
+    let stage = Stage::new();
+    let names = Arc::new(Answering { ports: vec![stage.server.port()], answers: true.into() });
+    let (_client, account) = stage.found_by(names.clone()).await;
+    let peer = stage.server.accept_login();
+    status_becomes(&account, |status| matches!(status, Status::Online)).await;
+    names.answers.store(false, std::sync::atomic::Ordering::Relaxed);
+    drop(peer);
+    let _peer = stage.server.accept_login();
+    status_becomes(&account, |status| matches!(status, Status::Online)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn server_that_encrypts_and_lets_nobody_in_is_not_the_first_for_ever() {
+    let stage = Stage::new();
+    let ill = server::Server::new();
+    let names = Arc::new(Answering { ports: vec![ill.port(), stage.server.port()], answers: true.into() });
+    let (_client, account) = stage.found_by(names).await;
+    for _ in 0..2 {
+        ill.accept().hear("<stream:stream");
+    }
+    let _peer = stage.server.accept_login();
+    status_becomes(&account, |status| matches!(status, Status::Online)).await;
+}
+
+#[tokio::test]
+async fn proxy_that_is_none_is_invalid() {
+    let stage = Stage::new();
+    let connection = crate::Connection { proxy: Some("127.0.0.1".into()), ..crate::Connection::default() };
+    let added = stage.client().await.add_account(romeo(), connection).await;
+    assert!(matches!(added, Err(Error::InvalidInput { .. })), "{added:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn server_of_a_new_account_is_looked_up_by_the_platform_as_well() {
     let stage = Stage::new();

@@ -83,3 +83,46 @@ async fn process_that_a_push_has_started_leaves_nothing_open() {
     client.close().await;
     assert_eq!(client.wake_up(&romeo(), PATIENCE).await, Err(Error::Closed));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn account_that_the_app_has_disconnected_and_suspended_stays_offline() {
+    let stage = Stage::new();
+    let (client, account, peer) = stage.online().await;
+    account.disconnect().await.unwrap();
+    drop(peer);
+    soon(client.suspend(PATIENCE)).await;
+    // It would wait for a server that nobody plays.
+    assert_eq!(soon(client.wake_up(&romeo(), PATIENCE)).await, Ok(WakeUp::default()));
+    assert_eq!(account.send(ItemId::new(), &juliet(), "But soft").await, Err(Error::Suspended));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_push_that_was_broken_off_has_brought_is_told_by_the_next() {
+    let stage = Stage::new();
+    let (client, account, peer) = stage.online().await;
+    drop(peer);
+    soon(client.suspend(PATIENCE)).await;
+    let broken_off = tokio::spawn({
+        let client = client.clone();
+        async move { client.wake_up(&romeo(), PATIENCE).await }
+    });
+    tokio::task::yield_now().await;
+    let mut peer = stage.server.accept_login();
+    peer.say(&message("It is the east"));
+    let conversations = account.conversations();
+    while !conversations.items().is_ok_and(|all| all.iter().any(|one| one.unread > 0)) {
+        tokio::task::yield_now().await;
+    }
+    soon(client.suspend(PATIENCE)).await;
+    assert_eq!(soon(broken_off).await.unwrap(), Err(Error::Suspended));
+    drop(peer);
+    let next = tokio::spawn({
+        let client = client.clone();
+        async move { client.wake_up(&romeo(), Duration::from_secs(1)).await }
+    });
+    tokio::task::yield_now().await;
+    let _silent = stage.server.accept_plain();
+    let told = soon(next).await.unwrap().unwrap();
+    let told: Vec<&str> = told.notify.iter().map(|message| message.text.as_str()).collect();
+    assert_eq!(told, ["It is the east"]);
+}

@@ -72,7 +72,8 @@ public class Account internal constructor(private val account: FfiAccount) {
      * Writes all that the account has to a file that this device, another one, or other software can take back (XEP-0227). Never
      * passwords, tokens or keys; but it is not encrypted. Returns how many messages it holds. Fails with
      * [WhimbrelException.StorageFull], with [WhimbrelException.DatabaseUnusable] where it cannot be written, and with
-     * [WhimbrelException.Suspended], also where the account is suspended meanwhile.
+     * [WhimbrelException.Suspended], also where the account is suspended meanwhile. A process that is killed meanwhile leaves its
+     * beginning, under this name with `.new` behind it.
      */
     public suspend fun exportTo(path: String): Long = call { account.exportTo(path) }.toLong()
 

@@ -124,12 +124,13 @@ public class Client private constructor(private val client: FfiClient) {
     /**
      * A push has come for this account, an address. Opens it if it is suspended or the process has just begun, resumes its session
      * or connects, and catches up as far as the time allows: [within] is for all of it. Says what to show, and leaves the account
-     * suspended, unless it was running or the app has resumed or connected it meanwhile. One that runs and that the app
-     * has disconnected stays offline. What is told once is not told again.
+     * suspended, unless it was running or the app has resumed or connected it meanwhile. One that the app has disconnected
+     * stays offline. What is told once is not told again.
      *
      * Works while the client is suspended. Fails with [WhimbrelException.NotFound]; with [WhimbrelException.InUse] where this is an
      * extension and the app is in charge, which does it itself; with [WhimbrelException.KeyLost], [WhimbrelException.Locked],
-     * [WhimbrelException.StorageFull] or [WhimbrelException.DatabaseUnusable]. No connection, or no answer in time, is not a failure,
+     * [WhimbrelException.StorageFull] or [WhimbrelException.DatabaseUnusable]; with [WhimbrelException.Suspended] where the app
+     * suspends it meanwhile: the next push tells what this one did not. No connection, or no answer in time, is not a failure,
      * but not [WakeUp.complete].
      */
     public suspend fun wakeUp(account: String, within: Duration): WakeUp =

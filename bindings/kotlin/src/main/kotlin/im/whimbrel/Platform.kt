@@ -34,8 +34,8 @@ public enum class LogLevel {
 /** Looks up SRV records (RFC 2782) by the platform's own means, as `android.net.DnsResolver`: see [Client.open]. */
 public fun interface Resolver {
     /**
-     * The records of a name such as `_xmpp-client._tcp.example.org`, in any order; none where there are none. What fails is as if
-     * there were none, but no proof that a host is not there. Called on threads that may block, and waited for five seconds at most.
+     * The records of a name such as `_xmpp-client._tcp.example.org`, in any order; none where there are none. What fails is no
+     * proof that there are none: what was found before is tried, or else the domain itself. Called on threads that may block, and waited for five seconds at most.
      */
     public fun srv(name: String): List<Srv>
 }
