@@ -9,6 +9,9 @@ use std::{
 
 use crate::{Error, Result};
 
+/// The version that is tested against.
+const SLIXMPP: &str = "slixmpp==1.17.0";
+
 /// Python with slixmpp, in an environment that is made in `dir` the first time.
 pub fn python_with_slixmpp(dir: &Path) -> Result<PathBuf> {
     let python = dir.join("bin/python");
@@ -18,7 +21,7 @@ pub fn python_with_slixmpp(dir: &Path) -> Result<PathBuf> {
     if !has_it(&python) {
         eprintln!("installing slixmpp into {}", dir.display());
         run(Command::new("python3").args(["-m", "venv"]).arg(dir), "python3 -m venv")?;
-        let install = ["-m", "pip", "install", "--quiet", "slixmpp"];
+        let install = ["-m", "pip", "install", "--quiet", SLIXMPP];
         run(Command::new(&python).args(install), "pip install slixmpp")?;
     }
     Ok(python)

@@ -176,10 +176,19 @@ fn play(
         for trouble in troubles {
             trouble.join().map_err(|_| "what makes trouble has panicked")??;
         }
-        for phone in [romeo, juliet] {
+        // Twice: what one has sent last is what the other has to get.
+        for phone in [romeo, juliet, romeo, juliet] {
             phone.settle(SETTLING)?;
         }
-        Figures::take(&[romeo, juliet], started.elapsed())
+        let (took, deadline) = (started.elapsed(), Instant::now() + SETTLING);
+        loop {
+            // It may still be on its way.
+            let figures = Figures::take(&[romeo, juliet], took)?;
+            if figures.is_complete() || Instant::now() > deadline {
+                return Ok(figures);
+            }
+            thread::sleep(Duration::from_millis(500));
+        }
     })
 }
 

@@ -30,6 +30,9 @@ pub(crate) const KOTLIN: [Need; 2] = [("javac", "default-jdk-headless"), ("mvn",
 /// For slixmpp, which pip installs.
 pub(crate) const PYTHON: [Need; 1] = [("python3", "python3 python3-venv")];
 
+/// Others may be installing something as well, and mirrors fail now and then.
+const PATIENCE: [&str; 2] = ["-oDPkg::Lock::Timeout=300", "-oAcquire::Retries=3"];
+
 /// Installs what is missing of `needs`; `cost` is for the sentence about it.
 pub(crate) fn need(needs: &[Need], cost: &str) -> Result<()> {
     let missing: Vec<&Need> = needs.iter().filter(|(program, _)| !found(program)).collect();
@@ -53,7 +56,7 @@ pub(crate) fn need(needs: &[Need], cost: &str) -> Result<()> {
     let started = Instant::now();
     let apt = |arguments: &[&str]| {
         let mut apt = Command::new("apt-get");
-        apt.env("DEBIAN_FRONTEND", "noninteractive").arg("-qy").args(arguments);
+        apt.env("DEBIAN_FRONTEND", "noninteractive").arg("-qy").args(PATIENCE).args(arguments);
         cargo::run(&mut apt)
     };
     apt(&["update"])?;

@@ -111,6 +111,8 @@ fn what_another_device_says_during_resumptions_is_there_in_the_end_over_ejabberd
     synced(&romeo);
     let mut said = Vec::new();
     for _ in 0..6 {
+        // A session that lasted tries to come back at once.
+        thread::sleep(Duration::from_millis(1_200));
         link.cut(InFlight::Dropped);
         // Over the whole of the resumption, and some round trips longer.
         for _ in 0..70 {

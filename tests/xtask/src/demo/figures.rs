@@ -82,6 +82,11 @@ impl Figures {
         }
     }
 
+    /// Whether everything that was sent is on the other's screen.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.lost == 0
+    }
+
     /// Why the run counts as failed. A server that was restarted has forgotten its sessions, which is no fault of theirs.
     pub(crate) fn verdict(&self, server_restarted: bool) -> std::result::Result<(), String> {
         if self.lost + self.doubled + self.out_of_order > 0 {
@@ -93,7 +98,9 @@ impl Figures {
                 self.own_wrong
             ));
         }
-        if self.resumed * 100 < self.reconnected * 95 && !server_restarted {
+        // Of a few sessions one is more than 5 in 100, and Prosody gives up one that was cut in the middle of a stanza.
+        let bound_anew = self.reconnected - self.resumed;
+        if bound_anew > (self.reconnected * 5 / 100).max(1) && !server_restarted {
             return Err("fewer than 95 in 100 sessions were resumed".into());
         }
         Ok(())
