@@ -897,6 +897,7 @@ impl Account {
             asked,
             self.late,
             self.unmute_wake(),
+            self.compares_at(),
             self.indexing.at,
             self.deleting,
         ]

@@ -68,6 +68,12 @@ pub(crate) struct Query {
     /// Known ids that this page has named: one that comes again moves nothing.
     #[serde(skip)]
     named: BTreeSet<String>,
+    /// What it has named so far that stands in the region that is read, as ids and messages.
+    #[serde(skip)]
+    low: Vec<(String, i64)>,
+    /// The archive has forgotten where that region ends: what it names may stand far above.
+    #[serde(default)]
+    from_above: bool,
     aim: Aim,
     /// Above what anything new stands.
     start: i64,
@@ -134,6 +140,8 @@ impl Query {
             id: String::new(),
             dirty: false,
             named: BTreeSet::new(),
+            low: Vec::new(),
+            from_above: false,
             aim,
             start: cursor,
             cursor,
@@ -181,12 +189,14 @@ impl Query {
 
     /// The same question, of which nothing was answered yet.
     fn afresh(&self) -> Self {
-        let Self { start, begin, floating, edge, last_at, page, tries, unsure, added, .. } = *self;
+        let Self { from_above, start, begin, floating, edge, last_at, page, tries, unsure, added, .. } =
+            *self;
         let until = self.until.clone();
         let same = Self::new(self.aim.clone(), start);
         let brought = self.has_brought();
         // What it has brought is here by now, and was missing all the same.
-        Self { floating, edge, until, last_at, page, tries, unsure, added, brought, ..same }.behind(begin)
+        Self { from_above, floating, edge, until, last_at, page, tries, unsure, added, brought, ..same }
+            .behind(begin)
     }
 
     /// Whether these are numbers that we can have written, and that can be counted on.
@@ -515,11 +525,21 @@ impl Account {
                 return Ok(());
             }
             self.ask_after_check(cx)
-        } else if passed >= SOON && self.foreground && self.catching_up.resumed {
+        } else if passed >= SOON && self.compares_soon() {
             self.check_for_dropped(cx)
         } else {
             Ok(())
         }
+    }
+
+    fn compares_soon(&self) -> bool {
+        let is_over = self.online().is_some_and(|online| online.replayed.is_none());
+        is_over && self.foreground && self.catching_up.resumed && !self.catching_up.check_again
+    }
+
+    /// When that is at the latest, mono ms: whoever looks is not to wait until something else happens.
+    pub(crate) fn compares_at(&self) -> Option<u64> {
+        self.catching_up.checked.filter(|_| self.compares_soon()).map(|checked| checked + SOON)
     }
 
     /// What the server tells besides messages is asked for now.
@@ -568,7 +588,7 @@ impl Account {
             Aim::Newest => page = page.child(Tag::new("before")),
             Aim::Before { gap } => {
                 let (before, by_time, at): (Option<String>, bool, Option<i64>) = cx.tx.query_row(
-                    "SELECT before_id, by_time, (SELECT m.at FROM archived AS a JOIN message AS m ON m.id = a.message
+                    "SELECT before_id, by_time = 1, (SELECT m.at FROM archived AS a JOIN message AS m ON m.id = a.message
                      WHERE a.id = before_id AND a.archive = gap.archive) FROM gap WHERE id = ?1",
                     params![gap],
                     |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
@@ -651,6 +671,11 @@ impl Account {
             }
             stored => stored,
         };
+        let message = match &stored {
+            Stored::Nothing => None,
+            Stored::New(message) => Some(*message),
+            Stored::Known(known) => Some(known.message),
+        };
         match stored {
             Stored::Nothing => {}
             Stored::New(_) => {
@@ -673,8 +698,9 @@ impl Account {
                 }
             }
         }
-        if !matches!(stored, Stored::Nothing) {
+        if let Some(message) = message {
             query.first_position.get_or_insert(query.cursor);
+            self.is_named_from_above(cx, query, result.id, message)?;
         }
         if query.cursor >= self.session.next_position {
             // What comes live from now on stands above it.
@@ -708,11 +734,12 @@ impl Account {
             return Ok(());
         }
         let position = self.place(cx, &query)?;
-        if let Some(known) = messages::known_as(cx, self.jid.as_str(), id)? {
+        let message = if let Some(known) = messages::known_as(cx, self.jid.as_str(), id)? {
             query.known += 1;
             if query.named.insert(id.to_owned()) {
                 query.cursor = self.place_known(cx, &mut query, id, &known, position)?;
             }
+            known.message
         } else {
             // Whom it was from is inside of what was not read: it stands in the conversation with ourselves.
             let from = Jid::from(self.jid.clone());
@@ -721,8 +748,10 @@ impl Account {
             self.join_archive(cx, message, id, position)?;
             query.cursor = position;
             query.added += 1;
-        }
+            message
+        };
         query.first_position.get_or_insert(query.cursor);
+        self.is_named_from_above(cx, &mut query, id, message)?;
         self.queries.insert(name.to_owned(), query);
         Ok(())
     }
@@ -1165,6 +1194,11 @@ impl Account {
     }
 
     fn before_done(&mut self, cx: &mut Cx<'_>, query: &Query, gap: i64, complete: bool) -> Result<()> {
+        let mut query = query.clone();
+        if let Some(edge) = query.edge {
+            // None of it was known: it stands below what the page before has named.
+            self.raise(cx, &mut query, edge)?;
+        }
         if complete {
             // Asked for by time, and nothing but what was known came: the rest is no longer there.
             cx.tx.execute(
@@ -1174,7 +1208,7 @@ impl Account {
             cx.tx.execute("DELETE FROM gap WHERE id = ?1 AND kind = 1", params![gap])?;
         } else if query.first.is_some() {
             cx.tx.execute(
-                "UPDATE gap SET before_id = ?2, by_time = 0, covered_position = coalesce(?5, covered_position),
+                "UPDATE gap SET before_id = ?2, by_time = min(by_time, 1) * 2, covered_position = coalesce(?5, covered_position),
                  high_position = high_position - (?3 + 2) * ?4 WHERE id = ?1",
                 params![
                     gap,
@@ -1282,7 +1316,7 @@ impl Account {
         let request = self.waiting.asked.remove(&query.id);
         // With an overlap it does not end before what is known behind it.
         let first = cx.tx.execute(
-            "UPDATE gap SET by_time = 1, covered_position = NULL WHERE id = ?1 AND by_time = 0",
+            "UPDATE gap SET by_time = 1, covered_position = NULL WHERE id = ?1 AND by_time <> 1",
             params![gap],
         )? > 0
             // Another question has found that out, and asks by time already.
@@ -1295,7 +1329,8 @@ impl Account {
             }
             return Ok(());
         }
-        let id = self.query_as(cx, Query::new(query.aim.clone(), query.start))?;
+        let next = Query { from_above: true, ..Query::new(query.aim.clone(), query.start) };
+        let id = self.query_as(cx, next)?;
         if let Some(request) = request {
             self.waiting.asked.insert(id, request);
         }
@@ -1308,21 +1343,21 @@ impl Account {
             cx.reply(request, Err(api::Error::Offline));
             return Ok(());
         }
-        let gap: Option<(i64, i64, Option<i64>, Option<String>)> = cx
+        let gap: Option<(i64, i64, Option<i64>, Option<String>, bool)> = cx
             .tx
             .query_row(
-                "SELECT id, high_position, covered_position, before_id FROM gap WHERE kind = 1",
+                "SELECT id, high_position, covered_position, before_id, by_time FROM gap WHERE kind = 1",
                 [],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
             )
             .optional()?;
-        let Some((gap, high, covered, before)) = gap else {
+        let Some((gap, high, covered, before, from_above)) = gap else {
             cx.reply(request, Ok(Reply::Older { added: 0, complete: true }));
             return Ok(());
         };
         let start = high.saturating_sub((i64::from(self.config.page) + 1) * STEP);
         let edge = covered.map(|covered| self.place_of(cx, before.as_deref(), covered)).transpose()?;
-        let query = Query { edge, ..Query::new(Aim::Before { gap }, start) };
+        let query = Query { edge, from_above, ..Query::new(Aim::Before { gap }, start) };
         let id = self.query_as(cx, query)?;
         self.waiting.asked.insert(id, request);
         Ok(())

@@ -87,6 +87,7 @@ found! {
     what_a_page_without_an_end_brought_stands_below_what_follows_it,
     what_a_stranger_said_before_the_roster_came_keeps_its_place_in_the_archive,
     what_an_app_publishes_does_not_overtake_what_it_published_before,
+    what_an_archive_names_that_has_forgotten_where_a_region_ends_stands_above_that,
     what_another_device_had_read_turns_out_to_be_less_when_it_comes,
     what_another_device_sent_stays_before_what_it_sent_next_though_the_archive_forgot_it,
     what_came_live_stays_below_a_gap_that_begins_with_the_archive,

@@ -145,6 +145,60 @@ impl Account {
         Ok(position)
     }
 
+    /// A page that may be read from above has named this message.
+    pub(super) fn is_named_from_above(
+        &self,
+        cx: &mut Cx<'_>,
+        query: &mut Query,
+        id: &str,
+        message: i64,
+    ) -> Result<()> {
+        if !query.from_above {
+            return Ok(());
+        }
+        if self.ends_at(cx, query)?.is_some_and(|end| query.cursor < end) {
+            query.low.push((id.to_owned(), message));
+            return Ok(());
+        }
+        self.raise(cx, query, query.cursor)
+    }
+
+    /// Where the archive has forgotten its beginning, more than the one id that the region ended at is not named any more. What it
+    /// names first is newer than that: it stands just below the next that was known.
+    pub(super) fn raise(&self, cx: &mut Cx<'_>, query: &mut Query, below: i64) -> Result<()> {
+        let low = std::mem::take(&mut query.low);
+        let Some(end) = self.ends_at(cx, query)?.filter(|_| !low.is_empty()) else { return Ok(()) };
+        let between: i64 = cx
+            .tx
+            .prepare_cached(
+                "SELECT count(*) FROM (SELECT 1 FROM archived WHERE archive = ?1 AND place > ?2 AND place < ?3 LIMIT 2)",
+            )?
+            .query_row(params![self.jid.as_str(), end, below], |row| row.get(0))?;
+        if between < 2 {
+            return Ok(());
+        }
+        let first = below - low.len() as i64;
+        for ((id, message), place) in low.into_iter().zip(first..) {
+            set_place(cx, self.jid.as_str(), &id, place)?;
+            let stands = first_place(cx, message)?;
+            let conversation = conversation_of(cx, message)?;
+            messages::move_to(cx, message, conversation, stands)?;
+        }
+        query.first_position = Some(first);
+        query.cursor = query.cursor.max(below - 1);
+        Ok(())
+    }
+
+    /// Where the region ends that is read backwards.
+    fn ends_at(&self, cx: &Cx<'_>, query: &Query) -> Result<Option<i64>> {
+        let Aim::Before { gap } = query.aim else { return Ok(None) };
+        Ok(cx
+            .tx
+            .prepare_cached("SELECT high_position FROM gap WHERE id = ?1")?
+            .query_row(params![gap], |row| row.get(0))
+            .optional()?)
+    }
+
     /// Where the next new result stands: a step behind the cursor, but below what stands above the gap.
     pub(super) fn place(&self, cx: &mut Cx<'_>, query: &Query) -> Result<i64> {
         let (high, dense): (Option<i64>, bool) = match query.aim {

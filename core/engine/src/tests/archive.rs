@@ -241,9 +241,8 @@ fn what_was_lost_in_a_resumption_is_found_soon_while_the_user_looks() {
         world.server.archive = archived(0..2);
         world.acknowledge();
         assert!(!world.has_query());
-        world.pass_online(60_000);
-        world.acknowledge();
-        world.pass(1_000);
+        // Nothing else happens.
+        world.pass(60_000);
         assert_eq!(world.has_query(), foreground);
         world.serve();
         world.acknowledge();
@@ -721,6 +720,62 @@ fn check_by_time_that_was_cut_off_behind_receipts_keeps_the_order() {
     world.turn(vec![Input::Tick]);
     world.serve();
     assert_eq!(world.sees(), ["0", "1", "> S", "2"]);
+}
+
+impl World {
+    /// Scrolls to where nothing is older.
+    fn reads_all(&mut self) {
+        for _ in 0..200 {
+            if self.count("SELECT count(*) FROM gap WHERE kind = 1") == 0 {
+                return;
+            }
+            self.does(Command::Older);
+            self.serve();
+            self.acknowledge();
+        }
+        panic!("{:?}", self.sees());
+    }
+}
+
+/// The archive has forgotten the region that nobody read, and more: what it has is newer, and one message of that was dropped.
+#[test]
+fn what_is_read_from_above_where_the_archive_has_forgotten_the_rest_stands_above_that() {
+    for (page, kills) in [(50, false), (2, false), (1, false), (1, true)] {
+        let mut world = World::new();
+        world.server.archive = archived(0..120);
+        world.connect();
+        world.serve();
+        world.gets(&live(121));
+        world.gets(&live(122));
+        world.acknowledge();
+        world.server.archive = archived(120..123);
+        world.server.page = page;
+        if kills {
+            world.does(Command::Older);
+            world.serve();
+            world.kill();
+            world.connect();
+            world.serve();
+        }
+        world.reads_all();
+        let shown: Vec<String> = world.sees().into_iter().filter(|line| line != "--").collect();
+        assert_eq!(shown, numbers(70..123), "{page} {kills}");
+    }
+}
+
+/// Only the message that the region ends at is no longer in the archive, since it was retracted there.
+#[test]
+fn what_is_older_than_a_message_that_the_archive_has_taken_out_stays_below_it() {
+    for page in [50, 7] {
+        let mut world = World::new();
+        world.server.archive = archived(0..120);
+        world.connect();
+        world.serve();
+        world.server.archive.retain(|entry| entry.id != "a70");
+        world.server.page = page;
+        world.reads_all();
+        assert_eq!(world.sees(), numbers(0..120), "{page}");
+    }
 }
 
 /// Two conversations ask for what is older at the same time, and the archive has forgotten where that ends.

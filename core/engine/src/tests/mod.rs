@@ -574,22 +574,22 @@ impl Server {
         let set = query.get_child("set", ns::RSM).unwrap();
         let text = |name: &str| set.get_child(name, ns::RSM).map(Element::text);
         let with = field("with");
-        let start = field("start").and_then(|start| stamp::parse(&start));
-        let first = match text("after") {
-            None => 0,
-            Some(after) => match self.archive.iter().position(|entry| entry.id == after) {
-                Some(at) => at + 1,
-                None => {
-                    return vec![format!(
-                        "<iq type='error' id='{iq}'><error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
-                    )];
-                }
-            },
-        };
+        let time = |name| field(name).and_then(|time| stamp::parse(&time));
+        let (start, end) = (time("start"), time("end"));
+        let is_here = |id: &String| self.archive.iter().any(|entry| entry.id == *id);
+        let edges = [text("after"), text("before").filter(|before| !before.is_empty())];
+        if !edges.iter().flatten().all(is_here) {
+            return vec![format!(
+                "<iq type='error' id='{iq}'><error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+            )];
+        }
+        let after = text("after").and_then(|after| self.archive.iter().position(|entry| entry.id == after));
+        let first = after.map_or(0, |at| at + 1);
         let mut found: Vec<&Archived> = self.archive[first..]
             .iter()
             .filter(|entry| with.as_ref().is_none_or(|with| entry.message.contains(with.as_str())))
             .filter(|entry| start.is_none_or(|start| entry.at >= start))
+            .filter(|entry| end.is_none_or(|end| entry.at <= end))
             .collect();
         let max = text("max").and_then(|max| max.parse().ok()).unwrap_or(50).min(self.page);
         let complete = found.len() <= max;
