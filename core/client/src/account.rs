@@ -113,7 +113,8 @@ struct Life {
 
 /// Opening a file is tried again.
 struct Again {
-    wait: Duration,
+    /// Wall-clock milliseconds.
+    due: i64,
     /// Ends the wait; dropped, nobody is to try any more.
     hurry: std::sync::mpsc::Sender<()>,
 }
@@ -1059,7 +1060,9 @@ impl Account {
     pub(crate) fn set_foreground(&self, foreground: bool) {
         let mut life = self.life();
         life.foreground = foreground;
-        life.hurry();
+        if foreground {
+            life.hurry();
+        }
         if let State::Running(requests) = &life.state {
             let _ = requests.send(Request::Foreground(foreground));
         }
@@ -1116,7 +1119,7 @@ impl Account {
         let next = if why == Error::Closed { State::Closed } else { State::Suspended };
         let mut life = self.life();
         // What a push has brought and did not tell the next one tells.
-        let seen = !life.woken;
+        let seen = !life.woken && life.waking == 0;
         self.let_go(&mut life, next, seen)
     }
 
@@ -1162,7 +1165,11 @@ impl Account {
     ) -> impl Future<Output = ()> + Send + use<> {
         self.inner.shared.close_reader(if why == Error::Closed { Error::Closed } else { Error::Suspended });
         let (reply, stopped) = oneshot::channel();
-        life.again = None;
+        if life.again.take().is_some()
+            && let Status::Offline { reason, detail, .. } = self.status()
+        {
+            self.inner.shared.set_status(Status::Offline { reason, detail, next_attempt: None });
+        }
         if let State::Running(requests) = std::mem::replace(&mut life.state, next) {
             let _ = requests.send(Request::Stop { stopped: reply, seen, why });
         }
@@ -1342,33 +1349,21 @@ impl Inner {
         }
     }
 
-    /// Tries to open the file again, if what is wrong passes by itself; when.
+    /// Tries to open the file again, if what is wrong passes by itself; when. An extension opens nothing before it is asked to.
     fn try_again(self: &Arc<Self>, life: &mut Life, why: &Error) -> Option<i64> {
-        let passes = match why {
-            Error::StorageFull | Error::Locked => true,
-            // An extension leaves the app alone.
-            Error::InUse => self.home.options.role == Role::App,
-            _ => false,
-        };
-        if !passes {
+        let passes = matches!(why, Error::StorageFull | Error::Locked | Error::InUse);
+        if !passes || self.home.options.role != Role::App {
             life.again = None;
             return None;
         }
-        let wait = match &mut life.again {
-            Some(again) => {
-                again.wait = (again.wait * 2).min(TO_OPEN.1);
-                again.wait
-            }
-            None => {
-                let (hurry, hurried) = std::sync::mpsc::channel();
-                let weak = Arc::downgrade(self);
-                let trying = thread::Builder::new().name("whimbrel-again".into());
-                trying.spawn(move || keep_trying(&weak, &hurried)).ok()?;
-                life.again = Some(Again { wait: TO_OPEN.0, hurry });
-                TO_OPEN.0
-            }
-        };
-        Some(wall_clock() + wait.as_millis() as i64)
+        if life.again.is_none() {
+            let (hurry, hurried) = std::sync::mpsc::channel();
+            let weak = Arc::downgrade(self);
+            let trying = thread::Builder::new().name("whimbrel-again".into());
+            trying.spawn(move || keep_trying(&weak, &hurried)).ok()?;
+            life.again = Some(Again { due: from_now(TO_OPEN.0), hurry });
+        }
+        life.again.as_ref().map(|again| again.due)
     }
 
     /// As it was when the account was open before: which server answered is known.
@@ -1428,16 +1423,26 @@ impl Drop for Waking<'_> {
 /// Waits between two attempts to open a file: doubled from the first to the last.
 const TO_OPEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
 
+fn from_now(wait: Duration) -> i64 {
+    wall_clock() + wait.as_millis() as i64
+}
+
 /// Until it is open, or nobody wants it to be.
 fn keep_trying(inner: &Weak<Inner>, hurried: &std::sync::mpsc::Receiver<()>) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() else { return };
+    let mut wait = TO_OPEN.0;
     loop {
-        let wait = inner.upgrade().and_then(|inner| Some(inner.life().again.as_ref()?.wait));
-        let Some(wait) = wait else { return };
+        // What was said during an attempt has had its answer.
+        while hurried.try_recv().is_ok() {}
         if hurried.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
             return;
         }
+        wait = (wait * 2).min(TO_OPEN.1);
         let Some(inner) = inner.upgrade() else { return };
+        match &mut inner.life().again {
+            Some(again) => again.due = from_now(wait),
+            None => return,
+        }
         // Why it cannot be opened is in its status.
         let _ = runtime.block_on(Account { inner }.start());
     }

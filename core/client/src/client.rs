@@ -230,7 +230,7 @@ impl Client {
                 what: format!("{jid} is a server's address, not an account's"),
             });
         }
-        Route::new(&connection)?;
+        connection.check()?;
         self.is_open()?;
         let account = {
             let mut accounts = self.accounts_mut();

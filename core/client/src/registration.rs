@@ -72,6 +72,7 @@ impl Registration {
         connection: Connection,
     ) -> Result<Self, Error> {
         let domain = address.domain().to_string();
+        connection.check()?;
         let route = client.route(&connection)?;
         let mut is_first = true;
         loop {

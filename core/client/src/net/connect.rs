@@ -42,7 +42,7 @@ const HEAD_START: Duration = Duration::from_secs(4);
 const ATTEMPT: Duration = Duration::from_secs(20);
 /// Time for one look-up of SRV records.
 const LOOK_UP: Duration = Duration::from_secs(5);
-/// Of these as long as one question is waited for: a lost datagram costs no more than that.
+/// It is asked once more beside that, since a datagram may be lost.
 const ASKED_AGAIN: Duration = Duration::from_millis(1_500);
 /// A domain may name any number of hosts.
 const MAX_CANDIDATES: usize = 16;
@@ -67,6 +67,16 @@ pub struct Connection {
     pub resource: Option<String>,
     /// Allows a server that knows nothing better to see the password itself, over verified TLS (RFC 4616).
     pub allow_plain: bool,
+}
+
+impl Connection {
+    /// What is wrong with it, before it is kept. What a file has is tried as it is.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.proxy.as_deref().filter(|proxy| !is_place(proxy)) {
+            Some(proxy) => Err(Error::InvalidInput { what: format!("{proxy} is not host:port") }),
+            None => Route::new(self).map(drop),
+        }
+    }
 }
 
 /// A server given by hand.
@@ -142,10 +152,12 @@ enum Names {
 
 /// Whether it is `host:port`, an address of IPv6 in brackets.
 fn is_place(text: &str) -> bool {
-    let host_and_port =
-        text.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0));
-    text.parse::<SocketAddr>().is_ok()
-        || host_and_port.is_some_and(|(host, _)| !host.is_empty() && !host.contains([':', '/', '@', ' ']))
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(host) => host.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && !host.contains([':', '/', '@', ' ', '[']),
+    };
+    is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 /// What earlier attempts have shown.
@@ -155,8 +167,8 @@ struct Order {
     /// The candidate of the last connection, until it has let us in; whether that is encrypted.
     unproven: Option<Server>,
     is_encrypted: bool,
-    /// Connections in a row that were encrypted and not let in.
-    misses: u32,
+    /// Who was encrypted last and did not let us in, and how often in a row.
+    missed: Option<(Server, u32)>,
     /// It answered, and then did not go on: it comes last.
     set_back: Vec<Server>,
     /// What the domain has named last.
@@ -173,12 +185,13 @@ impl Order {
     fn set_back_unproven(&mut self) {
         let Some(server) = self.unproven.take() else { return };
         if std::mem::take(&mut self.is_encrypted) {
-            self.misses += 1;
-            if self.misses < CHANCES {
+            let before = self.missed.take().filter(|(missed, _)| *missed == server);
+            let times = before.map_or(1, |(_, times)| times + 1);
+            if times < CHANCES {
+                self.missed = Some((server, times));
                 return;
             }
         }
-        self.misses = 0;
         if self.last_good.as_ref() == Some(&server) {
             self.last_good = None;
         }
@@ -192,8 +205,9 @@ impl Order {
     }
 
     fn let_in(&mut self) {
+        self.is_encrypted = false;
         if let Some(server) = self.unproven.take() {
-            self.misses = 0;
+            self.missed = None;
             self.set_back.retain(|other| *other != server);
             self.last_good = Some(server);
         }
@@ -236,9 +250,6 @@ impl Order {
 
 impl Route {
     pub(crate) fn new(connection: &Connection) -> Result<Self, Error> {
-        if let Some(proxy) = connection.proxy.as_deref().filter(|proxy| !is_place(proxy)) {
-            return Err(Error::InvalidInput { what: format!("{proxy} is not host:port") });
-        }
         let invalid =
             |what: String| Error::InvalidInput { what: format!("the certificates to trust: {what}") };
         let extra = connection.certificates.as_deref().map(tls::read_pem).transpose().map_err(invalid)?;
@@ -338,7 +349,7 @@ impl Route {
         match race(candidates, HEAD_START, attempt).await {
             Ok((server, connected)) => {
                 self.order(|order| {
-                    order.unproven = Some(server);
+                    (order.unproven, order.is_encrypted) = (Some(server), false);
                     if connected.1.is_some() {
                         order.encrypted();
                     }
@@ -554,31 +565,41 @@ async fn candidates(domain: &str, names: &Names) -> Result<Named, LinkFailure> {
         },
     };
     let is_sure = direct.is_some() && starttls.is_some();
+    let may_be_direct = direct.is_none();
     let (direct, starttls) = (direct.unwrap_or_default(), starttls.unwrap_or_default());
     let by_records = direct.iter().chain(&starttls).any(|srv| !srv.is_none());
-    let servers = choose(domain, direct, starttls, &mut rand::rng())?;
+    let servers = match choose(domain, direct, starttls, &mut rand::rng()) {
+        // Only that it has nothing but that is said.
+        Err(_) if may_be_direct => fallback(domain).into_iter().filter(|server| server.direct_tls).collect(),
+        chosen => chosen?,
+    };
     Ok(Named { servers, by_records, is_sure })
 }
 
 fn resolver(servers: &[IpAddr]) -> Option<TokioResolver> {
-    let mut builder = if servers.is_empty() {
+    let builder = if servers.is_empty() {
         hickory_resolver::Resolver::builder_tokio().ok()?
     } else {
         let servers = NameServerConfigGroup::from_ips_clear(servers, 53, true);
         let config = ResolverConfig::from_parts(None, Vec::new(), servers);
         hickory_resolver::Resolver::builder_with_config(config, TokioConnectionProvider::default())
     };
-    builder.options_mut().timeout = ASKED_AGAIN;
     Some(builder.build())
 }
 
 /// The records; `None` where nobody answers.
 async fn look_up(resolver: &TokioResolver, name: String) -> Option<Vec<Srv>> {
-    match time::timeout(LOOK_UP, resolver.srv_lookup(name + ".")).await {
-        Ok(Ok(found)) => Some(found.iter().map(record).collect()),
-        Ok(Err(error)) => no_records(&error).map(|_| Vec::new()),
-        Err(_) => None,
-    }
+    let ask = |()| {
+        let (resolver, name) = (resolver.clone(), format!("{name}."));
+        async move {
+            match resolver.srv_lookup(name).await {
+                Ok(found) => Ok(found.iter().map(record).collect()),
+                Err(error) if no_records(&error).is_some() => Ok(Vec::new()),
+                Err(error) => Err(LinkFailure::Network(error.to_string())),
+            }
+        }
+    };
+    time::timeout(LOOK_UP, race([(), ()], ASKED_AGAIN, ask)).await.ok()?.ok()
 }
 
 /// That somebody says that there are none, and how. One that fails, or refuses, says nothing of a name.
@@ -784,9 +805,18 @@ mod tests {
         for proxy in ["proxy.montague.lit:1080", "127.0.0.1:1080", "[::1]:1080"] {
             assert!(is_place(proxy), "{proxy}");
         }
-        for proxy in
-            ["", "127.0.0.1", "::1", ":1080", "proxy:", "proxy:0", "proxy:99999", "socks5://proxy:1080"]
-        {
+        for proxy in [
+            "",
+            "127.0.0.1",
+            "::1",
+            ":1080",
+            "proxy:",
+            "proxy:0",
+            "proxy:99999",
+            "127.0.0.1:0",
+            "[::1]:0",
+            "socks5://proxy:1080",
+        ] {
             assert!(!is_place(proxy), "{proxy}");
         }
     }
@@ -926,6 +956,43 @@ mod tests {
 
         let gone = Server { host: "127.0.0.1".into(), port: 1, direct_tls: false };
         assert!(is_untrusted(reach(&route(), [&gone, &bad]).await));
+    }
+
+    #[tokio::test]
+    async fn host_that_was_good_and_is_not_to_be_trusted_any_more_gives_way() {
+        let ((bad, first), (good, authority)) = (encrypting().await, encrypting().await);
+        let route = |certificates| {
+            Route::new(&Connection { certificates: Some(certificates), ..Connection::default() }).unwrap()
+        };
+        let reach = async |route: &Route| {
+            let servers = vec![bad.clone(), good.clone()];
+            let (wire, _) = route.clone().connect_to(servers, "montague.lit").await.unwrap();
+            route.clone().upgrade(wire, "montague.lit".into()).await.map(|_| ())
+        };
+        let before = route(first);
+        reach(&before).await.unwrap();
+        before.is_let_in();
+        // Its certificate is another one.
+        let route = Route { order: Arc::clone(&before.order), ..route(authority) };
+        assert!(matches!(reach(&route).await, Err(LinkFailure::Network(_))));
+        reach(&route).await.unwrap();
+    }
+
+    #[test]
+    fn each_host_has_its_own_chances() {
+        let server = |host: &str| Server { host: host.into(), port: 5223, direct_tls: true };
+        let mut order = Order::default();
+        let fails = |order: &mut Order, host: &str| {
+            order.unproven = Some(server(host));
+            order.encrypted();
+            order.set_back_unproven();
+        };
+        for host in ["good.lit", "ill.lit", "good.lit"] {
+            fails(&mut order, host);
+        }
+        assert_eq!(order.set_back, []);
+        fails(&mut order, "good.lit");
+        assert_eq!(order.set_back, [server("good.lit")]);
     }
 
     #[tokio::test]

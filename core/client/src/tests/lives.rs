@@ -310,7 +310,12 @@ async fn file_that_could_not_be_opened_is_opened_as_soon_as_it_can_be() {
         // Nobody calls anything.
         drop(stage.server.accept_login());
     }
+    // Who is suspended tries nothing, and says so.
     soon(client.suspend(PATIENCE)).await;
+    stage.keychain.fail_with(Some(Error::Locked));
+    assert_eq!(soon(client.resume()).await, Err(Error::Locked));
+    soon(client.suspend(PATIENCE)).await;
+    assert!(matches!(account.status(), Status::Offline { next_attempt: None, .. }));
     stage.keychain.fail_with(Some(Error::KeyLost));
     assert_eq!(soon(client.resume()).await, Err(Error::KeyLost));
     assert!(matches!(account.status(), Status::Offline { next_attempt: None, .. }));
@@ -363,9 +368,9 @@ async fn starting_over_twice_at_once_is_done_once() {
         soon(account.send(ItemId::new(), &juliet(), "what light?")).await.unwrap();
     }
     let old = fs::read_dir(stage.database().parent().unwrap()).unwrap();
-    let old =
-        old.filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().starts_with("set-aside-"));
-    assert!(old.count() > 0);
+    let old = old.map(|file| file.unwrap().file_name().to_string_lossy().into_owned());
+    let old = old.filter(|name| name.starts_with("set-aside-") && name.ends_with("-account.db"));
+    assert_eq!(old.count(), 1);
     soon(client.suspend(PATIENCE)).await;
     assert_eq!(stage.open_files(), Vec::<String>::new());
 }

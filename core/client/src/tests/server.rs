@@ -6,7 +6,7 @@ use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -68,10 +68,28 @@ impl Server {
 
     /// The next connection, before a word was said.
     pub(crate) fn accept_plain(&self) -> TcpStream {
-        let (tcp, _) = self.listener.accept().unwrap();
+        let until = Instant::now() + PATIENCE;
+        let tcp = loop {
+            match self.try_accept() {
+                Some(tcp) => break tcp,
+                None => assert!(Instant::now() < until, "nobody connects"),
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        tcp.set_nonblocking(false).unwrap();
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
         tcp.set_nodelay(true).unwrap();
         tcp
+    }
+
+    /// Whoever has connected already.
+    pub(crate) fn try_accept(&self) -> Option<TcpStream> {
+        self.listener.set_nonblocking(true).unwrap();
+        match self.listener.accept() {
+            Ok((tcp, _)) => Some(tcp),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => None,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     pub(crate) fn accept(&self) -> Peer {
