@@ -203,7 +203,8 @@ CREATE TABLE gap (
     kind          INTEGER NOT NULL,           -- 0 gap, 1 unfetched (before the first sign-in), 2 no longer on the server
     after_id      TEXT,                       -- last covered id below; NULL: from the archive's beginning
     before_id     TEXT,                       -- of an unfetched region: the first covered id above
-    since         INTEGER,                    -- time of the lower edge, for servers that forgot the id
+    since         INTEGER,                    -- time of the lower edge, for servers that forgot the id;
+                                              -- of an unfetched region: the stamp of before_id, or of the one that was forgotten
     low_position  INTEGER NOT NULL,           -- the last known position below, moves up as it is filled
     high_position INTEGER NOT NULL,           -- the first position above
     covered_position INTEGER,                 -- of a gap: where the last message stands that was known before it;
@@ -212,7 +213,7 @@ CREATE TABLE gap (
     brought_position INTEGER,                 -- of a gap: where the last stands of a page whose end did not come
     done          INTEGER NOT NULL DEFAULT 0, -- messages fetched so far
     total         INTEGER,                    -- the server's guess
-    by_time       INTEGER NOT NULL DEFAULT 0, -- 1: item-not-found was answered, ask with start=
+    by_time       INTEGER NOT NULL DEFAULT 0, -- 1: item-not-found was answered, ask with start=; 2: it was, of an unfetched region
     dense         INTEGER NOT NULL DEFAULT 0  -- 1: known messages stand within; what is new squeezes in between
 ) STRICT;
 

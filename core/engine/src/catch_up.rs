@@ -68,12 +68,12 @@ pub(crate) struct Query {
     /// Known ids that this page has named: one that comes again moves nothing.
     #[serde(skip)]
     named: BTreeSet<String>,
-    /// What it has named so far that stands in the region that is read, as ids and messages.
-    #[serde(skip)]
-    low: Vec<(String, i64)>,
-    /// The archive has forgotten where that region ends: what it names may stand far above.
+    /// The archive has forgotten where the region ends that is read backwards, and this was its stamp: what is newer stands above.
     #[serde(default)]
-    from_above: bool,
+    from_above: Option<i64>,
+    /// What it has named so far that is newer and stands in the region, as ids, messages and places.
+    #[serde(default)]
+    low: Vec<(String, i64, i64)>,
     aim: Aim,
     /// Above what anything new stands.
     start: i64,
@@ -94,6 +94,9 @@ pub(crate) struct Query {
     /// First and last id seen on this page.
     first: Option<String>,
     last: Option<String>,
+    /// The archive's stamps of both.
+    #[serde(default)]
+    first_at: Option<i64>,
     last_at: Option<i64>,
     added: u32,
     seen: u32,
@@ -140,8 +143,8 @@ impl Query {
             id: String::new(),
             dirty: false,
             named: BTreeSet::new(),
+            from_above: None,
             low: Vec::new(),
-            from_above: false,
             aim,
             start: cursor,
             cursor,
@@ -153,6 +156,7 @@ impl Query {
             first_position: None,
             first: None,
             last: None,
+            first_at: None,
             last_at: None,
             added: 0,
             seen: 0,
@@ -640,10 +644,12 @@ impl Account {
     fn take_result(&mut self, cx: &mut Cx<'_>, query: &mut Query, result: &Archived<'_>) -> Result<()> {
         query.dirty = true;
         query.seen += 1;
-        query.first.get_or_insert_with(|| result.id.to_owned());
+        let at = result.stamp.and_then(stamp::parse);
+        if query.first.is_none() {
+            (query.first, query.first_at) = (Some(result.id.to_owned()), at);
+        }
         query.last = Some(result.id.to_owned());
         query.reached |= query.until.as_deref() == Some(result.id);
-        let at = result.stamp.and_then(stamp::parse);
         query.last_at = at.or(query.last_at);
         let Some(message) = result.message else { return Ok(()) };
         let view = MessageView::read(message);
@@ -1040,9 +1046,12 @@ impl Account {
         complete: bool,
     ) -> Result<()> {
         self.session.dirty = true;
-        // What has moved up on this page was covered before, and what is covered stands behind it.
+        // What has moved up on this page was covered before, and what is covered stands behind it. Where nothing was, the archive is
+        // read from its beginning another time, and what it names first must find its place again.
         cx.tx
-            .prepare_cached("UPDATE coverage SET position = max(position, ?2) WHERE archive = ?1")?
+            .prepare_cached(
+                "UPDATE coverage SET position = max(position, ?2) WHERE archive = ?1 AND last_id IS NOT NULL",
+            )?
             .execute(params![self.jid.as_str(), query.cursor])?;
         if query.added > 0 {
             self.ask_lists_after_check(cx)?;
@@ -1168,14 +1177,15 @@ impl Account {
             let start = self.session.next_position.min(query.cursor) - 2 * ROOM;
             let first = query.first_position.unwrap_or(query.start);
             cx.tx.execute(
-                "INSERT INTO gap (archive, kind, before_id, low_position, high_position, covered_position) VALUES (?1, 1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO gap (archive, kind, before_id, low_position, high_position, covered_position, since) VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6)",
                 params![
                     self.jid.as_str(),
                     query.first,
                     start,
                     first.min(query.start).saturating_sub(ROOM / 4),
                     // Of a page of receipts nobody knows what stands behind its head: what came live meanwhile may be older.
-                    query.first_position
+                    query.first_position,
+                    query.first_at
                 ],
             )?;
         }
@@ -1195,10 +1205,7 @@ impl Account {
 
     fn before_done(&mut self, cx: &mut Cx<'_>, query: &Query, gap: i64, complete: bool) -> Result<()> {
         let mut query = query.clone();
-        if let Some(edge) = query.edge {
-            // None of it was known: it stands below what the page before has named.
-            self.raise(cx, &mut query, edge)?;
-        }
+        self.raise_to_end(cx, &mut query)?;
         if complete {
             // Asked for by time, and nothing but what was known came: the rest is no longer there.
             cx.tx.execute(
@@ -1208,14 +1215,16 @@ impl Account {
             cx.tx.execute("DELETE FROM gap WHERE id = ?1 AND kind = 1", params![gap])?;
         } else if query.first.is_some() {
             cx.tx.execute(
-                "UPDATE gap SET before_id = ?2, by_time = min(by_time, 1) * 2, covered_position = coalesce(?5, covered_position),
-                 high_position = high_position - (?3 + 2) * ?4 WHERE id = ?1",
+                "UPDATE gap SET before_id = ?2, by_time = iif(?6, 2, 0), since = iif(?6, since, coalesce(?7, since)),
+                 covered_position = coalesce(?5, covered_position), high_position = high_position - (?3 + 2) * ?4 WHERE id = ?1",
                 params![
                     gap,
                     query.first,
                     i64::from(query.seen.max(self.config.page)),
                     STEP,
-                    query.first_position
+                    query.first_position,
+                    query.is_from_above(query.first_at),
+                    query.first_at
                 ],
             )?;
             cx.room = None;
@@ -1329,8 +1338,9 @@ impl Account {
             }
             return Ok(());
         }
-        let next = Query { from_above: true, ..Query::new(query.aim.clone(), query.start) };
-        let id = self.query_as(cx, next)?;
+        let from_above: Option<i64> =
+            cx.tx.query_row("SELECT since FROM gap WHERE id = ?1", params![gap], |row| row.get(0))?;
+        let id = self.query_as(cx, Query { from_above, ..Query::new(query.aim.clone(), query.start) })?;
         if let Some(request) = request {
             self.waiting.asked.insert(id, request);
         }
@@ -1343,10 +1353,10 @@ impl Account {
             cx.reply(request, Err(api::Error::Offline));
             return Ok(());
         }
-        let gap: Option<(i64, i64, Option<i64>, Option<String>, bool)> = cx
+        let gap: Option<(i64, i64, Option<i64>, Option<String>, Option<i64>)> = cx
             .tx
             .query_row(
-                "SELECT id, high_position, covered_position, before_id, by_time FROM gap WHERE kind = 1",
+                "SELECT id, high_position, covered_position, before_id, iif(by_time = 0, NULL, since) FROM gap WHERE kind = 1",
                 [],
                 |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
             )

@@ -458,7 +458,7 @@ impl Account {
                 high,
                 place("covered"),
                 place("reached"),
-                number(tag, "by-time", 0..=1).unwrap_or(0),
+                number(tag, "by-time", 0..=2).unwrap_or(0),
                 number(tag, "dense", 0..=1).unwrap_or(0),
             ],
         )?;

@@ -18,6 +18,7 @@ macro_rules! found {
 found! {
     answer_below_what_it_answers_is_shown_anew_when_that_is_deleted,
     archive_that_forgot_between_two_gaps_begins_above_both,
+    archive_that_is_read_from_its_beginning_once_more_keeps_the_order,
     block_that_nobody_answered_is_looked_up_though_another_one_was_answered,
     blocklist_that_nobody_has_said_is_asked_for_by_the_next_process,
     carbon_that_overtook_an_offline_message_is_no_older_copy,

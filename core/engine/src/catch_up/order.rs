@@ -7,7 +7,7 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::{Aim, HIGHEST, PAGE, Query};
+use super::{Aim, HIGHEST, OVERLAP, PAGE, Query};
 use crate::{
     account::{Account, Cx},
     error::Result,
@@ -24,6 +24,11 @@ impl Query {
 
     fn is_backwards(&self) -> bool {
         matches!(self.aim, Aim::Newest | Aim::Before { .. })
+    }
+
+    /// Whether what has this stamp is newer than where the region ended, which the archive has forgotten.
+    pub(super) fn is_from_above(&self, at: Option<i64>) -> bool {
+        self.from_above.is_some_and(|end| at.is_some_and(|at| at > end))
     }
 
     /// Where the last message stands that was known before what is asked. With an overlap it begins somewhere before that.
@@ -153,40 +158,53 @@ impl Account {
         id: &str,
         message: i64,
     ) -> Result<()> {
-        if !query.from_above {
+        if query.from_above.is_none() {
             return Ok(());
         }
-        if self.ends_at(cx, query)?.is_some_and(|end| query.cursor < end) {
-            query.low.push((id.to_owned(), message));
-            return Ok(());
+        if self.ends_at(cx, query)?.is_none_or(|end| query.cursor >= end) {
+            return self.raise(cx, query, query.cursor);
         }
-        self.raise(cx, query, query.cursor)
+        if query.is_from_above(query.last_at) && query.low.len() < PAGE as usize {
+            query.low.push((id.to_owned(), message, query.cursor));
+        }
+        Ok(())
     }
 
-    /// Where the archive has forgotten its beginning, more than the one id that the region ended at is not named any more. What it
-    /// names first is newer than that: it stands just below the next that was known.
-    pub(super) fn raise(&self, cx: &mut Cx<'_>, query: &mut Query, below: i64) -> Result<()> {
+    /// What is newer than where the region ended, and stands in it so far, stands just below the next that was known.
+    fn raise(&self, cx: &mut Cx<'_>, query: &mut Query, below: i64) -> Result<()> {
         let low = std::mem::take(&mut query.low);
-        let Some(end) = self.ends_at(cx, query)?.filter(|_| !low.is_empty()) else { return Ok(()) };
-        let between: i64 = cx
-            .tx
-            .prepare_cached(
-                "SELECT count(*) FROM (SELECT 1 FROM archived WHERE archive = ?1 AND place > ?2 AND place < ?3 LIMIT 2)",
-            )?
-            .query_row(params![self.jid.as_str(), end, below], |row| row.get(0))?;
-        if between < 2 {
-            return Ok(());
+        let first = below.saturating_sub(low.len() as i64);
+        if low.first().is_some_and(|(.., place)| query.first_position == Some(*place)) {
+            query.first_position = Some(first);
         }
-        let first = below - low.len() as i64;
-        for ((id, message), place) in low.into_iter().zip(first..) {
+        for ((id, message, _), place) in low.into_iter().zip(first..) {
             set_place(cx, self.jid.as_str(), &id, place)?;
             let stands = first_place(cx, message)?;
             let conversation = conversation_of(cx, message)?;
             messages::move_to(cx, message, conversation, stands)?;
         }
-        query.first_position = Some(first);
-        query.cursor = query.cursor.max(below - 1);
         Ok(())
+    }
+
+    /// The page is over, and has named nothing behind that was known: it stands below what the page before has named, or below what
+    /// came later than is read.
+    pub(super) fn raise_to_end(&mut self, cx: &mut Cx<'_>, query: &mut Query) -> Result<()> {
+        let (Some(end), false) = (query.from_above, query.low.is_empty()) else { return Ok(()) };
+        let below = match query.edge {
+            Some(edge) => edge,
+            None => {
+                let high = self.ends_at(cx, query)?;
+                let later: Option<i64> = cx
+                    .tx
+                    .prepare_cached("SELECT min(position) FROM message WHERE at > ?1 AND position >= ?2")?
+                    .query_row(params![end.saturating_add(OVERLAP), high], |row| row.get(0))?;
+                match later {
+                    Some(later) => later,
+                    None => self.next_position(),
+                }
+            }
+        };
+        self.raise(cx, query, below)
     }
 
     /// Where the region ends that is read backwards.

@@ -722,6 +722,37 @@ fn check_by_time_that_was_cut_off_behind_receipts_keeps_the_order() {
     assert_eq!(world.sees(), ["0", "1", "> S", "2"]);
 }
 
+/// The archive was empty at the first sign-in, and has named nothing of what was sent since. A comparison of all of it is cut off.
+#[test]
+fn archive_that_is_read_from_its_beginning_once_more_keeps_the_order() {
+    let mut world = World::online();
+    let mut sent = Vec::new();
+    for n in 0..5 {
+        sent.push(world.says(&n.to_string()));
+        world.acknowledge();
+    }
+    let entry = |(n, id): (usize, &ItemId)| own_entry(id, &n.to_string(), &format!("a{n}"), START);
+    world.server.archive = sent.iter().enumerate().map(entry).collect();
+    world.server.page = 3;
+    let answers_a_page = |world: &mut World| {
+        let query = world.next_query();
+        let answers = world.server.answers(&query);
+        world.gets_all(&answers.iter().map(String::as_str).collect::<Vec<_>>());
+    };
+    world.now.wall += 86_400_000;
+    world.turn(vec![Input::Tick]);
+    answers_a_page(&mut world);
+    world.away_and_back();
+    answers_a_page(&mut world);
+    // The archive has expired what it has named.
+    world.server.archive.drain(..3);
+    world.serve();
+    world.acknowledge();
+    world.serve();
+    let shown: Vec<String> = world.sees().into_iter().filter(|line| line != "--").collect();
+    assert_eq!(shown, ["> 0", "> 1", "> 2", "> 3", "> 4"]);
+}
+
 impl World {
     /// Scrolls to where nothing is older.
     fn reads_all(&mut self) {
@@ -763,18 +794,42 @@ fn what_is_read_from_above_where_the_archive_has_forgotten_the_rest_stands_above
     }
 }
 
-/// Only the message that the region ends at is no longer in the archive, since it was retracted there.
+/// Nothing of a page is known, or only one message of all.
 #[test]
-fn what_is_older_than_a_message_that_the_archive_has_taken_out_stays_below_it() {
+fn what_is_read_from_above_finds_its_place_beside_little_that_is_known() {
+    for (first, last) in [(121, 122), (121, 123), (120, 122)] {
+        for page in [50, 1] {
+            let mut world = World::new();
+            world.server.archive = archived(0..120);
+            world.server.page = if first == 120 { 50 } else { 1 };
+            world.connect();
+            world.serve();
+            world.gets(&live(first));
+            world.acknowledge();
+            world.server.archive = archived(120..last);
+            world.server.page = page;
+            world.reads_all();
+            let shown: Vec<String> = world.sees().into_iter().filter(|line| line != "--").collect();
+            let known = if first == 120 { 70 } else { 119 };
+            assert_eq!(shown, numbers(known..last), "{first} {last} {page}");
+        }
+    }
+}
+
+/// Only what the region ends at is no longer in the archive, since it was retracted there.
+#[test]
+fn what_is_older_than_messages_that_the_archive_has_taken_out_stays_below_them() {
     for page in [50, 7] {
-        let mut world = World::new();
-        world.server.archive = archived(0..120);
-        world.connect();
-        world.serve();
-        world.server.archive.retain(|entry| entry.id != "a70");
-        world.server.page = page;
-        world.reads_all();
-        assert_eq!(world.sees(), numbers(0..120), "{page}");
+        for gone in [&["a70"][..], &["a70", "a71"]] {
+            let mut world = World::new();
+            world.server.archive = archived(0..120);
+            world.connect();
+            world.serve();
+            world.server.archive.retain(|entry| !gone.contains(&entry.id.as_str()));
+            world.server.page = page;
+            world.reads_all();
+            assert_eq!(world.sees(), numbers(0..120), "{page} {gone:?}");
+        }
     }
 }
 
