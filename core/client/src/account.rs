@@ -1432,8 +1432,6 @@ fn keep_trying(inner: &Weak<Inner>, hurried: &std::sync::mpsc::Receiver<()>) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() else { return };
     let mut wait = TO_OPEN.0;
     loop {
-        // What was said during an attempt has had its answer.
-        while hurried.try_recv().is_ok() {}
         if hurried.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
             return;
         }
@@ -1443,6 +1441,8 @@ fn keep_trying(inner: &Weak<Inner>, hurried: &std::sync::mpsc::Receiver<()>) {
             Some(again) => again.due = from_now(wait),
             None => return,
         }
+        // What is said from now on is another reason to try.
+        while hurried.try_recv().is_ok() {}
         // Why it cannot be opened is in its status.
         let _ = runtime.block_on(Account { inner }.start());
     }

@@ -44,6 +44,8 @@ const ATTEMPT: Duration = Duration::from_secs(20);
 const LOOK_UP: Duration = Duration::from_secs(5);
 /// It is asked once more beside that, since a datagram may be lost.
 const ASKED_AGAIN: Duration = Duration::from_millis(1_500);
+/// Servers for names that are asked at once.
+const MAX_SERVERS: usize = 8;
 /// A domain may name any number of hosts.
 const MAX_CANDIDATES: usize = 16;
 /// Logins in a row that may fail on a candidate before another one is tried.
@@ -427,9 +429,16 @@ impl Route {
             }
             Names::Servers(servers) => {
                 let Some(resolver) = resolver(servers) else { return false };
-                let found = time::timeout(LOOK_UP, resolver.lookup_ip(format!("{host}."))).await;
-                let Ok(Err(error)) = found else { return false };
-                match no_records(&error) {
+                let ask = || {
+                    let (resolver, host) = (resolver.clone(), format!("{host}."));
+                    async move {
+                        match resolver.lookup_ip(host).await {
+                            Ok(_) => Ok(None),
+                            Err(error) => no_records(&error).map(Some).ok_or_else(|| unanswered(&error)),
+                        }
+                    }
+                };
+                match ask_twice(ask).await.flatten() {
                     Some(ResponseCode::NXDomain) => true,
                     Some(_) => self.is_sure,
                     None => false,
@@ -577,29 +586,43 @@ async fn candidates(domain: &str, names: &Names) -> Result<Named, LinkFailure> {
 }
 
 fn resolver(servers: &[IpAddr]) -> Option<TokioResolver> {
-    let builder = if servers.is_empty() {
+    let mut builder = if servers.is_empty() {
         hickory_resolver::Resolver::builder_tokio().ok()?
     } else {
         let servers = NameServerConfigGroup::from_ips_clear(servers, 53, true);
         let config = ResolverConfig::from_parts(None, Vec::new(), servers);
         hickory_resolver::Resolver::builder_with_config(config, TokioConnectionProvider::default())
     };
+    // Of several that are silent the others would have their turn too late.
+    builder.options_mut().num_concurrent_reqs = MAX_SERVERS;
     Some(builder.build())
 }
 
 /// The records; `None` where nobody answers.
 async fn look_up(resolver: &TokioResolver, name: String) -> Option<Vec<Srv>> {
-    let ask = |()| {
+    let ask = || {
         let (resolver, name) = (resolver.clone(), format!("{name}."));
         async move {
             match resolver.srv_lookup(name).await {
                 Ok(found) => Ok(found.iter().map(record).collect()),
-                Err(error) if no_records(&error).is_some() => Ok(Vec::new()),
-                Err(error) => Err(LinkFailure::Network(error.to_string())),
+                Err(error) => no_records(&error).map(|_| Vec::new()).ok_or_else(|| unanswered(&error)),
             }
         }
     };
-    time::timeout(LOOK_UP, race([(), ()], ASKED_AGAIN, ask)).await.ok()?.ok()
+    ask_twice(ask).await
+}
+
+/// What the first of two answers to a question is, the second asked a little later; `None` where there is none in time.
+async fn ask_twice<T, F>(ask: impl Fn() -> F) -> Option<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, LinkFailure>> + Send + 'static,
+{
+    time::timeout(LOOK_UP, race([(), ()], ASKED_AGAIN, |()| ask())).await.ok()?.ok()
+}
+
+fn unanswered(error: &ResolveError) -> LinkFailure {
+    LinkFailure::Network(error.to_string())
 }
 
 /// That somebody says that there are none, and how. One that fails, or refuses, says nothing of a name.
