@@ -184,6 +184,13 @@ pub(crate) struct Unchecked {
     pub(crate) at: i64,
 }
 
+impl Unchecked {
+    /// Below what nothing of it stands: what a comparison has moved up so far says nothing of what it has not reached.
+    pub(crate) fn begins(&self) -> i64 {
+        self.edge.unwrap_or(self.position)
+    }
+}
+
 /// How catching up goes in this session. Forgotten by a kill: the next session asks again.
 #[derive(Clone, Debug)]
 pub(crate) struct CatchingUp {

@@ -291,7 +291,7 @@ impl Account {
             Some((last_id, last_at, covered)) => {
                 // What a resumption may have mixed up is not known to be older.
                 let covered =
-                    self.session.unchecked.as_ref().map_or(covered, |from| from.position.min(covered));
+                    self.session.unchecked.as_ref().map_or(covered, |from| from.begins().min(covered));
                 self.open_gap(cx, low, last_id.as_deref(), last_at, covered)?
             }
             // What came live before the archive was ever read stands below what is read first, until it is named there.
@@ -662,15 +662,10 @@ impl Account {
             }
             return Ok(());
         }
-        if let Some(brought) = query.brought.filter(|_| query.first_position.is_none() && !query.floating)
-            && messages::known_as(cx, self.jid.as_str(), result.id)?.is_none()
-        {
-            // What came from here before is older, and the archive has forgotten it since.
-            query.cursor = query.cursor.max(brought);
-        }
         let position = self.place(cx, query)?;
+        let unnamed = self.place_unnamed(cx, query, position)?;
         let at = at.unwrap_or(cx.now.wall);
-        let stored = match self.take(cx, &view, Source::Archive { id: result.id, at, position })? {
+        let stored = match self.take(cx, &view, Source::Archive { id: result.id, at, position: unnamed })? {
             // What nobody here wants to hear of any more was kept when it came.
             Stored::Nothing => {
                 messages::known_as(cx, self.jid.as_str(), result.id)?.map_or(Stored::Nothing, Stored::Known)
@@ -685,7 +680,7 @@ impl Account {
         match stored {
             Stored::Nothing => {}
             Stored::New(_) => {
-                query.cursor = position;
+                query.cursor = unnamed;
                 query.added += 1;
                 if let (Aim::Fill { .. } | Aim::Check { .. }, true, Some(id)) =
                     (&query.aim, view.wants_receipt, view.id)
@@ -700,6 +695,7 @@ impl Account {
             Stored::Known(known) => {
                 query.known += 1;
                 if query.named.insert(result.id.to_owned()) {
+                    let position = if known.place.is_some() { position } else { unnamed };
                     query.cursor = self.place_known(cx, query, result.id, &known, position)?;
                 }
             }
@@ -750,6 +746,7 @@ impl Account {
             // Whom it was from is inside of what was not read: it stands in the conversation with ourselves.
             let from = Jid::from(self.jid.clone());
             let at = query.last_at.unwrap_or(cx.now.wall);
+            let position = self.place_unnamed(cx, &mut query, position)?;
             let message = self.insert_placeholder(cx, &from, text, position, at)?;
             self.join_archive(cx, message, id, position)?;
             query.cursor = position;
@@ -778,7 +775,7 @@ impl Account {
         }
         self.forget_session();
         self.drained(cx, stanza)?;
-        let Some(query) = self.queries.remove(name) else { return Ok(()) };
+        let Some(mut query) = self.queries.remove(name) else { return Ok(()) };
         cx.tx.execute("DELETE FROM pending WHERE iq = ?1", params![name])?;
         let done = match &query.aim {
             Aim::Fill { gap } => self.fill_done(cx, &query, *gap, false, None),
@@ -805,6 +802,10 @@ impl Account {
             }
         };
         done?;
+        if matches!(query.aim, Aim::Before { .. }) {
+            // The next page ends where this one begins.
+            (query.first_position, query.brought) = (None, None);
+        }
         self.let_go(cx, &query)
     }
 
@@ -828,7 +829,7 @@ impl Account {
 
     /// What it has named and what may have been before what was asked is compared another time.
     fn leave_open(&mut self, cx: &mut Cx<'_>, query: &Query) -> Result<()> {
-        if let (Aim::Fill { gap }, Some(brought)) = (&query.aim, query.has_brought()) {
+        if let (Aim::Fill { gap } | Aim::Before { gap }, Some(brought)) = (&query.aim, query.has_brought()) {
             cx.tx.execute(
                 "UPDATE gap SET brought_position = max(coalesce(brought_position, ?2), ?2) WHERE id = ?1",
                 params![gap, brought],
@@ -971,7 +972,9 @@ impl Account {
         if let Some((caught_up, total)) = progress(cx.tx)? {
             cx.event(Event::Progress { caught_up, total });
         }
-        if by_time && since.is_some() && query.known == 0 {
+        let reaches_back = query.first_position.is_some_and(|first| first <= query.edge.unwrap_or(low))
+            || since.is_some_and(|since| query.first_at.is_some_and(|at| at <= since));
+        if by_time && since.is_some() && !reaches_back {
             // Nothing of the overlap is there any more: what followed the lower edge is no longer on the server.
             let first = match &query.first {
                 Some(first) => self.place_of(cx, Some(first), high)?,
@@ -1215,7 +1218,7 @@ impl Account {
             cx.tx.execute("DELETE FROM gap WHERE id = ?1 AND kind = 1", params![gap])?;
         } else if query.first.is_some() {
             cx.tx.execute(
-                "UPDATE gap SET before_id = ?2, by_time = iif(?6, 2, 0), since = iif(?6, since, coalesce(?7, since)),
+                "UPDATE gap SET before_id = ?2, brought_position = NULL, by_time = iif(?6, 2, 0), since = iif(?6, since, coalesce(?7, since)),
                  covered_position = coalesce(?5, covered_position), high_position = high_position - (?3 + 2) * ?4 WHERE id = ?1",
                 params![
                     gap,
@@ -1353,21 +1356,21 @@ impl Account {
             cx.reply(request, Err(api::Error::Offline));
             return Ok(());
         }
-        let gap: Option<(i64, i64, Option<i64>, Option<String>, Option<i64>)> = cx
+        let gap: Option<(i64, i64, Option<i64>, Option<String>, Option<i64>, Option<i64>)> = cx
             .tx
             .query_row(
-                "SELECT id, high_position, covered_position, before_id, iif(by_time = 0, NULL, since) FROM gap WHERE kind = 1",
+                "SELECT id, high_position, covered_position, before_id, iif(by_time = 0, NULL, since), brought_position FROM gap WHERE kind = 1",
                 [],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?)),
             )
             .optional()?;
-        let Some((gap, high, covered, before, from_above)) = gap else {
+        let Some((gap, high, covered, before, from_above, brought)) = gap else {
             cx.reply(request, Ok(Reply::Older { added: 0, complete: true }));
             return Ok(());
         };
         let start = high.saturating_sub((i64::from(self.config.page) + 1) * STEP);
         let edge = covered.map(|covered| self.place_of(cx, before.as_deref(), covered)).transpose()?;
-        let query = Query { edge, from_above, ..Query::new(Aim::Before { gap }, start) };
+        let query = Query { edge, from_above, brought, ..Query::new(Aim::Before { gap }, start) };
         let id = self.query_as(cx, query)?;
         self.waiting.asked.insert(id, request);
         Ok(())
@@ -1418,7 +1421,7 @@ impl Account {
             None if !unfetched => Unchecked { after: None, position: -HIGHEST, edge: None, at: 0 },
             None => return Ok(false),
         };
-        if self.session.unchecked.as_ref().is_none_or(|unchecked| unchecked.position > from.position) {
+        if self.session.unchecked.as_ref().is_none_or(|unchecked| unchecked.begins() > from.position) {
             // A check that is under way begins above it.
             self.session.unchecked = Some(from);
             self.session.dirty = true;

@@ -49,7 +49,8 @@ impl Query {
     /// behind it.
     fn ceiling(&self) -> Option<i64> {
         let rest = (PAGE - i64::from(self.seen)).max(1);
-        self.edge.filter(|_| self.is_backwards()).map(|end| end.saturating_sub(rest))
+        let is_below = self.is_backwards() && self.from_above.is_none();
+        self.edge.filter(|_| is_below).map(|end| end.saturating_sub(rest))
     }
 }
 
@@ -215,6 +216,19 @@ impl Account {
             .prepare_cached("SELECT high_position FROM gap WHERE id = ?1")?
             .query_row(params![gap], |row| row.get(0))
             .optional()?)
+    }
+
+    /// Where a result stands that the archive has never named, if `position` is the next in its order: an earlier page from the same place
+    /// may have brought what is older, and the archive may have forgotten that since.
+    pub(super) fn place_unnamed(&self, cx: &mut Cx<'_>, query: &mut Query, position: i64) -> Result<i64> {
+        let Some(brought) = query.brought.filter(|_| query.first_position.is_none()) else {
+            return Ok(position);
+        };
+        let cursor = query.cursor;
+        query.cursor = cursor.max(brought);
+        let behind = self.place(cx, query);
+        query.cursor = cursor;
+        behind
     }
 
     /// Where the next new result stands: a step behind the cursor, but below what stands above the gap.

@@ -753,6 +753,149 @@ fn archive_that_is_read_from_its_beginning_once_more_keeps_the_order() {
     assert_eq!(shown, ["> 0", "> 1", "> 2", "> 3", "> 4"]);
 }
 
+/// A check has moved up the first of what was mixed up, and has not reached the rest, when the session is lost.
+#[test]
+fn what_a_check_has_not_reached_is_not_older_than_what_it_has_moved_up() {
+    let elsewhere = |name: &str| {
+        sent_elsewhere().replace("S</body>", &format!("{name}</body>")).replace("'s'", &format!("'{name}'"))
+    };
+    let [s, u] = ["S", "U"].map(elsewhere);
+    let mut world = World::online();
+    world.server.page = 2;
+    world.server.archive = archived(0..1);
+    world.gets(&live(0));
+    world.acknowledge();
+    world.cut();
+    world.now.wall += 120_000;
+    world.reconnect(Resume::Accept);
+    let mut archive = archived(0..5);
+    archive.insert(1, Archived { id: "as".into(), at: START, message: s.clone() });
+    archive.push(Archived { id: "au".into(), at: START + 9_000, message: u.clone() });
+    world.server.archive = archive;
+    for xml in [live(1), live(2), live(3), carbon(OWN, "sent", &u), live(4), carbon(OWN, "sent", &s)] {
+        world.gets(&xml);
+    }
+    world.acknowledge();
+    answers_with(&mut world, 3);
+    world.away_and_back();
+    world.turn(vec![Input::Tick]);
+    let at = world.wrote.iter().position(|e| String::from(e).contains("<after>a4<")).expect("a gap's page");
+    let fill = world.wrote.remove(at).unwrap();
+    let answers = world.server.answers(&fill);
+    world.gets_all(&answers.iter().map(String::as_str).collect::<Vec<_>>());
+    for _ in 0..3 {
+        world.serve();
+        world.acknowledge();
+    }
+    assert_eq!(world.sees(), ["0", "> S", "1", "2", "3", "4", "> U"]);
+}
+
+fn receipt(at: i64) -> Archived {
+    receipts(0..1, at).remove(0)
+}
+
+/// So many of a page's results come, and then the link is lost.
+fn answers_with(world: &mut World, results: usize) {
+    let query = world.next_query();
+    let answers: Vec<String> = world.server.answers(&query).into_iter().take(results).collect();
+    world.gets_all(&answers.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+/// What follows the last that is covered is most often the receipt for it, which has no row.
+#[test]
+fn page_that_begins_with_a_receipt_and_is_read_again_moves_nothing() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.acknowledge();
+    world.server.archive = archived(0..5);
+    world.server.archive.insert(1, receipt(START));
+    world.away_and_back();
+    answers_with(&mut world, 5);
+    world.away_and_back();
+    answers_with(&mut world, 3);
+    let shown: Vec<String> = world.sees().into_iter().filter(|line| line != "--").collect();
+    assert_eq!(shown, numbers(0..5));
+    world.away_and_back();
+    world.serve();
+    assert_eq!(world.sees(), numbers(0..5));
+}
+
+/// The archive has expired what a page without an end has brought, and what that was asked behind.
+#[test]
+fn what_was_brought_stands_below_what_is_read_by_time() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.acknowledge();
+    world.server.archive = archived(0..3);
+    world.away_and_back();
+    answers_with(&mut world, 2);
+    world.away_and_back();
+    world.server.archive = archived(3..5);
+    world.serve();
+    let shown: Vec<String> = world.sees().into_iter().filter(|line| line != "--").collect();
+    assert_eq!(shown, numbers(0..5));
+}
+
+/// The archive has expired two weeks, and some of what it has came live.
+#[test]
+fn what_is_no_longer_on_the_server_is_shown_though_something_newer_is_known() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.acknowledge();
+    world.server.archive = archived(900_000..900_003);
+    world.away_and_back();
+    world.gets(&live(900_002));
+    world.serve();
+    assert_eq!(world.sees(), ["0", "--", "900000", "900001", "900002"]);
+}
+
+/// Half of an older page came, and a smaller one is asked for next.
+#[test]
+fn older_page_that_was_cut_off_is_asked_for_again_and_stays_in_order() {
+    let mut world = World::new();
+    world.server.archive = archived(0..200);
+    world.connect();
+    world.serve();
+    world.acknowledge();
+    world.does(Command::Older);
+    answers_with(&mut world, 20);
+    world.away_and_back();
+    world.does(Command::Older);
+    for _ in 0..3 {
+        world.serve();
+        world.acknowledge();
+    }
+    let shown: Vec<u32> = world.sees().into_iter().filter_map(|line| line.parse().ok()).collect();
+    assert!(shown.is_sorted(), "{shown:?}");
+    world.reads_all();
+    assert_eq!(world.sees(), numbers(0..200));
+}
+
+/// What a check has found stands close together, and the lower part of it is forgotten.
+#[test]
+fn what_stands_close_together_keeps_its_place_when_it_is_read_from_above() {
+    let mut world = World::new();
+    world.server.archive = archived(0..120);
+    world.connect();
+    world.serve();
+    world.gets(&live(120));
+    world.acknowledge();
+    world.cut();
+    world.now.wall += 120_000;
+    world.reconnect(Resume::Accept);
+    world.gets(&live(124));
+    world.server.archive = archived(0..125);
+    for _ in 0..3 {
+        world.acknowledge();
+        world.serve();
+    }
+    world.server.archive = archived(122..125);
+    world.server.page = 1;
+    world.reads_all();
+    let shown: Vec<String> = world.sees().into_iter().filter(|line| line != "--").collect();
+    assert_eq!(shown, numbers(70..125));
+}
+
 impl World {
     /// Scrolls to where nothing is older.
     fn reads_all(&mut self) {
