@@ -37,8 +37,8 @@ const ANSWER: Duration = Duration::from_secs(120);
 const SETTLING: Duration = Duration::from_secs(240);
 /// Whoever has everything agrees: a machine's slowness is allowed for, and nothing else.
 const AGREEING: Duration = Duration::from_secs(30);
-/// ejabberd copies nothing to a session while that is resumed. What was lost so is found when the archive is compared: a minute
-/// after it was the last time, and where nothing else happens, when the idle link is asked.
+/// ejabberd copies nothing to a session while that is resumed. What was lost so is found when the archive is compared, a minute after
+/// it was the last time; as much again for a machine that is busy.
 const COMPARING: Duration = Duration::from_secs(120);
 /// Each way: what is done within a round trip is done at the same moment.
 const DELAYS: [Duration; 3] =

@@ -566,17 +566,6 @@ fn pages_without_anything_to_show_are_no_reason_to_give_up() {
     assert_eq!(world.count("SELECT count(*) FROM gap"), 0);
 }
 
-fn own_entry(id: &ItemId, text: &str, archive: &str, at: i64) -> Archived {
-    Archived {
-        id: archive.into(),
-        at,
-        message: format!(
-            "<message xmlns='jabber:client' type='chat' from='{OWN}/phone.1' to='{JULIET}' id='{0}'><body>{text}</body><origin-id xmlns='urn:xmpp:sid:0' id='{0}'/></message>",
-            id.0
-        ),
-    }
-}
-
 fn receipts(numbers: std::ops::Range<u32>, at: i64) -> Vec<Archived> {
     numbers
         .map(|n| Archived {
@@ -734,23 +723,17 @@ fn archive_that_is_read_from_its_beginning_once_more_keeps_the_order() {
     let entry = |(n, id): (usize, &ItemId)| own_entry(id, &n.to_string(), &format!("a{n}"), START);
     world.server.archive = sent.iter().enumerate().map(entry).collect();
     world.server.page = 3;
-    let answers_a_page = |world: &mut World| {
-        let query = world.next_query();
-        let answers = world.server.answers(&query);
-        world.gets_all(&answers.iter().map(String::as_str).collect::<Vec<_>>());
-    };
     world.now.wall += 86_400_000;
     world.turn(vec![Input::Tick]);
-    answers_a_page(&mut world);
+    answers_with(&mut world, usize::MAX);
     world.away_and_back();
-    answers_a_page(&mut world);
+    answers_with(&mut world, usize::MAX);
     // The archive has expired what it has named.
     world.server.archive.drain(..3);
     world.serve();
     world.acknowledge();
     world.serve();
-    let shown: Vec<String> = world.sees().into_iter().filter(|line| line != "--").collect();
-    assert_eq!(shown, ["> 0", "> 1", "> 2", "> 3", "> 4"]);
+    assert_eq!(world.sees_messages(), ["> 0", "> 1", "> 2", "> 3", "> 4"]);
 }
 
 /// A check has moved up the first of what was mixed up, and has not reached the rest, when the session is lost.
@@ -813,8 +796,7 @@ fn page_that_begins_with_a_receipt_and_is_read_again_moves_nothing() {
     answers_with(&mut world, 5);
     world.away_and_back();
     answers_with(&mut world, 3);
-    let shown: Vec<String> = world.sees().into_iter().filter(|line| line != "--").collect();
-    assert_eq!(shown, numbers(0..5));
+    assert_eq!(world.sees_messages(), numbers(0..5));
     world.away_and_back();
     world.serve();
     assert_eq!(world.sees(), numbers(0..5));
@@ -832,8 +814,7 @@ fn what_was_brought_stands_below_what_is_read_by_time() {
     world.away_and_back();
     world.server.archive = archived(3..5);
     world.serve();
-    let shown: Vec<String> = world.sees().into_iter().filter(|line| line != "--").collect();
-    assert_eq!(shown, numbers(0..5));
+    assert_eq!(world.sees_messages(), numbers(0..5));
 }
 
 /// The archive has expired two weeks, and some of what it has came live.
@@ -892,11 +873,15 @@ fn what_stands_close_together_keeps_its_place_when_it_is_read_from_above() {
     world.server.archive = archived(122..125);
     world.server.page = 1;
     world.reads_all();
-    let shown: Vec<String> = world.sees().into_iter().filter(|line| line != "--").collect();
-    assert_eq!(shown, numbers(70..125));
+    assert_eq!(world.sees_messages(), numbers(70..125));
 }
 
 impl World {
+    /// What is shown, but for holes.
+    fn sees_messages(&self) -> Vec<String> {
+        self.sees().into_iter().filter(|line| line != "--").collect()
+    }
+
     /// Scrolls to where nothing is older.
     fn reads_all(&mut self) {
         for _ in 0..200 {
@@ -932,8 +917,7 @@ fn what_is_read_from_above_where_the_archive_has_forgotten_the_rest_stands_above
             world.serve();
         }
         world.reads_all();
-        let shown: Vec<String> = world.sees().into_iter().filter(|line| line != "--").collect();
-        assert_eq!(shown, numbers(70..123), "{page} {kills}");
+        assert_eq!(world.sees_messages(), numbers(70..123), "{page} {kills}");
     }
 }
 
@@ -952,9 +936,8 @@ fn what_is_read_from_above_finds_its_place_beside_little_that_is_known() {
             world.server.archive = archived(120..last);
             world.server.page = page;
             world.reads_all();
-            let shown: Vec<String> = world.sees().into_iter().filter(|line| line != "--").collect();
             let known = if first == 120 { 70 } else { 119 };
-            assert_eq!(shown, numbers(known..last), "{first} {last} {page}");
+            assert_eq!(world.sees_messages(), numbers(known..last), "{first} {last} {page}");
         }
     }
 }

@@ -650,6 +650,18 @@ fn archived(numbers: std::ops::Range<u32>) -> Vec<Archived> {
         .collect()
 }
 
+/// What we have sent to Juliet, as the archive has it.
+fn own_entry(id: &ItemId, text: &str, archive: &str, at: i64) -> Archived {
+    Archived {
+        id: archive.into(),
+        at,
+        message: format!(
+            "<message xmlns='jabber:client' type='chat' from='{OWN}/phone.1' to='{JULIET}' id='{0}'><body>{text}</body><origin-id xmlns='urn:xmpp:sid:0' id='{0}'/></message>",
+            id.0
+        ),
+    }
+}
+
 /// The same as [`archived`], live.
 fn live(n: u32) -> String {
     format!(

@@ -4,15 +4,6 @@ use rand::Rng;
 
 use super::*;
 
-/// What we have sent to Juliet, as the archive has it.
-fn own_archived(id: &str, at: i64, sent: &ItemId, text: &str) -> Archived {
-    let message = format!(
-        "<message xmlns='jabber:client' type='chat' from='{OWN}/phone.1' to='{JULIET}' id='{0}'><body>{text}</body><origin-id xmlns='urn:xmpp:sid:0' id='{0}'/></message>",
-        sent.0
-    );
-    Archived { id: id.into(), at, message }
-}
-
 impl World {
     /// Serves until nothing is asked any more. How often it was asked for the contacts.
     fn serves_rosters(&mut self) -> u32 {
@@ -204,7 +195,7 @@ fn doubt_is_settled_by_the_archive() {
     let one = world.says("one");
     let two = world.says("two");
     // The first arrived and was archived, and nobody said so; the second did not.
-    world.server.archive.push(own_archived("a1", START, &one, "one"));
+    world.server.archive.push(own_entry(&one, "one", "a1", START));
     world.cut();
     world.reconnect(Resume::Refuse);
     assert_eq!(world.sent_texts(), texts(&[]), "nothing is sent before the archive was asked");
@@ -245,7 +236,7 @@ fn doubt_whose_id_the_archive_has_forgotten_is_settled_by_time() {
     world.gets(&live(1));
     world.acknowledge();
     let one = world.says("one");
-    world.server.archive.push(own_archived("a2", world.now.wall, &one, "one"));
+    world.server.archive.push(own_entry(&one, "one", "a2", world.now.wall));
     world.cut();
     world.reconnect(Resume::Refuse);
     world.serve();

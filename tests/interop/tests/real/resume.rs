@@ -99,7 +99,7 @@ fn killed_phone_resumes_its_session(kind: Kind) {
 }
 
 /// ejabberd opens a resumed session before it knows that it wants carbons: now and then one message of these is copied to nobody,
-/// and the archive has it. Where nothing else happens it is compared when the idle link is asked.
+/// and the archive has it, which is compared a minute after it was the last time.
 #[test]
 fn what_another_device_says_during_resumptions_is_there_in_the_end_over_ejabberd() {
     let Some(stage) = Stage::on(Kind::Ejabberd) else { return };
