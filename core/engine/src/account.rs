@@ -711,6 +711,7 @@ impl Account {
                     && online.link == *link
                 {
                     online.pulse.moved(cx.now.mono);
+                    self.answers_may_come(cx.now);
                 }
                 Ok(())
             }
@@ -752,6 +753,7 @@ impl Account {
             cx.event(Event::Raw { outgoing: false, xml: String::from(element) });
         }
         if sm::is_counted(element) {
+            self.answers_may_come(cx.now);
             for _ in 0..mutants::counts(element) {
                 self.count_handled();
             }

@@ -1243,6 +1243,10 @@ impl Account {
         if let (Aim::Before { gap }, "item-not-found") = (&query.aim, condition) {
             return self.edge_forgotten(cx, query, *gap);
         }
+        if condition == NO_ANSWER && query.seen > 0 {
+            // It came, and took too long.
+            self.catching_up.halve();
+        }
         if let Some(request) = self.waiting.asked.remove(&query.id) {
             let error = refused(cx, condition);
             cx.reply(request, Err(error));

@@ -179,8 +179,11 @@ pub(crate) const FEATURES: [&str; 16] = [
     ns::SPOILER,
 ];
 
-/// How long a question may go unanswered while we are online, in ms.
+/// How long a question may go unanswered while we are online and nothing else comes, in ms.
 const PATIENCE: u64 = 60_000;
+/// The same of what the server had read before a resumption: its answer is replayed before anything else, and phones are woken for
+/// less than a minute.
+const REPLAYED: u64 = 15_000;
 /// How long after nobody has answered something is asked again, in ms, and how often that doubles: to three hours.
 pub(crate) const AGAIN: u64 = 600_000;
 pub(crate) const DOUBLINGS: u32 = 4;
@@ -254,20 +257,29 @@ impl Account {
         }
     }
 
+    /// Something came: what is asked may be answered behind it.
+    pub(crate) fn answers_may_come(&mut self, now: Now) {
+        if let Some(deadlines) = &mut self.deadlines {
+            deadlines.heard(now.mono);
+        }
+    }
+
     /// What was not answered in time is answered by ourselves, by the path of every error.
     pub(crate) fn give_up_unanswered(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         let now = cx.now.mono;
         let Some(deadlines) = &mut self.deadlines else {
-            // A new connection, or a reload: what was sent before has its whole time again.
+            // A new connection, or a reload: what was sent before, and perhaps not read, has its whole time again.
             let mut deadlines = Deadlines::new(PATIENCE);
             let mut statement = cx.tx.prepare(
-                "SELECT iq FROM pending WHERE json_type(what, '$.Later') IS NULL
-                 AND NOT EXISTS (SELECT 1 FROM outbox WHERE name = iq AND number IS NULL)",
+                "SELECT iq, EXISTS (SELECT 1 FROM outbox WHERE name = iq) FROM pending
+                 WHERE json_type(what, '$.Later') IS NULL AND NOT EXISTS (SELECT 1 FROM outbox WHERE name = iq AND number IS NULL)",
             )?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                deadlines.ask(&row.get::<_, String>(0)?, now);
+                let patience = if row.get(1)? { PATIENCE } else { REPLAYED };
+                deadlines.ask_within(&row.get::<_, String>(0)?, now, patience);
             }
+            deadlines.heard(now);
             self.deadlines = Some(deadlines);
             return Ok(());
         };

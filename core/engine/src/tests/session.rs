@@ -479,6 +479,69 @@ fn archive_that_does_not_answer_is_asked_again() {
 }
 
 #[test]
+fn page_that_takes_longer_than_a_minute_on_a_slow_link_is_waited_for() {
+    let mut world = World::online();
+    world.gets(&live(1));
+    world.cut();
+    world.server.archive = archived(1..25);
+    world.reconnect(Resume::Refuse);
+    let query = world.next_query();
+    for part in world.server.answers(&query) {
+        world.pass(5_000);
+        world.gets(&part);
+        world.acknowledge();
+    }
+    assert!(!world.has_query(), "asked once");
+    assert_eq!(world.sees().len(), 24);
+    assert_eq!(world.gaps(), 0);
+}
+
+#[test]
+fn page_that_took_too_long_all_the_same_is_asked_for_in_smaller_ones() {
+    let mut world = World::online();
+    world.gets(&live(1));
+    world.cut();
+    world.server.archive = archived(1..25);
+    world.reconnect(Resume::Refuse);
+    let max = |query: &Element| -> u32 {
+        let set = query.children().find_map(|query| query.get_child("set", ns::RSM)).unwrap();
+        set.get_child("max", ns::RSM).unwrap().text().parse().unwrap()
+    };
+    let query = world.next_query();
+    for part in world.server.answers(&query).into_iter().take(3) {
+        world.gets(&part);
+    }
+    while !world.has_query() {
+        world.pass(5_000);
+        world.acknowledge();
+    }
+    assert_eq!(max(&world.next_query()), max(&query) / 2);
+}
+
+#[test]
+fn what_the_server_had_read_before_a_resumption_is_answered_soon_or_asked_again() {
+    let mut world = World::online();
+    world.gets(&live(1));
+    world.cut();
+    world.server.archive = archived(1..4);
+    world.reconnect(Resume::Refuse);
+    world.next_query();
+    // Each time somebody looks for half a minute.
+    for _ in 0..2 {
+        world.acknowledge();
+        world.cut();
+        world.reconnect(Resume::Accept);
+        for _ in 0..6 {
+            world.pass(5_000);
+            world.acknowledge();
+        }
+    }
+    assert!(world.has_query());
+    world.serve();
+    assert_eq!(world.sees(), ["1", "2", "3"]);
+}
+
+#[test]
 fn stream_that_ends_with_an_error_each_time_is_opened_later_each_time() {
     for condition in ["conflict", "host-unknown", "policy-violation", "resource-constraint"] {
         let mut world = World::online();
