@@ -267,6 +267,8 @@ pub(crate) struct Online {
     pub(crate) since: u64,
     /// When the server was heard before this connection, wall ms; 0: never.
     pub(crate) heard_before: i64,
+    /// When it was heard on it, wall ms.
+    pub(crate) heard: i64,
     /// Whether it lives.
     pub(crate) pulse: Pulse,
     /// Stanzas handled since the last `<a/>`.
@@ -781,6 +783,7 @@ impl Account {
 
     fn heard(&mut self, cx: &Cx<'_>) -> Result<()> {
         let Link::Online(online) = &mut self.link else { return Ok(()) };
+        online.heard = cx.now.wall;
         let idle = online.pulse.heard(cx.now.mono);
         self.link_survived(cx, idle)
     }
@@ -813,12 +816,10 @@ impl Account {
         }
         if self.session.dirty {
             // A link on which nobody has answered yet has shown nothing, and what was kept may still be to come.
-            let seen = self.online().is_some_and(|online| online.pulse.is_proven());
+            let seen = self.online().filter(|online| online.pulse.is_proven()).map(|online| online.heard);
             let session = &mut self.session;
             session.dirty = false;
-            if seen {
-                session.seen_at = cx.now.wall;
-            }
+            session.seen_at = seen.unwrap_or(session.seen_at);
             cx.tx
                 .prepare_cached(
                     "UPDATE session SET jid = ?1, sm = ?2, next_position = ?3, seen_at = ?4, careful = ?5,

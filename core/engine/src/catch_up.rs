@@ -125,6 +125,8 @@ enum Aim {
     Fill { gap: i64 },
     /// The newest page, at the first sign-in.
     Newest,
+    /// Only look what the archive ends with, since it has said that nothing follows this gap's edge; nothing is stored.
+    End { gap: i64 },
     /// The page before an unfetched region's edge.
     Before { gap: i64 },
     /// Only look whether ours are there; nothing is stored (STREAM 12).
@@ -373,7 +375,8 @@ impl Account {
         {
             return Ok(());
         }
-        if self.queries.values().any(|query| matches!(query.aim, Aim::Fill { .. } | Aim::Newest)) {
+        let fills = |query: &Query| matches!(query.aim, Aim::Fill { .. } | Aim::End { .. } | Aim::Newest);
+        if self.queries.values().any(fills) {
             return Ok(());
         }
         let known: bool = cx.tx.query_row(
@@ -570,10 +573,11 @@ impl Account {
             let tag = Tag::new("field").attr("var", name).child(Tag::new("value").text(value));
             form = form.clone().child(tag);
         };
-        let mut page =
-            Tag::with_ns("set", ns::RSM).child(Tag::new("max").text(
-                (self.config.page.clamp(1, PAGE as u32) >> self.catching_up.smaller).max(1).to_string(),
-            ));
+        let max = match query.aim {
+            Aim::End { .. } => 1,
+            _ => (self.config.page.clamp(1, PAGE as u32) >> self.catching_up.smaller).max(1),
+        };
+        let mut page = Tag::with_ns("set", ns::RSM).child(Tag::new("max").text(max.to_string()));
         match &query.aim {
             Aim::Fill { gap } => {
                 let (after, since, by_time): (Option<String>, Option<i64>, bool) = cx.tx.query_row(
@@ -589,11 +593,11 @@ impl Account {
                     _ => {}
                 }
             }
-            Aim::Newest => page = page.child(Tag::new("before")),
+            Aim::Newest | Aim::End { .. } => page = page.child(Tag::new("before")),
             Aim::Before { gap } => {
                 let (before, by_time, at): (Option<String>, bool, Option<i64>) = cx.tx.query_row(
-                    "SELECT before_id, by_time = 1, (SELECT m.at FROM archived AS a JOIN message AS m ON m.id = a.message
-                     WHERE a.id = before_id AND a.archive = gap.archive) FROM gap WHERE id = ?1",
+                    "SELECT before_id, by_time = 1, coalesce(since, (SELECT m.at FROM archived AS a JOIN message AS m ON m.id = a.message
+                     WHERE a.id = before_id AND a.archive = gap.archive)) FROM gap WHERE id = ?1",
                     params![gap],
                     |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
                 )?;
@@ -651,7 +655,9 @@ impl Account {
         query.last = Some(result.id.to_owned());
         query.reached |= query.until.as_deref() == Some(result.id);
         query.last_at = at.or(query.last_at);
-        let Some(message) = result.message else { return Ok(()) };
+        let Some(message) = result.message.filter(|_| !matches!(query.aim, Aim::End { .. })) else {
+            return Ok(());
+        };
         let view = MessageView::read(message);
         if let Aim::Doubt { .. } = query.aim {
             if let (true, Some(id)) = (self.is_from_us(&view), view.origin_id.or(view.id))
@@ -731,7 +737,8 @@ impl Account {
         query.seen += 1;
         query.first.get_or_insert_with(|| id.to_owned());
         query.last = Some(id.to_owned());
-        if matches!(query.aim, Aim::Doubt { .. }) {
+        query.reached |= query.until.as_deref() == Some(id);
+        if matches!(query.aim, Aim::Doubt { .. } | Aim::End { .. }) {
             self.queries.insert(name.to_owned(), query);
             return Ok(());
         }
@@ -780,6 +787,7 @@ impl Account {
         let done = match &query.aim {
             Aim::Fill { gap } => self.fill_done(cx, &query, *gap, false, None),
             Aim::Newest => self.newest_done(cx, &query, false),
+            Aim::End { gap } => self.end_seen(cx, &query, *gap),
             Aim::Check { .. } => {
                 self.session.unchecked = Some(query.left_to_check(query.last.clone()));
                 Ok(())
@@ -895,7 +903,12 @@ impl Account {
         let count = set
             .and_then(|set| set.get_child("count", ns::RSM))
             .and_then(|count| count.text().trim().parse::<i64>().ok().filter(|count| *count >= 0));
+        // Prosody 13 says so of an id, too, that it has forgotten, or that is not of the peer who is asked about.
+        let ends_at_once = complete && query.seen == 0 && query.page == 0;
         match &query.aim {
+            Aim::Doubt { after: Some(_), .. } if ends_at_once => {
+                self.page_failed(cx, query, "item-not-found")
+            }
             Aim::Doubt { peer, after, .. } => {
                 let goes_on = self.doubt_goes_on(query.last.as_deref(), after.as_deref(), query.page);
                 if let Some(message) = query.unsure {
@@ -914,13 +927,18 @@ impl Account {
                 self.tell_soon(cx);
                 Ok(())
             }
+            Aim::Before { gap } if ends_at_once => self.edge_forgotten(cx, query, *gap),
             Aim::Before { gap } => self.before_done(cx, query, *gap, complete),
+            Aim::End { gap } => self.end_seen(cx, query, *gap),
             Aim::Fill { gap } if !stable => {
                 // It leads somewhere once the archive has settled.
                 self.pause(cx);
                 self.fill_done(cx, query, *gap, false, count)?;
                 self.catching_up.idle.remove(gap);
                 Ok(())
+            }
+            Aim::Fill { gap } if ends_at_once && self.may_have_expired(cx, *gap)? => {
+                self.query(cx, Query { aim: Aim::End { gap: *gap }, ..query.afresh() })
             }
             Aim::Fill { gap } => self.fill_done(cx, query, *gap, complete, count),
             Aim::Check { after, .. } => self.check_done(cx, query, after.as_deref(), complete),
@@ -974,12 +992,17 @@ impl Account {
         }
         let reaches_back = query.first_position.is_some_and(|first| first <= query.edge.unwrap_or(low))
             || since.is_some_and(|since| query.first_at.is_some_and(|at| at <= since));
-        if by_time && since.is_some() && !reaches_back {
-            // Nothing of the overlap is there any more: what followed the lower edge is no longer on the server.
-            let first = match &query.first {
-                Some(first) => self.place_of(cx, Some(first), high)?,
-                None => high,
-            };
+        let is_empty = complete && query.seen == 0;
+        if by_time && is_empty {
+            // Whatever comes next is where the archive begins.
+            cx.tx.execute(
+                "UPDATE coverage SET last_id = NULL WHERE archive = ?1 AND last_id IS ?2",
+                params![own, after],
+            )?;
+        }
+        if by_time && since.is_some() && !reaches_back && !(is_empty && self.was_here_lately(cx.now)) {
+            // Nothing of the overlap is there any more: what followed the lower edge is no longer on the server. Before what was found.
+            let first = query.first_position.map_or(low + 1, |first| first.min(low + 1));
             cx.tx.execute(
                 "INSERT INTO gap (archive, kind, low_position, high_position) VALUES (?1, 2, ?2, ?3)",
                 params![own, low, first],
@@ -1022,6 +1045,38 @@ impl Account {
             }
         }
         self.catch_up(cx)
+    }
+
+    /// Whether what came since the server was last heard cannot have expired.
+    fn was_here_lately(&self, now: Now) -> bool {
+        self.online().is_some_and(|online| now.wall.abs_diff(online.heard_before) < DAY as u64)
+    }
+
+    /// Whether the id that this gap begins behind may not be in the archive any more: none keeps less than a day.
+    fn may_have_expired(&self, cx: &Cx<'_>, gap: i64) -> Result<bool> {
+        Ok(cx
+            .tx
+            .prepare_cached(
+                "SELECT after_id IS NOT NULL AND by_time = 0 AND abs(?2 - coalesce(
+                 (SELECT at FROM message WHERE mine = 0 AND position <= low_position ORDER BY id DESC LIMIT 1), 0)) >= ?3
+                 FROM gap WHERE id = ?1",
+            )?
+            .query_row(params![gap, cx.now.wall, DAY], |row| row.get(0))
+            .optional()?
+            .unwrap_or(false))
+    }
+
+    /// The archive has said that nothing follows this gap's edge. If it ends with something else, it has forgotten the edge: time must do
+    /// (STREAM 18).
+    fn end_seen(&mut self, cx: &mut Cx<'_>, query: &Query, gap: i64) -> Result<()> {
+        let forgotten = cx.tx.execute(
+            "UPDATE gap SET by_time = 1 WHERE id = ?1 AND after_id IS NOT ?2",
+            params![gap, query.last],
+        )? > 0;
+        if forgotten {
+            return self.catch_up(cx);
+        }
+        self.fill_done(cx, &query.afresh(), gap, true, None)
     }
 
     /// One page more, and whether that was enough for one go.
@@ -1210,10 +1265,10 @@ impl Account {
         let mut query = query.clone();
         self.raise_to_end(cx, &mut query)?;
         if complete {
-            // Asked for by time, and nothing but what was known came: the rest is no longer there.
+            // Asked for by time, and nothing but what was known behind the edge came: the rest is no longer there.
             cx.tx.execute(
-                "UPDATE gap SET kind = 2 WHERE id = ?1 AND by_time = 1 AND ?2 = 0",
-                params![gap, query.added],
+                "UPDATE gap SET kind = 2 WHERE id = ?1 AND by_time = 1 AND ?2 = 0 AND before_id NOT IN (SELECT value FROM json_each(?3))",
+                params![gap, query.added, serde_json::to_string(&query.named)?],
             )?;
             cx.tx.execute("DELETE FROM gap WHERE id = ?1 AND kind = 1", params![gap])?;
         } else if query.first.is_some() {
@@ -1288,7 +1343,7 @@ impl Account {
                 }
                 self.catch_up(cx)
             }
-            Aim::Fill { .. } | Aim::Newest => {
+            Aim::Fill { .. } | Aim::End { .. } | Aim::Newest => {
                 // A dead question must not keep what is missing from being asked for for ever.
                 self.pause(cx);
                 Ok(())

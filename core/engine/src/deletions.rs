@@ -60,7 +60,7 @@ impl Account {
                 cx.touched.conversations = true;
                 cx.tx.execute(
                     "UPDATE conversation SET chat_state = NULL, draft = NULL, pinned = 0,
-                     cleared = coalesce((SELECT max(high_position) FROM gap WHERE kind = 1), cleared) WHERE id = ?1",
+                     cleared = coalesce((SELECT max(coalesce(covered_position, high_position)) FROM gap WHERE kind = 1), cleared) WHERE id = ?1",
                     params![conversation],
                 )?;
                 cx.conversation = None;

@@ -251,6 +251,7 @@ impl Account {
             link,
             since: cx.now.mono,
             heard_before: self.session.seen_at,
+            heard: cx.now.wall,
             pulse,
             unacknowledged: 0,
             ask: false,
@@ -574,9 +575,10 @@ impl Account {
             self.login.offer = None;
         }
         let lasted = self.online().map(|online| cx.now.mono.saturating_sub(online.since));
-        let proven = self.online().is_some_and(|online| online.pulse.is_proven());
-        if proven {
-            self.session.seen_at = cx.now.wall;
+        let heard = self.online().filter(|online| online.pulse.is_proven()).map(|online| online.heard);
+        let proven = heard.is_some();
+        if let Some(heard) = heard {
+            self.session.seen_at = heard;
             self.session.dirty = true;
         }
         if lasted.is_none() && self.way.elsewhere && again != Again::AtOnce {

@@ -248,7 +248,7 @@ impl Account {
                 }
             },
             // Below what comes live meanwhile.
-            Aim::Newest | Aim::Doubt { .. } => {
+            Aim::Newest | Aim::Doubt { .. } | Aim::End { .. } => {
                 let read = query.start.saturating_add((i64::from(self.config.page) + 1) * STEP);
                 (Some(self.session.next_position), query.cursor > read)
             }

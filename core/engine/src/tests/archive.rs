@@ -110,6 +110,140 @@ fn forgotten_id_falls_back_to_time_and_what_is_gone_is_said_to_be() {
 }
 
 #[test]
+fn what_came_behind_a_forgotten_id_is_found_where_the_server_does_not_say_so() {
+    let mut world = World::online();
+    world.server.is_vague = true;
+    world.gets(&live(0));
+    world.now.wall = START + 1_000_000_000;
+    world.server.archive = archived(900_000..900_003);
+    world.away_and_back();
+    // A link that is cut in between takes nothing away.
+    world.serve_one();
+    world.away_and_back();
+    world.serve();
+    assert_eq!(world.gaps(), 0);
+    assert_eq!(world.sees(), ["0", "--", "900000", "900001", "900002"]);
+    assert!(world.events.contains(&Event::CaughtUp));
+}
+
+#[test]
+fn quiet_archive_is_asked_what_it_ends_with_and_nothing_is_missing() {
+    let mut world = World::online();
+    world.server.is_vague = true;
+    world.gets(&live(0));
+    world.acknowledge();
+    world.server.archive = archived(0..1);
+    for days in 1..4 {
+        world.now.wall = START + days * 86_400_000;
+        world.away_and_back();
+        world.serve();
+        assert_eq!(world.sees(), ["0"]);
+        assert_eq!(world.count("SELECT count(*) FROM gap"), 0);
+    }
+}
+
+#[test]
+fn quiet_account_whose_last_message_has_expired_misses_nothing() {
+    for is_vague in [false, true] {
+        let mut world = World::online();
+        world.server.is_vague = is_vague;
+        world.gets(&live(0));
+        for days in [14, 15, 30, 45] {
+            let was_away = days > 15;
+            world.now.wall = START + days * 86_400_000;
+            if !was_away {
+                world.gets("<r xmlns='urn:xmpp:sm:3'/>");
+            }
+            world.away_and_back();
+            world.serve();
+            let holes = world.count("SELECT count(*) FROM gap");
+            assert_eq!(holes, 0, "{days}");
+        }
+        world.server.archive = archived(900_000..900_003);
+        world.away_and_back();
+        world.serve();
+        assert_eq!(world.sees(), ["0", "900000", "900001", "900002"]);
+    }
+}
+
+#[test]
+fn who_was_away_until_everything_had_expired_is_told_so_once() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    for days in [14, 15, 30] {
+        world.now.wall = START + days * 86_400_000;
+        world.away_and_back();
+        world.serve();
+        assert_eq!(world.sees(), ["0", "--"]);
+    }
+}
+
+#[test]
+fn what_is_no_longer_on_the_server_stands_before_what_is_though_that_begins_with_a_receipt() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.now.wall = START + 1_000_000_000;
+    let mut archive = archived(899_999..900_003);
+    archive[0].message = super::receipt(JULIET, "nothing");
+    world.server.archive = archive;
+    world.away_and_back();
+    world.serve();
+    assert_eq!(world.sees(), ["0", "--", "900000", "900001", "900002"]);
+}
+
+#[test]
+fn doubt_behind_an_id_of_another_conversation_is_no_second_copy() {
+    let mut world = World::online();
+    world.server.is_vague = true;
+    let nurse = "nurse@capulet.lit";
+    world.gets(&live(0).replace(JULIET, nurse));
+    world.acknowledge();
+    world.server.hears = false;
+    let one = world.says("one");
+    world.server.hears = true;
+    world.server.archive = archived(0..1);
+    world.server.archive[0].message = world.server.archive[0].message.replace(JULIET, nurse);
+    world.server.archive.push(own_entry(&one, "one", "a1", START + 1_000));
+    world.wrote.clear();
+    world.away_and_back();
+    // Before the catch-up names it.
+    while world.has_query() {
+        let query = world.next_query();
+        if String::from(&query).contains(JULIET) {
+            let answers = world.server.answers(&query);
+            world.gets_all(&answers.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+    }
+    world.acknowledge();
+    assert_eq!(world.sent_texts(), [""; 0]);
+    assert_eq!(world.state(&one), SendState::Sent);
+}
+
+#[test]
+fn region_whose_edge_is_forgotten_is_not_taken_for_the_whole_where_the_server_does_not_say_so() {
+    let mut world = World::new();
+    world.server.is_vague = true;
+    world.server.archive = archived(0..120);
+    world.connect();
+    world.serve();
+    world.server.archive.drain(..71);
+    world.does(Command::Older);
+    world.serve();
+    assert_eq!(world.sees().len(), 51);
+    assert_eq!(world.count("SELECT count(*) FROM gap WHERE kind = 2"), 1);
+    // Where it is known, what is read by time behind it is the rest.
+    let mut world = World::new();
+    world.server.archive = archived(0..60);
+    world.connect();
+    world.serve();
+    world.server.archive.drain(..10);
+    world.server.is_vague = true;
+    world.does(Command::Older);
+    world.serve();
+    assert_eq!(world.count("SELECT count(*) FROM gap"), 0);
+}
+
+#[test]
 fn clock_wrong() {
     // The phone's clock says 2106, then 1970: what is covered is decided by our own order.
     let mut world = World::online();

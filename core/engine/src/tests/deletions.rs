@@ -51,6 +51,29 @@ impl World {
 }
 
 #[test]
+fn deleted_conversation_stays_away_though_an_older_page_was_cut_off() {
+    let mut world = World::new();
+    world.server.archive = archived(0..120);
+    world.connect();
+    world.serve();
+    world.acknowledge();
+    world.does(Command::Older);
+    let query = world.next_query();
+    let page = world.server.answers(&query);
+    world.gets_all(&page[..20].iter().map(String::as_str).collect::<Vec<_>>());
+    world.away_and_back();
+    world.does(Command::Older);
+    world.serve();
+    world.deletes(Delete::Conversation { with: juliet() });
+    assert_eq!(world.items(), []);
+    for _ in 0..3 {
+        world.does(Command::Older);
+        world.serve();
+        assert_eq!(world.items(), []);
+    }
+}
+
+#[test]
 fn deleted_message_is_gone_everywhere_and_nothing_brings_it_back() {
     let mut world = World::online();
     world.server.archive = archived(1..4);

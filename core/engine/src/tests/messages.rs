@@ -108,6 +108,24 @@ fn own_message_stands_where_its_ack_arrived_and_those_behind_it_stay_behind() {
 }
 
 #[test]
+fn what_was_kept_while_the_device_slept_came_when_the_server_says() {
+    let mut world = World::online();
+    world.gets(&live(1));
+    world.acknowledge();
+    let slept_at = world.now.wall;
+    // Three hours without a step, and the first thing that it hears of is that the link is gone.
+    world.now.wall += 3 * 3_600_000;
+    world.cut();
+    world.reconnect(Resume::Accept);
+    let stamp = stamp::format(slept_at + 3_600_000);
+    world.gets(&from_juliet(
+        "id='kept'",
+        &format!("<body>kept</body><delay xmlns='urn:xmpp:delay' from='montague.lit' stamp='{stamp}'/>"),
+    ));
+    assert_eq!(world.count("SELECT max(at) FROM message WHERE body = 'kept'"), slept_at + 3_600_000);
+}
+
+#[test]
 fn stamp_of_a_contact_orders_nothing() {
     let mut world = World::online();
     world.cut();
