@@ -677,6 +677,7 @@ impl Account {
             self.go_on_deleting(&mut cx)?;
         }
         self.read_what_came(&mut cx)?;
+        self.unmute(&mut cx)?;
         self.decide_what_to_notify_of(&mut cx)?;
         self.tick(&mut cx)?;
         self.flush(&mut cx)?;
@@ -917,7 +918,6 @@ impl Account {
     }
 
     fn tick(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        self.unmute(cx)?;
         let now = cx.now.mono;
         match &mut self.link {
             Link::Down if self.wanted && self.retry.is_some_and(|retry| now >= retry) => self.connect(cx),

@@ -218,3 +218,21 @@ fn what_is_ours_blocked_archived_or_read_elsewhere_is_not_notified_of() {
     assert!(world.conversation(JULIET).archived);
     assert_eq!(world.notifies(), Vec::<String>::new());
 }
+
+/// A push wakes a phone when the time is over: nobody has said so before the message comes, and a step may be repeated.
+#[test]
+fn first_message_after_a_mute_is_notified_of() {
+    for is_repeated in [false, true] {
+        let mut world = World::online();
+        let until = world.now.wall + 3_600_000;
+        world.sets(JULIET, Setting::Muted(Some(Mute::Until(until))));
+        world.gets(&says(JULIET, 1, "one"));
+        assert_eq!(world.notifies(), Vec::<String>::new());
+        world.now.wall = until;
+        let poison = "<message type='chat' from='paris@verona.lit/x' id='poison'/>";
+        let stanzas = [says(JULIET, 2, "two"), poison.to_owned()];
+        let stanzas: Vec<_> = stanzas.iter().map(String::as_str).take(1 + usize::from(is_repeated)).collect();
+        world.gives(&stanzas);
+        assert_eq!(world.notifies(), ["two"]);
+    }
+}

@@ -3,7 +3,7 @@
 use super::*;
 
 impl World {
-    fn gives(&mut self, inputs: &[&str]) {
+    pub(in crate::tests) fn gives(&mut self, inputs: &[&str]) {
         POISONED.set(true);
         let hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(|_| {}));
