@@ -414,9 +414,9 @@ impl Account {
         let Some((message, conversation)) = named(cx, peer, id, true)? else { return Ok(()) };
         advance(cx, message, state)?;
         if *state == SendState::Displayed {
-            // XEP-0333 §4.1: a marker is about everything before it, too.
+            // XEP-0333 §4.1: a marker is about everything before it, too; and one of a correction about what that corrects.
             let mut statement = cx.tx.prepare_cached(
-                "SELECT id FROM message WHERE conversation = ?1 AND position < ?2 AND mine = 1 AND state IN (2, 3) ORDER BY position DESC LIMIT 500",
+                "SELECT id FROM message WHERE conversation = ?1 AND position <= ?2 AND mine = 1 AND state IN (2, 3) ORDER BY position DESC LIMIT 500",
             )?;
             let earlier = statement
                 .query_map(params![conversation, shown_at(cx, message)?], |row| row.get(0))?

@@ -230,6 +230,18 @@ fn what_was_sent_is_corrected_behind_it() {
     assert_eq!((shown.text.as_str(), shown.edited, shown.change), ("Romeo", true, None));
 }
 
+#[test]
+fn marker_that_names_a_correction_of_ours_is_about_what_it_corrects() {
+    let mut world = World::online();
+    let (first, second) = (world.says("Romoe"), world.says("wherefore"));
+    world.acknowledge();
+    world.does(Command::Edit { id: new_id(1), message: first.clone(), text: "Romeo".into() });
+    world.acknowledge();
+    world.gets(&marker(JULIET, &new_id(1).0));
+    assert_eq!(world.state(&first), SendState::Displayed);
+    assert_eq!(world.state(&second), SendState::Sent, "what lies between they may not have seen");
+}
+
 /// A resumption acknowledges first and replays then, and a server may hold carbons back: neither says whose came first.
 #[test]
 fn of_what_two_devices_said_at_once_the_last_in_the_archive_counts() {
