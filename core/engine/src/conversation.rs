@@ -42,15 +42,17 @@ impl Account {
             Setting::Archived(archived) => change(cx, conversation, "archived", archived)?,
             Setting::Notify(notify) => change(cx, conversation, "notify", &code(*notify))?,
         };
-        if changed {
+        // A message may have brought it back on one device only: what is said of that is for all of them, be it so here or not.
+        if changed || matches!(setting, Setting::Archived(_)) {
             self.unmute_at = next_end(cx.tx)?;
             self.decided(cx, conversation)?;
         }
         Ok(Ok(Reply::Done))
     }
 
-    /// It is to be as another device has set it. What was archived there before its newest message was written is back by now; and so it
-    /// is where this is told `again` and a message has brought it back since, whatever the clocks say.
+    /// It is to be as another device has set it. What was archived there before its newest message was written is back by now, but for what
+    /// came while it was muted; and so it is where a message of ours waits, which comes there later, or where this is told `again` and a
+    /// message has brought it back since, whatever the clocks say.
     pub(crate) fn adopt(
         &mut self,
         cx: &mut Cx<'_>,
@@ -59,16 +61,20 @@ impl Account {
         again: bool,
     ) -> Result<()> {
         let until = until(cx, settings.muted);
+        let muted_before = match settings.muted {
+            Some(Mute::Until(at)) => at,
+            Some(Mute::ForEver) | None => 0,
+        };
         change(cx, conversation, "pinned", &settings.pinned)?;
         change(cx, conversation, "muted_until", &until)?;
         change(cx, conversation, "notify", &code(settings.notify))?;
         let is_back: bool = cx
             .tx
             .prepare_cached(
-                "SELECT coalesce(m.at >= c.set_at, 0) OR (?2 AND NOT c.archived)
+                "SELECT coalesce(m.at >= max(c.set_at, ?3) OR (m.mine = 1 AND m.state = 1 AND NOT ?2), 0) OR (?2 AND NOT c.archived)
                  FROM conversation AS c LEFT JOIN message AS m ON m.id = c.last_message WHERE c.id = ?1",
             )?
-            .query_row(params![conversation, again], |row| row.get(0))?;
+            .query_row(params![conversation, again, muted_before], |row| row.get(0))?;
         change(cx, conversation, "archived", &(settings.archived && (until.is_some() || !is_back)))?;
         self.unmute_at = next_end(cx.tx)?;
         Ok(())

@@ -215,6 +215,63 @@ fn archived_conversation_comes_back_by_what_was_written_later_on_every_device() 
 }
 
 #[test]
+fn what_came_during_a_mute_does_not_bring_it_back_once_that_is_over() {
+    let mut world = World::with_nodes();
+    world.gets(&says(JULIET, "one"));
+    let until = world.now.wall + 3_600_000;
+    world.decides(JULIET, Setting::Muted(Some(Mute::Until(until))));
+    world.decides(JULIET, Setting::Archived(true));
+    world.pass(PACE);
+    let (_, set) = world.published().pop().expect("it is told");
+    world.now.wall += 1_800_000;
+    world.gets(&says(JULIET, "two"));
+    assert!(world.line(JULIET).archived);
+    world.now.wall = until;
+    world.server.settings = item(JULIET, &set);
+    world.away_and_back();
+    world.serve();
+    assert_eq!((world.line(JULIET).muted, world.line(JULIET).archived), (None, true));
+    world.gets(&says(JULIET, "three"));
+    assert!(!world.line(JULIET).archived);
+    world.gets(&elsewhere(JULIET, &set));
+    assert!(!world.line(JULIET).archived);
+}
+
+/// On the device that has archived it, it comes after that.
+#[test]
+fn what_waits_to_be_sent_brings_back_what_was_archived_elsewhere_meanwhile() {
+    let mut world = World::with_nodes();
+    world.cut();
+    world.says("one");
+    world.now.wall += 60_000;
+    let set = archived(world.now.wall);
+    world.server.settings = item(JULIET, &set);
+    world.reconnect(Resume::Refuse);
+    world.serve();
+    assert!(!world.line(JULIET).archived);
+    world.acknowledge();
+    world.gets(&elsewhere(JULIET, &set));
+    assert!(!world.line(JULIET).archived);
+}
+
+#[test]
+fn that_it_is_archived_no_more_is_told_where_it_was_so_here_only() {
+    let mut world = World::with_nodes();
+    world.gets(&says(JULIET, "one"));
+    let set = archived(world.now.wall + 1);
+    world.gets(&elsewhere(JULIET, &set));
+    world.cut();
+    let message = world.says("two");
+    assert_eq!(world.does(Command::Cancel { message }), Some(Ok(Reply::Done)));
+    assert!(!world.line(JULIET).archived);
+    world.decides(JULIET, Setting::Archived(false));
+    world.server.settings = item(JULIET, &set);
+    world.reconnect(Resume::Refuse);
+    let told = world.published();
+    assert_eq!(told, [(JULIET.to_owned(), Settings { at: set.at.map(|at| at + 1), ..Settings::default() })]);
+}
+
+#[test]
 fn server_without_conditions_is_not_told_what_we_decide() {
     let mut world = World::online();
     world.decides(JULIET, Setting::Pinned(true));
