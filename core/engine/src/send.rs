@@ -514,7 +514,7 @@ fn waiting(cx: &Cx<'_>, root: i64, kind: Kind) -> Result<Option<i64>> {
         .tx
         .prepare_cached(
             "SELECT m.id FROM message AS m JOIN outbox AS o ON o.message = m.id
-             WHERE m.root = ?1 AND m.kind = ?2 AND m.mine = 1 AND o.first_sent IS NULL ORDER BY o.seq DESC LIMIT 1",
+             WHERE m.root = ?1 AND m.kind = ?2 AND m.mine = 1 AND m.resent = 0 AND o.first_sent IS NULL ORDER BY o.seq DESC LIMIT 1",
         )?
         .query_row(params![root, kind], |row| row.get(0))
         .optional()?)

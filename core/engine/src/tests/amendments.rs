@@ -476,6 +476,35 @@ fn what_is_tried_again_has_left_before_and_is_corrected_behind_it() {
 }
 
 #[test]
+fn change_that_is_tried_again_keeps_its_text_and_another_one_follows() {
+    let mut world = World::online();
+    let id = world.says("one");
+    world.acknowledge();
+    let edit = |n, text: &str| Command::Edit { id: new_id(n), message: id.clone(), text: text.into() };
+    let react = |n, text| Command::React { id: new_id(n), message: id.clone(), reactions: texts(&[text]) };
+    world.does(edit(1, "two"));
+    world.does(react(2, "👍"));
+    world.acknowledge();
+    for n in [1, 2] {
+        world.gets(&bounce(&new_id(n), "service-unavailable"));
+    }
+    world.cut();
+    for n in [1, 2] {
+        assert_eq!(world.does(Command::Retry { message: new_id(n) }), Some(Ok(Reply::Done)));
+    }
+    world.does(edit(3, "three"));
+    world.does(react(4, "🎉"));
+    assert_eq!(world.reads(), ["> three (edited) 🎉1!"]);
+    // What has never left is still changed where it waits.
+    world.does(edit(5, "four"));
+    world.reconnect(Resume::Accept);
+    let sent = world.all("message");
+    let ids: Vec<_> = sent.iter().filter_map(|message| message.attr("id")).collect();
+    assert_eq!(ids, [1, 2, 3, 4].map(|n| new_id(n).0));
+    assert_eq!(sent.iter().filter_map(body).collect::<Vec<_>>(), ["two", "four"]);
+}
+
+#[test]
 fn change_that_is_asked_for_twice_is_made_once() {
     let mut world = World::online();
     let id = world.says("one");
