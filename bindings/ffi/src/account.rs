@@ -204,7 +204,7 @@ impl Account {
     }
 
     /// Sends once more what failed: a message, or the `change` of one. Fails with `NotFound`, and with `InvalidInput` where it has
-    /// not failed.
+    /// not failed, or is a change and another one was made since.
     pub async fn retry(&self, message: String) -> Result<(), WhimbrelError> {
         let account = self.account.clone();
         guard::task(async move { Ok(account.retry(&whimbrel::ItemId(message)).await?) }).await

@@ -386,7 +386,8 @@ impl Account {
     /// Sends once more what failed: a message, or the [`crate::Change`] of one.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::InvalidInput`] where it has not failed; [`Error::StorageFull`], [`Error::DatabaseUnusable`].
+    /// [`Error::NotFound`]; [`Error::InvalidInput`] where it has not failed, or is a change and another one was made since;
+    /// [`Error::StorageFull`], [`Error::DatabaseUnusable`].
     pub async fn retry(&self, message: &ItemId) -> Result<(), Error> {
         self.done(Command::Retry { message: message.clone() }).await
     }

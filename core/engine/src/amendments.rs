@@ -455,13 +455,23 @@ fn reactions(connection: &Connection, root: i64) -> Result<Vec<Reaction>> {
     Ok(reactions)
 }
 
-/// What we did to it and has not left, or failed: the newest.
+/// Whether a change of ours that failed is over: a later one of its kind did not, or the message was taken back.
+const IS_OVERTAKEN: &str = "(m.state = 5 AND m.kind IN (2, 3, 4) AND EXISTS (SELECT 1 FROM message AS l WHERE l.root = m.root AND l.mine = 1
+     AND l.state <> 5 AND (l.kind = 3 OR l.kind = m.kind AND (l.position, l.id) > (m.position, m.id))))";
+
+/// Whether what failed is not to be tried again, since it would stand over what was said later.
+pub(crate) fn is_overtaken(connection: &Connection, message: i64) -> Result<bool> {
+    let sql = format!("SELECT {IS_OVERTAKEN} FROM message AS m WHERE m.id = ?1");
+    Ok(connection.prepare_cached(&sql)?.query_row(params![message], |row| row.get(0))?)
+}
+
+/// What we did to it and has not left, or failed and was not said otherwise since: the newest.
 fn change(connection: &Connection, root: i64) -> Result<Option<Change>> {
     let found: Option<(String, i64, i64, Option<String>)> = connection
-        .prepare_cached(
-            "SELECT local_id, kind, state, reason FROM message WHERE root = ?1 AND kind IN (2, 3, 4) AND mine = 1 AND state IN (1, 5)
-             AND local_id IS NOT NULL ORDER BY position DESC, id DESC LIMIT 1",
-        )?
+        .prepare_cached(&format!(
+            "SELECT local_id, kind, state, reason FROM message AS m WHERE root = ?1 AND kind IN (2, 3, 4) AND mine = 1 AND state IN (1, 5)
+             AND local_id IS NOT NULL AND NOT {IS_OVERTAKEN} ORDER BY position DESC, id DESC LIMIT 1"
+        ))?
         .query_row(params![root], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .optional()?;
     Ok(found.map(|(id, kind, state, reason)| Change {

@@ -115,7 +115,7 @@ pub enum Command {
         /// Emoji; none: nothing any more.
         reactions: Vec<String>,
     },
-    /// Send what failed once more: a message, or a [`Change`] of one.
+    /// Send what failed once more: a message, or a [`Change`] of one that nothing later has replaced.
     Retry {
         /// Which.
         message: ItemId,
@@ -1267,7 +1267,7 @@ pub struct ReplyTo {
     pub quote: Option<String>,
 }
 
-/// Something that we did to a message and that has not left yet, or failed.
+/// Something that we did to a message and that has not left yet, or failed and was not replaced since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Its own id: for [`Command::Retry`] and [`Command::Cancel`].

@@ -227,6 +227,9 @@ impl Account {
         if meant.state != 5 {
             return Ok(Err(invalid("it has not failed")));
         }
+        if amendments::is_overtaken(cx.tx, meant.row)? {
+            return Ok(Err(invalid("something else was said since")));
+        }
         let Some(name) = meant.name.clone() else { return Ok(Err(invalid("it has no id"))) };
         let id = ItemId(name);
         let said = Said {

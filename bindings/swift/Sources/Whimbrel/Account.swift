@@ -108,7 +108,8 @@ public final class Account: Sendable {
 
     /// Sends once more what failed: a message, or the ``Message/change`` of one, by its id.
     ///
-    /// Throws ``WhimbrelError/notFound``, and ``WhimbrelError/invalidInput(what:)`` where it has not failed.
+    /// Throws ``WhimbrelError/notFound``, and ``WhimbrelError/invalidInput(what:)`` where it has not failed, or is a change and
+    /// another one was made since.
     public func retry(_ id: String) async throws {
         try await waiting { [account] in try await account.retry(message: id) }
     }

@@ -505,6 +505,38 @@ fn change_that_is_tried_again_keeps_its_text_and_another_one_follows() {
 }
 
 #[test]
+fn change_that_failed_is_over_once_another_one_stands_in_its_place() {
+    let mut world = World::online();
+    let id = world.says("one");
+    world.acknowledge();
+    let react = |n| Command::React { id: new_id(n), message: id.clone(), reactions: texts(&["👍"]) };
+    for (n, text) in [(1, "two"), (2, "three")] {
+        world.does(Command::Edit { id: new_id(n), message: id.clone(), text: text.into() });
+        world.acknowledge();
+        if n == 1 {
+            world.gets(&bounce(&new_id(n), "service-unavailable"));
+            assert_eq!(world.newest().change.map(|change| change.id), Some(new_id(1)));
+        }
+    }
+    assert_eq!(world.newest().change, None);
+    let retry = |n| Command::Retry { message: new_id(n) };
+    assert!(matches!(world.does(retry(1)), Some(Err(Error::InvalidInput { .. }))));
+    assert_eq!(world.reads(), ["> three (edited)"]);
+    // What we feel about it is another matter, until it is taken back.
+    world.does(react(3));
+    world.acknowledge();
+    world.gets(&bounce(&new_id(3), "service-unavailable"));
+    world.does(Command::Edit { id: new_id(4), message: id.clone(), text: "four".into() });
+    world.acknowledge();
+    let change = world.newest().change.expect("it failed");
+    assert_eq!((change.id, change.kind), (new_id(3), ChangeKind::Reactions));
+    world.does(Command::Retract { id: new_id(5), message: id.clone() });
+    world.acknowledge();
+    assert_eq!(world.newest().change, None);
+    assert!(matches!(world.does(retry(3)), Some(Err(Error::InvalidInput { .. }))));
+}
+
+#[test]
 fn change_that_is_asked_for_twice_is_made_once() {
     let mut world = World::online();
     let id = world.says("one");

@@ -152,7 +152,7 @@ public class Account internal constructor(private val account: FfiAccount) {
 
     /**
      * Sends once more what failed: a message, or the [Message.change] of one, by its id. Fails with [WhimbrelException.NotFound], and
-     * with [WhimbrelException.InvalidInput] where it has not failed.
+     * with [WhimbrelException.InvalidInput] where it has not failed, or is a change and another one was made since.
      */
     public suspend fun retry(id: String): Unit = call { account.retry(id) }
 
