@@ -182,9 +182,7 @@ impl Account {
             return Ok(Ok(Reply::Sent { id }));
         }
         // Nobody needs to hear any more what was to be said about it.
-        for row in outbox::withdraw_what_is_about(cx, meant.row)? {
-            remove(cx, row)?;
-        }
+        self.withdraw_what_is_about(cx, meant.row)?;
         let said = Said { kind: Kind::Retraction, target: Some(target), body: "".into(), content: None };
         self.say(cx, &Draft { id: &id, to: &meant.with, said, not_after: None })
     }
@@ -372,6 +370,18 @@ impl Account {
         self.session.jid.as_ref().map_or_else(|| self.jid.to_string(), ToString::to_string)
     }
 
+    /// What waits to be said about a message is not said. What is tried again may be in an archive: what is left of it keeps that away.
+    fn withdraw_what_is_about(&self, cx: &mut Cx<'_>, message: i64) -> Result<()> {
+        for row in outbox::withdraw_what_is_about(cx, message)? {
+            if is_resent(cx, row)? {
+                self.delete_rows(cx, &[row])?;
+            } else {
+                remove(cx, row)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What never left is gone, and what waits is not said, nor what waits to be said about it. What has left may be in an archive: what
     /// is left of it keeps that away.
     fn forget(&mut self, cx: &mut Cx<'_>, meant: &Meant) -> Result<()> {
@@ -382,9 +392,7 @@ impl Account {
         )?;
         let waits = waits(cx, meant.row)?;
         if is_queued(cx, meant.row)? {
-            for row in outbox::withdraw_what_is_about(cx, meant.row)? {
-                remove(cx, row)?;
-            }
+            self.withdraw_what_is_about(cx, meant.row)?;
             let withdrawn = "DELETE FROM outbox WHERE message = ?1 AND first_sent IS NULL";
             let kept = "UPDATE outbox SET message = NULL, kind = 1 WHERE message = ?1";
             let is_kept = mutants::on(Mutant::CancelledIsSent);
@@ -498,9 +506,12 @@ fn meant_row(cx: &Cx<'_>, row: i64) -> Result<Option<Meant>> {
 
 /// Whether it has never left. What is tried again has, and may be anywhere as it was (STREAM 15).
 fn waits(cx: &Cx<'_>, message: i64) -> Result<bool> {
+    Ok(is_queued(cx, message)? && !is_resent(cx, message)?)
+}
+
+fn is_resent(cx: &Cx<'_>, message: i64) -> Result<bool> {
     let resent = "SELECT resent FROM message WHERE id = ?1";
-    Ok(is_queued(cx, message)?
-        && !cx.tx.prepare_cached(resent)?.query_row(params![message], |row| row.get::<_, bool>(0))?)
+    Ok(cx.tx.prepare_cached(resent)?.query_row(params![message], |row| row.get(0))?)
 }
 
 /// Whether it is still to leave, or to leave again.

@@ -537,6 +537,50 @@ fn change_that_failed_is_over_once_another_one_stands_in_its_place() {
 }
 
 #[test]
+fn message_is_taken_back_while_a_change_of_it_is_tried_again_that_an_archive_knows() {
+    for is_cancelled in [false, true] {
+        let mut world = World::online();
+        let id = world.says("one");
+        world.acknowledge();
+        world.does(Command::React { id: new_id(1), message: id.clone(), reactions: texts(&["👍"]) });
+        world.acknowledge();
+        let copy = format!(
+            "<message xmlns='jabber:client' type='chat' from='{OWN}/phone' to='{JULIET}' id='{0}'>{1}<origin-id xmlns='urn:xmpp:sid:0' id='{0}'/><stanza-id xmlns='urn:xmpp:sid:0' by='{OWN}' id='a1'/></message>",
+            new_id(1).0,
+            reactions(&id.0, &["👍"])
+        );
+        world.gets(&carbon(OWN, "sent", &copy));
+        let mut failed = vec![new_id(1)];
+        if is_cancelled {
+            failed.insert(0, id.clone());
+        }
+        for message in &failed {
+            world.gets(&bounce(message, "service-unavailable"));
+        }
+        world.cut();
+        for message in failed {
+            assert_eq!(world.does(Command::Retry { message }), Some(Ok(Reply::Done)));
+        }
+        if is_cancelled {
+            assert_eq!(world.does(Command::Cancel { message: id }), Some(Ok(Reply::Done)));
+            assert_eq!(world.reads(), [""; 0]);
+        } else {
+            let answer = world.does(Command::Retract { id: new_id(2), message: id });
+            assert_eq!(answer, Some(Ok(Reply::Sent { id: new_id(2) })));
+            assert_eq!(world.reads(), ["> (retracted)"]);
+        }
+        // It is not said, and stays known.
+        world.reconnect(Resume::Accept);
+        world.gets(&carbon(OWN, "sent", &copy));
+        assert!(world.all("message").iter().all(|message| message.attr("id") != Some(&*new_id(1).0)));
+        assert_eq!(
+            world.count("SELECT count(*) FROM message AS m JOIN archived AS a ON a.message = m.id"),
+            1
+        );
+    }
+}
+
+#[test]
 fn change_that_is_asked_for_twice_is_made_once() {
     let mut world = World::online();
     let id = world.says("one");
