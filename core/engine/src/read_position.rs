@@ -1,7 +1,7 @@
 //! How far each conversation was read, the same on all of our devices (XEP-0490).
 //!
-//! A node of our own (`own_nodes.rs`) has an item for each contact: the archive's id of the newest message that was read. What another
-//! device read moves ours forward and never back; an id that is not here yet waits for the archive.
+//! A node of our own (`own_nodes.rs`) has an item for each contact: the archive's id of the newest message that was read and that it has
+//! named. What another device read moves ours forward and never back; an id that is not here yet waits for the archive.
 //!
 //! The node itself can go back: a device that was in a tunnel says late how far it had read before. Whoever knows better says it
 //! again.
@@ -63,23 +63,32 @@ impl Account {
         for (with, said, mark, read) in rows {
             let told =
                 said.as_deref().map(|said| conversation_of(cx, self.jid.as_str(), said)).transpose()?;
-            if let Some((jid, position)) = told.flatten()
-                && let Some(peer) = bare(Some(&with)).filter(|_| jid == with && position >= mark)
+            let told = told.flatten().filter(|(jid, _)| *jid == with).map(|(_, position)| position);
+            if let Some(position) = told
+                && let Some(peer) = bare(Some(&with)).filter(|_| position >= mark)
             {
                 // What was said stood below what was read here when it was heard, and has moved; or the mark is no message of theirs.
                 read_up_to(cx, &peer, position)?;
                 nothing_more(cx, &with)?;
                 continue;
             }
-            // The archive has not said yet how it calls this one.
-            let Some(read) = read else { continue };
+            let is_last = read.is_some();
+            let read = match read {
+                Some(read) => read,
+                // The archive has not said yet how it calls this one, and may never: until then what stands below it is told, where that
+                // is more than was said.
+                None => match named_below(cx, self.jid.as_str(), &with, mark)? {
+                    Some((id, position)) if told.map_or(said.is_none(), |told| told < position) => id,
+                    _ => continue,
+                },
+            };
             if said.as_deref() == Some(&read) {
                 nothing_more(cx, &with)?;
                 continue;
             }
             cx.tx.execute(
-                "UPDATE displayed SET due = 2, said = ?2, awaited = NULL WHERE jid = ?1",
-                params![with, read],
+                "UPDATE displayed SET due = ?3, said = ?2, awaited = NULL WHERE jid = ?1",
+                params![with, read, if is_last { 2 } else { 3 }],
             )?;
             let stanza_id =
                 Tag::with_ns("stanza-id", ns::SID).attr("id", &read).attr("by", self.jid.as_str());
@@ -103,7 +112,8 @@ impl Account {
         let again = condition == Some(NO_ANSWER);
         cx.tx
             .prepare_cached(
-                "UPDATE displayed SET due = due & 1 | ?2, said = CASE WHEN ?3 THEN said END WHERE jid = ?1 AND due & 2",
+                // While there is more to be told, what was refused is still known by what it said.
+                "UPDATE displayed SET due = due & 1 | ?2, said = CASE WHEN ?3 OR (due & 1 AND NOT ?2) THEN said END WHERE jid = ?1 AND due & 2",
             )?
             .execute(params![with, again, condition.is_none()])?;
         Ok(())
@@ -303,6 +313,19 @@ fn seen_from(cx: &Cx<'_>, conversation: i64, mark: i64) -> Result<i64> {
                WHERE conversation = ?1 AND position > ?2 AND id > c.read_here AND mine = 0 AND hidden = 0)",
         )?
         .query_row(params![conversation, mark], |row| row.get(0))?)
+}
+
+/// The newest message up to a mark that the archive has named: its first id, and where it stands.
+fn named_below(cx: &Cx<'_>, archive: &str, with: &str, mark: i64) -> Result<Option<(String, i64)>> {
+    Ok(cx
+        .tx
+        .prepare_cached(
+            "SELECT a.id, m.position FROM message AS m JOIN archived AS a ON a.message = m.id AND a.archive = ?1
+             WHERE m.conversation = (SELECT id FROM conversation WHERE jid = ?2) AND m.position <= ?3 AND m.mine = 0 AND (m.hidden = 0 OR m.kind = 5)
+             ORDER BY m.position DESC, m.id DESC, a.place LIMIT 1",
+        )?
+        .query_row(params![archive, with, mark], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?)
 }
 
 /// All that was to be told is told, or on its way.

@@ -39,6 +39,23 @@ impl World {
         self.told_devices().into_iter().map(|(_, text)| text).collect()
     }
 
+    /// The archive is compared behind a resumption. What our devices are told then.
+    fn compares(&mut self) -> Vec<String> {
+        self.cut();
+        self.reconnect(Resume::Accept);
+        self.acknowledge();
+        self.pass_online(70_000);
+        assert!(self.has_query());
+        let mut told = self.told_texts();
+        while self.serve_one().is_some() {
+            told.extend(self.told_texts());
+        }
+        self.acknowledge();
+        self.pass(5_000);
+        told.extend(self.told_texts());
+        told
+    }
+
     fn unread(&self) -> i64 {
         self.count("SELECT coalesce(sum(unread), 0) FROM conversation")
     }
@@ -349,6 +366,33 @@ fn server_without_conditions_is_not_told_whom_we_read() {
     world.pass(10_000);
     assert!(world.told_texts().is_empty());
     assert_eq!(world.unread(), 0);
+}
+
+/// The second one the archive names later, or never.
+#[test]
+fn what_the_archive_has_not_named_does_not_hold_back_how_far_was_read() {
+    for is_refused in [false, true] {
+        let mut world = World::with_nodes();
+        world.gets(&live(1));
+        world.gets(&from_juliet("id='j2'", "<body>2</body>"));
+        world.marks_read();
+        let (iq, text) = world.told_devices().remove(0);
+        assert_eq!(text, format!("{JULIET} a1"));
+        world.acknowledge();
+        let id = iq.attr("id").unwrap();
+        world.gets(&if is_refused {
+            format!("<iq type='error' id='{id}'><error type='cancel'><forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>")
+        } else {
+            format!("<iq type='result' id='{id}'/>")
+        });
+        world.server.archive = archived(1..2);
+        for _ in 0..3 {
+            assert!(world.compares().is_empty(), "refused: {is_refused}");
+        }
+        world.server.archive = archived(1..3);
+        assert_eq!(world.compares(), [format!("{JULIET} a2")], "refused: {is_refused}");
+        assert!(world.compares().is_empty());
+    }
 }
 
 mod hostile {
