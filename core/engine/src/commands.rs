@@ -175,17 +175,16 @@ impl Account {
     }
 
     fn mark_read(&mut self, cx: &mut Cx<'_>, with: &BareJid) -> Result<std::result::Result<Reply, Error>> {
-        let newest: Option<(i64, Option<String>, Option<String>, i64, i64)> = cx
+        let newest: Option<(i64, i64)> = cx
             .tx
             .query_row(
-                "SELECT m.position, m.stanza_id, m.name, m.asks, c.read_position FROM message AS m
-                 JOIN conversation AS c ON c.id = m.conversation
+                "SELECT m.position, c.read_position FROM message AS m JOIN conversation AS c ON c.id = m.conversation
                  WHERE c.jid = ?1 AND m.mine = 0 AND m.hidden = 0 ORDER BY m.position DESC LIMIT 1",
                 params![with.as_str()],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+                |row| Ok((row.get(0)?, row.get(1)?)),
             )
             .optional()?;
-        let Some((position, stanza_id, name, asks, read)) = newest else { return Ok(Ok(Reply::Done)) };
+        let Some((position, read)) = newest else { return Ok(Ok(Reply::Done)) };
         // All that is here by now, wherever it stands or moves to.
         cx.tx.execute(
             "UPDATE conversation SET read_here = (SELECT max(id) FROM message)
@@ -202,10 +201,9 @@ impl Account {
         if position > read {
             read_position::read_up_to(cx, with, position)?;
             self.read_on(cx, with.as_str())?;
-            if asks & 2 != 0
-                && self.sees_our_presence(cx, with)?
+            if self.sees_our_presence(cx, with)?
                 && signals::with(cx, with)?.displayed
-                && let Some(id) = stanza_id.or(name)
+                && let Some(id) = newest_markable(cx, with, read)?
             {
                 let marker = Tag::new("message")
                     .attr("type", "chat")
@@ -295,6 +293,18 @@ impl Account {
         }
         Ok(())
     }
+}
+
+/// What a marker is to name (XEP-0333): the newest message above what was read before that may be marked. The last one may not.
+fn newest_markable(cx: &Cx<'_>, with: &BareJid, read: i64) -> Result<Option<String>> {
+    Ok(cx
+        .tx
+        .prepare_cached(
+            "SELECT coalesce(stanza_id, name) FROM message WHERE conversation = (SELECT id FROM conversation WHERE jid = ?1) AND position > ?2
+             AND mine = 0 AND hidden = 0 AND asks & 2 AND coalesce(stanza_id, name) IS NOT NULL ORDER BY position DESC LIMIT 1",
+        )?
+        .query_row(params![with.as_str(), read], |row| row.get(0))
+        .optional()?)
 }
 
 /// Reads what an app has written. It may not end where it stands, or begin something beside it.

@@ -395,6 +395,25 @@ fn what_the_archive_has_not_named_does_not_hold_back_how_far_was_read() {
     }
 }
 
+#[test]
+fn marker_names_the_newest_message_that_wants_one() {
+    let mut world = World::online();
+    let markable = "<markable xmlns='urn:xmpp:chat-markers:0'/>";
+    world.gets(&from_juliet("id='j1'", &format!("<body>one</body>{markable}")));
+    world.gets(&from_juliet("id='j2'", &format!("<body>two</body>{markable}")));
+    world.gets(&from_juliet("id='j3'", "<body>by other software</body>"));
+    let marked = |world: &mut World| {
+        world.marks_read();
+        let sent = world.all("message");
+        let markers = sent.iter().filter_map(|message| message.get_child("displayed", ns::CHAT_MARKERS));
+        markers.filter_map(|marker| marker.attr("id").map(str::to_owned)).collect::<Vec<_>>()
+    };
+    assert_eq!(marked(&mut world), ["j2"]);
+    // What was read before is not marked again.
+    world.gets(&from_juliet("id='j4'", "<body>four</body>"));
+    assert!(marked(&mut world).is_empty());
+}
+
 mod hostile {
     use super::*;
 
