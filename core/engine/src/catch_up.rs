@@ -1453,7 +1453,7 @@ impl Account {
     }
 
     /// The same, when there is time. Whether it can be compared.
-    fn mark_behind(&mut self, cx: &mut Cx<'_>, message: i64) -> Result<bool> {
+    pub(crate) fn mark_behind(&mut self, cx: &mut Cx<'_>, message: i64) -> Result<bool> {
         let own = self.jid.as_str();
         let from: Option<(String, i64)> = cx
             .tx

@@ -65,6 +65,8 @@ const INNOCENT: [&str; 9] = [
     "see-other-host",
     "system-shutdown",
 ];
+/// Why something failed that was to leave in time or not at all.
+const TOO_LATE: &str = "it was not to be sent so late";
 /// What a server takes that does not say (STREAM 13), in bytes.
 const MAX_STANZA: u64 = 256 * 1024;
 /// Pages of the archive that are searched for what is in doubt.
@@ -230,13 +232,13 @@ impl Account {
         Ok(())
     }
 
-    /// What was not to leave later than now, and has not left.
+    /// What was not to leave later than now, and has not left, or not arrived where it went.
     fn fail_what_is_late(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         let next = |cx: &Cx<'_>| -> Result<Option<(i64, i64)>> {
             Ok(cx
                 .tx
                 .prepare_cached(
-                    "SELECT seq, not_after FROM outbox WHERE not_after IS NOT NULL AND first_sent IS NULL ORDER BY not_after LIMIT 1",
+                    "SELECT seq, not_after FROM outbox WHERE not_after IS NOT NULL AND number IS NULL AND doubt = 0 ORDER BY not_after LIMIT 1",
                 )?
                 .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?)
@@ -248,7 +250,22 @@ impl Account {
                 self.late = Some(cx.now.mono.saturating_add(left));
                 break;
             }
-            self.fail_row(cx, seq, "it was not to be sent so late")?;
+            self.fail_row(cx, seq, TOO_LATE)?;
+        }
+        Ok(())
+    }
+
+    /// After a resumption: what `h` does not cover never arrived, and does not go out again where it would be too late.
+    pub(crate) fn void_what_is_late(&mut self, cx: &mut Cx<'_>) -> Result<()> {
+        let late = cx
+            .tx
+            .prepare_cached("SELECT seq, message FROM outbox WHERE number IS NOT NULL AND not_after < ?1")?
+            .query_map(params![cx.now.wall], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<Vec<(i64, Option<i64>)>>>()?;
+        for (seq, message) in late {
+            self.fail_row(cx, seq, TOO_LATE)?;
+            // Not every server's `h` is right.
+            message.map_or(Ok(false), |message| self.mark_behind(cx, message))?;
         }
         Ok(())
     }

@@ -293,6 +293,7 @@ impl Account {
                     // What the last connection wrote was read, even if it ended before the answer came.
                     self.session.deaf = 0;
                 }
+                self.void_what_is_late(cx)?;
                 sent_again(cx)?;
                 if let Link::Online(online) = &mut self.link {
                     // What is above goes out again at the end of this step, the same bytes (STREAM 11).

@@ -3,6 +3,7 @@
 use rand::Rng;
 
 use super::*;
+use crate::api::Outgoing;
 
 impl World {
     /// Serves until nothing is asked any more. How often it was asked for the contacts.
@@ -172,6 +173,60 @@ fn fresh_bind_forgets_what_belonged_to_the_session_and_repeats_the_rest() {
     world.serve();
     world.acknowledge();
     assert_eq!(world.count("SELECT count(*) FROM pending"), 0);
+}
+
+impl World {
+    fn both_sides_count_the_same(&mut self) {
+        self.acknowledge();
+        self.serve();
+        self.acknowledge();
+        assert_eq!(self.count("SELECT count(*) FROM outbox"), 0);
+        assert_eq!(self.server.h, self.count("SELECT json_extract(sm, '$.sent') FROM session") as u32);
+    }
+}
+
+#[test]
+fn what_never_arrived_does_not_go_out_again_when_it_would_be_too_late() {
+    for resume in [Resume::Accept, Resume::Refuse] {
+        let mut world = World::online();
+        world.server.hears = false;
+        let id = ItemId("00000000-0000-4000-8000-000000000099".into());
+        let what = Outgoing { not_after: Some(world.now.wall + 1_000), ..Outgoing::from("now or never") };
+        world.does(Command::Send { id: id.clone(), to: juliet(), what });
+        let about = ItemId("00000000-0000-4000-8000-000000000098".into());
+        world.server.hears = true;
+        world.cut();
+        world.does(Command::React { id: about, message: id.clone(), reactions: texts(&["👍"]) });
+        world.now.wall += 3_600_000;
+        world.turn(vec![Input::Tick]);
+        assert_eq!(world.state(&id), SendState::Queued, "nobody knows yet");
+        world.reconnect(resume);
+        let behind = world.says("whenever");
+        world.serve();
+        assert!(matches!(world.state(&id), SendState::Failed { .. }), "{resume:?}");
+        let sent = world.all("message");
+        assert_eq!(sent.iter().map(|sent| sent.attr("id")).collect::<Vec<_>>(), [Some(behind.0.as_str())]);
+        world.both_sides_count_the_same();
+    }
+}
+
+#[test]
+fn what_was_given_up_behind_a_wrong_h_is_found_in_the_archive() {
+    let mut world = World::online();
+    let id = ItemId("00000000-0000-4000-8000-000000000099".into());
+    let what = Outgoing { not_after: Some(world.now.wall + 1_000), ..Outgoing::from("now or never") };
+    world.does(Command::Send { id: id.clone(), to: juliet(), what });
+    world.server.archive.push(own_entry(&id, "now or never", "a1", START + 1_000));
+    world.server.archive.extend(archived(2..3));
+    world.gets(&live(2));
+    world.server.h -= 1;
+    world.cut();
+    world.now.wall += 3_600_000;
+    world.reconnect(Resume::Accept);
+    assert!(matches!(world.state(&id), SendState::Failed { .. }));
+    world.both_sides_count_the_same();
+    assert_eq!(world.sent_texts(), texts(&[]));
+    assert_eq!(world.state(&id), SendState::Sent);
 }
 
 #[test]
