@@ -461,6 +461,8 @@ impl Account {
 
     /// Has our server tell this app server when something comes while this device is away (XEP-0357), and no other; nothing:
     /// nobody. Returns when it is durable: the server is told as soon as there is a connection, and again in each new session.
+    /// A copy of the account's file, such as a backup that was put back, has no registration until it is told of one: to say it at
+    /// each start is no harm.
     /// Fails with `InvalidInput` for what is no app server's address or an empty node.
     pub async fn set_push(&self, push: Option<Push>) -> Result<(), WhimbrelError> {
         let account = self.account.clone();

@@ -909,6 +909,8 @@ impl Account {
     /// Has our server tell this app server when something comes while this device is away (XEP-0357), and no other; `None`:
     /// nobody. Returns when it is durable: the server is told as soon as there is a connection, and again in each new session.
     /// How far it is, is told by [`Account::push`] and [`Event::Push`].
+    /// A copy of the account's file, such as a backup that was put back, has no registration until it is told of one: to say it at
+    /// each start is no harm.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] where the node is empty; [`Error::StorageFull`], [`Error::DatabaseUnusable`].

@@ -258,7 +258,8 @@ pub enum Command {
         jid: Jid,
     },
     /// Have this app server told when something comes while we are away (XEP-0357), and no other; `None`: nobody. Replied to
-    /// when it is durable; how far it is, is told by [`Event::Push`].
+    /// when it is durable; how far it is, is told by [`Event::Push`]. A copy of the file, such as a backup that was put back, has no
+    /// registration until it is told of one: to say it at each start is no harm.
     SetPush {
         /// The registration.
         push: Option<Push>,

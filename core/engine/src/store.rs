@@ -111,7 +111,9 @@ pub struct Installation {
 ///
 /// A file with another id, or one that was opened less often than the device knows, is a copy: a backup that was put back, a
 /// phone that was cloned. What it says of the session on the server is old, or another device's by now, so nothing of it is
-/// used: the next session is bound anew, which opens a gap from the last message that it knows (STREAM 17).
+/// used: the next session is bound anew, which opens a gap from the last message that it knows (STREAM 17). What waits in it the
+/// original may have sent since: it is in doubt. What is registered for push notifications is a device's own, and the original's to
+/// withdraw.
 ///
 /// # Errors
 /// Where the world failed, or there is no account.
@@ -132,6 +134,13 @@ pub fn count_opening(
         tracing::info!("the file is a copy: its session on the server is not used");
         connection.execute("UPDATE session SET sm = NULL, choked_at = NULL", [])?;
         connection.execute("UPDATE login SET token = NULL, offer = NULL", [])?;
+        connection.execute(
+            "UPDATE outbox SET first_sent = coalesce(first_sent, queued_at), doubt = 1, covered =
+             CASE WHEN first_sent IS NULL THEN (SELECT last_id FROM coverage JOIN account ON jid = archive) ELSE covered END
+             WHERE kind = 0",
+            [],
+        )?;
+        connection.execute("DELETE FROM push", [])?;
     }
     connection.execute(
         "UPDATE account SET user_agent_id = ?1, openings = ?2",

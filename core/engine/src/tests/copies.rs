@@ -3,7 +3,11 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::{lease::Claim, store::Installation};
+use crate::{
+    api::{Outgoing, Push},
+    lease::Claim,
+    store::Installation,
+};
 
 impl World {
     /// The process is started anew, on a device that knows this of the file.
@@ -60,4 +64,73 @@ fn copy_of_a_file_binds_anew_and_fetches_what_it_has_missed() {
     world.serve();
     assert_eq!(world.sees(), ["0", "1", "2"]);
     assert_eq!(world.count("SELECT count(*) FROM gap WHERE kind = 0"), 0);
+}
+
+#[test]
+fn copy_of_a_file_does_not_send_what_the_original_has_sent_since() {
+    for covered in [false, true] {
+        let mut world = World::online();
+        if covered {
+            world.gets(&live(1));
+            world.server.archive = archived(1..2);
+        }
+        let known = world.starts(None);
+        let one = world.says("one");
+        let late = ItemId("00000000-0000-4000-8000-000000000099".into());
+        let what = Outgoing { not_after: Some(world.now.wall + 1_000), ..Outgoing::from("two") };
+        world.does(Command::Send { id: late.clone(), to: juliet(), what });
+        world.engine.take().unwrap().close().unwrap();
+        let backup = std::fs::read(world.path()).unwrap();
+        let known = world.starts(Some(known));
+        world.reconnect(Resume::Refuse);
+        world.serve();
+        assert_eq!(world.sent_texts(), ["one", "two"]);
+        world.server.archive.push(own_entry(&one, "one", "a2", world.now.wall));
+        world.server.archive.push(own_entry(&late, "two", "a3", world.now.wall));
+        world.engine.take().unwrap().close().unwrap();
+        std::fs::write(world.path(), backup).unwrap();
+        world.starts(Some(Installation { openings: known.openings + 1, ..known }));
+        let three = world.says("three");
+        world.pass(60_000);
+        world.reconnect(Resume::Refuse);
+        world.serve();
+        assert_eq!(world.sent_texts(), ["three"]);
+        world.acknowledge();
+        for id in [&one, &late, &three] {
+            assert_eq!(world.state(id), SendState::Sent);
+        }
+        assert!(
+            !world
+                .events
+                .iter()
+                .any(|event| matches!(event, Event::State { state: SendState::Failed { .. }, .. }))
+        );
+    }
+}
+
+/// Its app server wakes another device, which may still be there.
+#[test]
+fn copy_of_a_file_says_nothing_of_the_registration_for_push_that_is_the_originals() {
+    let mut world = World::new();
+    world.server.push = true;
+    let known = world.starts(None);
+    world.connect();
+    let push = |node: &str| {
+        let push = Push { service: "push.capulet.lit".parse().unwrap(), node: node.into(), secret: None };
+        Command::SetPush { push: Some(push) }
+    };
+    world.does(push("phone"));
+    world.serve();
+    world.starts(Some(Installation { openings: known.openings + 1, ..known }));
+    world.reconnect(Resume::Refuse);
+    let mut said = Vec::new();
+    let mut serves = |world: &mut World| {
+        while let Some(iq) = world.serve_one() {
+            said.extend(iq.children().filter(|child| child.has_ns(ns::PUSH)).map(String::from));
+        }
+    };
+    serves(&mut world);
+    world.does(push("tablet"));
+    serves(&mut world);
+    assert!(said.len() == 1 && said[0].contains("tablet"), "{said:?}");
 }
