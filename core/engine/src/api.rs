@@ -338,7 +338,7 @@ pub enum Command {
     },
     /// What to notify of, and which notifications to take back. Replied to with [`Reply::News`]; what was told is not told again.
     News,
-    /// Reply when caught up: no gap open since the first sign-in, and the outbox empty.
+    /// Reply when caught up: no gap open since the first sign-in, unless the archive is no longer there, and the outbox empty.
     Sync {
         /// In milliseconds; [`Error::TimedOut`] or [`Error::Offline`] after that.
         timeout: u64,

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, params};
 use whimbrel_proto::{ns, write::Tag};
 
 use crate::{
-    account::{Account, Cx, Link},
+    account::{Account, Archive, Cx, Link},
     api::{ChatState, Command, Error, Reply, RequestId},
     effect::Effect,
     error::Result,
@@ -266,17 +266,19 @@ impl Account {
         if self.waiting.sync.is_empty() {
             return Ok(());
         }
-        // What a resumption replays is still missing, and so is a page that was refused, be it the first of all.
+        // What a resumption replays is still missing, and so is a page that was refused, be it the first of all. A gap stays for an
+        // archive that is no longer there, but nobody waits for it.
         let replayed = self.online().is_some_and(|online| online.replayed.is_none());
-        let complete = replayed && self.catching_up.again.is_none() && {
+        let is_there = self.login.archive != Archive::Unknown;
+        let complete = replayed && !(is_there && self.catching_up.again.is_some()) && {
             // A ping that asks whether the link lives is nobody's question; what it would show as sent is in the outbox. Nor does
             // anybody miss what becomes of a contact: that is pushed; or wait for what is asked again in ten minutes.
             let open: bool = cx.tx.query_row(
-                "SELECT EXISTS (SELECT 1 FROM gap WHERE kind = 0) OR EXISTS (SELECT 1 FROM outbox)
+                "SELECT (?2 AND EXISTS (SELECT 1 FROM gap WHERE kind = 0)) OR EXISTS (SELECT 1 FROM outbox)
                  OR EXISTS (SELECT 1 FROM pending WHERE what <> ?1
                    AND coalesce(json_type(what, '$.Probe'), json_type(what, '$.Contact'),
                      json_type(what, '$.Later')) IS NULL)",
-                params![serde_json::to_string(&crate::iq::Pending::Nothing)?],
+                params![serde_json::to_string(&crate::iq::Pending::Nothing)?, is_there],
                 |row| row.get(0),
             )?;
             !open

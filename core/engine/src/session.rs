@@ -696,6 +696,8 @@ impl Account {
                 _ => Status::Offline { reason: None, detail: String::new(), next_attempt: None },
             },
             Link::Opening { .. } | Link::Negotiating { .. } => Status::Connecting,
+            // Of an archive that is not there nothing is fetched.
+            Link::Online(_) if self.login.archive == Archive::Unknown => Status::Online,
             Link::Online(_) => match crate::catch_up::progress(cx.tx)? {
                 Some((done, total)) => Status::CatchingUp { done, total },
                 None => Status::Online,

@@ -1187,3 +1187,27 @@ fn what_comes_late_leaves_unread_what_nobody_read() {
         assert_eq!(world.count(above), 1);
     }
 }
+
+/// Its module was switched off, or the account has moved.
+#[test]
+fn archive_that_is_no_longer_there_is_waited_for_by_nobody_and_read_once_it_is_back() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.server.archive = archived(0..3);
+    world.server.mam = false;
+    for _ in 0..2 {
+        world.away_and_back();
+        assert_eq!(world.does(Command::Sync { timeout: 600_000 }), None);
+        world.serve();
+        world.acknowledge();
+        assert_eq!(world.status, Some(Status::Online));
+        assert_eq!(world.answer_to(RequestId(world.request)), Some(Ok(Reply::Done)));
+        assert_eq!(world.gaps(), 1, "it may come back");
+    }
+    world.server.mam = true;
+    world.away_and_back();
+    world.serve();
+    world.acknowledge();
+    assert_eq!(world.sees(), ["0", "1", "2"]);
+    assert_eq!(world.gaps(), 0);
+}

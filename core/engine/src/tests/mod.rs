@@ -553,6 +553,11 @@ impl Server {
                     .collect();
                 format!("<query xmlns='jabber:iq:roster' ver='1'>{items}</query>")
             }
+            ("prefs" | "query", ns::MAM) if !self.mam => {
+                return vec![format!(
+                    "<iq type='error' id='{id}'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+                )];
+            }
             ("prefs", ns::MAM) => "<prefs xmlns='urn:xmpp:mam:2' default='always'/>".to_owned(),
             ("query", ns::MAM) => return self.page(id, payload),
             ("pubsub", ns::PUBSUB) if iq.attr("type") == Some("get") => {
