@@ -115,7 +115,7 @@ impl Pending {
 
     /// What this device would not learn or say otherwise, and need not at once.
     fn can_be_later(&self) -> bool {
-        matches!(self, Self::Blocklist | Self::Block { .. } | Self::RosterAgain)
+        matches!(self, Self::Blocklist | Self::Block { .. } | Self::RosterAgain | Self::Push { .. })
             || self.is_about_an_own_node()
             || self.is_about_our_card()
             || (self.shown().is_some() && !mutants::on(Mutant::ShownNotSaidAgain))
@@ -351,6 +351,7 @@ impl Account {
             match what {
                 Pending::Blocklist | Pending::Block { .. } => self.ask_blocklist(cx)?,
                 Pending::RosterAgain => self.read_roster_again(cx)?,
+                Pending::Push { service, node, .. } => self.say_push_again(cx, &service, &node)?,
                 Pending::Carbons | Pending::AccountInfo => self.ask_again(cx, &what)?,
                 step if step.is_about_our_card() => self.card_step_again(cx, step)?,
                 _ => {}

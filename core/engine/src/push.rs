@@ -1,8 +1,9 @@
 //! Waking a phone that hangs up (XEP-0357): which app server our server is to tell that something came.
 //!
 //! A registration is a row until the server was told to forget it. What was said in this session is a column: a resumption says
-//! nothing, a fresh bind says it again (STREAM 11). Another address or node replaces the old one, which is withdrawn in any
-//! session to come; another secret is said under the same name. Nothing is said to a server that does not offer it.
+//! nothing, a fresh bind says it again (STREAM 11), and what nobody answers is said again in a while. Another address or node
+//! replaces the old one, which is withdrawn in any session to come; another secret is said under the same name. Nothing is said to a
+//! server that does not offer it.
 
 use jid::Jid;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -13,7 +14,7 @@ use crate::{
     api::{Event, Push, PushState},
     effect::Effect,
     error::{Error, Result},
-    iq::{NO_ANSWER, Pending},
+    iq::Pending,
 };
 
 /// A registration that the server has, or is to have, or is to forget.
@@ -72,6 +73,17 @@ impl Account {
         Ok(())
     }
 
+    /// Nobody has answered this, and it is time to say it again.
+    pub(crate) fn say_push_again(&mut self, cx: &mut Cx<'_>, service: &str, node: &str) -> Result<()> {
+        // The app may have said it again by itself.
+        cx.tx.execute(
+            "UPDATE push SET said = 0 WHERE service = ?1 AND node = ?2 AND said = 1
+             AND NOT EXISTS (SELECT 1 FROM pending WHERE json_extract(what, '$.Push.node') = node)",
+            params![service, node],
+        )?;
+        self.say_push(cx)
+    }
+
     /// The server was asked what the account can do.
     pub(crate) fn push_is_offered(&mut self, cx: &mut Cx<'_>, offered: bool) -> Result<()> {
         if self.login.push != Some(offered) {
@@ -99,8 +111,6 @@ impl Account {
         // Something else may be wanted by now, and under way; then nothing is found here.
         let row = "service = ?1 AND node = ?2 AND wanted = ?3 AND said = 1";
         let changed = match (on, condition) {
-            // Nobody said anything: the next session says it again.
-            (_, Some(NO_ANSWER)) => 0,
             (true, condition) => cx.tx.execute(
                 &format!("UPDATE push SET said = 2, refused = ?4 WHERE {row}"),
                 params![service, node, on, condition],

@@ -229,6 +229,36 @@ fn server_that_refuses_is_told_of() {
     assert_eq!(world.said(), ["+phone s3"]);
 }
 
+/// Sessions live for weeks, and each suspension relies on it.
+#[test]
+fn what_nobody_has_answered_is_said_again_in_the_same_session() {
+    for kill in [false, true] {
+        let mut world = World::pushed();
+        world.registers(Some(push("phone", "s3")));
+        world.serve();
+        world.registers(Some(push("tablet", "s5")));
+        assert_eq!(world.said(), ["-phone", "+tablet s5"]);
+        world.wrote.clear();
+        for minute in 0..12 {
+            if minute == 5 && kill {
+                world.kill();
+                world.reconnect(Resume::Accept);
+            }
+            for _ in 0..6 {
+                world.acknowledge();
+                world.serve_but_push();
+                world.acknowledge();
+                world.pass(10_000);
+            }
+        }
+        assert_eq!(world.said(), ["-phone", "+tablet s5"]);
+        world.serve();
+        assert_eq!(world.push_state(), PushState::On);
+        assert_eq!(world.count("SELECT count(*) FROM push"), 1);
+        assert_eq!(world.count("SELECT count(*) FROM pending"), 0);
+    }
+}
+
 #[test]
 fn signing_out_withdraws_the_registration_before_the_stream_ends() {
     let mut world = World::pushed();
