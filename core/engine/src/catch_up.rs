@@ -129,8 +129,8 @@ enum Aim {
     End { gap: i64 },
     /// The page before an unfetched region's edge.
     Before { gap: i64 },
-    /// Only look whether ours are there; nothing is stored (STREAM 12).
-    Doubt { peer: String, after: Option<String>, since: Option<i64> },
+    /// Only look whether ours are there; nothing is stored (STREAM 12). Behind neither an id nor a time: from the newest backwards.
+    Doubt { peer: String, after: Option<String>, since: Option<i64>, before: Option<String> },
     /// What follows the last id that was covered before a resumption.
     Check {
         after: Option<String>,
@@ -214,7 +214,7 @@ impl Query {
     }
 
     pub(crate) fn about(peer: String, after: Option<String>, since: Option<i64>) -> Self {
-        Self::new(Aim::Doubt { peer, after, since }, 0)
+        Self::new(Aim::Doubt { peer, after, since, before: None }, 0)
     }
 
     pub(crate) fn doubts(&self, peer: &str) -> bool {
@@ -614,12 +614,14 @@ impl Account {
                 (None, Some(since)) => field("start", &stamp::format(since.saturating_sub(OVERLAP))),
                 _ => {}
             },
-            Aim::Doubt { peer, after, since } => {
+            Aim::Doubt { peer, after, since, before } => {
                 field("with", peer);
                 match (after, since) {
                     (Some(after), _) => page = page.child(Tag::new("after").text(after)),
                     (None, Some(since)) => field("start", &stamp::format(since.saturating_sub(OVERLAP))),
-                    _ => {}
+                    _ => {
+                        page = page.child(Tag::new("before").text(before.as_deref().unwrap_or_default()));
+                    }
                 }
             }
         }
@@ -909,16 +911,19 @@ impl Account {
             Aim::Doubt { after: Some(_), .. } if ends_at_once => {
                 self.page_failed(cx, query, "item-not-found")
             }
-            Aim::Doubt { peer, after, .. } => {
-                let goes_on = self.doubt_goes_on(query.last.as_deref(), after.as_deref(), query.page);
+            Aim::Doubt { peer, after, since, before } => {
+                let backwards = after.is_none() && since.is_none();
+                let (edge, last_edge) = if backwards { (&query.first, before) } else { (&query.last, after) };
+                let goes_on = self.doubt_goes_on(edge.as_deref(), last_edge.as_deref(), query.page);
                 if let Some(message) = query.unsure {
                     self.look_behind(cx, message)?;
                 }
                 if complete || !goes_on {
                     self.doubts_settled(cx, peer)
                 } else {
-                    let next = Query::about(peer.clone(), query.last.clone(), None);
-                    self.query(cx, Query { page: query.page + 1, ..next })
+                    let (after, before) = if backwards { (None, edge.clone()) } else { (edge.clone(), None) };
+                    let next = Aim::Doubt { peer: peer.clone(), after, since: None, before };
+                    self.query(cx, Query { page: query.page + 1, ..Query::new(next, 0) })
                 }
             }
             Aim::Newest => {
@@ -1313,7 +1318,7 @@ impl Account {
                 self.query(cx, Query { page: query.page, tries: query.tries + 1, ..next })
             }
             // The server has forgotten where it was (STREAM 18), and not what came since.
-            Aim::Doubt { peer, after: Some(_), since: Some(since) } if condition == "item-not-found" => {
+            Aim::Doubt { peer, after: Some(_), since: Some(since), .. } if condition == "item-not-found" => {
                 // By the archive's clock, which is not the phone's.
                 let since = self.coverage(cx)?.map_or(*since, |covered| covered.at.min(*since));
                 self.query(cx, Query::about(peer.clone(), None, Some(since)))

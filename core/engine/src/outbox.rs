@@ -504,7 +504,9 @@ impl Account {
             if self.queries.values().any(|query| query.doubts(&peer)) {
                 continue;
             }
-            self.query(cx, Query::about(peer, covered, first_sent))?;
+            // The phone's clock alone may say a time that is still to come for the archive.
+            let since = first_sent.filter(|_| covered.is_some());
+            self.query(cx, Query::about(peer, covered, since))?;
         }
         Ok(())
     }
@@ -549,8 +551,8 @@ impl Account {
     }
 
     /// The next page about a peer's doubts, unless the pages lead nowhere.
-    pub(crate) fn doubt_goes_on(&self, last: Option<&str>, after: Option<&str>, page: u32) -> bool {
-        last.is_some() && last != after && page < DOUBT_PAGES
+    pub(crate) fn doubt_goes_on(&self, edge: Option<&str>, last_edge: Option<&str>, page: u32) -> bool {
+        edge.is_some() && edge != last_edge && page < DOUBT_PAGES
     }
 
     /// The stream ended with an error. What was alone in flight is suspected, and fails the second time (STREAM 13).

@@ -300,6 +300,29 @@ fn doubt_whose_id_the_archive_has_forgotten_is_settled_by_time() {
 }
 
 #[test]
+fn doubt_of_a_phone_whose_clock_is_ahead_is_settled_by_the_archive() {
+    for behind in [0, 120] {
+        let mut world = World::new();
+        world.now.wall += 3 * 3_600_000;
+        world.connect();
+        world.serve();
+        world.acknowledge();
+        world.server.hears = false;
+        let one = world.says("one");
+        world.server.hears = true;
+        // The catch-up's first pages do not reach it.
+        world.server.archive = archived(1..161);
+        world.server.archive.push(own_entry(&one, "one", "a161", START + 161_000));
+        world.server.archive.extend(archived(162..162 + behind));
+        world.cut();
+        world.reconnect(Resume::Refuse);
+        world.serve();
+        assert_eq!(world.sent_texts(), texts(&[]));
+        assert_eq!(world.state(&one), SendState::Sent);
+    }
+}
+
+#[test]
 fn what_came_back_before_it_was_acknowledged_is_not_sent_by_another_session() {
     let mut world = World::online();
     let one = world.says("one");
