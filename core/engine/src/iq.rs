@@ -555,6 +555,12 @@ impl Account {
             return Ok(None);
         }
         cx.tx.prepare_cached("DELETE FROM pending WHERE iq = ?1")?.execute(params![id])?;
+        // Whoever has answered it has read it. It counts until that is acknowledged, and is not said by another session.
+        cx.tx
+            .prepare_cached(
+                "UPDATE outbox SET kind = ?2 WHERE name = ?1 AND kind = 1 AND number IS NOT NULL",
+            )?
+            .execute(params![id, Kind::Fleeting.code()])?;
         if let Some(deadlines) = &mut self.deadlines {
             deadlines.answered(id);
         }

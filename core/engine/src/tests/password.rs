@@ -120,6 +120,27 @@ fn password_that_the_server_was_not_told_is_asked_for_again_and_the_old_one_lets
     assert!(world.is_settled());
 }
 
+/// It may have been changed elsewhere since.
+#[test]
+fn what_was_answered_and_not_acknowledged_is_not_said_by_another_session() {
+    for refused in [false, true] {
+        let mut world = World::online();
+        world.changes_password("quill");
+        let (id, _) = world.password_question();
+        if refused {
+            world.gets(&format!("<iq type='error' id='{id}' from='montague.lit'><error type='cancel'><not-allowed xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"));
+        } else {
+            world.takes_password(&id);
+        }
+        world.cut();
+        world.reconnect(Resume::Refuse);
+        assert!(!world.wrote.iter().any(|iq| iq.get_child("query", ns::REGISTER).is_some()));
+        world.serve();
+        world.acknowledge();
+        assert_eq!(world.count("SELECT count(*) FROM outbox"), 0);
+    }
+}
+
 #[test]
 fn refused_password_leaves_the_old_one_and_says_why() {
     let mut world = World::online();
