@@ -255,18 +255,23 @@ impl Account {
         Ok(())
     }
 
-    /// After a resumption: what `h` does not cover never arrived, and does not go out again where it would be too late.
+    /// After a resumption: what `h` does not cover never arrived, and does not go out again where it would be too late. Nor does what
+    /// has waited, where its moment has passed.
     pub(crate) fn void_what_is_late(&mut self, cx: &mut Cx<'_>) -> Result<()> {
         let late = cx
             .tx
-            .prepare_cached("SELECT seq, message FROM outbox WHERE number IS NOT NULL AND not_after < ?1")?
-            .query_map(params![cx.now.wall], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .prepare_cached(
+                "SELECT seq, message FROM outbox WHERE number IS NOT NULL AND (not_after < ?1 OR kind = ?2)",
+            )?
+            .query_map(params![cx.now.wall, Kind::Fleeting.code()], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<rusqlite::Result<Vec<(i64, Option<i64>)>>>()?;
         for (seq, message) in late {
             self.fail_row(cx, seq, TOO_LATE)?;
             // Not every server's `h` is right.
             message.map_or(Ok(false), |message| self.mark_behind(cx, message))?;
         }
+        let waits = "DELETE FROM outbox WHERE kind = ?1 AND number IS NULL";
+        cx.tx.prepare_cached(waits)?.execute(params![Kind::Fleeting.code()])?;
         Ok(())
     }
 

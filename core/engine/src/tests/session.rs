@@ -3,7 +3,7 @@
 use rand::Rng;
 
 use super::*;
-use crate::api::Outgoing;
+use crate::api::{ChatState, Outgoing};
 
 impl World {
     /// Serves until nothing is asked any more. How often it was asked for the contacts.
@@ -208,6 +208,37 @@ fn what_never_arrived_does_not_go_out_again_when_it_would_be_too_late() {
         assert_eq!(sent.iter().map(|sent| sent.attr("id")).collect::<Vec<_>>(), [Some(behind.0.as_str())]);
         world.both_sides_count_the_same();
     }
+}
+
+#[test]
+fn nobody_is_typing_any_more_behind_a_resumption() {
+    let mut world = World::online();
+    world.gets(&from_juliet(
+        "id='j1'",
+        "<body>1</body><active xmlns='http://jabber.org/protocol/chatstates'/>",
+    ));
+    world.server.hears = false;
+    let composing = || Command::SetChatState { with: juliet(), state: ChatState::Composing };
+    world.does(composing());
+    // The first of them are under way, and the rest waits.
+    for n in 0..20 {
+        world.says(&format!("{n}{}", "x".repeat(200)));
+    }
+    world.does(composing());
+    assert_eq!(world.count("SELECT count(*) FROM outbox WHERE kind = 4 AND number IS NULL"), 1);
+    world.server.hears = true;
+    world.cut();
+    world.reconnect(Resume::Accept);
+    let mut sent = Vec::new();
+    while sent.len() < 20 {
+        let messages = world.all("message");
+        assert!(!messages.is_empty());
+        sent.extend(messages);
+        world.acknowledge();
+    }
+    assert!(!sent.iter().any(|message| message.has_child("composing", ns::CHAT_STATES)));
+    world.both_sides_count_the_same();
+    assert_eq!(sent.len(), 20);
 }
 
 #[test]
