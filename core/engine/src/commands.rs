@@ -45,11 +45,11 @@ impl Account {
                 if *seen {
                     self.told(cx)?;
                 }
+                // Who knows when there is another time.
                 if self.online().is_some() && self.telling.due.is_some() {
-                    // Who knows when there is another time.
                     self.tell_devices_now(cx)?;
-                    self.flush(cx)?;
                 }
+                self.flush(cx)?;
                 self.suspend(cx);
                 Ok(Reply::Done)
             }

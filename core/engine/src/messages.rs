@@ -438,12 +438,18 @@ impl Account {
             .query_row(params![id, peer.as_str()], |row| row.get(0))
             .optional()?;
         let Some(message) = found else { return Ok(()) };
-        // Whoever has bounced it has read it. It counts until that is acknowledged, and is not sent by another session.
+        // Whoever has bounced it has read it. It counts until that is acknowledged, and is not sent by another session,
+        // nor by this one if it is in doubt.
         cx.tx
             .prepare_cached(
                 "UPDATE outbox SET kind = ?2, message = NULL WHERE message = ?1 AND number IS NOT NULL",
             )?
             .execute(params![message, outbox::Kind::Fleeting.code()])?;
+        cx.tx
+            .prepare_cached(
+                "DELETE FROM outbox WHERE message = ?1 AND number IS NULL AND first_sent IS NOT NULL",
+            )?
+            .execute(params![message])?;
         advance(cx, message, &SendState::Failed { reason: condition.to_owned() })
     }
 

@@ -374,6 +374,37 @@ fn what_came_back_before_it_was_acknowledged_is_not_sent_by_another_session() {
     assert_eq!(world.state(&one), SendState::Sent);
 }
 
+#[test]
+fn what_comes_back_while_it_is_in_doubt_is_not_sent_again() {
+    let mut world = World::online();
+    let one = world.says("one");
+    world.cut();
+    world.reconnect(Resume::Refuse);
+    world.gets(&bounce(&one, "not-acceptable"));
+    world.serve();
+    assert_eq!(world.sent_texts(), texts(&[]));
+    assert!(matches!(world.state(&one), SendState::Failed { .. }));
+    world.both_sides_count_the_same();
+}
+
+/// The extension that a push has woken is suspended as soon as it has what it came for.
+#[test]
+fn what_came_of_a_batch_leaves_before_the_suspension_that_ends_it() {
+    let mut world = World::online();
+    let link = world.link.unwrap();
+    let message = from_juliet("id='j1'", "<body>1</body><request xmlns='urn:xmpp:receipts'/>");
+    let id = ItemId("00000000-0000-4000-8000-000000000099".into());
+    let commands = [Command::Send { id, to: juliet(), what: "one".into() }, Command::Suspend { seen: false }];
+    let commands = commands.into_iter().enumerate().map(|(n, command)| (RequestId(100 + n as u64), command));
+    let commands = commands.map(|(request, command)| Input::Command { request, command });
+    world
+        .turn(std::iter::once(Input::Element { link, element: element(&message) }).chain(commands).collect());
+    let sent = world.all("message");
+    assert!(sent[0].has_child("received", ns::RECEIPTS), "{sent:?}");
+    assert_eq!(body(&sent[1]).as_deref(), Some("one"));
+    assert!(world.hung_up);
+}
+
 /// As every phone does that is looked at now and then.
 #[test]
 fn lists_are_compared_daily_however_often_the_session_is_resumed() {
