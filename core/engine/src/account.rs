@@ -99,6 +99,8 @@ pub(crate) struct Account {
     pub(crate) unmute_at: Option<i64>,
     pub(crate) telling: Telling,
     pub(crate) again: Again,
+    /// Whose node of pictures was asked in this session. A kill may ask once more.
+    pub(crate) asked_avatars: BTreeSet<BareJid>,
     pub(crate) importing: Cursor,
     pub(crate) indexing: Indexing,
     /// Something is still to be deleted, since when, mono ms.
@@ -519,6 +521,7 @@ impl Account {
             unmute_at: conversation::next_end(connection)?,
             telling: Telling::default(),
             again: Again::default(),
+            asked_avatars: BTreeSet::new(),
             importing: Cursor::default(),
             indexing: Indexing::default(),
             deleting: deletions::is_any(connection)?.then_some(0),

@@ -20,7 +20,7 @@ use crate::{
     error::Result,
     iq::Pending,
     mutants::{self, Mutant},
-    pubsub::{Publish, Question, Reason, read_page},
+    pubsub::{Publish, Question, Reason, can_be_asked, read_page},
     send,
 };
 
@@ -104,7 +104,9 @@ impl Account {
                     match item.payload {
                         Some(payload) => changed |= keep(cx, of, item.id, payload)?,
                         // Who wants its content asks for it (XEP-0472): once, whatever else is new.
-                        None if self.is_to_be_asked(cx, of)? => drop(self.refresh_feed(cx, of, false)?),
+                        None if can_be_asked(cx, "Feed", of, MAX_ASKED)? => {
+                            drop(self.refresh_feed(cx, of, false)?)
+                        }
                         None => {}
                     }
                 }
@@ -114,18 +116,6 @@ impl Account {
             }
         }
         tell(cx, of, changed)
-    }
-
-    /// Whether it is not asked already, and not too many are.
-    fn is_to_be_asked(&self, cx: &Cx<'_>, of: &BareJid) -> Result<bool> {
-        let (all, this): (i64, i64) = cx
-            .tx
-            .prepare_cached(
-                "SELECT count(*), coalesce(sum(json_extract(what, '$.Node.Feed.of') = ?1), 0) FROM pending
-                 WHERE json_extract(what, '$.Node.Feed.of') IS NOT NULL",
-            )?
-            .query_row(params![of.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(this == 0 && all < MAX_ASKED)
     }
 
     /// An answer about a feed, or about any other node.

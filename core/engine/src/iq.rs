@@ -386,6 +386,7 @@ impl Account {
             self.catch_up(cx)?;
         }
         self.again = Again::default();
+        self.asked_avatars.clear();
         // Whoever has a picture says so again.
         cx.tx.execute("UPDATE person SET waiting = NULL WHERE waiting IS NOT NULL", [])?;
         self.ask_again(cx, &Pending::Blocklist)?;

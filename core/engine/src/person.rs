@@ -12,15 +12,19 @@ use jid::BareJid;
 use minidom::Element;
 use rusqlite::{Connection, OptionalExtension, params};
 use sha1::{Digest, Sha1};
-use whimbrel_proto::{address, ns, pubsub, write::Tag};
+use whimbrel_proto::{
+    address, ns,
+    pubsub::{self, Change},
+    write::Tag,
+};
 
 use crate::{
     account::{Account, Cx},
     api::{Error as Refusal, NodeOptions, Picture, Reply},
-    error::Result,
+    error::{Error, Result},
     iq::{self, Pending},
     mutants::{self, Mutant},
-    pubsub::{Publish, Question, Reason},
+    pubsub::{Publish, Question, Reason, can_be_asked, read_page},
 };
 
 /// Longest picture, and what all of them may take, in bytes.
@@ -35,13 +39,29 @@ const MAX_NAME: usize = 100;
 pub(crate) const AVATAR: &str = "(SELECT hash FROM avatar WHERE hash = s.avatar)";
 
 impl Account {
-    /// Somebody's node says which picture is theirs (XEP-0084 §3.2).
-    pub(crate) fn names_avatar(
+    /// What happened to somebody's node of pictures' names.
+    pub(crate) fn told_of_avatar(
         &mut self,
         cx: &mut Cx<'_>,
         from: &BareJid,
-        items: &[pubsub::Item<'_>],
+        change: &Change<'_>,
     ) -> Result<()> {
+        let (kept, by_node) = avatar_of(cx, from)?;
+        let is_gone = match change {
+            Change::Items { published, .. } if !published.is_empty() => {
+                return self.names_avatar(cx, from, published);
+            }
+            // An item has its picture's hash as its id.
+            Change::Items { retracted, .. } => kept.is_some() && retracted.iter().any(|id| hash(id) == kept),
+            Change::Emptied => true,
+            Change::Subscription(_) => false,
+        };
+        // What their presence says counts from now on.
+        if is_gone && by_node { self.has_avatar(cx, from, None, false) } else { Ok(()) }
+    }
+
+    /// Somebody's node says which picture is theirs (XEP-0084 §3.2).
+    fn names_avatar(&mut self, cx: &mut Cx<'_>, from: &BareJid, items: &[pubsub::Item<'_>]) -> Result<()> {
         let metadata = items.last().and_then(|item| item.payload);
         let Some(metadata) = metadata.filter(|payload| payload.is("metadata", ns::AVATAR_METADATA)) else {
             return Ok(());
@@ -66,26 +86,52 @@ impl Account {
         }
     }
 
-    /// A contact's presence says it (XEP-0153 §3.1): of software that knows no nodes.
+    /// A contact's presence says it (XEP-0153 §3.1): of software that knows no nodes. Where it says otherwise than their node did, that
+    /// is asked, once in a session: ejabberd tells nobody of a node that was deleted, and no server whoever was away.
     pub(crate) fn shows_avatar(&mut self, cx: &mut Cx<'_>, from: &BareJid, presence: &Element) -> Result<()> {
         let photo = presence
             .get_child("x", ns::VCARD_UPDATE)
             .and_then(|update| update.get_child("photo", ns::VCARD_UPDATE));
         let Some(photo) = photo.map(Element::text) else { return Ok(()) };
-        let by_node: Option<bool> = cx
-            .tx
-            .prepare_cached("SELECT by_node FROM person WHERE jid = ?1")?
-            .query_row(params![from.as_str()], |row| row.get(0))
-            .optional()?;
-        if by_node == Some(true) {
+        let shown = hash(&photo);
+        if shown.is_none() && !photo.is_empty() {
             return Ok(());
         }
-        if photo.is_empty() {
-            return self.has_avatar(cx, from, None, false);
+        let (kept, by_node) = avatar_of(cx, from)?;
+        if !by_node {
+            return self.has_photo(cx, from, shown);
         }
-        let Some(hash) = hash(&photo) else { return Ok(()) };
-        self.has_avatar(cx, from, Some(&hash), false)?;
-        self.fetch(cx, from.as_str(), hash, None).map(drop)
+        if kept == shown
+            || self.asked_avatars.contains(from)
+            || !can_be_asked(cx, "Named", from, MAX_FETCHED)?
+        {
+            return Ok(());
+        }
+        let pending = Pending::Node(Question::Named { of: from.to_string(), photo: shown });
+        self.ask(cx, &pending, "get", Some(from.as_str()), pubsub::newest(ns::AVATAR_METADATA, 1)).map(drop)
+    }
+
+    /// What their node names, or that there is none: then their presence is right.
+    pub(crate) fn avatar_was_named(
+        &mut self,
+        cx: &mut Cx<'_>,
+        of: &str,
+        photo: Option<String>,
+        answer: std::result::Result<&Element, &str>,
+    ) -> Result<()> {
+        let of = BareJid::new(of).map_err(|_| Error::bug("a contact's address"))?;
+        self.asked_avatars.insert(of.clone());
+        let items = match answer {
+            Ok(element) => read_page(element).0,
+            Err("item-not-found") => Vec::new(),
+            Err(_) => return Ok(()),
+        };
+        if items.is_empty() { self.has_photo(cx, &of, photo) } else { self.names_avatar(cx, &of, &items) }
+    }
+
+    fn has_photo(&mut self, cx: &mut Cx<'_>, from: &BareJid, photo: Option<String>) -> Result<()> {
+        self.has_avatar(cx, from, photo.as_deref(), false)?;
+        photo.map_or(Ok(()), |hash| self.fetch(cx, from.as_str(), hash, None).map(drop))
     }
 
     fn has_avatar(&self, cx: &mut Cx<'_>, jid: &BareJid, hash: Option<&str>, by_node: bool) -> Result<()> {
@@ -161,7 +207,7 @@ impl Account {
         kind: &str,
         answer: &Element,
     ) -> Result<()> {
-        let (items, _) = crate::pubsub::read_page(answer);
+        let (items, _) = read_page(answer);
         let data = items.first().and_then(|item| item.payload);
         match data.filter(|data| data.is("data", ns::AVATAR_DATA)) {
             Some(data) => keep(cx, hash, kind, &data.text()),
@@ -180,16 +226,24 @@ impl Account {
         }
     }
 
-    /// Somebody says what they are called (XEP-0172).
-    pub(crate) fn names_itself(
+    /// Somebody says what they are called (XEP-0172), or no longer.
+    pub(crate) fn told_of_name(
         &mut self,
         cx: &mut Cx<'_>,
         from: &BareJid,
-        items: &[pubsub::Item<'_>],
+        change: &Change<'_>,
     ) -> Result<()> {
-        let nick = items.last().and_then(|item| item.payload).filter(|payload| payload.is("nick", ns::NICK));
-        let Some(nick) = nick else { return Ok(()) };
-        let nick = presentable(&nick.text());
+        let nick = match change {
+            Change::Items { published, .. } => {
+                let payload = published.last().and_then(|item| item.payload);
+                let Some(nick) = payload.filter(|payload| payload.is("nick", ns::NICK)) else {
+                    return Ok(());
+                };
+                presentable(&nick.text())
+            }
+            Change::Emptied => None,
+            Change::Subscription(_) => return Ok(()),
+        };
         let changed = cx
             .tx
             .prepare_cached(&mutants::sql(
@@ -295,6 +349,17 @@ impl Account {
         let options = NodeOptions::default();
         self.publish(cx, Publish { owner: None, node, id, payload, options, reason: Reason::Shown })
     }
+}
+
+/// Which picture somebody has, and whether their node says so.
+fn avatar_of(cx: &Cx<'_>, jid: &BareJid) -> Result<(Option<String>, bool)> {
+    let sql = "SELECT avatar, by_node FROM person WHERE jid = ?1";
+    let known = cx
+        .tx
+        .prepare_cached(sql)?
+        .query_row(params![jid.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    Ok(known.unwrap_or_default())
 }
 
 /// What says which picture is ours (XEP-0084 §3.2).

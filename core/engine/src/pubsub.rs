@@ -84,6 +84,11 @@ pub(crate) enum Question {
         hash: String,
         kind: String,
     },
+    /// Which picture somebody's node names. Their presence shows the one that has this hash, or none.
+    Named {
+        of: String,
+        photo: Option<String>,
+    },
     /// The newest entries of a feed (XEP-0277).
     Feed {
         of: String,
@@ -366,6 +371,9 @@ impl Account {
             answer.map_or(Ok(()), |element| self.avatar_came(cx, hash, kind, element))?;
             return self.fetch_next(cx);
         }
+        if let Question::Named { of, photo } = question {
+            return self.avatar_was_named(cx, &of, photo, answer);
+        }
         if let Question::Own { node, page } = question {
             return self.own_node_answered(cx, node, page, answer.ok());
         }
@@ -446,18 +454,18 @@ impl Account {
         if told.node.len() > MAX_NAME {
             return Ok(());
         }
-        if let Change::Items { published, .. } = &told.change {
-            let is_own = from == self.jid;
-            if let Some(node) = OwnNode::named(told.node).filter(|_| is_own) {
-                self.told_elsewhere(cx, node, published)?;
+        let is_own = from == self.jid;
+        if let Change::Items { published, .. } = &told.change
+            && let Some(node) = OwnNode::named(told.node).filter(|_| is_own)
+        {
+            self.told_elsewhere(cx, node, published)?;
+        }
+        match told.node {
+            ns::AVATAR_METADATA if is_own || is_seen(cx, &from)? => {
+                self.told_of_avatar(cx, &from, &told.change)?;
             }
-            match told.node {
-                ns::AVATAR_METADATA if is_own || is_seen(cx, &from)? => {
-                    self.names_avatar(cx, &from, published)?;
-                }
-                ns::NICK if is_own || is_seen(cx, &from)? => self.names_itself(cx, &from, published)?,
-                _ => {}
-            }
+            ns::NICK if is_own || is_seen(cx, &from)? => self.told_of_name(cx, &from, &told.change)?,
+            _ => {}
         }
         if !self.wants_to_hear(cx, &from, told.node)? && !mutants::on(Mutant::ToldUnasked) {
             return Ok(());
@@ -535,6 +543,16 @@ fn kind_of(publish: &Publish) -> outbox::Kind {
         Reason::Card(_) | Reason::Shown => outbox::Kind::Note,
         Reason::App | Reason::Own { .. } => outbox::Kind::Iq,
     }
+}
+
+/// Whether somebody is not asked this already, and not so many are.
+pub(crate) fn can_be_asked(cx: &Cx<'_>, question: &str, of: &BareJid, most: i64) -> Result<bool> {
+    let of_whom = format!("json_extract(what, '$.Node.{question}.of')");
+    let sql =
+        format!("SELECT count(*), coalesce(sum({of_whom} = ?1), 0) FROM pending WHERE {of_whom} IS NOT NULL");
+    let (all, this): (i64, i64) =
+        cx.tx.prepare_cached(&sql)?.query_row(params![of.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(this == 0 && all < most)
 }
 
 /// Whether it is a contact whose presence we see, who may tell us of their own nodes.
@@ -623,6 +641,7 @@ fn read_answer(
         Question::Offered(_)
         | Question::Configure(_)
         | Question::Avatar { .. }
+        | Question::Named { .. }
         | Question::Own { .. }
         | Question::Feed { .. }
         | Question::Unpublish { .. }

@@ -17,11 +17,19 @@ fn sha1(bytes: &[u8]) -> String {
 }
 
 fn metadata(from: &str, hash: &str) -> String {
+    event(from, ns::AVATAR_METADATA, &naming(hash))
+}
+
+fn naming(hash: &str) -> String {
     let info = format!("<info id='{hash}' bytes='5' type='image/png'/>");
-    event(
-        from,
-        ns::AVATAR_METADATA,
-        &format!("<item id='{hash}'><metadata xmlns='urn:xmpp:avatar:metadata'>{info}</metadata></item>"),
+    format!("<item id='{hash}'><metadata xmlns='urn:xmpp:avatar:metadata'>{info}</metadata></item>")
+}
+
+/// The same, as an answer.
+fn named(hash: &str) -> String {
+    format!(
+        "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='urn:xmpp:avatar:metadata'>{}</items></pubsub>",
+        naming(hash)
     )
 }
 
@@ -115,9 +123,98 @@ fn picture_of_a_vcard_counts_where_there_is_no_node() {
     assert_eq!(world.juliet().avatar, Some(old.clone()));
     world.gets(&metadata(JULIET, &new));
     world.answers(&data(&new, b"new"));
+    // Her node is asked whether it still says so, and not again.
     world.gets(&there("balcony", &format!("<show>away</show>{}", photo(&old))));
+    assert_eq!(path(&world.answers(&named(&new))), "get pubsub items");
+    world.gets(&there("balcony", &photo(&old)));
     assert_eq!(world.juliet().avatar, Some(new));
     assert!(world.all("iq").is_empty());
+}
+
+/// Conversations deletes both nodes, and other software takes the item back.
+#[test]
+fn picture_and_name_are_gone_with_their_nodes() {
+    for gone in ["delete", "purge", "retract"] {
+        let mut world = World::with_nodes();
+        let hash = sha1(b"photo");
+        world.gets(&metadata(OWN, &hash));
+        world.answers(&data(&hash, b"photo"));
+        world.gets(&metadata(JULIET, &hash));
+        let own = |world: &World| {
+            world.count("SELECT count(*) FROM person WHERE jid = 'romeo@montague.lit' AND avatar IS NOT NULL")
+        };
+        assert_eq!((world.juliet().avatar.as_ref(), own(&world)), (Some(&hash), 1));
+        let tells = |from: &str, node: &str| {
+            if gone == "retract" {
+                return event(from, node, &format!("<retract id='{hash}'/>"));
+            }
+            event(from, node, "").replace("items", gone)
+        };
+        world.gets(&tells("stranger@verona.lit", ns::AVATAR_METADATA));
+        world.gets(&event(JULIET, ns::AVATAR_METADATA, "<retract id='another'/>"));
+        assert_eq!(world.juliet().avatar, Some(hash.clone()));
+        world.gets(&tells(JULIET, ns::AVATAR_METADATA));
+        world.gets(&tells(OWN, ns::AVATAR_METADATA));
+        assert_eq!((world.juliet().avatar, own(&world)), (None, 0), "{gone}");
+        // What her presence says counts again.
+        world.gets(&there("balcony", &format!("<x xmlns='vcard-temp:x:update'><photo>{hash}</photo></x>")));
+        assert_eq!(world.juliet().avatar, Some(hash.clone()), "{gone}");
+        world.gets(&tells(JULIET, ns::AVATAR_METADATA));
+        assert_eq!(world.juliet().avatar, Some(hash.clone()), "her node says nothing of that");
+        world.gets(&event(
+            JULIET,
+            ns::NICK,
+            "<item id='1'><nick xmlns='http://jabber.org/protocol/nick'>Julia</nick></item>",
+        ));
+        world.gets(&event(JULIET, ns::NICK, "").replace("items", "delete"));
+        assert_eq!(world.juliet().nickname, None);
+    }
+}
+
+/// ejabberd tells nobody of a node that was deleted, but for the presence.
+#[test]
+fn picture_that_a_presence_does_not_show_is_looked_for_in_its_node_once_a_session() {
+    let (old, new) = (sha1(b"old"), sha1(b"new"));
+    let shows =
+        |hash: &str| there("balcony", &format!("<x xmlns='vcard-temp:x:update'><photo>{hash}</photo></x>"));
+    let with_old = || {
+        let mut world = World::with_nodes();
+        world.gets(&metadata(JULIET, &old));
+        world.answers(&data(&old, b"old"));
+        world.gets(&shows(&old));
+        assert!(world.all("iq").is_empty(), "both say the same");
+        world
+    };
+    let mut world = with_old();
+    world.gets(&shows(""));
+    world.gets(&shows(""));
+    let asked = world.refuses("item-not-found");
+    assert_eq!((path(&asked).as_str(), asked.attr("to")), ("get pubsub items", Some(JULIET)));
+    assert_eq!(world.juliet().avatar, None);
+    // There it is another one by now; or it is nowhere but in the presence.
+    let mut world = with_old();
+    world.gets(&shows(&new));
+    world.answers(&named(&new));
+    assert_eq!(path(&world.answers(&data(&new, b"new"))), "get pubsub items item");
+    assert_eq!(world.juliet().avatar, Some(new.clone()));
+    let mut world = with_old();
+    world.gets(&shows(&new));
+    world.answers(
+        "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='urn:xmpp:avatar:metadata'/></pubsub>",
+    );
+    assert_eq!(path(&world.next("iq")), "get vCard");
+    // Who does not let us see it is asked once, and keeps what they had.
+    let mut world = with_old();
+    world.gets(&shows(&new));
+    world.refuses("forbidden");
+    world.gets(&shows(""));
+    assert!(world.all("iq").is_empty());
+    assert_eq!(world.juliet().avatar, Some(old.clone()));
+    world.away_and_back();
+    world.serve();
+    world.gets(&shows(""));
+    assert_eq!(path(&world.refuses("item-not-found")), "get pubsub items");
+    assert_eq!(world.juliet().avatar, None);
 }
 
 #[test]
