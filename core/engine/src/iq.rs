@@ -352,7 +352,7 @@ impl Account {
                 Pending::Blocklist | Pending::Block { .. } => self.ask_blocklist(cx)?,
                 Pending::RosterAgain => self.read_roster_again(cx)?,
                 Pending::Push { service, node, .. } => self.say_push_again(cx, &service, &node)?,
-                Pending::Carbons | Pending::AccountInfo => self.ask_again(cx, &what)?,
+                Pending::Roster | Pending::Carbons | Pending::AccountInfo => self.ask_again(cx, &what)?,
                 step if step.is_about_our_card() => self.card_step_again(cx, step)?,
                 _ => {}
             }
@@ -531,7 +531,12 @@ impl Account {
                     | Pending::Nothing => "answer",
                 };
                 cx.event(Event::TooLarge { what: what.into(), size: drained.size });
-                self.settle(cx, id, pending, Err("resource-constraint"))
+                // A roster that was too large would be as large the next time.
+                if what == "roster" {
+                    Ok(())
+                } else {
+                    self.settle(cx, id, pending, Err("resource-constraint"))
+                }
             }
             Some("get" | "set") => self.refuse(cx, from, id, "modify", "policy-violation"),
             _ => Ok(()),
@@ -627,9 +632,9 @@ impl Account {
                 self.is_without_carbons(&what);
                 self.ask_again(cx, &what)
             }
-            // It may be another time. Without carbons only the archive has what other devices send, and without this there is no archive.
-            // What ends a stream each time is not (STREAM 13).
-            (what @ (Pending::Carbons | Pending::AccountInfo), Err(condition))
+            // It may be another time. Without carbons only the archive has what other devices send, and without this there is no archive,
+            // or are no contacts. What ends a stream each time is not (STREAM 13).
+            (what @ (Pending::Roster | Pending::Carbons | Pending::AccountInfo), Err(condition))
                 if condition != "policy-violation" =>
             {
                 self.is_without_carbons(&what);

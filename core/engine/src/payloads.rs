@@ -18,7 +18,6 @@ use crate::{
     claims,
     commands::one_element,
     error::{Error as Failure, Result},
-    iq::Pending,
     messages::{Source, Stored},
     send::{self, Answered, Draft, invalid},
     timeline,
@@ -57,7 +56,7 @@ impl Account {
 
     /// Whoever may see us; and while the roster has not come yet, anybody: what a friend has written would be lost.
     fn is_heard(&self, cx: &Cx<'_>, peer: &BareJid) -> Result<bool> {
-        Ok(self.sees_our_presence(cx, peer)? || self.is_asked(cx, &Pending::Roster)?)
+        Ok(self.sees_our_presence(cx, peer)? || self.awaits_roster(cx)?)
     }
 
     pub(crate) fn send_payload(&mut self, cx: &mut Cx<'_>, id: &ItemId, to: &BareJid, xml: &str) -> Answered {

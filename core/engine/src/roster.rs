@@ -25,6 +25,8 @@ const MAX: usize = 100_000;
 /// Devices of one contact, and unanswered requests, that are kept.
 const MAX_DEVICES: i64 = 64;
 const MAX_REQUESTS: i64 = 1_000;
+/// Devices that are kept in all while it is not known whose they are.
+const MAX_UNKNOWN: i64 = 1_000;
 /// Longest text that is kept of a presence, in bytes.
 const MAX_STATUS: usize = 4_096;
 /// Longest address (RFC 7622 §3.1), in bytes.
@@ -33,7 +35,8 @@ const MAX_ADDRESS: usize = 3_071;
 impl Account {
     /// The whole roster, or nothing if the version that we have is current (RFC 6121 §2.6.2).
     pub(crate) fn roster_result(&mut self, cx: &mut Cx<'_>, iq: &Element) -> Result<()> {
-        let Some(query) = iq.get_child("query", ns::ROSTER) else { return Ok(()) };
+        iq::take_later(cx, |what| matches!(what, Pending::Roster))?;
+        let Some(query) = iq.get_child("query", ns::ROSTER) else { return forget_strangers(cx) };
         let accepted = cx
             .tx
             .prepare_cached("SELECT jid FROM contact WHERE jid IN (SELECT jid FROM accepted UNION SELECT jid FROM expected)")?
@@ -50,7 +53,14 @@ impl Account {
                 removed(cx, &jid)?;
             }
         }
+        forget_strangers(cx)?;
         self.roster_version(cx, query.attr("ver"))
+    }
+
+    /// Whether the server has not told this session yet who our contacts are: then nobody is a stranger.
+    pub(crate) fn awaits_roster(&self, cx: &Cx<'_>) -> Result<bool> {
+        Ok(self.is_asked(cx, &Pending::Roster)?
+            || self.is_asked(cx, &Pending::Later(Box::new(Pending::Roster)))?)
     }
 
     /// One item changed. The version moves in the same transaction.
@@ -70,7 +80,7 @@ impl Account {
         // Two who accept each other at the same time change an item twice, and ejabberd pushes the two in any order, both with the
         // last version. What takes something away may be the older one: the whole roster says what is true.
         // Nor does a version mean anything to who has not read what it is a version of.
-        let is_read = self.login.roster_ver.is_some() && !self.is_asked(cx, &Pending::Roster)?;
+        let is_read = self.login.roster_ver.is_some() && !self.awaits_roster(cx)?;
         self.roster_version(cx, query.attr("ver").filter(|_| is_read && !takes))?;
         if takes { self.ask_unless_asked(cx, &Pending::RosterAgain) } else { Ok(()) }
     }
@@ -102,7 +112,8 @@ impl Account {
         }
     }
 
-    /// Only who is in the roster is kept, and of each only so many devices: presence can be sent by anybody.
+    /// Only who is in the roster is kept, and of each only so many devices: presence can be sent by anybody. Until the roster has come
+    /// anybody is, up to so many: it is not said again.
     fn is_there(&mut self, cx: &mut Cx<'_>, from: &Jid, device: &str, element: &Element) -> Result<()> {
         let bare = from.to_bare();
         let said = |name| element.get_child(name, ns::JABBER_CLIENT).map(Element::text);
@@ -116,21 +127,32 @@ impl Account {
             .prepare_cached(&mutants::sql(
                 Mutant::PresenceNotRenewed,
                 "INSERT INTO presence (jid, bare, show, priority, text, idle_at) SELECT ?1, ?2, ?4, ?5, ?6, ?7
-                 WHERE EXISTS (SELECT 1 FROM contact WHERE jid = ?2)
+                 WHERE (EXISTS (SELECT 1 FROM contact WHERE jid = ?2) OR (?8 AND (SELECT count(*) FROM presence) < ?9))
                  AND ((SELECT count(*) FROM presence WHERE bare = ?2) < ?3 OR EXISTS (SELECT 1 FROM presence WHERE jid = ?1))
                  ON CONFLICT (jid) DO UPDATE SET show = ?4, priority = ?5, text = ?6, idle_at = ?7
                  WHERE (show, priority, text, idle_at) IS NOT (?4, ?5, ?6, ?7)",
                 "WHERE (show,",
                 "WHERE 0 AND (show,",
             ))?
-            .execute(params![key(from, device), bare.as_str(), MAX_DEVICES, show, priority, text, idle])?;
+            .execute(params![
+                key(from, device),
+                bare.as_str(),
+                MAX_DEVICES,
+                show,
+                priority,
+                text,
+                idle,
+                self.awaits_roster(cx)?,
+                MAX_UNKNOWN
+            ])?;
         cx.touched.contacts |= changed > 0;
-        // Software that has just logged in says the same again, with its picture (XEP-0153 §3.1).
-        let is_kept = changed > 0
-            || cx
-                .tx
-                .prepare_cached("SELECT EXISTS (SELECT 1 FROM presence WHERE jid = ?1)")?
-                .query_row(params![key(from, device)], |row| row.get(0))?;
+        // Software that has just logged in says the same again, with its picture (XEP-0153 §3.1). No stranger is asked for theirs.
+        let is_kept = cx
+            .tx
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM presence JOIN contact ON contact.jid = bare WHERE presence.jid = ?1)",
+            )?
+            .query_row(params![key(from, device)], |row| row.get(0))?;
         if is_kept { self.shows_avatar(cx, &bare, element) } else { Ok(()) }
     }
 
@@ -317,6 +339,12 @@ fn decided(cx: &Cx<'_>, jid: &str) -> Result<Option<Pending>> {
         .query_row(params![jid], |row| row.get(0))
         .optional()?;
     what.map(|what| Ok(serde_json::from_str(&what)?)).transpose()
+}
+
+/// It is known by now who is a contact: whoever else is there is nobody's business.
+fn forget_strangers(cx: &Cx<'_>) -> Result<()> {
+    cx.tx.execute("DELETE FROM presence WHERE bare NOT IN (SELECT jid FROM contact)", [])?;
+    Ok(())
 }
 
 /// Somebody is no contact any more, perhaps by another device: who was to be let in is not, unless something was decided here since.

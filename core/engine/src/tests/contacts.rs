@@ -274,3 +274,54 @@ fn version_of_a_push_says_nothing_to_who_has_not_read_the_roster() {
     let asked = world.all("iq").into_iter().find_map(|iq| iq.get_child("query", ns::ROSTER).cloned());
     assert_eq!(asked.expect("it is asked for again").attr("ver"), Some(""));
 }
+
+#[test]
+fn roster_that_was_refused_is_asked_for_again_in_a_while() {
+    let mut world = World::new();
+    world.connect();
+    let asks = |world: &mut World| {
+        let is_it = |iq: &Element| iq.attr("type") == Some("get") && iq.has_child("query", ns::ROSTER);
+        let at = world.wrote.iter().position(is_it)?;
+        Some(world.wrote.remove(at)?.attr("id")?.to_owned())
+    };
+    let refuse = |world: &mut World, id: &str| {
+        world.gets(&format!(
+            "<iq type='error' id='{id}'><error type='wait'><internal-server-error xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+        ));
+    };
+    let first = asks(&mut world).expect("it is asked");
+    refuse(&mut world, &first);
+    world.serve();
+    // Nobody knows yet who they are, and they do not say it again.
+    let photo = format!("<x xmlns='vcard-temp:x:update'><photo>{}</photo></x>", "a".repeat(40));
+    for from in [JULIET, "stranger@verona.lit"] {
+        world.gets(&format!("<presence from='{from}/x'>{photo}</presence>"));
+    }
+    for n in 0..1_100 {
+        world.gets(&format!("<presence from='s{n}@verona.lit/x'/>"));
+    }
+    assert_eq!(world.count("SELECT count(*) FROM presence"), 1_000);
+    assert!(!world.wrote.iter().any(|iq| iq.has_child("vCard", ns::VCARD)), "strangers are not asked");
+    // For as long as it is refused it has its pauses.
+    world.pass_online(9_000_000);
+    assert_eq!(asks(&mut world), None);
+    world.pass_online(640_000);
+    let again = asks(&mut world).expect("it is asked again");
+    refuse(&mut world, &again);
+    world.pass_online(9_000_000);
+    assert_eq!(asks(&mut world), None);
+    // The next process does not know when it was to be asked.
+    world.kill();
+    world.reconnect(Resume::Accept);
+    world.acknowledge();
+    world.serve();
+    world.pass_online(70_000);
+    world.serve();
+    assert!(world.contact_of(JULIET).is_some_and(|contact| contact.available));
+    assert_eq!(world.count("SELECT count(*) FROM presence"), 1);
+    world.gets("<presence from='stranger@verona.lit/x'/>");
+    assert_eq!(world.count("SELECT count(*) FROM presence"), 1);
+    world.wrote.clear();
+    world.pass_online(10_000_000);
+    assert_eq!(asks(&mut world), None);
+}

@@ -123,15 +123,25 @@ fn until_the_roster_has_come_everybody_is_heard() {
     let mut world = World::new();
     world.claims(CHESS, ClaimKind::Messages);
     world.connect();
+    let is_it = |iq: &Element| iq.has_child("query", ns::ROSTER);
+    let asked = world.wrote.iter().position(is_it).and_then(|at| world.wrote.remove(at)).unwrap();
     world.gets(&live_step(1));
     assert_eq!(world.moves(), ["1"], "a friend's, and nobody knows yet");
+    let refused =
+        "<error type='wait'><internal-server-error xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+    world.gets(&format!("<iq type='error' id='{}'>{refused}</iq>", asked.attr("id").unwrap()));
+    world.serve();
+    world.acknowledge();
+    world.gets(&live_step(2));
+    assert_eq!(world.moves(), ["1", "2"], "nor now");
+    world.pass_online(9_640_000);
     world.serve();
     world.acknowledge();
     world.gets(&format!(
         "<message type='chat' from='nurse@verona.lit/x' to='{OWN}' id='x'>{}</message>",
-        step(2)
+        step(3)
     ));
-    assert_eq!(world.count("SELECT count(*) FROM message"), 1);
+    assert_eq!(world.count("SELECT count(*) FROM message"), 2);
 }
 
 #[test]
