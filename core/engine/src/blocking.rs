@@ -102,17 +102,20 @@ impl Account {
         self.ask_unless_asked(cx, &Pending::Blocklist)
     }
 
-    /// The whole list, or why there is none.
+    /// The whole list, or why there is none. A server that knows of none any more holds nobody back.
     pub(crate) fn blocklist(
         &mut self,
         cx: &mut Cx<'_>,
         answer: std::result::Result<&Element, &str>,
     ) -> Result<()> {
         iq::take_later(cx, is_told_by_list)?;
-        if let Some(list) = answer.ok().and_then(|answer| answer.get_child("blocklist", ns::BLOCKING)) {
+        let list = answer.ok().and_then(|answer| answer.get_child("blocklist", ns::BLOCKING));
+        let is_lost = matches!(answer, Err("service-unavailable" | "feature-not-implemented"));
+        if is_lost || list.is_some() {
             cx.tx.execute("UPDATE blocked SET listed = 0", [])?;
-            self.listed_as_blocked(cx, list)?;
+            self.list_changed(cx);
         }
+        list.map_or(Ok(()), |list| self.listed_as_blocked(cx, list))?;
         // Of these nobody has said what became of them.
         let decided = cx
             .tx

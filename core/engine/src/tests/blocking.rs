@@ -217,6 +217,24 @@ fn what_the_server_refuses_is_as_its_list_says() {
     assert_eq!(world.blocked(), [NURSE]);
 }
 
+/// Nobody could be unblocked there.
+#[test]
+fn server_that_knows_of_no_list_any_more_holds_nobody_back() {
+    for (condition, left) in
+        [("internal-server-error", 1), ("service-unavailable", 0), ("feature-not-implemented", 0)]
+    {
+        let mut world = World::online();
+        world.pushes("", &block("block", &[NURSE]));
+        world.acknowledge();
+        world.away_and_back();
+        let id = world.says_block("blocklist").expect("the list is asked for");
+        world.gets(&format!("<iq type='error' id='{id}'><error type='cancel'><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"));
+        assert_eq!(world.blocked().len(), left, "{condition}");
+        world.does(Command::Unblock { jid: NURSE.parse().unwrap() });
+        assert!(world.blocked().is_empty());
+    }
+}
+
 #[test]
 fn report_says_why_and_names_messages_as_the_archive_does() {
     let mut world = World::online();
