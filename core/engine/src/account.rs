@@ -99,8 +99,9 @@ pub(crate) struct Account {
     pub(crate) unmute_at: Option<i64>,
     pub(crate) telling: Telling,
     pub(crate) again: Again,
-    /// Whose node of pictures was asked in this session. A kill may ask once more.
-    pub(crate) asked_avatars: BTreeSet<BareJid>,
+    /// Who was asked in this session which picture their node names, and who for one of this hash that they do not have. A kill may ask
+    /// once more.
+    pub(crate) asked_avatars: BTreeSet<(String, Option<String>)>,
     pub(crate) importing: Cursor,
     pub(crate) indexing: Indexing,
     /// Something is still to be deleted, since when, mono ms.

@@ -65,6 +65,8 @@ pub(crate) enum Pending {
     },
     /// A vCard that is to have this picture.
     Portrait {
+        #[serde(default)]
+        of: String,
         hash: String,
     },
     /// A registration for push notifications, or the end of one.
@@ -612,8 +614,8 @@ impl Account {
                 self.server_told(cx, id, info.map(|info| *info), answer)
             }
             (Pending::Unregister, answer) => self.unregistered(cx, id, answer.map(drop)),
-            (Pending::Portrait { hash }, answer) => {
-                answer.map_or(Ok(()), |element| self.portrait_came(cx, &hash, element))?;
+            (Pending::Portrait { of, hash }, answer) => {
+                self.portrait_came(cx, of, hash, answer.ok())?;
                 self.fetch_next(cx)
             }
             (Pending::Node(question), answer) => self.node_answered(cx, id, question, answer),

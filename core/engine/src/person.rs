@@ -32,6 +32,8 @@ const MAX: usize = 1 << 20;
 const MAX_ALL: i64 = 32 << 20;
 /// Pictures that are fetched at a time: a contact may name as many as it likes.
 const MAX_FETCHED: i64 = 20;
+/// Who is not asked again in a session. Beyond that it begins anew.
+const MAX_ASKED: usize = 1_000;
 /// Longest name, in characters.
 const MAX_NAME: usize = 100;
 
@@ -102,7 +104,7 @@ impl Account {
             return self.has_photo(cx, from, shown);
         }
         if kept == shown
-            || self.asked_avatars.contains(from)
+            || self.was_asked_for_picture(from, None)
             || !can_be_asked(cx, "Named", from, MAX_FETCHED)?
         {
             return Ok(());
@@ -120,7 +122,7 @@ impl Account {
         answer: std::result::Result<&Element, &str>,
     ) -> Result<()> {
         let of = BareJid::new(of).map_err(|_| Error::bug("a contact's address"))?;
-        self.asked_avatars.insert(of.clone());
+        self.asked_for_picture(of.to_string(), None);
         let items = match answer {
             Ok(element) => read_page(element).0,
             Err("item-not-found") => Vec::new(),
@@ -131,7 +133,22 @@ impl Account {
 
     fn has_photo(&mut self, cx: &mut Cx<'_>, from: &BareJid, photo: Option<String>) -> Result<()> {
         self.has_avatar(cx, from, photo.as_deref(), false)?;
+        if self.was_asked_for_picture(from, photo.clone()) {
+            return Ok(());
+        }
         photo.map_or(Ok(()), |hash| self.fetch(cx, from.as_str(), hash, None).map(drop))
+    }
+
+    fn was_asked_for_picture(&self, jid: &BareJid, hash: Option<String>) -> bool {
+        self.asked_avatars.contains(&(jid.to_string(), hash))
+    }
+
+    /// What their node names, or a picture that they do not have: their presence may say so often, and in a session it is asked once.
+    pub(crate) fn asked_for_picture(&mut self, jid: String, hash: Option<String>) {
+        if self.asked_avatars.len() >= MAX_ASKED {
+            self.asked_avatars.clear();
+        }
+        self.asked_avatars.insert((jid, hash));
     }
 
     fn has_avatar(&self, cx: &mut Cx<'_>, jid: &BareJid, hash: Option<&str>, by_node: bool) -> Result<()> {
@@ -175,7 +192,7 @@ impl Account {
                 let payload = pubsub::item(ns::AVATAR_DATA, &hash);
                 (Pending::Node(Question::Avatar { hash, kind }), payload)
             }
-            None => (Pending::Portrait { hash }, Tag::with_ns("vCard", ns::VCARD)),
+            None => (Pending::Portrait { of: from.to_owned(), hash }, Tag::with_ns("vCard", ns::VCARD)),
         };
         self.ask(cx, &pending, "get", Some(from), payload)?;
         Ok(true)
@@ -210,20 +227,30 @@ impl Account {
         let (items, _) = read_page(answer);
         let data = items.first().and_then(|item| item.payload);
         match data.filter(|data| data.is("data", ns::AVATAR_DATA)) {
-            Some(data) => keep(cx, hash, kind, &data.text()),
+            Some(data) => keep(cx, hash, kind, &data.text()).map(drop),
             None => Ok(()),
         }
     }
 
-    /// Somebody's vCard (XEP-0054).
-    pub(crate) fn portrait_came(&mut self, cx: &mut Cx<'_>, hash: &str, answer: &Element) -> Result<()> {
-        let photo =
-            answer.get_child("vCard", ns::VCARD).and_then(|vcard| vcard.get_child("PHOTO", ns::VCARD));
+    /// Somebody's vCard (XEP-0054), or none.
+    pub(crate) fn portrait_came(
+        &mut self,
+        cx: &mut Cx<'_>,
+        of: String,
+        hash: String,
+        answer: Option<&Element>,
+    ) -> Result<()> {
+        let vcard = answer.and_then(|answer| answer.get_child("vCard", ns::VCARD));
+        let photo = vcard.and_then(|vcard| vcard.get_child("PHOTO", ns::VCARD));
         let part = |name| photo.and_then(|photo| photo.get_child(name, ns::VCARD)).map(Element::text);
-        match part("BINVAL") {
-            Some(data) => keep(cx, hash, &part("TYPE").unwrap_or_default(), &data),
-            None => Ok(()),
+        let is_it = match part("BINVAL") {
+            Some(data) => keep(cx, &hash, &part("TYPE").unwrap_or_default(), &data)?,
+            None => false,
+        };
+        if !is_it {
+            self.asked_for_picture(of, Some(hash));
         }
+        Ok(())
     }
 
     /// Somebody says what they are called (XEP-0172), or no longer.
@@ -382,14 +409,14 @@ fn said(cx: &Cx<'_>, nodes: &[&str]) -> Result<Vec<String>> {
     Ok(said)
 }
 
-fn keep(cx: &mut Cx<'_>, hash: &str, kind: &str, data: &str) -> Result<()> {
+/// Whether it is the one that was promised: another is none.
+fn keep(cx: &mut Cx<'_>, hash: &str, kind: &str, data: &str) -> Result<bool> {
     let data: String = data.split_ascii_whitespace().collect();
     match BASE64.decode(data) {
         Ok(bytes) if !bytes.is_empty() && bytes.len() <= MAX && sha1(&bytes) == hash => {
-            keep_bytes(cx, hash, kind, &bytes)
+            keep_bytes(cx, hash, kind, &bytes).map(|()| true)
         }
-        // Another picture than was promised is none.
-        _ => Ok(()),
+        _ => Ok(false),
     }
 }
 

@@ -218,6 +218,38 @@ fn picture_that_a_presence_does_not_show_is_looked_for_in_its_node_once_a_sessio
 }
 
 #[test]
+fn picture_that_a_vcard_does_not_have_is_fetched_once_in_a_session() {
+    let hash = sha1(b"photo");
+    let shows = there("balcony", &format!("<x xmlns='vcard-temp:x:update'><photo>{hash}</photo></x>"));
+    let other =
+        "<vCard xmlns='vcard-temp'><PHOTO><TYPE>image/png</TYPE><BINVAL>eA==</BINVAL></PHOTO></vCard>";
+    for answer in [Some(other), Some("<vCard xmlns='vcard-temp'/>"), None] {
+        let mut world = World::with_nodes();
+        for _ in 0..3 {
+            world.gets(&shows);
+        }
+        match answer {
+            Some(vcard) => assert_eq!(path(&world.answers(vcard)), "get vCard"),
+            None => assert_eq!(path(&world.refuses("item-not-found")), "get vCard"),
+        }
+        world.gets(&shows);
+        assert!(world.all("iq").is_empty(), "{answer:?}");
+        // Another one, of hers; and the same of somebody else, who may have it.
+        world.gets(&shows.replace(&hash, &sha1(b"new")));
+        assert_eq!(path(&world.refuses("item-not-found")), "get vCard");
+        world.gets("<iq type='set' id='p'><query xmlns='jabber:iq:roster'><item jid='nurse@capulet.lit' subscription='both'/></query></iq>");
+        world.all("iq");
+        world.acknowledge();
+        world.gets(&shows.replace(JULIET, "nurse@capulet.lit"));
+        assert_eq!(path(&world.refuses("item-not-found")), "get vCard");
+        world.away_and_back();
+        world.serve();
+        world.gets(&shows);
+        assert_eq!(path(&world.next("iq")), "get vCard", "the next session tries again");
+    }
+}
+
+#[test]
 fn own_picture_and_name_are_shown_once_there_is_a_session() {
     let mut world = World::with_nodes();
     world.cut();
