@@ -517,7 +517,7 @@ pub enum NodeAction {
 /// What is done with a feed (XEP-0277).
 #[derive(Clone, Debug)]
 pub enum FeedAction {
-    /// Fetch its newest entries.
+    /// Fetch its newest entries, up to a hundred. What else is here of it goes: it was taken back, or has made room.
     Refresh,
     /// Publish an entry, in place of what has its id. Replied to with [`Reply::Published`].
     Publish {
@@ -526,7 +526,7 @@ pub enum FeedAction {
         /// What.
         post: Post,
     },
-    /// Take an entry back.
+    /// Take an entry back. One that is not there any more is taken back already.
     Retract {
         /// Which.
         id: String,

@@ -26,7 +26,6 @@ use crate::{
 
 /// Entries that are kept of a feed, and asked for at once.
 const MOST: u32 = 100;
-const PAGE: u32 = 50;
 /// Feeds that are asked for at a time, where what is new in them was told without its content.
 const MAX_ASKED: i64 = 10;
 
@@ -84,7 +83,7 @@ impl Account {
     fn refresh_feed(&mut self, cx: &mut Cx<'_>, of: &BareJid, again: bool) -> Result<String> {
         let owner = Some(of.as_str()).filter(|_| *of != self.jid);
         let pending = Pending::Node(Question::Feed { of: of.to_string(), again });
-        self.ask(cx, &pending, "get", owner, pubsub::newest(ns::MICROBLOG, PAGE))
+        self.ask(cx, &pending, "get", owner, pubsub::newest(ns::MICROBLOG, MOST))
     }
 
     /// A session has ended in which it was asked: there may be something in it that was told without its content. It is asked again
@@ -118,21 +117,22 @@ impl Account {
         tell(cx, of, changed)
     }
 
-    /// An answer about a feed, or about any other node.
+    /// An answer about a feed, or about any other node. What is not found was taken back, or the feed deleted.
     pub(crate) fn feed_answered(
         &mut self,
         cx: &mut Cx<'_>,
         question: &Question,
-        answer: &Element,
+        answer: std::result::Result<&Element, &str>,
     ) -> Result<()> {
         let address = |of: &str| BareJid::new(of).map_err(|_| crate::Error::bug("a feed's address"));
-        match question {
-            Question::Feed { of, .. } => {
+        match (question, answer) {
+            (Question::Feed { of, .. }, Ok(answer)) => {
                 let of = address(of)?;
-                let (items, _) = read_page(answer);
+                let (items, next) = read_page(answer);
                 let mut changed = false;
-                if items.len() < PAGE as usize && !mutants::on(Mutant::TakenBackEntriesStay) {
-                    // That is all of it: what else is here was taken back.
+                let is_all = next.is_none() || items.len() >= MOST as usize;
+                if is_all && !mutants::on(Mutant::TakenBackEntriesStay) {
+                    // That is all of it, or all that is kept: what else is here was taken back, or has made room.
                     let there: Vec<&str> = items.iter().map(|item| item.id).collect();
                     let here = items_of(cx, &of)?;
                     for gone in here.iter().filter(|item| !there.contains(&item.as_str())) {
@@ -146,14 +146,20 @@ impl Account {
                 }
                 tell(cx, &of, changed)
             }
-            Question::Unpublish { of, item } => {
+            (Question::Feed { of, .. }, Err("item-not-found")) => {
+                let of = address(of)?;
+                let changed = empty(cx, &of)?;
+                tell(cx, &of, changed)
+            }
+            (Question::Unpublish { of, item }, Ok(_) | Err("item-not-found")) => {
                 let of = address(of)?;
                 let changed = forget(cx, &of, item)?;
                 tell(cx, &of, changed)
             }
-            Question::Publish { publish: Publish { owner, node, id: Some(id), payload, .. }, .. }
-                if node == ns::MICROBLOG =>
-            {
+            (
+                Question::Publish { publish: Publish { owner, node, id: Some(id), payload, .. }, .. },
+                Ok(_),
+            ) if node == ns::MICROBLOG => {
                 let of = owner.as_deref().map(address).transpose()?.unwrap_or_else(|| self.jid.clone());
                 let Ok(payload) = payload.parse() else { return Ok(()) };
                 let changed = keep(cx, &of, id, &payload)?;

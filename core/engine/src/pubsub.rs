@@ -377,9 +377,7 @@ impl Account {
         if let Question::Own { node, page } = question {
             return self.own_node_answered(cx, node, page, answer.ok());
         }
-        if let Ok(element) = answer {
-            self.feed_answered(cx, &question, element)?;
-        }
+        self.feed_answered(cx, &question, answer)?;
         let reply = match (&question, answer) {
             (_, Ok(element)) => read_answer(cx, &question, element)?,
             // XEP-0060 §6.1.3.7: it waits already.
@@ -391,6 +389,8 @@ impl Account {
                 forget_subscription(cx, owner, node)?;
                 Ok(Reply::Done)
             }
+            // It is taken back already.
+            (Question::Unpublish { .. }, Err("item-not-found")) => Ok(Reply::Done),
             // Nothing of that id: XEP-0060 leaves open whether that is an error.
             (Question::Item, Err("item-not-found")) => Ok(Reply::Items { items: Vec::new(), next: None }),
             (_, Err(condition)) => Err(refused(cx, condition)),

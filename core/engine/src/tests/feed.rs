@@ -112,6 +112,47 @@ fn a_feed_is_fetched_and_what_it_has_no_more_is_gone() {
 }
 
 #[test]
+fn feed_that_was_deleted_is_gone_and_one_that_we_may_not_read_is_not() {
+    for (condition, left) in [("forbidden", 1), ("item-not-found", 0)] {
+        let mut world = following();
+        for of in [JULIET, OWN] {
+            world.gets(&event(of, ns::MICROBLOG, &item("1", "one", "2026-11-01T00:00:00Z")));
+        }
+        assert_eq!(world.feeds_told(), 2);
+        let request = world.with_feed(JULIET, FeedAction::Refresh);
+        world.refuses(condition);
+        assert!(matches!(world.answer_to(request), Some(Err(Error::ServerRefused { .. }))));
+        assert_eq!((world.titles(JULIET).len(), world.titles(OWN).len()), (left, 1), "{condition}");
+        assert_eq!(world.feeds_told(), 1 - left);
+        // So is an entry of ours that another device has taken back.
+        let request = world.with_feed(OWN, FeedAction::Retract { id: "1".into() });
+        world.refuses(condition);
+        assert_eq!((world.titles(OWN).len(), world.feeds_told()), (left, 1 - left), "{condition}");
+        assert_eq!(world.answer_to(request) == Some(Ok(Reply::Done)), left == 0, "{condition}");
+    }
+}
+
+#[test]
+fn entry_that_was_taken_back_of_a_long_feed_is_gone() {
+    let mut world = following();
+    let page = |numbers: std::ops::Range<u32>| -> String {
+        numbers.map(|n| item(&n.to_string(), &n.to_string(), "2026-10-01T00:00:00Z")).collect()
+    };
+    world.gets(&event(JULIET, ns::MICROBLOG, &item("gone", "gone", "2026-11-01T00:00:00Z")));
+    // Of more than the server says at once nobody knows what was taken back.
+    let set = "<set xmlns='http://jabber.org/protocol/rsm'><first index='0'>0</first><last>29</last><count>200</count></set>";
+    world.with_feed(JULIET, FeedAction::Refresh);
+    world.answers(&items(&page(0..30)).replace("</pubsub>", &format!("{set}</pubsub>")));
+    assert_eq!(world.titles(JULIET).len(), 31);
+    world.with_feed(JULIET, FeedAction::Refresh);
+    let asked = world.answers(&items(&page(0..100)).replace("</pubsub>", &format!("{set}</pubsub>")));
+    let asked = asked.get_child("pubsub", ns::PUBSUB).unwrap().children().next().unwrap();
+    assert_eq!(asked.attr("max_items"), Some("100"));
+    let titles = world.titles(JULIET);
+    assert!(titles.len() == 100 && !titles.contains(&"gone".to_owned()));
+}
+
+#[test]
 fn our_own_is_published_and_taken_back() {
     let mut world = following();
     let id = ItemId("00000000-0000-4000-8000-000000000001".into());
