@@ -3,7 +3,7 @@
 //! Messages are an archive in the form of XEP-0313, in our order, with corrections, retractions and reactions as the messages
 //! that they are, so that other software can read them; what XEP-0227 has no word for stands in elements of [`NS`]: where
 //! a message stands and how far it came, what was deleted here, drafts, pins, what was read, which part of the server's archive
-//! is here. Never in it: passwords, tokens, keys, addresses of app servers. `import.rs` reads it; docs are in `core/EXPORT.md`.
+//! is here and was compared. Never in it: passwords, tokens, keys, addresses of app servers. `import.rs` reads it; docs are in `core/EXPORT.md`.
 //!
 //! Memory does not grow with the archive: conversations are read side by side, one message of each at a time.
 
@@ -269,10 +269,10 @@ fn conversations(tx: &Connection, say: &mut Say<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Which part of the server's archive is here.
+/// Which part of the server's archive is here, and what of it is still to be compared.
 fn coverage(tx: &Connection, say: &mut Say<'_>) -> Result<()> {
     let mut statement = tx.prepare(
-        "SELECT kind, after_id, before_id, since, low_position, high_position, covered_position, reached_position, by_time, dense FROM gap ORDER BY id",
+        "SELECT kind, after_id, before_id, since, low_position, high_position, covered_position, reached_position, by_time, dense, brought_position FROM gap ORDER BY id",
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -289,7 +289,8 @@ fn coverage(tx: &Connection, say: &mut Say<'_>) -> Result<()> {
             .attr_opt("covered", number(6)?)
             .attr_opt("reached", number(7)?)
             .attr_opt("by-time", number(8)?)
-            .attr_opt("dense", number(9)?);
+            .attr_opt("dense", number(9)?)
+            .attr_opt("brought", number(10)?);
         say(&(gap.finish() + "\n"))?;
     }
     let mut statement = tx.prepare("SELECT last_id, position, last_at FROM coverage")?;
@@ -300,6 +301,18 @@ fn coverage(tx: &Connection, say: &mut Say<'_>) -> Result<()> {
             .attr("position", row.get::<_, i64>(1)?.to_string())
             .attr("at", row.get::<_, i64>(2)?.to_string());
         say(&(covered.finish() + "\n"))?;
+    }
+    let mut statement = tx.prepare(
+        "SELECT check_after, check_position, check_edge, check_at FROM session WHERE check_position IS NOT NULL",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let unchecked = Tag::with_ns("unchecked", NS)
+            .attr_opt("after", row.get::<_, Option<String>>(0)?)
+            .attr("position", row.get::<_, i64>(1)?.to_string())
+            .attr_opt("edge", row.get::<_, Option<i64>>(2)?.map(|edge| edge.to_string()))
+            .attr("at", row.get::<_, i64>(3)?.to_string());
+        say(&(unchecked.finish() + "\n"))?;
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ use whimbrel_proto::{
 };
 
 use crate::{
-    account::{Account, Cx},
+    account::{Account, Cx, Unchecked},
     amendments::{self, Kind, Reference, Said},
     api::{Draft, Error, Event, Imported, Reply},
     catch_up::HIGHEST,
@@ -106,6 +106,7 @@ impl Account {
                 "settings" if element.has_ns(NS) => restores && import_settings(cx, element)?,
                 "gap" if element.has_ns(NS) => restores && self.import_gap(cx, element)?,
                 "covered" if element.has_ns(NS) => restores && self.import_covered(cx, element)?,
+                "unchecked" if element.has_ns(NS) => restores && self.import_unchecked(element),
                 _ => {
                     done.skipped += 1;
                     continue;
@@ -445,8 +446,8 @@ impl Account {
         let place = |name: &str| number(tag, name, PLACES);
         let (Some(low), Some(high)) = (place("low"), place("high")) else { return Ok(false) };
         cx.tx.execute(
-            "INSERT INTO gap (archive, kind, after_id, before_id, since, low_position, high_position, covered_position, reached_position, by_time, dense)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11
+            "INSERT INTO gap (archive, kind, after_id, before_id, since, low_position, high_position, covered_position, reached_position, by_time, dense, brought_position)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12
              WHERE NOT EXISTS (SELECT 1 FROM gap WHERE archive = ?1 AND low_position = ?6 AND high_position = ?7)",
             params![
                 self.jid.as_str(),
@@ -460,6 +461,7 @@ impl Account {
                 place("reached"),
                 number(tag, "by-time", 0..=2).unwrap_or(0),
                 number(tag, "dense", 0..=1).unwrap_or(0),
+                place("brought"),
             ],
         )?;
         cx.touched.all_timelines = true;
@@ -475,6 +477,21 @@ impl Account {
         )?;
         self.stands_above(position);
         Ok(true)
+    }
+
+    /// What a resumption may have lost there is looked for by the first session here.
+    fn import_unchecked(&mut self, tag: &Element) -> bool {
+        let after = short(tag, "after").map(str::to_owned);
+        let position = match number(tag, "position", PLACES) {
+            Some(position) => position,
+            // It is below everything.
+            None if after.is_none() => -HIGHEST,
+            None => return false,
+        };
+        let (edge, at) = (number(tag, "edge", PLACES), number(tag, "at", TIMES).unwrap_or(0));
+        self.session.unchecked.get_or_insert(Unchecked { after, position, edge, at });
+        self.stands_above(position);
+        true
     }
 
     fn stands_above(&mut self, position: i64) {

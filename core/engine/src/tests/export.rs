@@ -301,6 +301,43 @@ fn first_session_asks_for_what_has_come_since() {
     assert_eq!(fresh.sees(), numbers(0..6));
 }
 
+/// Of what a resumption has lost nothing else would tell on the new device.
+#[test]
+fn what_was_not_compared_is_compared_by_the_first_session() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.away_and_back();
+    let brought = "UPDATE gap SET brought_position = low_position + 1";
+    assert_eq!(world.engine.as_ref().unwrap().connection().execute(brought, []).unwrap(), 1);
+    let mut fresh = World::new();
+    fresh.imports(&elements(&world.exported()));
+    assert_eq!(elements_of(&fresh), elements_of(&world));
+    assert_eq!(fresh.count("SELECT brought_position - low_position FROM gap"), 1);
+
+    // It replays 1 and 4 and has dropped 2 and 3: behind 0, or behind an archive that was empty.
+    for first in [0, 1] {
+        let mut world = World::online();
+        if first == 0 {
+            world.gets(&live(0));
+        }
+        world.cut();
+        world.reconnect(Resume::Accept);
+        world.gets(&live(1));
+        world.gets(&live(4));
+        let mut fresh = World::new();
+        fresh.imports(&elements(&world.exported()));
+        assert_eq!(elements_of(&fresh), elements_of(&world));
+        fresh.kill();
+        fresh.server.archive = archived(first..6);
+        fresh.connect();
+        fresh.serve();
+        fresh.acknowledge();
+        fresh.serve();
+        assert_eq!(fresh.sees(), numbers(first..6));
+        assert_eq!(fresh.count("SELECT check_position IS NULL FROM session"), 1);
+    }
+}
+
 #[test]
 fn account_that_has_a_part_of_it_gets_the_rest_in_order() {
     let mut old = World::online();
