@@ -26,6 +26,9 @@ use crate::{
 /// The `kind` of a row that is left of a message. It is hidden.
 pub(crate) const DELETED: i64 = 5;
 
+/// When `message AS m` came: what was said about a message goes with it, whenever it was said.
+const CAME: &str = "CASE WHEN m.kind >= 2 AND m.root IS NOT NULL THEN (SELECT at FROM message AS r WHERE r.id = m.root) ELSE m.at END";
+
 /// Rows that a step deletes, and that it looks at.
 const BATCH: usize = 500;
 const WINDOW: i64 = 5_000;
@@ -193,6 +196,17 @@ fn about(cx: &Cx<'_>, message: i64) -> Result<Vec<i64>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// Whether `message AS m` is still to be deleted, as a condition.
+pub(crate) fn is_going() -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM deletion AS d WHERE m.kind <> {DELETED} AND CASE
+           WHEN d.root IS NOT NULL THEN m.root = d.root AND m.kind >= 2
+           WHEN m.id <= d.next OR m.id > d.last THEN 0
+           WHEN d.conversation IS NOT NULL THEN m.conversation = d.conversation
+           ELSE {CAME} < d.before END)"
+    )
+}
+
 /// Whether anything is still to be deleted.
 pub(crate) fn is_any(connection: &Connection) -> Result<bool> {
     Ok(connection.query_row("SELECT EXISTS (SELECT 1 FROM deletion)", [], |row| row.get(0))?)
@@ -217,16 +231,14 @@ fn rows_between(
     before: Option<i64>,
 ) -> Result<Vec<i64>> {
     let (which, value) = match conversation {
-        Some(conversation) => ("+conversation = ?3", conversation),
-        None if mutants::on(Mutant::SaidDeletedByItself) => ("at < ?3", before.unwrap_or_default()),
-        // What was said about a message goes with it, whenever it was said.
-        None => (
-            "CASE WHEN kind >= 2 AND root IS NOT NULL THEN (SELECT at FROM message AS r WHERE r.id = message.root) ELSE at END < ?3",
-            before.unwrap_or_default(),
-        ),
+        Some(conversation) => ("+conversation = ?3".to_owned(), conversation),
+        None if mutants::on(Mutant::SaidDeletedByItself) => {
+            ("at < ?3".to_owned(), before.unwrap_or_default())
+        }
+        None => (format!("{CAME} < ?3"), before.unwrap_or_default()),
     };
     let sql = format!(
-        "SELECT id FROM message WHERE id > ?1 AND id <= ?2 AND kind <> {DELETED} AND {which} ORDER BY id LIMIT ?4"
+        "SELECT id FROM message AS m WHERE id > ?1 AND id <= ?2 AND kind <> {DELETED} AND {which} ORDER BY id LIMIT ?4"
     );
     let mut statement = cx.tx.prepare_cached(&sql)?;
     let rows = statement.query_map(params![above, to, value, BATCH as i64], |row| row.get(0))?;

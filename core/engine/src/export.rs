@@ -15,7 +15,7 @@ use whimbrel_proto::{ns, stamp, write::Tag};
 use crate::{
     amendments::{self, Kind},
     api,
-    deletions::DELETED,
+    deletions::{self, DELETED},
     error::{Error, Result},
 };
 
@@ -128,14 +128,18 @@ fn messages(tx: &Connection, own: &str, say: &mut Say<'_>) -> Result<u64> {
     for conversation in all {
         heads.extend(behind(conversation, i64::MIN, i64::MIN)?);
     }
-    let mut find = tx.prepare(
-        "SELECT m.id, m.position, m.mine, m.kind, m.sender, m.body, m.extra, m.target, m.at, m.written_at, m.name, m.stanza_id,
-                m.has_origin, m.local_id, m.state, m.reason, m.resent, m.own_failure, m.asks, c.jid, m.namespace
-         FROM message AS m JOIN conversation AS c ON c.id = m.conversation WHERE m.id = ?1",
-    )?;
+    // What is still to be deleted is written as what is left of it will be.
+    let going = deletions::is_going();
+    let mut find = tx.prepare(&format!(
+        "SELECT m.id, m.position, m.mine, iif(going, {DELETED}, m.kind), iif(going, iif(m.mine, ?2, c.jid), m.sender), m.body, m.extra,
+                iif(going AND (m.kind <> 2 OR m.root IS NOT NULL), NULL, m.target), m.at, iif(going, NULL, m.written_at), m.name, m.stanza_id,
+                m.has_origin, m.local_id, m.state, iif(going, NULL, m.reason), m.resent, m.own_failure, iif(going, 0, m.asks), c.jid,
+                m.namespace, iif(going, m.kind, NULL)
+         FROM (SELECT *, {going} AS going FROM message AS m WHERE m.id = ?1) AS m JOIN conversation AS c ON c.id = m.conversation",
+    ))?;
     let mut count = 0;
     while let Some(Reverse((position, id, conversation))) = heads.pop() {
-        let mut rows = find.query(params![id])?;
+        let mut rows = find.query(params![id, own])?;
         if let Some(row) = rows.next()? {
             let result = message(tx, own, row)?;
             say(&(result.finish() + "\n"))?;
@@ -150,6 +154,10 @@ fn message(tx: &Connection, own: &str, row: &Row<'_>) -> Result<Tag> {
     let id: i64 = row.get(0)?;
     let (mine, kind): (bool, i64) = (row.get(2)?, row.get(3)?);
     let (sender, body): (String, String) = (row.get(4)?, row.get(5)?);
+    let body = match row.get(21)? {
+        Some(was) => deletions::digest(was, &body),
+        None => body,
+    };
     let (target, at): (Option<String>, i64) = (row.get(7)?, row.get(8)?);
     let (name, stanza_id): (Option<String>, Option<String>) = (row.get(10)?, row.get(11)?);
     let (has_origin, with): (bool, String) = (row.get(12)?, row.get(19)?);

@@ -9,19 +9,19 @@ use crate::{
 const NURSE: &str = "nurse@capulet.lit";
 
 impl World {
-    fn deletes(&mut self, what: Delete) {
+    pub(super) fn deletes(&mut self, what: Delete) {
         assert_eq!(self.does(Command::Delete(what)), Some(Ok(Reply::Done)));
     }
 
     /// So many times fifty messages.
-    fn gets_batches(&mut self, batches: u32) {
+    pub(super) fn gets_batches(&mut self, batches: u32) {
         for batch in 0..batches {
             let live: Vec<String> = (batch * 50..(batch + 1) * 50).map(live).collect();
             self.gets_all(&live.iter().map(String::as_str).collect::<Vec<_>>());
         }
     }
 
-    fn deletes_text(&mut self, text: &str) {
+    pub(super) fn deletes_text(&mut self, text: &str) {
         let id = self.items().into_iter().find(|(_, shown)| shown == text).expect("it is shown").0;
         self.deletes(Delete::Message { id });
     }

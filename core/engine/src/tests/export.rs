@@ -243,6 +243,49 @@ fn what_failed_and_was_cancelled_is_in_no_export() {
     assert_eq!(fresh.shown(), world.shown());
 }
 
+/// A long conversation goes some rows in each step, and so does what was said about a message.
+#[test]
+fn what_is_still_being_deleted_is_exported_as_what_will_be_left_of_it() {
+    let correction = |id: &str, of: &str| {
+        from_juliet(
+            &format!("id='{id}'"),
+            &format!("<body>other</body><replace xmlns='urn:xmpp:message-correct:0' id='{of}'/>"),
+        )
+    };
+    for wish in 0..3 {
+        let mut world = World::online();
+        world.gets_batches(if wish == 0 { 1 } else { 34 });
+        let corrections: Vec<String> = (0..1_700).map(|n| correction(&format!("c{n}"), "j0")).collect();
+        for some in corrections[..if wish == 0 { 1_700 } else { 1 }].chunks(50) {
+            world.gets_all(&some.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+        let asks = "<request xmlns='urn:xmpp:receipts'/><markable xmlns='urn:xmpp:chat-markers:0'/><delay xmlns='urn:xmpp:delay' stamp='2020-01-01T00:00:00Z'/>";
+        world.gets(&from_juliet("id='asks'", &format!("<body>asks</body>{asks}")));
+        world.gets(&correction("stands", "nothing"));
+        world.gets(&from_juliet("id='r'", "<retract xmlns='urn:xmpp:message-retract:1' id='j1'/>"));
+        let failed = world.says("mine");
+        world.acknowledge();
+        world.gets(&bounce(&failed, "not-allowed"));
+        world.pass_online(10_000);
+        let before = world.now.wall - 5_000;
+        match wish {
+            0 => world.deletes_text("other"),
+            1 => world.deletes(Delete::Conversation { with: juliet() }),
+            _ => world.deletes(Delete::Before { at: before }),
+        }
+        let left = "SELECT count(*) FROM deletion";
+        world.gets(&from_juliet("id='new'", "<body>new</body>").replace(JULIET, NURSE));
+        assert_eq!(world.count(left), 1, "some of it");
+        let exported = elements_of(&world);
+        world.pass(5_000);
+        assert_eq!(world.count(left), 0);
+        for (one, other) in exported.iter().zip(elements_of(&world)) {
+            assert_eq!(*one, other, "{wish}");
+        }
+        assert_eq!(exported.len(), elements_of(&world).len());
+    }
+}
+
 #[test]
 fn errors_and_rooms_are_not_imported_and_a_name_is_taken_once() {
     let mut world = World::online();
