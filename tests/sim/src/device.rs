@@ -79,6 +79,8 @@ pub(crate) struct User {
     /// Texts that the user deleted here, and those that it may have: nobody said that it was done.
     pub(crate) deleted: BTreeSet<String>,
     pub(crate) perhaps_deleted: BTreeSet<String>,
+    /// Texts that its archive has lost since it was first read here.
+    pub(crate) holes: BTreeSet<String>,
     /// Conversations of which something was deleted here that was said about a message which was not here.
     pub(crate) orphaned: BTreeSet<usize>,
     /// What the user decided about conversations.

@@ -5,6 +5,7 @@
 //! left to do.
 
 mod decided;
+mod holes;
 mod lists;
 mod people;
 mod plays;
@@ -89,6 +90,8 @@ pub enum Failure {
     Miscounted { device: usize, ours: (u32, u32), servers: (u32, u32) },
     /// It wrote although another process has the lease.
     WroteWithoutLease { device: usize },
+    /// Between two messages the archive had another one that cannot be had any more, and no hole is shown.
+    NoHole { device: usize, text: String, shown: Vec<String> },
     /// A device shows something else done to a message than its archive has.
     AmendedOtherwise { device: usize, text: String, shown: String, archived: String },
     /// It was deleted on this device, and is there again.
@@ -403,7 +406,9 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
     // What was taken back before it left is nowhere.
     let taken_back = world.devices().iter().flat_map(|device| device.user.taken_back.iter().cloned());
     let bounced = &world.server().bounced;
-    let excused: BTreeSet<String> = failed.iter().chain(bounced).cloned().chain(taken_back).collect();
+    let expired = &world.server().accounts[phone.account].expired;
+    let nowhere = bounced.iter().chain(expired).cloned().chain(taken_back);
+    let excused: BTreeSet<String> = failed.iter().cloned().chain(nowhere).collect();
     for (with, screen) in &phone.user.screens {
         let shown: Vec<(&ItemId, &str)> = screen
             .lines
@@ -452,6 +457,7 @@ fn judge_device(world: &World, device: usize) -> Result<(), Failure> {
             }
         }
         as_archived(world, device, *with, &shown)?;
+        holes::judge(world, device, *with)?;
         found(world, device, *with, SEARCHES)?;
     }
     as_amended(world, device)?;

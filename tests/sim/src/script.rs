@@ -23,6 +23,9 @@ pub struct Script {
     /// its statements and not only at its commits.
     #[serde(default)]
     pub cache: Option<i64>,
+    /// A device that its user has only later, and when.
+    #[serde(default)]
+    pub late: Option<(usize, u64)>,
     /// What is done, in the order of time.
     pub acts: Vec<Act>,
 }
@@ -304,6 +307,12 @@ pub enum Deed {
     },
     /// The account's archive forgets the ids of what everybody has.
     ForgetIds,
+    /// The account's archive forgets its oldest messages, so many, whoever has them.
+    Expire {
+        count: usize,
+    },
+    /// Its user scrolls to what is older.
+    Older,
     /// Questions of the account are not answered for so many ms.
     Mute {
         back: u64,
@@ -391,6 +400,9 @@ const PRESENCE: u64 = 0x6121;
 const FEEDS: u64 = 0x0277;
 /// And so are their pictures and names, and what their apps publish.
 const SHOWN: u64 = 0x0084_0172_0060;
+
+/// And so is what they scroll to, on which device that came later, and what the archive does not keep.
+const OLDER: u64 = 0x0313;
 
 impl Script {
     /// The world of this seed.
@@ -604,6 +616,7 @@ impl Script {
         if manners.apps {
             publish(&mut acts, &devices, at, shown);
         }
+        let late = scroll(&mut acts, &devices, at, &mut StdRng::seed_from_u64(seed ^ OLDER));
         let faults = size.faults + rng.random_range(0..=size.faults);
         for _ in 0..faults {
             let device = rng.random_range(0..all);
@@ -612,7 +625,7 @@ impl Script {
             fault(&mut acts, when, (device, sibling_of(&devices, device)), other, &mut rng);
         }
         acts.sort_by_key(|act| act.at);
-        Self { seed, devices, manners, latency, encrypted, cache, acts }
+        Self { seed, devices, manners, latency, encrypted, cache, late, acts }
     }
 
     /// Of which account a device is.
@@ -788,6 +801,32 @@ fn publish(acts: &mut Vec<Act>, devices: &[usize], at: impl Fn(&mut StdRng) -> u
             when += *[0, 500, 5_000].choose(rng).unwrap_or(&0);
         }
     }
+}
+
+/// What is older, and what is not kept. Returns which device comes later.
+fn scroll(
+    acts: &mut Vec<Act>,
+    devices: &[usize],
+    at: impl Fn(&mut StdRng) -> u64,
+    rng: &mut StdRng,
+) -> Option<(usize, u64)> {
+    let all: usize = devices.iter().sum();
+    let late = rng.random_ratio(1, 4).then(|| (rng.random_range(0..all), at(rng)));
+    for _ in 0..rng.random_range(0..6) {
+        let device = match late {
+            Some((device, _)) if rng.random() => device,
+            _ => rng.random_range(0..all),
+        };
+        let mut when = at(rng);
+        if rng.random_ratio(1, 4) {
+            acts.push(Act { at: when, device, deed: Deed::Expire { count: rng.random_range(1..12) } });
+        }
+        for _ in 0..rng.random_range(0..4) {
+            acts.push(Act { at: when, device, deed: Deed::Older });
+            when += *[0, 100, 3_000].choose(rng).unwrap_or(&0);
+        }
+    }
+    late
 }
 
 /// One fault, with what must go before or behind it for it to bite.

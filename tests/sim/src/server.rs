@@ -65,6 +65,10 @@ pub(crate) struct Account {
     pub archive: Vec<Entry>,
     /// Texts that it has forgotten: a second copy of one says nothing about order.
     pub forgotten: BTreeSet<String>,
+    /// Those of them that not everybody may have.
+    pub expired: BTreeSet<String>,
+    /// What it does not keep any more, oldest first.
+    pub gone: Vec<Entry>,
     /// What came while nobody was there.
     pub offline: Vec<(u64, Element)>,
     /// What stands in its nodes, the last that was published last.

@@ -169,7 +169,8 @@ impl World {
             diary: diary.then(Vec::new),
         };
         for device in 0..world.devices.len() {
-            world.at(0, Happening::Start(device));
+            let late = world.script.late.filter(|(late, _)| *late == device);
+            world.at(late.map_or(0, |(_, at)| at), Happening::Start(device));
         }
         for act in 0..world.script.acts.len() {
             world.at(world.script.acts[act].at, Happening::Act(act));

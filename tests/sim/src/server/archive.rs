@@ -3,7 +3,7 @@
 use minidom::Element;
 use whimbrel_proto::{ns, stamp};
 
-use super::{Account, Server, SessionId, Up, account_of, address, element, tag, text};
+use super::{Account, Server, SessionId, Up, account_of, address, amends, element, play, tag, text};
 
 /// Pages about what was perhaps sent after which a client may give up.
 const ENOUGH: usize = 40;
@@ -38,9 +38,23 @@ impl Server {
 
     /// The archive does not know any more what every device has read: it is as if it had been compacted.
     pub(crate) fn forget_ids(&mut self, account: usize, everybody_has: impl Fn(&Element) -> bool) {
-        let Account { archive, forgotten, .. } = &mut self.accounts[account];
+        let Account { archive, forgotten, gone, .. } = &mut self.accounts[account];
         let known = archive.iter().take_while(|entry| everybody_has(&entry.message)).count();
-        forgotten.extend(archive.drain(..known).filter_map(|entry| text(&entry.message)));
+        forgotten.extend(archive.iter().take(known).filter_map(|entry| text(&entry.message)));
+        gone.extend(archive.drain(..known));
+    }
+
+    /// The archive does not keep its oldest messages, up to the first that only another one explains.
+    pub(crate) fn keep_less(&mut self, account: usize, count: usize) -> Vec<String> {
+        let Account { archive, forgotten, expired, gone, .. } = &mut self.accounts[account];
+        let explains = |entry: &&Entry| amends(&entry.message) || play(&entry.message).is_some();
+        let oldest = archive.iter().take(count).take_while(|entry| !explains(entry)).count();
+        let texts: Vec<String> =
+            archive.iter().take(oldest).filter_map(|entry| text(&entry.message)).collect();
+        forgotten.extend(texts.iter().cloned());
+        expired.extend(texts.iter().cloned());
+        gone.extend(archive.drain(..oldest));
+        texts
     }
 
     /// How long the server is busy with this, in ms: until then it reads nothing more of the same session.
@@ -80,7 +94,7 @@ impl Server {
             return self.deliver(id, refused("resource-constraint"));
         }
         let text = |name: &str| query.get_child("set", ns::RSM)?.get_child(name, ns::RSM).map(Element::text);
-        let start = field("start").and_then(|start| stamp::parse(&start));
+        let [start, end] = ["start", "end"].map(|time| stamp::parse(&field(time)?));
         // A phone's clock may ask for anything.
         session.unsure |= start.is_some() || now < kept.short_until;
         let mut from = 0;
@@ -111,6 +125,7 @@ impl Server {
             .iter()
             .filter(|entry| with.is_none_or(|with| entry.with == with))
             .filter(|entry| start.is_none_or(|start| entry.at >= start))
+            .filter(|entry| end.is_none_or(|end| entry.at <= end))
             .collect();
         let mut max = text("max").and_then(|max| max.parse().ok()).unwrap_or(50).min(self.manners.page);
         if now < kept.short_until {

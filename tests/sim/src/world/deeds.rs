@@ -155,7 +155,11 @@ impl World {
             }
             Deed::DropQueued { count } => self.server.drop_queued(device, count),
             // What it has mixed up or lost can be told only from its archive.
-            Deed::ForgetIds if self.server.dropped > 0 => {}
+            Deed::ForgetIds | Deed::Expire { .. } if self.server.dropped > 0 => {}
+            Deed::Expire { count } => self.keeps_less(self.devices[device].account, count),
+            Deed::Older => {
+                self.asks(device, Asked::Other, Command::Older);
+            }
             Deed::ForgetIds => {
                 let account = self.devices[device].account;
                 let held: Vec<_> = self
@@ -184,6 +188,21 @@ impl World {
             }
             Deed::ShortPages { back } => {
                 self.server.accounts[self.devices[device].account].short_until = self.now + back;
+            }
+        }
+    }
+
+    /// An archive loses its oldest. Whoever has read it before knows that something was there.
+    fn keeps_less(&mut self, account: usize, count: usize) {
+        let texts = self.server.keep_less(account, count);
+        for phone in self.devices.iter_mut().filter(|phone| phone.account == account) {
+            let has_read = phone.reader().is_ok_and(|reader| {
+                reader
+                    .query_row("SELECT EXISTS (SELECT 1 FROM coverage)", [], |row| row.get(0))
+                    .unwrap_or(false)
+            });
+            if has_read {
+                phone.user.holes.extend(texts.iter().cloned());
             }
         }
     }
