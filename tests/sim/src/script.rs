@@ -80,6 +80,9 @@ pub struct Manners {
     /// Accounts have cards (XEP-0054), and nodes for them where they have nodes (XEP-0292).
     #[serde(default)]
     pub cards: bool,
+    /// Behind an id of another conversation it says that nothing follows (Prosody 13).
+    #[serde(default)]
+    pub vague: bool,
     /// And nodes for feeds (XEP-0277).
     #[serde(default)]
     pub feeds: bool,
@@ -420,6 +423,8 @@ impl Script {
         let [blocking, cards, feeds] = [(); 3].map(|()| people.random_ratio(1, 2));
         let shown = &mut StdRng::seed_from_u64(seed ^ SHOWN);
         let [pictures, apps] = [(); 2].map(|()| shown.random_ratio(2, 3) && nodes);
+        let scrolls = &mut StdRng::seed_from_u64(seed ^ OLDER);
+        let vague = scrolls.random();
         let manners = Manners {
             nodes,
             settings: nodes,
@@ -428,6 +433,7 @@ impl Script {
             feeds,
             pictures,
             apps,
+            vague,
             ..Manners::new(&mut rng)
         };
         let latency = *[2, 20, 100, 600].choose(&mut rng).unwrap_or(&20);
@@ -616,7 +622,7 @@ impl Script {
         if manners.apps {
             publish(&mut acts, &devices, at, shown);
         }
-        let late = scroll(&mut acts, &devices, at, &mut StdRng::seed_from_u64(seed ^ OLDER));
+        let late = scroll(&mut acts, &devices, at, scrolls);
         let faults = size.faults + rng.random_range(0..=size.faults);
         for _ in 0..faults {
             let device = rng.random_range(0..all);
@@ -660,6 +666,7 @@ impl Manners {
             feeds: false,
             pictures: false,
             apps: false,
+            vague: false,
         }
     }
 }

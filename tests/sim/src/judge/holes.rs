@@ -14,7 +14,7 @@ pub(super) fn judge(world: &World, device: usize, with: usize) -> Result<(), Fai
         return Ok(());
     };
     let (mut messages, mut gaps) = (BTreeMap::new(), BTreeSet::new());
-    let mut corrected = BTreeSet::new();
+    let mut amended = BTreeSet::new();
     for (place, (_, item)) in screen.lines.iter().enumerate() {
         let message = match item {
             Item::Message(message) => message,
@@ -25,9 +25,9 @@ pub(super) fn judge(world: &World, device: usize, with: usize) -> Result<(), Fai
         };
         let Some(text) = screen.texts.get(&message.id) else { continue };
         messages.insert(text, place);
-        // A correction that is shown by itself says nothing of where what it corrects was.
-        if message.text.contains(server::EDITED) {
-            corrected.insert(text);
+        // What stands for a message that is not here says nothing of where that was.
+        if message.retracted || message.text.contains(server::EDITED) {
+            amended.insert(text);
         }
     }
     let users = || world.devices().iter().map(|device| &device.user);
@@ -40,7 +40,7 @@ pub(super) fn judge(world: &World, device: usize, with: usize) -> Result<(), Fai
         .filter_map(|entry| server::text(&entry.message))
         .filter(|text| !own.contains(text) && seen.insert(text.clone()))
         .collect();
-    let place = |text: &String| messages.get(text).copied().filter(|_| !corrected.contains(text));
+    let place = |text: &String| messages.get(text).copied().filter(|_| !amended.contains(text));
     for (number, text) in archived.iter().enumerate() {
         let is_missing = phone.user.holes.contains(text)
             && !messages.contains_key(text)

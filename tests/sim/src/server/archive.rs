@@ -100,6 +100,10 @@ impl Server {
         let mut from = 0;
         if let Some(after) = text("after") {
             match kept.archive.iter().position(|entry| entry.id == after) {
+                // Prosody 13 looks for it among those of the peer only, and finds nothing behind what it has not found.
+                Some(at) if self.manners.vague && with.is_some_and(|with| kept.archive[at].with != with) => {
+                    from = kept.archive.len();
+                }
                 Some(at) => from = at + 1,
                 None => {
                     session.unsure = true;

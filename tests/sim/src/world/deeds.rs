@@ -198,7 +198,11 @@ impl World {
         for phone in self.devices.iter_mut().filter(|phone| phone.account == account) {
             let has_read = phone.reader().is_ok_and(|reader| {
                 reader
-                    .query_row("SELECT EXISTS (SELECT 1 FROM coverage)", [], |row| row.get(0))
+                    .query_row(
+                        "SELECT EXISTS (SELECT 1 FROM coverage WHERE last_id IS NOT NULL)",
+                        [],
+                        |row| row.get(0),
+                    )
                     .unwrap_or(false)
             });
             if has_read {
