@@ -1555,8 +1555,12 @@ fn open(inner: &Inner, connection: Option<Connection>) -> Result<(Driver, Secret
         allow_plain: connection.allow_plain,
         connection: &text,
     };
-    let config =
-        Config { software: home.options.software.clone(), raw: home.options.raw, page: home.options.page };
+    let config = Config {
+        software: home.options.software.clone(),
+        raw: home.options.raw,
+        page: home.options.page,
+        ..Config::default()
+    };
     let mut known = installation::load(&*home.vault, &home.installation())?;
     let engine = Engine::take(file, config, claim, |tx| {
         let fresh = Uuid::new_v4();

@@ -46,11 +46,13 @@ pub struct Config {
     pub raw: bool,
     /// Messages to ask the archive for at once, 1 to 500; the server may give fewer.
     pub page: u32,
+    /// How long every archive keeps what it has, at least, in ms: what is younger is never taken for expired.
+    pub kept_for: i64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { software: "Whimbrel".into(), raw: false, page: 250 }
+        Self { software: "Whimbrel".into(), raw: false, page: 250, kept_for: 86_400_000 }
     }
 }
 
@@ -213,6 +215,8 @@ pub(crate) struct CatchingUp {
     /// What was covered when the session began, in case that carbons are long in coming: what other devices sent until then has
     /// to be looked for.
     pub(crate) before_carbons: Option<Unchecked>,
+    /// The gap that began with this session, where the server was last heard so lately that nothing can have expired since.
+    pub(crate) opened: Option<i64>,
     /// There was a resumption since the archive was last asked what the server had dropped.
     pub(crate) resumed: bool,
     /// When the archive was last asked what the server had dropped, or this process first came online, mono ms.
@@ -232,6 +236,7 @@ impl Default for CatchingUp {
             pages: 0,
             ends: BTreeSet::new(),
             before_carbons: None,
+            opened: None,
             resumed: false,
             checked: None,
             compared: None,

@@ -344,6 +344,9 @@ impl Account {
                     "INSERT INTO gap (archive, kind, after_id, since, low_position, high_position, covered_position) VALUES (?1, 0, ?2, ?3, ?4, ?5, ?6)",
                     params![own, last_id, last_at, low, low + ROOM, covered],
                 )?;
+                let heard = self.online().map_or(0, |online| online.heard_before);
+                let is_recent = cx.now.wall.abs_diff(heard) < self.config.kept_for as u64;
+                self.catching_up.opened = is_recent.then(|| cx.tx.last_insert_rowid());
             }
         }
         cx.touched.all_timelines = true;
@@ -908,7 +911,10 @@ impl Account {
         // Prosody 13 says so of an id, too, that it has forgotten, or that is not of the peer who is asked about.
         let ends_at_once = complete && query.seen == 0 && query.page == 0;
         match &query.aim {
-            Aim::Doubt { after: Some(_), .. } if ends_at_once => {
+            // But of what it choked on nothing else is asked (STREAM 21).
+            Aim::Doubt { after: Some(after), .. }
+                if ends_at_once && self.session.choked_on.as_ref() != Some(after) =>
+            {
                 self.page_failed(cx, query, "item-not-found")
             }
             Aim::Doubt { peer, after, since, before } => {
@@ -997,15 +1003,14 @@ impl Account {
         }
         let reaches_back = query.first_position.is_some_and(|first| first <= query.edge.unwrap_or(low))
             || since.is_some_and(|since| query.first_at.is_some_and(|at| at <= since));
-        let is_empty = complete && query.seen == 0;
-        if by_time && is_empty {
+        if by_time && complete && query.seen == 0 {
             // Whatever comes next is where the archive begins.
             cx.tx.execute(
                 "UPDATE coverage SET last_id = NULL WHERE archive = ?1 AND last_id IS ?2",
                 params![own, after],
             )?;
         }
-        if by_time && since.is_some() && !reaches_back && !(is_empty && self.was_here_lately(cx.now)) {
+        if by_time && since.is_some() && !reaches_back && self.catching_up.opened != Some(gap) {
             // Nothing of the overlap is there any more: what followed the lower edge is no longer on the server. Before what was found.
             let first = query.first_position.map_or(low + 1, |first| first.min(low + 1));
             cx.tx.execute(
@@ -1019,6 +1024,7 @@ impl Account {
             // Another gap may have its number one day.
             self.catching_up.idle.remove(&gap);
             self.catching_up.ends.retain(|(of, _)| *of != gap);
+            self.catching_up.opened = self.catching_up.opened.filter(|opened| *opened != gap);
             self.catching_up.back_off.reset();
             self.catching_up.pages = 0;
             cx.touched.all_timelines = true;
@@ -1052,30 +1058,26 @@ impl Account {
         self.catch_up(cx)
     }
 
-    /// Whether what came since the server was last heard cannot have expired.
-    fn was_here_lately(&self, now: Now) -> bool {
-        self.online().is_some_and(|online| now.wall.abs_diff(online.heard_before) < DAY as u64)
-    }
-
-    /// Whether the id that this gap begins behind may not be in the archive any more: none keeps less than a day.
+    /// Whether the id that this gap begins behind may not be in the archive any more.
     fn may_have_expired(&self, cx: &Cx<'_>, gap: i64) -> Result<bool> {
         Ok(cx
             .tx
             .prepare_cached(
-                "SELECT after_id IS NOT NULL AND by_time = 0 AND abs(?2 - coalesce(
-                 (SELECT at FROM message WHERE mine = 0 AND position <= low_position ORDER BY id DESC LIMIT 1), 0)) >= ?3
+                "SELECT after_id IS NOT NULL AND by_time = 0 AND abs(?2 - coalesce((SELECT m.at FROM archived AS a
+                 JOIN message AS m ON m.id = a.message WHERE a.id = after_id AND a.archive = gap.archive), 0)) >= ?3
                  FROM gap WHERE id = ?1",
             )?
-            .query_row(params![gap, cx.now.wall, DAY], |row| row.get(0))
+            .query_row(params![gap, cx.now.wall, self.config.kept_for], |row| row.get(0))
             .optional()?
             .unwrap_or(false))
     }
 
-    /// The archive has said that nothing follows this gap's edge. If it ends with something else, it has forgotten the edge: time must do
-    /// (STREAM 18).
+    /// The archive has said that nothing follows this gap's edge. If it ends with something else that does not stand before the edge, it has
+    /// forgotten the edge: time must do (STREAM 18).
     fn end_seen(&mut self, cx: &mut Cx<'_>, query: &Query, gap: i64) -> Result<()> {
         let forgotten = cx.tx.execute(
-            "UPDATE gap SET by_time = 1 WHERE id = ?1 AND after_id IS NOT ?2",
+            "UPDATE gap SET by_time = 1 WHERE id = ?1 AND after_id IS NOT ?2
+             AND NOT EXISTS (SELECT 1 FROM archived WHERE id = ?2 AND archive = gap.archive AND place <= low_position)",
             params![gap, query.last],
         )? > 0;
         if forgotten {
@@ -1315,13 +1317,13 @@ impl Account {
             // A second copy is worse than a minute's delay, but a dead archive must not hold a message back for ever.
             Aim::Doubt { .. } if condition == NO_ANSWER && query.tries < DOUBT_TRIES => {
                 let next = Query::new(query.aim.clone(), 0);
-                self.query(cx, Query { page: query.page, tries: query.tries + 1, ..next })
+                // Behind a resumption it had less than its whole time.
+                let tries = query.tries + u32::from(!query.cut);
+                self.query(cx, Query { page: query.page, tries, ..next })
             }
             // The server has forgotten where it was (STREAM 18), and not what came since.
             Aim::Doubt { peer, after: Some(_), since: Some(since), .. } if condition == "item-not-found" => {
-                // By the archive's clock, which is not the phone's.
-                let since = self.coverage(cx)?.map_or(*since, |covered| covered.at.min(*since));
-                self.query(cx, Query::about(peer.clone(), None, Some(since)))
+                self.query(cx, Query::about(peer.clone(), None, Some(*since)))
             }
             Aim::Doubt { peer, .. } => self.doubts_settled(cx, peer),
             Aim::Fill { gap } if condition == "item-not-found" => {

@@ -183,8 +183,8 @@ pub(crate) const FEATURES: [&str; 16] = [
 
 /// How long a question may go unanswered while we are online and nothing else comes, in ms.
 const PATIENCE: u64 = 60_000;
-/// The same of what the server had read before a resumption: its answer is replayed before anything else, and phones are woken for
-/// less than a minute.
+/// The same of what our own server had read before a resumption: its answer is replayed before anything else, and phones are woken
+/// for less than a minute.
 const REPLAYED: u64 = 15_000;
 /// How long after nobody has answered something is asked again, in ms, and how often that doubles: to three hours.
 pub(crate) const AGAIN: u64 = 600_000;
@@ -273,12 +273,12 @@ impl Account {
             // A new connection, or a reload: what was sent before, and perhaps not read, has its whole time again.
             let mut deadlines = Deadlines::new(PATIENCE);
             let mut statement = cx.tx.prepare(
-                "SELECT iq, EXISTS (SELECT 1 FROM outbox WHERE name = iq) FROM pending
+                "SELECT iq, coalesce(peer, ?1) = ?1 AND NOT EXISTS (SELECT 1 FROM outbox WHERE name = iq) FROM pending
                  WHERE json_type(what, '$.Later') IS NULL AND NOT EXISTS (SELECT 1 FROM outbox WHERE name = iq AND number IS NULL)",
             )?;
-            let mut rows = statement.query([])?;
+            let mut rows = statement.query(params![self.jid.as_str()])?;
             while let Some(row) = rows.next()? {
-                let patience = if row.get(1)? { PATIENCE } else { REPLAYED };
+                let patience = if row.get(1)? { REPLAYED } else { PATIENCE };
                 deadlines.ask_within(&row.get::<_, String>(0)?, now, patience);
             }
             deadlines.heard(now);
@@ -615,7 +615,7 @@ impl Account {
             }
             (Pending::Unregister, answer) => self.unregistered(cx, id, answer.map(drop)),
             (Pending::Portrait { of, hash }, answer) => {
-                self.portrait_came(cx, of, hash, answer.ok())?;
+                self.portrait_came(cx, of, hash, answer)?;
                 self.fetch_next(cx)
             }
             (Pending::Node(question), answer) => self.node_answered(cx, id, question, answer),

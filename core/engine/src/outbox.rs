@@ -509,8 +509,11 @@ impl Account {
             if self.queries.values().any(|query| query.doubts(&peer)) {
                 continue;
             }
-            // The phone's clock alone may say a time that is still to come for the archive.
-            let since = first_sent.filter(|_| covered.is_some());
+            // The phone's clock alone may say a time that is still to come for the archive. What follows in this session moves what is covered.
+            let since = match self.coverage(cx)?.filter(|_| covered.is_some()) {
+                Some(by_archive) => first_sent.map(|first| first.min(by_archive.at)),
+                None => None,
+            };
             self.query(cx, Query::about(peer, covered, since))?;
         }
         Ok(())

@@ -122,7 +122,9 @@ impl Account {
         answer: std::result::Result<&Element, &str>,
     ) -> Result<()> {
         let of = BareJid::new(of).map_err(|_| Error::bug("a contact's address"))?;
-        self.asked_for_picture(of.to_string(), None);
+        if says_what_is_there(answer) {
+            self.asked_for_picture(of.to_string(), None);
+        }
         let items = match answer {
             Ok(element) => read_page(element).0,
             Err("item-not-found") => Vec::new(),
@@ -238,16 +240,16 @@ impl Account {
         cx: &mut Cx<'_>,
         of: String,
         hash: String,
-        answer: Option<&Element>,
+        answer: std::result::Result<&Element, &str>,
     ) -> Result<()> {
-        let vcard = answer.and_then(|answer| answer.get_child("vCard", ns::VCARD));
+        let vcard = answer.ok().and_then(|answer| answer.get_child("vCard", ns::VCARD));
         let photo = vcard.and_then(|vcard| vcard.get_child("PHOTO", ns::VCARD));
         let part = |name| photo.and_then(|photo| photo.get_child(name, ns::VCARD)).map(Element::text);
         let is_it = match part("BINVAL") {
             Some(data) => keep(cx, &hash, &part("TYPE").unwrap_or_default(), &data)?,
             None => false,
         };
-        if !is_it {
+        if !is_it && says_what_is_there(answer) {
             self.asked_for_picture(of, Some(hash));
         }
         Ok(())
@@ -461,4 +463,12 @@ fn presentable(name: &str) -> Option<String> {
     let name: String =
         name.chars().filter(|c| !c.is_control() && !address::is_invisible(*c)).take(MAX_NAME).collect();
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+/// Whether this tells what somebody has, and not only that they, or their server, cannot be reached.
+fn says_what_is_there(answer: std::result::Result<&Element, &str>) -> bool {
+    matches!(
+        answer,
+        Ok(_) | Err("item-not-found" | "service-unavailable" | "feature-not-implemented" | "forbidden")
+    )
 }

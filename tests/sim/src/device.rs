@@ -249,7 +249,8 @@ impl Device {
     }
 
     pub(crate) fn config() -> Config {
-        Config { page: 50, ..Config::default() }
+        // Whatever expires in a world does so within the hour.
+        Config { page: 50, kept_for: 0, ..Config::default() }
     }
 }
 

@@ -576,7 +576,10 @@ fn as_read(world: &World, device: usize, with: usize, reader: &Connection) -> Re
         // What has moved up since it was read is read. So they are counted.
         let known = account.archive[..=behind].iter().filter_map(|entry| server::text(&entry.message));
         let older: BTreeSet<String> = known.chain(account.forgotten.iter().cloned()).collect();
-        let newer = theirs.iter().filter(|text| !older.contains(server::first(text)));
+        // What stands for a message that is not here came when that was corrected.
+        let stands_for_another = |text: &str| text.contains(server::EDITED);
+        let newer =
+            theirs.iter().filter(|text| !older.contains(server::first(text)) || stands_for_another(text));
         if unread > newer.count() as i64 {
             return Err(Failure::ReadElsewhere { device, with, told: told.unwrap_or_default().to_owned() });
         }

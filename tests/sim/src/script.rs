@@ -623,6 +623,8 @@ impl Script {
             publish(&mut acts, &devices, at, shown);
         }
         let late = scroll(&mut acts, &devices, at, scrolls);
+        // No server's pages are so small that the first one that a device reads is of receipts only.
+        let manners = Manners { page: if late.is_some() { 50 } else { manners.page }, ..manners };
         let faults = size.faults + rng.random_range(0..=size.faults);
         for _ in 0..faults {
             let device = rng.random_range(0..all);

@@ -167,6 +167,64 @@ fn quiet_account_whose_last_message_has_expired_misses_nothing() {
 }
 
 #[test]
+fn who_was_here_an_hour_ago_misses_nothing_that_has_expired() {
+    let mut world = World::online();
+    world.gets(&live(0));
+    world.now.wall = START + 14 * 86_400_000;
+    world.gets("<r xmlns='urn:xmpp:sm:3'/>");
+    world.server.archive = archived(1_300_000..1_300_001);
+    world.away_and_back();
+    world.serve();
+    assert_eq!(world.sees(), ["0", "1300000"]);
+}
+
+#[test]
+fn who_was_away_until_all_had_expired_is_told_so_though_the_link_was_cut_over_it() {
+    for again in [Resume::Accept, Resume::Refuse] {
+        let mut world = World::online();
+        world.gets(&live(0));
+        world.now.wall = START + 14 * 86_400_000;
+        world.away_and_back();
+        world.serve_one();
+        world.acknowledge();
+        world.cut();
+        world.reconnect(again);
+        world.acknowledge();
+        world.serve();
+        world.pass(20_000);
+        world.serve();
+        assert_eq!(world.sees(), ["0", "--"]);
+    }
+}
+
+#[test]
+fn id_that_has_expired_is_not_taken_for_young_because_of_what_no_archive_has() {
+    let mut world = World::online();
+    world.server.is_vague = true;
+    world.gets(&live(0));
+    world.now.wall = START + 14 * 86_400_000;
+    world.gets(&from_juliet("id='nowhere'", "<body>nowhere</body>"));
+    world.server.archive = archived(1_300_000..1_300_001);
+    world.away_and_back();
+    world.serve();
+    assert_eq!(world.sees().last().unwrap(), "1300000");
+}
+
+#[test]
+fn id_that_was_taken_out_is_no_archive_that_has_forgotten() {
+    let mut world = World::online();
+    world.server.is_vague = true;
+    world.gets_all(&[&live(0), &live(100_000)]);
+    world.now.wall = START + 14 * 86_400_000;
+    world.server.archive = archived(0..1);
+    world.away_and_back();
+    world.serve();
+    assert_eq!(world.sees(), ["0", "100000"]);
+    assert_eq!(world.count("SELECT count(*) FROM gap"), 0);
+    assert_eq!(world.count("SELECT count(*) FROM coverage WHERE last_id = 'a100000'"), 1);
+}
+
+#[test]
 fn who_was_away_until_everything_had_expired_is_told_so_once() {
     let mut world = World::online();
     world.gets(&live(0));
@@ -958,6 +1016,7 @@ fn what_is_no_longer_on_the_server_is_shown_though_something_newer_is_known() {
     world.gets(&live(0));
     world.acknowledge();
     world.server.archive = archived(900_000..900_003);
+    world.now.wall = START + 1_000_000_000;
     world.away_and_back();
     world.gets(&live(900_002));
     world.serve();

@@ -250,6 +250,17 @@ fn picture_that_a_vcard_does_not_have_is_fetched_once_in_a_session() {
 }
 
 #[test]
+fn picture_of_who_cannot_be_reached_is_asked_for_when_they_show_it_again() {
+    let shows =
+        there("balcony", &format!("<x xmlns='vcard-temp:x:update'><photo>{}</photo></x>", sha1(b"photo")));
+    let mut world = World::with_nodes();
+    for _ in 0..3 {
+        world.gets(&shows);
+        assert_eq!(path(&world.refuses("remote-server-timeout")), "get vCard");
+    }
+}
+
+#[test]
 fn own_picture_and_name_are_shown_once_there_is_a_session() {
     let mut world = World::with_nodes();
     world.cut();

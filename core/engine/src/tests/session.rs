@@ -354,6 +354,79 @@ fn doubt_of_a_phone_whose_clock_is_ahead_is_settled_by_the_archive() {
 }
 
 #[test]
+fn doubt_is_not_given_up_sooner_because_sessions_are_resumed() {
+    let mut world = World::online();
+    world.gets(&live(1));
+    world.acknowledge();
+    world.server.hears = false;
+    let one = world.says("one");
+    world.server.hears = true;
+    world.server.archive = archived(1..2);
+    world.server.archive.push(own_entry(&one, "one", "a2", START + 2_000));
+    world.wrote.clear();
+    world.away_and_back();
+    for _ in 0..5 {
+        // The archive takes its time, and what it says is lost.
+        world.wrote.retain(|element| element.name() != "iq");
+        world.acknowledge();
+        world.cut();
+        world.reconnect(Resume::Accept);
+        for _ in 0..4 {
+            world.pass(5_000);
+            world.acknowledge();
+        }
+    }
+    assert_eq!(world.sent_texts(), texts(&[]));
+    while !world.has_query() {
+        world.pass(5_000);
+        world.acknowledge();
+    }
+    world.serve();
+    assert_eq!(world.state(&one), SendState::Sent);
+    assert_eq!(world.sent_texts(), texts(&[]));
+}
+
+#[test]
+fn doubt_is_asked_from_when_it_was_covered_though_the_catch_up_is_first() {
+    let mut world = World::online();
+    world.server.is_vague = true;
+    // The phone's clock is five hours ahead.
+    world.now.wall += 5 * 3_600_000;
+    let nurse = "nurse@capulet.lit";
+    world.server.archive = archived(0..1);
+    world.server.archive[0].message = world.server.archive[0].message.replace(JULIET, nurse);
+    world.away_and_back();
+    world.serve();
+    world.acknowledge();
+    world.server.hears = false;
+    let one = world.says("one");
+    world.server.hears = true;
+    world.server.archive.push(own_entry(&one, "one", "a1", START + 1_000));
+    world.server.archive.extend(archived(2..3));
+    world.gets(&live(2));
+    world.server.archive.extend(archived(14_400..14_402));
+    world.wrote.clear();
+    world.away_and_back();
+    world.serve();
+    assert_eq!(world.sent_texts(), texts(&[]));
+    assert_eq!(world.state(&one), SendState::Sent);
+}
+
+#[test]
+fn contact_who_was_asked_before_a_resumption_has_a_whole_minute() {
+    let mut world = World::online();
+    let of = "rooms.capulet.lit".parse().unwrap();
+    world.does(Command::Ask { of, what: crate::api::Ask::Info { node: None } });
+    world.acknowledge();
+    world.wrote.clear();
+    world.cut();
+    world.reconnect(Resume::Accept);
+    world.acknowledge();
+    world.pass(50_000);
+    assert_eq!(world.count("SELECT count(*) FROM pending WHERE json_type(what, '$.Service') IS NOT NULL"), 1);
+}
+
+#[test]
 fn what_came_back_before_it_was_acknowledged_is_not_sent_by_another_session() {
     let mut world = World::online();
     let one = world.says("one");

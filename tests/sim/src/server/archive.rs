@@ -105,6 +105,10 @@ impl Server {
                     from = kept.archive.len();
                 }
                 Some(at) => from = at + 1,
+                None if self.manners.vague => {
+                    session.unsure = true;
+                    from = kept.archive.len();
+                }
                 None => {
                     session.unsure = true;
                     return self.deliver(id, refused("item-not-found"));
@@ -116,6 +120,10 @@ impl Server {
         if let Some(before) = before.as_deref().filter(|before| !before.is_empty()) {
             match kept.archive.iter().position(|entry| entry.id == before) {
                 Some(at) => to = at,
+                None if self.manners.vague => {
+                    session.unsure = true;
+                    to = 0;
+                }
                 None => {
                     session.unsure = true;
                     return self.deliver(id, refused("item-not-found"));

@@ -153,6 +153,8 @@ impl World {
                 self.server.lies.entry(device).or_default().reorder = true;
                 self.server.dropped += 1;
             }
+            // What its archive has lost as well nobody can know of.
+            Deed::DropQueued { .. } if self.has_expired(device) => {}
             Deed::DropQueued { count } => self.server.drop_queued(device, count),
             // What it has mixed up or lost can be told only from its archive.
             Deed::ForgetIds | Deed::Expire { .. } if self.server.dropped > 0 => {}
@@ -190,6 +192,10 @@ impl World {
                 self.server.accounts[self.devices[device].account].short_until = self.now + back;
             }
         }
+    }
+
+    fn has_expired(&self, device: usize) -> bool {
+        !self.server.accounts[self.devices[device].account].expired.is_empty()
     }
 
     /// An archive loses its oldest. Whoever has read it before knows that something was there.

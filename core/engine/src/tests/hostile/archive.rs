@@ -322,6 +322,23 @@ fn bad_xml_in_archive_in_the_newest_page_or_an_older_one_is_stepped_past() {
 }
 
 #[test]
+fn bad_xml_in_archive_keeps_nothing_in_doubt() {
+    let mut world = World::online();
+    world.server.is_vague = true;
+    world.gets(&live(0));
+    world.acknowledge();
+    world.server.hears = false;
+    world.says("one");
+    world.server.hears = true;
+    world.server.archive = archived(0..2);
+    world.wrote.clear();
+    world.away_and_back();
+    world.serve_with_poison("a1", false);
+    world.acknowledge();
+    assert_eq!(world.sent_texts(), ["one"]);
+}
+
+#[test]
 fn bad_xml_in_archive_is_nobody_elses_to_claim() {
     let mut world = World::online();
     world.gets(&live(0));
