@@ -304,6 +304,8 @@ pub(crate) struct Waiting {
     pub(crate) sync: Vec<(RequestId, u64)>,
     /// By the id of the question whose answer is theirs.
     pub(crate) asked: BTreeMap<String, RequestId>,
+    /// For the page of older messages that is under way.
+    pub(crate) older: Vec<RequestId>,
     /// For what is being published in a node: what else the app wants of it, in its order.
     pub(crate) behind: Vec<(RequestId, Arc<Command>)>,
 }
@@ -312,7 +314,8 @@ impl Waiting {
     /// Whoever waits for an answer of the session.
     pub(crate) fn take_asked(&mut self) -> impl Iterator<Item = RequestId> + use<> {
         let behind = std::mem::take(&mut self.behind).into_iter().map(|(request, _)| request);
-        std::mem::take(&mut self.asked).into_values().chain(behind)
+        let asked = std::mem::take(&mut self.asked).into_values();
+        asked.chain(behind).chain(std::mem::take(&mut self.older))
     }
 }
 

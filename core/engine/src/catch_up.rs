@@ -125,8 +125,8 @@ enum Aim {
     Fill { gap: i64 },
     /// The newest page, at the first sign-in.
     Newest,
-    /// Only look what the archive ends with, since it has said that nothing follows this gap's edge; nothing is stored.
-    End { gap: i64 },
+    /// Only look what the archive ends with, since it has said that nothing follows where this begins; nothing is stored.
+    End { of: Box<Aim> },
     /// The page before an unfetched region's edge.
     Before { gap: i64 },
     /// Only look whether ours are there; nothing is stored (STREAM 12). Behind neither an id nor a time: from the newest backwards.
@@ -211,6 +211,25 @@ impl Query {
         let places = [self.start, self.begin, self.cursor, self.brought.unwrap_or(0)];
         places.iter().all(|place| (-HIGHEST..=HIGHEST).contains(place))
             && counters.into_iter().all(|count| count <= u32::MAX / 2)
+    }
+
+    fn fills(&self) -> bool {
+        match &self.aim {
+            Aim::End { of } => matches!(**of, Aim::Fill { .. }),
+            aim => matches!(aim, Aim::Fill { .. } | Aim::Newest),
+        }
+    }
+
+    fn checks(&self) -> bool {
+        match &self.aim {
+            Aim::End { of } => matches!(**of, Aim::Check { .. }),
+            aim => matches!(aim, Aim::Check { .. }),
+        }
+    }
+
+    /// Whether the archive ends where this begins is asked first.
+    fn of_the_end(&self) -> Self {
+        Self { aim: Aim::End { of: Box::new(self.aim.clone()) }, ..self.afresh() }
     }
 
     pub(crate) fn about(peer: String, after: Option<String>, since: Option<i64>) -> Self {
@@ -378,8 +397,7 @@ impl Account {
         {
             return Ok(());
         }
-        let fills = |query: &Query| matches!(query.aim, Aim::Fill { .. } | Aim::End { .. } | Aim::Newest);
-        if self.queries.values().any(fills) {
+        if self.queries.values().any(Query::fills) {
             return Ok(());
         }
         let known: bool = cx.tx.query_row(
@@ -450,7 +468,7 @@ impl Account {
         self.catching_up.resumed = false;
         self.session.dirty = true;
         if self.login.archive == Archive::Unknown
-            || self.queries.values().any(|query| matches!(query.aim, Aim::Check { .. }))
+            || self.queries.values().any(Query::checks)
             || mutants::on(Mutant::DroppedNotLookedFor)
         {
             return Ok(());
@@ -531,7 +549,7 @@ impl Account {
             self.follow_server_info(cx)?;
             self.ask_lists_after_check(cx)?;
             self.check_for_dropped(cx)?;
-            if self.queries.values().any(|query| matches!(query.aim, Aim::Check { .. })) {
+            if self.queries.values().any(Query::checks) {
                 return Ok(());
             }
             self.ask_after_check(cx)
@@ -559,12 +577,7 @@ impl Account {
     }
 
     /// Sends a query and keeps it.
-    pub(crate) fn query(&mut self, cx: &mut Cx<'_>, query: Query) -> Result<()> {
-        self.query_as(cx, query).map(drop)
-    }
-
-    /// The same, and the name that it has then.
-    fn query_as(&mut self, cx: &mut Cx<'_>, mut query: Query) -> Result<String> {
+    pub(crate) fn query(&mut self, cx: &mut Cx<'_>, mut query: Query) -> Result<()> {
         let name = cx.id();
         let mut form = Tag::with_ns("x", ns::DATA_FORMS).attr("type", "submit").child(
             Tag::new("field")
@@ -637,8 +650,8 @@ impl Account {
             .prepare_cached("INSERT INTO pending (iq, what) VALUES (?1, ?2)")?
             .execute(params![name, serde_json::to_string(&Pending::Page(query.clone()))?])?;
         self.enqueue(cx, crate::outbox::Kind::Iq, "", Some(&name), &iq.into_bytes())?;
-        self.queries.insert(name.clone(), query);
-        Ok(name)
+        self.queries.insert(name, query);
+        Ok(())
     }
 
     /// One result of a page.
@@ -653,6 +666,10 @@ impl Account {
     fn take_result(&mut self, cx: &mut Cx<'_>, query: &mut Query, result: &Archived<'_>) -> Result<()> {
         query.dirty = true;
         query.seen += 1;
+        if matches!(query.aim, Aim::End { .. }) {
+            query.last = Some(result.id.to_owned());
+            return Ok(());
+        }
         let at = result.stamp.and_then(stamp::parse);
         if query.first.is_none() {
             (query.first, query.first_at) = (Some(result.id.to_owned()), at);
@@ -660,9 +677,7 @@ impl Account {
         query.last = Some(result.id.to_owned());
         query.reached |= query.until.as_deref() == Some(result.id);
         query.last_at = at.or(query.last_at);
-        let Some(message) = result.message.filter(|_| !matches!(query.aim, Aim::End { .. })) else {
-            return Ok(());
-        };
+        let Some(message) = result.message else { return Ok(()) };
         let view = MessageView::read(message);
         if let Aim::Doubt { .. } = query.aim {
             if let (true, Some(id)) = (self.is_from_us(&view), view.origin_id.or(view.id))
@@ -792,7 +807,7 @@ impl Account {
         let done = match &query.aim {
             Aim::Fill { gap } => self.fill_done(cx, &query, *gap, false, None),
             Aim::Newest => self.newest_done(cx, &query, false),
-            Aim::End { gap } => self.end_seen(cx, &query, *gap),
+            Aim::End { of } => self.end_seen(cx, &query, of),
             Aim::Check { .. } => {
                 self.session.unchecked = Some(query.left_to_check(query.last.clone()));
                 Ok(())
@@ -892,11 +907,7 @@ impl Account {
         if query.cut {
             self.catching_up.halve();
             // No edge moves by what can be mixed up. A smaller page may fit between two cuts.
-            let id = self.query_as(cx, query.afresh())?;
-            if let Some(request) = self.waiting.asked.remove(&query.id) {
-                self.waiting.asked.insert(id, request);
-            }
-            return Ok(());
+            return self.query(cx, query.afresh());
         }
         self.catching_up.smaller = self.catching_up.smaller.saturating_sub(1);
         // What was read may have its name now, or be another message.
@@ -940,7 +951,7 @@ impl Account {
             }
             Aim::Before { gap } if ends_at_once => self.edge_forgotten(cx, query, *gap),
             Aim::Before { gap } => self.before_done(cx, query, *gap, complete),
-            Aim::End { gap } => self.end_seen(cx, query, *gap),
+            Aim::End { of } => self.end_seen(cx, query, of),
             Aim::Fill { gap } if !stable => {
                 // It leads somewhere once the archive has settled.
                 self.pause(cx);
@@ -948,10 +959,15 @@ impl Account {
                 self.catching_up.idle.remove(gap);
                 Ok(())
             }
-            Aim::Fill { gap } if ends_at_once && self.may_have_expired(cx, *gap)? => {
-                self.query(cx, Query { aim: Aim::End { gap: *gap }, ..query.afresh() })
+            Aim::Fill { gap } if ends_at_once && self.begins_behind_expired(cx, *gap)? => {
+                self.query(cx, query.of_the_end())
             }
             Aim::Fill { gap } => self.fill_done(cx, query, *gap, complete, count),
+            Aim::Check { after: Some(after), since: None }
+                if ends_at_once && self.may_have_expired(cx, after)? =>
+            {
+                self.query(cx, query.of_the_end())
+            }
             Aim::Check { after, .. } => self.check_done(cx, query, after.as_deref(), complete),
         }
     }
@@ -1058,32 +1074,57 @@ impl Account {
         self.catch_up(cx)
     }
 
-    /// Whether the id that this gap begins behind may not be in the archive any more.
-    fn may_have_expired(&self, cx: &Cx<'_>, gap: i64) -> Result<bool> {
-        Ok(cx
+    /// Whether an id may not be in our archive any more.
+    fn may_have_expired(&self, cx: &Cx<'_>, id: &str) -> Result<bool> {
+        let at: Option<i64> = cx
             .tx
             .prepare_cached(
-                "SELECT after_id IS NOT NULL AND by_time = 0 AND abs(?2 - coalesce((SELECT m.at FROM archived AS a
-                 JOIN message AS m ON m.id = a.message WHERE a.id = after_id AND a.archive = gap.archive), 0)) >= ?3
-                 FROM gap WHERE id = ?1",
+                "SELECT m.at FROM archived AS a JOIN message AS m ON m.id = a.message WHERE a.id = ?1 AND a.archive = ?2",
             )?
-            .query_row(params![gap, cx.now.wall, self.config.kept_for], |row| row.get(0))
-            .optional()?
-            .unwrap_or(false))
+            .query_row(params![id, self.jid.as_str()], |row| row.get(0))
+            .optional()?;
+        Ok(at.is_none_or(|at| cx.now.wall.abs_diff(at) >= self.config.kept_for as u64))
     }
 
-    /// The archive has said that nothing follows this gap's edge. If it ends with something else that does not stand before the edge, it has
-    /// forgotten the edge: time must do (STREAM 18).
-    fn end_seen(&mut self, cx: &mut Cx<'_>, query: &Query, gap: i64) -> Result<()> {
-        let forgotten = cx.tx.execute(
-            "UPDATE gap SET by_time = 1 WHERE id = ?1 AND after_id IS NOT ?2
-             AND NOT EXISTS (SELECT 1 FROM archived WHERE id = ?2 AND archive = gap.archive AND place <= low_position)",
-            params![gap, query.last],
-        )? > 0;
-        if forgotten {
-            return self.catch_up(cx);
+    fn begins_behind_expired(&self, cx: &Cx<'_>, gap: i64) -> Result<bool> {
+        let after: Option<String> = cx
+            .tx
+            .prepare_cached("SELECT CASE by_time WHEN 0 THEN after_id END FROM gap WHERE id = ?1")?
+            .query_row(params![gap], |row| row.get(0))
+            .optional()?
+            .flatten();
+        after.map_or(Ok(false), |after| self.may_have_expired(cx, &after))
+    }
+
+    /// The archive has said that nothing follows an id. If it ends with something else that does not stand before that, it has forgotten
+    /// the id: time must do (STREAM 18).
+    fn end_seen(&mut self, cx: &mut Cx<'_>, query: &Query, of: &Aim) -> Result<()> {
+        let after: Option<String> = match of {
+            Aim::Fill { gap } => cx
+                .tx
+                .query_row("SELECT after_id FROM gap WHERE id = ?1", params![gap], |row| row.get(0))
+                .optional()?
+                .flatten(),
+            Aim::Check { after, .. } => after.clone(),
+            _ => None,
+        };
+        let stands_before = match &query.last {
+            Some(last) => messages::known_as(cx, self.jid.as_str(), last)?
+                .and_then(|known| known.place)
+                .is_some_and(|place| place <= query.begin),
+            None => false,
+        };
+        let is_there = query.last == after || stands_before;
+        let query = Query { aim: of.clone(), ..query.afresh() };
+        match of {
+            Aim::Fill { gap } if is_there => self.fill_done(cx, &query, *gap, true, None),
+            Aim::Fill { gap } => {
+                cx.tx.execute("UPDATE gap SET by_time = 1 WHERE id = ?1", params![gap])?;
+                self.catch_up(cx)
+            }
+            _ if is_there => self.check_done(cx, &query, after.as_deref(), true),
+            _ => self.page_failed(cx, &query, "item-not-found"),
         }
-        self.fill_done(cx, &query.afresh(), gap, true, None)
     }
 
     /// One page more, and whether that was enough for one go.
@@ -1202,8 +1243,7 @@ impl Account {
     }
 
     fn abandon_checks(&mut self, cx: &mut Cx<'_>) -> Result<()> {
-        let is_check = |query: &Query| matches!(query.aim, Aim::Check { .. });
-        let checks: Vec<_> = self.queries.extract_if(.., |_, query| is_check(query)).collect();
+        let checks: Vec<_> = self.queries.extract_if(.., |_, query| query.checks()).collect();
         for (id, query) in checks {
             cx.tx.execute("DELETE FROM pending WHERE iq = ?1", params![id])?;
             self.let_go(cx, &query)?;
@@ -1295,23 +1335,26 @@ impl Account {
             cx.room = None;
         }
         cx.touched.all_timelines = true;
-        if let Some(request) = self.waiting.asked.remove(&query.id) {
+        for request in std::mem::take(&mut self.waiting.older) {
             cx.reply(request, Ok(Reply::Older { added: query.added, complete }));
         }
         Ok(())
     }
 
     fn page_failed(&mut self, cx: &mut Cx<'_>, query: &Query, condition: &str) -> Result<()> {
-        if let (Aim::Before { gap }, "item-not-found") = (&query.aim, condition) {
-            return self.edge_forgotten(cx, query, *gap);
+        match &query.aim {
+            Aim::Before { gap } if condition == "item-not-found" => {
+                return self.edge_forgotten(cx, query, *gap);
+            }
+            Aim::End { of } => {
+                let asked = Query { aim: (**of).clone(), ..query.afresh() };
+                return self.page_failed(cx, &asked, condition);
+            }
+            _ => {}
         }
         if condition == NO_ANSWER && query.seen > 0 {
             // It came, and took too long.
             self.catching_up.halve();
-        }
-        if let Some(request) = self.waiting.asked.remove(&query.id) {
-            let error = refused(cx, condition);
-            cx.reply(request, Err(error));
         }
         match &query.aim {
             // A second copy is worse than a minute's delay, but a dead archive must not hold a message back for ever.
@@ -1372,7 +1415,13 @@ impl Account {
                 self.pause(cx);
                 Ok(())
             }
-            Aim::Before { .. } => Ok(()),
+            Aim::Before { .. } => {
+                let error = refused(cx, condition);
+                for request in std::mem::take(&mut self.waiting.older) {
+                    cx.reply(request, Err(error.clone()));
+                }
+                Ok(())
+            }
         }
     }
 
@@ -1391,29 +1440,22 @@ impl Account {
     /// The server has forgotten the id that an unfetched region ends at: time must do (STREAM 18). Where that fails as well,
     /// what was there is no longer on the server.
     fn edge_forgotten(&mut self, cx: &mut Cx<'_>, query: &Query, gap: i64) -> Result<()> {
-        let request = self.waiting.asked.remove(&query.id);
         // With an overlap it does not end before what is known behind it.
         let first = cx.tx.execute(
             "UPDATE gap SET by_time = 1, covered_position = NULL WHERE id = ?1 AND by_time <> 1",
             params![gap],
-        )? > 0
-            // Another question has found that out, and asks by time already.
-            || query.edge.is_some();
+        )? > 0;
         if !first {
             cx.tx.execute("UPDATE gap SET kind = 2 WHERE id = ?1", params![gap])?;
             cx.touched.all_timelines = true;
-            if let Some(request) = request {
+            for request in std::mem::take(&mut self.waiting.older) {
                 cx.reply(request, Ok(Reply::Older { added: 0, complete: true }));
             }
             return Ok(());
         }
         let from_above: Option<i64> =
             cx.tx.query_row("SELECT since FROM gap WHERE id = ?1", params![gap], |row| row.get(0))?;
-        let id = self.query_as(cx, Query { from_above, ..Query::new(query.aim.clone(), query.start) })?;
-        if let Some(request) = request {
-            self.waiting.asked.insert(id, request);
-        }
-        Ok(())
+        self.query(cx, Query { from_above, ..Query::new(query.aim.clone(), query.start) })
     }
 
     /// Someone scrolls to where the unfetched region begins.
@@ -1434,12 +1476,14 @@ impl Account {
             cx.reply(request, Ok(Reply::Older { added: 0, complete: true }));
             return Ok(());
         };
+        self.waiting.older.push(request);
+        if self.queries.values().any(|query| matches!(query.aim, Aim::Before { .. })) {
+            return Ok(());
+        }
         let start = high.saturating_sub((i64::from(self.config.page) + 1) * STEP);
         let edge = covered.map(|covered| self.place_of(cx, before.as_deref(), covered)).transpose()?;
         let query = Query { edge, from_above, brought, ..Query::new(Aim::Before { gap }, start) };
-        let id = self.query_as(cx, query)?;
-        self.waiting.asked.insert(id, request);
-        Ok(())
+        self.query(cx, query)
     }
 
     /// An id of our archive is the newest that is covered, if it stands above the one that was. Our own order decides: the

@@ -205,7 +205,7 @@ impl World {
             let has_read = phone.reader().is_ok_and(|reader| {
                 reader
                     .query_row(
-                        "SELECT EXISTS (SELECT 1 FROM coverage WHERE last_id IS NOT NULL)",
+                        "SELECT EXISTS (SELECT 1 FROM coverage WHERE last_id IS NOT NULL AND last_at > 0)",
                         [],
                         |row| row.get(0),
                     )
