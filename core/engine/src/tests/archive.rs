@@ -215,6 +215,8 @@ fn what_was_dropped_behind_an_id_that_has_expired_is_found_where_the_server_does
     let mut world = World::online();
     world.server.is_vague = true;
     world.gets(&live(0));
+    world.server.archive = archived(0..1);
+    world.serve();
     world.acknowledge();
     world.now.wall = START + 14 * 86_400_000;
     // Nobody hands this on.
