@@ -99,7 +99,7 @@ pub enum Failure {
     /// A search finds something else than what is shown.
     FoundOtherwise { device: usize, text: String, found: Vec<String>, shown: Vec<String> },
     /// A device has not heard how far another one of its account has read.
-    ReadElsewhere { device: usize, with: usize, told: String },
+    ReadElsewhere { device: usize, with: usize, told: String, unread: i64, newer: Vec<String> },
     /// What nobody has read, and stands behind all that anybody has, counts as read.
     ReadByNobody { device: usize, with: usize, unread: i64, least: i64 },
     /// A device has not told the others of its account how far it has read.
@@ -576,12 +576,15 @@ fn as_read(world: &World, device: usize, with: usize, reader: &Connection) -> Re
         // What has moved up since it was read is read. So they are counted.
         let known = account.archive[..=behind].iter().filter_map(|entry| server::text(&entry.message));
         let older: BTreeSet<String> = known.chain(account.forgotten.iter().cloned()).collect();
-        // What stands for a message that is not here came when that was corrected.
-        let stands_for_another = |text: &str| text.contains(server::EDITED);
-        let newer =
-            theirs.iter().filter(|text| !older.contains(server::first(text)) || stands_for_another(text));
-        if unread > newer.count() as i64 {
-            return Err(Failure::ReadElsewhere { device, with, told: told.unwrap_or_default().to_owned() });
+        // What stands for a message that is not here came when that was corrected; and what the archive has lost before it was handed on
+        // came when it did.
+        let came_late =
+            |text: &str| text.contains(server::EDITED) || account.expired.contains(server::first(text));
+        let newer = theirs.iter().filter(|text| !older.contains(server::first(text)) || came_late(text));
+        let newer: Vec<String> = newer.cloned().collect();
+        if unread > newer.len() as i64 {
+            let told = told.unwrap_or_default().to_owned();
+            return Err(Failure::ReadElsewhere { device, with, told, unread, newer });
         }
     }
     read_by_somebody(world, device, with, unread, &theirs)?;
