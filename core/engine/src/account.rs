@@ -215,8 +215,8 @@ pub(crate) struct CatchingUp {
     /// What was covered when the session began, in case that carbons are long in coming: what other devices sent until then has
     /// to be looked for.
     pub(crate) before_carbons: Option<Unchecked>,
-    /// The gap that began with this session, where the server was last heard so lately that nothing can have expired since.
-    pub(crate) opened: Option<i64>,
+    /// The newest gap, and when the server was last heard before it, wall ms. Kept from link to link.
+    pub(crate) opened: Option<(i64, i64)>,
     /// There was a resumption since the archive was last asked what the server had dropped.
     pub(crate) resumed: bool,
     /// When the archive was last asked what the server had dropped, or this process first came online, mono ms.

@@ -364,8 +364,7 @@ impl Account {
                     params![own, last_id, last_at, low, low + ROOM, covered],
                 )?;
                 let heard = self.online().map_or(0, |online| online.heard_before);
-                let is_recent = cx.now.wall.abs_diff(heard) < self.config.kept_for as u64;
-                self.catching_up.opened = is_recent.then(|| cx.tx.last_insert_rowid());
+                self.catching_up.opened = Some((cx.tx.last_insert_rowid(), heard));
             }
         }
         cx.touched.all_timelines = true;
@@ -959,6 +958,10 @@ impl Account {
                 self.catching_up.idle.remove(gap);
                 Ok(())
             }
+            Aim::Fill { .. } | Aim::Check { .. } if complete && query.seen == 0 && query.page > 0 => {
+                // Nor is what it ends with now behind that.
+                self.page_failed(cx, query, "item-not-found")
+            }
             Aim::Fill { gap } if ends_at_once && self.begins_behind_expired(cx, *gap)? => {
                 self.query(cx, query.of_the_end())
             }
@@ -1026,7 +1029,11 @@ impl Account {
                 params![own, after],
             )?;
         }
-        if by_time && since.is_some() && !reaches_back && self.catching_up.opened != Some(gap) {
+        // What came since the server was last heard is too young to have expired.
+        let was_here = self.catching_up.opened.is_some_and(|(opened, heard)| {
+            opened == gap && cx.now.wall.abs_diff(heard) < self.config.kept_for as u64
+        });
+        if by_time && since.is_some() && !reaches_back && !was_here {
             // Nothing of the overlap is there any more: what followed the lower edge is no longer on the server. Before what was found.
             let first = query.first_position.map_or(low + 1, |first| first.min(low + 1));
             cx.tx.execute(
@@ -1040,7 +1047,7 @@ impl Account {
             // Another gap may have its number one day.
             self.catching_up.idle.remove(&gap);
             self.catching_up.ends.retain(|(of, _)| *of != gap);
-            self.catching_up.opened = self.catching_up.opened.filter(|opened| *opened != gap);
+            self.catching_up.opened = self.catching_up.opened.filter(|(opened, _)| *opened != gap);
             self.catching_up.back_off.reset();
             self.catching_up.pages = 0;
             cx.touched.all_timelines = true;
@@ -1096,8 +1103,8 @@ impl Account {
         after.map_or(Ok(false), |after| self.may_have_expired(cx, &after))
     }
 
-    /// The archive has said that nothing follows an id. If it ends with something else that does not stand before that, it has forgotten
-    /// the id: time must do (STREAM 18).
+    /// The archive has said that nothing follows an id. If it ends with something else that does not stand before that, and has not come
+    /// meanwhile, it has forgotten the id: time must do (STREAM 18).
     fn end_seen(&mut self, cx: &mut Cx<'_>, query: &Query, of: &Aim) -> Result<()> {
         let after: Option<String> = match of {
             Aim::Fill { gap } => cx
@@ -1118,12 +1125,8 @@ impl Account {
         let query = Query { aim: of.clone(), ..query.afresh() };
         match of {
             Aim::Fill { gap } if is_there => self.fill_done(cx, &query, *gap, true, None),
-            Aim::Fill { gap } => {
-                cx.tx.execute("UPDATE gap SET by_time = 1 WHERE id = ?1", params![gap])?;
-                self.catch_up(cx)
-            }
             _ if is_there => self.check_done(cx, &query, after.as_deref(), true),
-            _ => self.page_failed(cx, &query, "item-not-found"),
+            _ => self.query(cx, Query { page: query.page + 1, ..query }),
         }
     }
 

@@ -467,8 +467,12 @@ fn presentable(name: &str) -> Option<String> {
 
 /// Whether this tells what somebody has, and not only that they, or their server, cannot be reached.
 fn says_what_is_there(answer: std::result::Result<&Element, &str>) -> bool {
-    matches!(
+    !matches!(
         answer,
-        Ok(_) | Err("item-not-found" | "service-unavailable" | "feature-not-implemented" | "forbidden")
+        Err(iq::NO_ANSWER
+            | "remote-server-timeout"
+            | "remote-server-not-found"
+            | "recipient-unavailable"
+            | "internal-server-error")
     )
 }

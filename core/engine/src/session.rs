@@ -261,9 +261,9 @@ impl Account {
             replayed: None,
         });
         self.deadlines = None;
-        let CatchingUp { checked, compared, smaller, .. } = self.catching_up;
+        let CatchingUp { checked, compared, smaller, opened, .. } = self.catching_up;
         let checked = checked.or(Some(cx.now.mono));
-        self.catching_up = CatchingUp { checked, compared, smaller, ..CatchingUp::default() };
+        self.catching_up = CatchingUp { checked, compared, smaller, opened, ..CatchingUp::default() };
         self.told = None;
         self.session.dirty = true;
         self.login.pins = negotiated.pins;

@@ -179,6 +179,50 @@ fn who_was_here_an_hour_ago_misses_nothing_that_has_expired() {
 }
 
 #[test]
+fn who_was_here_an_hour_ago_misses_nothing_though_the_link_was_cut_over_it() {
+    for again in [Resume::Accept, Resume::Refuse] {
+        let mut world = World::online();
+        world.gets(&live(0));
+        world.now.wall = START + 14 * 86_400_000;
+        world.gets("<r xmlns='urn:xmpp:sm:3'/>");
+        world.server.archive = archived(1_300_000..1_300_001);
+        world.away_and_back();
+        world.serve_one();
+        world.acknowledge();
+        world.cut();
+        world.reconnect(again);
+        world.acknowledge();
+        while world.gaps() > 0 {
+            world.serve();
+            world.pass(5_000);
+            world.acknowledge();
+        }
+        assert_eq!(world.sees(), ["0", "1300000"]);
+    }
+}
+
+#[test]
+fn two_gaps_whose_ids_have_expired_are_two_holes_in_order() {
+    for is_vague in [false, true] {
+        let mut world = World::online();
+        world.server.is_vague = is_vague;
+        world.gets(&live(0));
+        world.acknowledge();
+        world.away_and_back();
+        world.gets(&live(100));
+        world.acknowledge();
+        world.now.wall = START + 14 * 86_400_000;
+        world.server.archive = archived(1_200_000..1_200_001);
+        world.away_and_back();
+        while world.gaps() > 0 {
+            world.serve();
+            world.acknowledge();
+        }
+        assert_eq!(world.sees(), ["0", "--", "100", "--", "1200000"], "{is_vague}");
+    }
+}
+
+#[test]
 fn who_was_away_until_all_had_expired_is_told_so_though_the_link_was_cut_over_it() {
     for again in [Resume::Accept, Resume::Refuse] {
         let mut world = World::online();
@@ -190,9 +234,11 @@ fn who_was_away_until_all_had_expired_is_told_so_though_the_link_was_cut_over_it
         world.cut();
         world.reconnect(again);
         world.acknowledge();
-        world.serve();
-        world.pass(20_000);
-        world.serve();
+        while world.gaps() > 0 {
+            world.serve();
+            world.pass(5_000);
+            world.acknowledge();
+        }
         assert_eq!(world.sees(), ["0", "--"]);
     }
 }

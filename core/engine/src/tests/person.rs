@@ -223,14 +223,16 @@ fn picture_that_a_vcard_does_not_have_is_fetched_once_in_a_session() {
     let shows = there("balcony", &format!("<x xmlns='vcard-temp:x:update'><photo>{hash}</photo></x>"));
     let other =
         "<vCard xmlns='vcard-temp'><PHOTO><TYPE>image/png</TYPE><BINVAL>eA==</BINVAL></PHOTO></vCard>";
-    for answer in [Some(other), Some("<vCard xmlns='vcard-temp'/>"), None] {
+    let refusals = ["item-not-found", "not-allowed", "resource-constraint"];
+    let answers = [other, "<vCard xmlns='vcard-temp'/>"].map(Ok).into_iter().chain(refusals.map(Err));
+    for answer in answers {
         let mut world = World::with_nodes();
         for _ in 0..3 {
             world.gets(&shows);
         }
         match answer {
-            Some(vcard) => assert_eq!(path(&world.answers(vcard)), "get vCard"),
-            None => assert_eq!(path(&world.refuses("item-not-found")), "get vCard"),
+            Ok(vcard) => assert_eq!(path(&world.answers(vcard)), "get vCard"),
+            Err(condition) => assert_eq!(path(&world.refuses(condition)), "get vCard"),
         }
         world.gets(&shows);
         assert!(world.all("iq").is_empty(), "{answer:?}");
