@@ -511,17 +511,18 @@ impl Account {
         Ok(())
     }
 
-    /// Whether this node is its to tell of, and somebody wants to know.
+    /// Whether this node is its to tell of, and somebody wants to know. While the roster has not come yet it is anybody's: an event comes
+    /// once. Of feeds something is kept.
     fn wants_to_hear(&self, cx: &Cx<'_>, from: &BareJid, node: &str) -> Result<bool> {
+        let is_theirs =
+            *from == self.jid || is_seen(cx, from)? || (node != ns::MICROBLOG && self.awaits_roster(cx)?);
         Ok(cx
             .tx
             .prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM subscribed WHERE owner = ?1 AND node = ?2)
                  OR (?3 AND EXISTS (SELECT 1 FROM followed WHERE node = ?2))",
             )?
-            .query_row(params![from.as_str(), node, *from == self.jid || is_seen(cx, from)?], |row| {
-                row.get(0)
-            })?)
+            .query_row(params![from.as_str(), node, is_theirs], |row| row.get(0))?)
     }
 }
 

@@ -165,6 +165,24 @@ fn odd() -> Option<Result<Reply, Error>> {
 }
 
 #[test]
+fn until_the_roster_has_come_an_app_hears_of_everybodys_nodes() {
+    let item = "<item id='i'><act xmlns='urn:x:play'/></item>";
+    let mut world = World::new();
+    world.follows(NODE);
+    world.follows(ns::MICROBLOG);
+    world.connect();
+    world.gets(&event(JULIET, NODE, item));
+    world.gets(&event(JULIET, ns::MICROBLOG, item));
+    assert_eq!(world.told(), [format!("{JULIET} {NODE} +i")]);
+    world.serve();
+    world.acknowledge();
+    world.serve();
+    world.events.clear();
+    world.gets(&event("nurse@capulet.lit", NODE, item));
+    assert_eq!(world.told(), [""; 0]);
+}
+
+#[test]
 fn what_is_published_is_replied_to_with_the_server_s_answer() {
     let mut world = World::with_nodes();
     let request = world.asks(publish(NodeOptions::default()));
