@@ -383,6 +383,26 @@ fn region_whose_edge_is_forgotten_is_not_taken_for_the_whole_where_the_server_do
 }
 
 #[test]
+fn region_of_which_only_what_is_newer_is_left_is_gone_however_many_pages_that_has() {
+    let mut world = World::new();
+    world.server.archive = archived(0..200);
+    world.connect();
+    world.serve();
+    world.acknowledge();
+    for n in 200..260 {
+        world.gets(&live(n));
+    }
+    world.server.archive = archived(165..260);
+    for _ in 0..2 {
+        world.does(Command::Older);
+        world.serve();
+        world.acknowledge();
+    }
+    assert_eq!(world.sees().len(), 111);
+    assert_eq!(world.count("SELECT count(*) FROM gap WHERE kind = 2"), 1);
+}
+
+#[test]
 fn clock_wrong() {
     // The phone's clock says 2106, then 1970: what is covered is decided by our own order.
     let mut world = World::online();
