@@ -1315,16 +1315,11 @@ impl Account {
         let mut query = query.clone();
         self.raise_to_end(cx, &mut query)?;
         if complete {
-            // Asked for by time, and nothing but what was known behind the edge came, or what is newer: the rest is no longer there.
+            // There was more, or there would be no such region. Asked for by time, and nothing but what was known behind the edge came, or
+            // what is newer: it is no longer there.
             cx.tx.execute(
-                "UPDATE gap SET kind = 2 WHERE id = ?1
-                 AND (?4 OR by_time = 1 AND ?2 = 0 AND before_id NOT IN (SELECT value FROM json_each(?3)))",
-                params![
-                    gap,
-                    query.added,
-                    serde_json::to_string(&query.named)?,
-                    query.is_from_above(query.first_at)
-                ],
+                "UPDATE gap SET kind = 2 WHERE id = ?1 AND (?3 OR by_time = 1 AND ?2 = 0)",
+                params![gap, query.added, query.is_from_above(query.first_at)],
             )?;
             cx.tx.execute("DELETE FROM gap WHERE id = ?1 AND kind = 1", params![gap])?;
         } else if query.first.is_some() {
