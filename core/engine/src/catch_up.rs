@@ -1315,11 +1315,13 @@ impl Account {
         let mut query = query.clone();
         self.raise_to_end(cx, &mut query)?;
         if complete {
-            // There was more, or there would be no such region. Asked for by time, and nothing but what was known behind the edge came, or
+            // There was more, or there would be no such region. Asked for by time, and nothing came but what was known, from the edge on, or
             // what is newer: it is no longer there.
+            let ends_there =
+                query.added == 0 && query.from_above.is_some() && query.first_at == query.from_above;
             cx.tx.execute(
                 "UPDATE gap SET kind = 2 WHERE id = ?1 AND (?3 OR by_time = 1 AND ?2 = 0)",
-                params![gap, query.added, query.is_from_above(query.first_at)],
+                params![gap, query.added, ends_there || query.is_from_above(query.first_at)],
             )?;
             cx.tx.execute("DELETE FROM gap WHERE id = ?1 AND kind = 1", params![gap])?;
         } else if query.first.is_some() {
