@@ -198,14 +198,14 @@ impl World {
         !self.server.accounts[self.devices[device].account].expired.is_empty()
     }
 
-    /// An archive loses its oldest. Whoever has read it before knows that something was there.
+    /// An archive loses its oldest. Whoever has read it before, and to its beginning, knows that something was there.
     fn keeps_less(&mut self, account: usize, count: usize) {
         let texts = self.server.keep_less(account, count);
         for phone in self.devices.iter_mut().filter(|phone| phone.account == account) {
             let has_read = phone.reader().is_ok_and(|reader| {
                 reader
                     .query_row(
-                        "SELECT EXISTS (SELECT 1 FROM coverage WHERE last_id IS NOT NULL AND last_at > 0)",
+                        "SELECT EXISTS (SELECT 1 FROM coverage WHERE last_id IS NOT NULL AND last_at > 0) AND NOT EXISTS (SELECT 1 FROM gap WHERE kind = 1)",
                         [],
                         |row| row.get(0),
                     )
