@@ -80,9 +80,6 @@ pub struct Manners {
     /// Accounts have cards (XEP-0054), and nodes for them where they have nodes (XEP-0292).
     #[serde(default)]
     pub cards: bool,
-    /// Behind an id of another conversation it says that nothing follows (Prosody 13).
-    #[serde(default)]
-    pub vague: bool,
     /// And nodes for feeds (XEP-0277).
     #[serde(default)]
     pub feeds: bool,
@@ -92,6 +89,9 @@ pub struct Manners {
     /// And those of apps, likewise.
     #[serde(default)]
     pub apps: bool,
+    /// Of an id that its archive does not have, or that is of another conversation, it says that nothing follows (Prosody 13).
+    #[serde(default)]
+    pub vague: bool,
 }
 
 /// When a session's queue is full.
@@ -403,7 +403,6 @@ const PRESENCE: u64 = 0x6121;
 const FEEDS: u64 = 0x0277;
 /// And so are their pictures and names, and what their apps publish.
 const SHOWN: u64 = 0x0084_0172_0060;
-
 /// And so is what they scroll to, on which device that came later, and what the archive does not keep.
 const OLDER: u64 = 0x0313;
 
