@@ -341,6 +341,8 @@ impl World {
                     self.devices[device].user.unsent.push_front(draft);
                     self.retries_in(device, 1);
                 }
+                // The disk did not let the user look, and by now there is another in its place.
+                Err(Error::NotFound) if draft.replaces && self.is_behind(device, draft.to) => {}
                 Err(error) => {
                     self.fail(Failure::Refused { device, text: draft.text, error: error.to_string() })
                 }
@@ -375,6 +377,11 @@ impl World {
         if self.can_look(device) {
             judge::look(self, device);
         }
+    }
+
+    /// Whether something has changed that the user has not seen.
+    fn is_behind(&self, device: usize, with: usize) -> bool {
+        self.devices[device].user.screens.get(&with).is_some_and(|screen| screen.stale.is_some())
     }
 
     pub(super) fn can_look(&self, device: usize) -> bool {
