@@ -40,6 +40,7 @@ found! {
     doubt_found_where_the_archive_was_not_read_moves_nothing,
     doubt_that_nobody_answered_is_asked_about_in_the_next_session,
     doubts_found_below_what_was_read_keep_the_order_of_what_is_above,
+    edit_of_what_a_full_disk_still_shows_is_of_another_message_by_now,
     first_page_and_live_messages_keep_one_order,
     first_page_puts_a_resend_where_it_was_first,
     first_page_that_comes_before_carbons_leaves_something_to_check,
