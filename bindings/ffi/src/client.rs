@@ -1,11 +1,43 @@
 //! The app's accounts.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
+
+use tokio::sync::watch;
 
 use crate::{
     Account, Connection, FoundIn, FoundPlace, KeyVault, Network, Options, Registration, Resolver, Search,
     WakeUp, WhimbrelError, counted::Counted, error::address, guard, platform::Names, vault::Bridge,
 };
+
+/// How a call is broken off in a language that cannot drop its future, which is Swift. Kotlin needs none.
+#[derive(Debug, uniffi::Object)]
+pub struct Ending {
+    said: Counted<watch::Sender<bool>>,
+}
+
+#[uniffi::export]
+impl Ending {
+    /// For one call.
+    #[uniffi::constructor]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { said: Counted::new(watch::Sender::new(false)) })
+    }
+
+    /// Nobody waits for the call any more.
+    pub fn end(&self) -> Result<(), WhimbrelError> {
+        guard::sync(|| {
+            self.said.send_replace(true);
+            Ok(())
+        })
+    }
+}
+
+impl Ending {
+    async fn said(&self) {
+        // It holds the sender itself, so that there is one.
+        let _ = self.said.subscribe().wait_for(|said| *said).await;
+    }
+}
 
 /// All accounts of one data directory.
 #[derive(Debug, uniffi::Object)]
@@ -122,7 +154,8 @@ impl Client {
         guard::task(async move { Ok(client.resume().await?) }).await
     }
 
-    /// A push has come for this account. Opens it if it is suspended or the process has just begun, resumes its session or connects,
+    /// A push has come for this account. It does not say by itself for which: each account gives its app server a node of its own
+    /// (`set_push`), and that hands it on. Opens it if it is suspended or the process has just begun, resumes its session or connects,
     /// and catches up as far as the time allows: `within` is for all of it. Says what to show, and leaves the account suspended,
     /// unless it was running or the app has resumed or connected it meanwhile. One that the app has disconnected stays
     /// offline. What is told once is not told again.
@@ -131,32 +164,53 @@ impl Client {
     /// charge, which does it itself; with `KeyLost`, `Locked`, `StorageFull` or `DatabaseUnusable`; with `Suspended` where the app
     /// suspends it meanwhile: the next push tells what this one did not. No connection, or no answer in time, is not a failure,
     /// but not `complete`.
-    pub async fn wake_up(&self, jid: String, within: Duration) -> Result<WakeUp, WhimbrelError> {
+    ///
+    /// A call that is cancelled, or ended by `ending`, suspends the account as it would have at its end, fails with `Suspended`, and
+    /// what it has not told the next one tells.
+    pub async fn wake_up(
+        &self,
+        jid: String,
+        within: Duration,
+        ending: Option<Arc<Ending>>,
+    ) -> Result<WakeUp, WhimbrelError> {
         let client = self.client.clone();
-        guard::task(async move { Ok(client.wake_up(&address(&jid)?, within).await?.into()) }).await
+        let ended = async move {
+            match ending {
+                Some(ending) => ending.said().await,
+                None => pending().await,
+            }
+        };
+        guard::task(async move {
+            let jid = address(&jid)?;
+            tokio::select! {
+                woken = client.wake_up(&jid, within) => Ok(woken?.into()),
+                () = ended => Err(WhimbrelError::Suspended),
+            }
+        })
+        .await
     }
 
     /// Signs out and deletes everything of this account from the device. Unsent messages are lost. Fails with `NotFound`, with
     /// `Locked`, and with `DatabaseUnusable` where files cannot be deleted; then, or where the process was killed, it can be called
-    /// again as long as the account is there.
+    /// again as long as the account is there. A call that is cancelled goes on to its end.
     pub async fn remove_account(&self, jid: String) -> Result<(), WhimbrelError> {
         let client = self.client.clone();
-        guard::task(async move { Ok(client.remove_account(&address(&jid)?).await?) }).await
+        guard::to_the_end(async move { Ok(client.remove_account(&address(&jid)?).await?) }).await
     }
 
     /// Deletes the account on its server (XEP-0077 §3.2), with all that the server has of it, and then as `remove_account`. It has
     /// to be online. Fails with `Offline`, `TimedOut` or `ServerRefused`, and then nothing was deleted here; where the link was
-    /// lost before the server's answer the account may be gone there.
+    /// lost before the server's answer the account may be gone there. A call that is cancelled goes on to its end.
     pub async fn delete_account(&self, jid: String) -> Result<(), WhimbrelError> {
         let client = self.client.clone();
-        guard::task(async move { Ok(client.delete_account(&address(&jid)?).await?) }).await
+        guard::to_the_end(async move { Ok(client.delete_account(&address(&jid)?).await?) }).await
     }
 
     /// After `KeyLost` or a damaged file: sets the file aside (it is never deleted) and begins anew with an empty one. Then
-    /// `sign_in`. The old object, and what follows it, answers `Closed`. Fails with `NotFound`, and as `add_account`.
+    /// `sign_in`; a `Connection` other than the default is to be given again, with `add_account`. The old object, and what follows it, answers `Closed`. Fails with `NotFound`, and as `add_account`.
     pub async fn start_over(&self, jid: String) -> Result<Arc<Account>, WhimbrelError> {
         let client = self.client.clone();
-        guard::task(async move { Ok(Account::new(client.start_over(&address(&jid)?).await?)) }).await
+        guard::to_the_end(async move { Ok(Account::new(client.start_over(&address(&jid)?).await?)) }).await
     }
 
     /// The platform says that the network changed, came back, or is gone. To be called whenever it does, and once after the start.

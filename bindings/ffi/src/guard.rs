@@ -4,7 +4,8 @@
 //! API.md's cases. The report is the place and, if it is a literal, the text: a text that was formatted may hold content.
 //!
 //! Async functions are spawned on the runtime: a list is read from an encrypted file, and UniFFI polls on the thread that
-//! awaits, which in an app is often the main one. When the caller drops its future, the task is aborted at its next await.
+//! awaits, which in an app is often the main one. When the caller drops its future, the task is aborted at its next await; what
+//! would be left half done goes on to its end.
 
 use std::{
     any::Any,
@@ -38,6 +39,17 @@ pub(crate) async fn task<T: Send + 'static>(
     remember_places();
     let mut task = AbortOnDrop(tokio::spawn(caught(work)));
     (&mut task.0).await.unwrap_or_else(|gone| Err(WhimbrelError::Bug { report: gone.to_string() }))
+}
+
+/// For what takes several steps, none of which may be left out: an account that is signed out and not deleted is neither here nor
+/// gone. It goes on though nobody waits for it any more.
+pub(crate) async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, WhimbrelError>> + Send + 'static,
+) -> Result<T, WhimbrelError> {
+    remember_places();
+    tokio::spawn(caught(work))
+        .await
+        .unwrap_or_else(|gone| Err(WhimbrelError::Bug { report: gone.to_string() }))
 }
 
 struct AbortOnDrop<T>(JoinHandle<T>);
@@ -117,5 +129,20 @@ mod tests {
         let gave_up = tokio::time::timeout(std::time::Duration::ZERO, call).await;
         assert!(gave_up.is_err());
         assert!(released.await.is_err(), "what the task held is gone");
+    }
+
+    #[tokio::test]
+    async fn dropped_call_that_has_to_come_to_its_end_does() {
+        let (go_on, waits) = tokio::sync::oneshot::channel::<()>();
+        let (says, done) = tokio::sync::oneshot::channel();
+        let call = to_the_end(async move {
+            let _ = waits.await;
+            let _ = says.send("done");
+            Ok(())
+        });
+        let gave_up = tokio::time::timeout(std::time::Duration::ZERO, call).await;
+        assert!(gave_up.is_err());
+        go_on.send(()).unwrap();
+        assert_eq!(done.await, Ok("done"));
     }
 }

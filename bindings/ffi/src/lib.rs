@@ -8,7 +8,8 @@
 //! - It returns a `Result`, and a panic in it arrives as [`WhimbrelError::Bug`] (see `guard`), never as UniFFI's own
 //!   unchecked exception, which in Swift is fatal where a call cannot throw.
 //! - An async one works on a thread of our runtime, never on the one that awaits it, which may be the app's main thread.
-//!   Dropping it, as Kotlin does on cancellation, is safe: a command that was taken is carried out.
+//!   Dropping it, as Kotlin does on cancellation, is safe: a command that was taken is carried out, and what takes several
+//!   steps goes on to its end.
 
 mod account;
 mod card;
@@ -32,7 +33,7 @@ mod vault;
 pub use crate::{
     account::{Account, Statuses},
     card::{Audience, Card, CardLine, KnownCard, Organisation, PersonName, PostalAddress},
-    client::Client,
+    client::{Client, Ending},
     error::{Unusable, WhimbrelError},
     events::{Event, Events},
     feed::{EntryLink, Feed, FeedEntry, Post},

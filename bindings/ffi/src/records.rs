@@ -27,7 +27,7 @@ pub struct Connection {
     /// `host:port` of a SOCKS5 proxy. Names are resolved by the proxy.
     #[uniffi(default = None)]
     pub proxy: Option<String>,
-    /// Certificates to trust besides the platform's, as PEM.
+    /// Certificates to trust besides the platform's, as PEM. Not looked at on Android.
     #[uniffi(default = None)]
     pub certificates: Option<String>,
     /// The only keys that the server may have, as SHA-256 of the public key in its certificate in hexadecimal. Where there are
@@ -268,7 +268,8 @@ pub struct Mention {
 /// What to look for. All that is given has to be so.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct Search {
-    /// Words, in any order, each of which may go on from two letters on; what stands in double quotes has to stand so.
+    /// Words, in any order, each of which may go on from two letters on; what stands in double quotes has to stand so. May be empty
+    /// where `from` or `has_link` is given; else nothing is found.
     pub text: String,
     /// In the conversation with this address.
     pub with: Option<String>,
@@ -508,7 +509,7 @@ pub enum Mute {
 pub enum Notify {
     /// Of every message.
     Always,
-    /// Of those that mention us (XEP-0372).
+    /// Of those that mention us, by address (XEP-0372) or by name, or answer us (XEP-0461).
     OnMention,
     /// Of none.
     Never,
@@ -698,9 +699,11 @@ pub enum PushState {
 /// What a push has brought.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct WakeUp {
-    /// Messages to notify of, oldest first; of very many the newest.
+    /// Messages to notify of, oldest first, the newest 200 at most. Of a text or a quotation of more than 4 KiB the beginning, with
+    /// "…" behind it; of links the first; no previews.
     pub notify: Vec<Message>,
-    /// The ids of messages whose notifications are to be taken back: they were read, perhaps on another device.
+    /// The ids of messages whose notifications are to be taken back: they were read, perhaps on another device, or their sender took
+    /// them back.
     pub withdraw: Vec<String>,
     /// Messages of the account that were not read: its part of the badge.
     pub unread: u64,

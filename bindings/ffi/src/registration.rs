@@ -83,10 +83,11 @@ impl Registration {
     /// Fails with `InvalidInput` where something is missing, or the invitation is for another name; with `ServerRefused` as the
     /// server says: `conflict` where the name is taken, `not-acceptable` for a wrong answer or a weak password; with `Offline`
     /// or `TimedOut` where the stream has ended: the server may have made the account all the same, and signing in tells. Fails it
-    /// as `add_account`, or with `Suspended`, the server has made it: it is to be added and signed in to.
+    /// as `add_account`, or with `Suspended`, the server has made it: it is to be added and signed in to. A call that is cancelled
+    /// goes on to its end.
     pub async fn submit(&self, answers: HashMap<String, String>) -> Result<Arc<Account>, WhimbrelError> {
         let registration = Arc::clone(&self.registration);
-        guard::task(async move {
+        guard::to_the_end(async move {
             let mut registration = registration.lock().await;
             Ok(Account::new(registration.submit(&answers.into_iter().collect()).await?))
         })

@@ -146,9 +146,10 @@ enum State {
 /// What a push has brought.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WakeUp {
-    /// Messages to notify of, oldest first; of very many the newest.
+    /// Messages to notify of, oldest first, the newest 200 at most. Of a text or a quotation of more than 4 KiB the beginning, with
+    /// "…" behind it; of links the first; no previews.
     pub notify: Vec<Message>,
-    /// Messages whose notifications are to be taken back: they were read, perhaps on another device.
+    /// Messages whose notifications are to be taken back: they were read, perhaps on another device, or their sender took them back.
     pub withdraw: Vec<ItemId>,
     /// Messages of the account that were not read: its part of the badge.
     pub unread: u64,
@@ -242,7 +243,8 @@ impl Account {
     }
 
     /// Connects with this password, keeps it in the encrypted database, and stays connected from then on. Returns when
-    /// online.
+    /// online. Whatever the answer, the account stays: who gives up, or mistyped the address, calls
+    /// [`crate::Client::remove_account`].
     ///
     /// # Errors
     /// [`Error::WrongPassword`]; [`Error::Untrusted`], and then it tries once more on another network, or when it is resumed;
@@ -253,7 +255,8 @@ impl Account {
         self.done(Command::SignIn { password: Some(password.to_owned()) }).await
     }
 
-    /// Connects as signed in before and stays connected. Returns at once: the status tells how it goes.
+    /// Connects as signed in before and stays connected. Returns at once: the status tells how it goes. Without a password of an earlier
+    /// [`Account::sign_in`] it is offline with [`Error::WrongPassword`].
     ///
     /// # Errors
     /// Where the account could not be opened.
@@ -464,7 +467,9 @@ impl Account {
         self.done(Command::Set { with: with.clone(), setting }).await
     }
 
-    /// Tells a contact that we are typing, or no longer (XEP-0085). Not kept, not repeated.
+    /// Tells a contact that we are typing, or no longer (XEP-0085). Not kept, not repeated. Once when it begins and once when it pauses,
+    /// not for every key; a message that is sent ends it. Who knows no chat states (§5.1), strangers, and those for whom
+    /// [`Signals::typing`] is off are sent nothing, which is no error.
     ///
     /// # Errors
     /// [`Error::Offline`].

@@ -338,7 +338,8 @@ impl Client {
     }
 
     /// After [`Error::KeyLost`] or a damaged file: sets the file aside (it is never deleted) and begins anew with an empty
-    /// one. Then [`Account::sign_in`]. The old handle, and what follows it, answers [`Error::Closed`].
+    /// one. Then [`Account::sign_in`]; how it connects was in the file, so that a [`Connection`] other than the default is to be given
+    /// again, with [`Client::add_account`]. The old handle, and what follows it, answers [`Error::Closed`].
     ///
     /// # Errors
     /// [`Error::NotFound`], and as [`Client::add_account`]. Where the client is suspended meanwhile, the new account is there and
@@ -396,7 +397,8 @@ impl Client {
         all(self.accounts().iter().map(Account::resume)).await.into_iter().collect()
     }
 
-    /// A push has come for this account. Opens it if it is suspended or the process has just begun, resumes its session or
+    /// A push has come for this account. It does not say by itself for which: each account gives its app server a node of its own
+    /// ([`Account::set_push`]), and that hands it on. Opens it if it is suspended or the process has just begun, resumes its session or
     /// connects, and catches up as far as the time allows: `within` is for all of it. Says what to show, and leaves the account
     /// suspended, unless it was running or the app has resumed or connected it meanwhile. One that the app has disconnected
     /// stays offline. What is told once is not told again.
@@ -446,7 +448,7 @@ impl Client {
         }
     }
 
-    /// The app is in front of its user, or no longer (XEP-0352).
+    /// The app is in front of its user, or no longer (XEP-0352). It is until told otherwise: a process for a push says `false` first.
     pub fn set_foreground(&self, foreground: bool) {
         self.life().foreground = foreground;
         for account in self.accounts() {

@@ -271,7 +271,8 @@ impl Timeline {
     }
 
     /// Shows up to `limit` older messages: from the file, and where it has fewer, from the server's archive. Returns
-    /// whether there may be more. Where a thousand messages of other conversations stand before the next one, nothing may be shown.
+    /// whether there may be more. Where twenty pages of the archive have nothing of this conversation, nothing is shown and it is to be
+    /// asked again.
     ///
     /// # Errors
     /// [`Error::Offline`], [`Error::TimedOut`], [`Error::ServerRefused`] where the file has no more and the archive cannot be asked.

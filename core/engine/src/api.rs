@@ -985,7 +985,7 @@ pub struct News {
     /// Messages to notify of, oldest first; of very many the newest. The same as [`Event::Message`] says of each, but that of a text
     /// or a quotation longer than 4 KB only the beginning is there, with "…" behind it, of links the first, and no previews.
     pub notify: Vec<Message>,
-    /// Messages whose notifications are to be taken back: they were read, perhaps on another device.
+    /// Messages whose notifications are to be taken back: they were read, perhaps on another device, or their sender took them back.
     pub withdraw: Vec<ItemId>,
     /// Messages that were not read, in all conversations.
     pub unread: u64,
@@ -1199,7 +1199,7 @@ pub struct Message {
     pub previews: Vec<Preview>,
     /// What we did to it and has not left yet, or failed.
     pub change: Option<Change>,
-    /// The first of its day, in the offset from UTC that the timeline was opened with.
+    /// The first of its day, by the offset from UTC that the timeline was told; by UTC until then.
     pub starts_day: bool,
     /// The first of a run by one sender within five minutes.
     pub starts_group: bool,
@@ -1530,7 +1530,9 @@ pub enum Event {
         /// The message.
         message: Message,
         /// Whether to notify of it, if nobody looks at its conversation: it was not read here or on another device, and its
-        /// user wants to be notified of such messages. Whether another device is in use at this moment is not known.
+        /// user wants to be notified of such messages. Whether another device is in use at this moment is not known. What is shown of
+        /// it is to be taken back when its conversation has nothing unread any more, or when [`Event::Changed`] says that it was
+        /// retracted.
         notify: bool,
     },
     /// A message was corrected, retracted or reacted to: so it is shown now.

@@ -48,7 +48,8 @@ const FOUND_BY: &str = "SELECT m.id, m.at, m.conversation, m.mine, m.hidden = 0 
 /// What to look for. All that is given has to be so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Search {
-    /// Words, in any order, each of which may go on; what stands in double quotes has to stand so.
+    /// Words, in any order, each of which may go on from two letters on; what stands in double quotes has to stand so. May be empty
+    /// where `from` or `has_link` is given; else nothing is found.
     pub text: String,
     /// In one conversation.
     pub with: Option<BareJid>,

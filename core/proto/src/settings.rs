@@ -49,7 +49,7 @@ pub enum Notify {
     /// Of every message.
     #[default]
     Always,
-    /// Of those that mention or answer us (XEP-0372, XEP-0461).
+    /// Of those that mention us, by address or by name, or answer us (XEP-0372, XEP-0461).
     OnMention,
     /// Of none.
     Never,

@@ -48,7 +48,8 @@ enum Command {
     /// Packages for apps in Kotlin: a Maven repository in target/packages, and a program that has nothing else
     Package(package::Arguments),
     /// Measures what a user waits for: catch_up, cold_start, conversations, open_conversation, resume, search; what arrives:
-    /// broken_link; what it costs when nothing does: idle_hour; what the boundary to Kotlin and Swift costs: ffi
+    /// broken_link; what it costs when nothing does: idle_hour, and when a push comes: wake_up; what the boundary to Kotlin and Swift
+    /// costs: ffi
     Bench(bench::Arguments),
     /// Makes the engine's deliberate mistakes one by one, and looks whether the simulated world notices
     Mutants(mutants::Arguments),

@@ -28,19 +28,21 @@ public final class Account: Sendable {
     /// How it is doing, now and whenever that changes.
     public var statuses: Statuses { Statuses(account: account) }
 
-    /// What happens from now on, in order.
+    /// What happens from when a loop over it begins, in order.
     public var events: Events { Events(account: account) }
 
     /// Connects with this password, keeps it in the encrypted database, and stays connected from then on. Returns when online.
     ///
     /// Throws ``WhimbrelError/wrongPassword`` or ``WhimbrelError/untrusted(what:)``; ``WhimbrelError/notFound``,
     /// ``WhimbrelError/serverRefused(condition:text:)``, or ``WhimbrelError/offline`` where there is no connection: in these three
-    /// cases it goes on trying.
+    /// cases it goes on trying. Whatever the answer, the account stays: who gives up, or mistyped the address, calls
+    /// ``Client/removeAccount(_:)``.
     public func signIn(password: String) async throws {
         try await waiting { [account] in try await account.signIn(password: password) }
     }
 
-    /// Connects as signed in before and stays connected. Returns at once: the status tells how it goes.
+    /// Connects as signed in before and stays connected. Returns at once: the status tells how it goes. Without a password of an earlier
+    /// ``signIn(password:)`` it is offline with ``WhimbrelError/wrongPassword``.
     public func connect() async throws {
         try await waiting { [account] in try await account.connect() }
     }
@@ -177,7 +179,8 @@ public final class Account: Sendable {
         try await waiting { [account] in try await account.setDraft(with: address, draft: draft?.generated) }
     }
 
-    /// Whether a conversation stands above those that are not pinned.
+    /// Whether a conversation stands above those that are not pinned. This, and what is muted, archived and to be notified of, is
+    /// decided for all of our devices; of two decisions the later counts.
     public func setPinned(_ pinned: Bool, with address: String) async throws {
         try await waiting { [account] in try await account.setPinned(with: address, pinned: pinned) }
     }
@@ -197,7 +200,9 @@ public final class Account: Sendable {
         try await waiting { [account] in try await account.setNotify(with: address, notify: notify.generated) }
     }
 
-    /// Tells a contact that we are typing, or no longer (XEP-0085). Not kept, not repeated.
+    /// Tells a contact that we are typing, or no longer (XEP-0085). Not kept, not repeated. Once when it begins and once when it pauses,
+    /// not for every key; a message that is sent ends it. Who knows no chat states, strangers, and those for whom ``Signals`` say so
+    /// are sent nothing, which is no error.
     ///
     /// Throws ``WhimbrelError/offline``.
     public func setChatState(_ state: ChatState, with address: String) async throws {

@@ -4,7 +4,8 @@ internal import WhimbrelFFI
 // How a call crosses the boundary: its errors become ours, and its task's cancellation ends the waiting.
 //
 // What UniFFI generates does not drop a Rust future that nobody awaits any more. So the generated call runs in a task of its
-// own, which is left alone when the caller's is cancelled: a command that was taken is carried out, its answer is dropped.
+// own, which is left alone when the caller's is cancelled: a command that was taken is carried out, its answer is dropped. What
+// should stop then is told so.
 
 /// A call that neither waits nor reads.
 func immediately<Value>(_ call: () throws -> Value) throws -> Value {
@@ -23,7 +24,9 @@ func told<Value>(by what: String, _ call: () throws -> Value) throws -> Value {
 }
 
 /// A call that waits. Throws `CancellationError` as soon as the caller's task is cancelled; before that nothing was begun.
-func waiting<Value: Sendable>(_ call: @escaping @Sendable () async throws -> Value) async throws -> Value {
+func waiting<Value: Sendable>(
+    endedBy end: (@Sendable () -> Void)? = nil, _ call: @escaping @Sendable () async throws -> Value
+) async throws -> Value {
     try Task.checkCancellation()
     let outcome = Outcome<Value>()
     return try await withTaskCancellationHandler {
@@ -35,6 +38,7 @@ func waiting<Value: Sendable>(_ call: @escaping @Sendable () async throws -> Val
         }
     } onCancel: {
         outcome.give(.failure(CancellationError()))
+        end?()
     }
 }
 

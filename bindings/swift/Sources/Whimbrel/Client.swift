@@ -16,10 +16,12 @@ public final class Client: Sendable {
     /// ``WhimbrelError/locked``, ``WhimbrelError/databaseUnusable(why:)``, and ``WhimbrelError/inUse`` where this is an extension
     /// and the app is in charge.
     ///
-    /// Throws ``WhimbrelError/storageFull`` or ``WhimbrelError/databaseUnusable(why:)`` where the directory itself cannot be used.
+    /// Throws ``WhimbrelError/storageFull`` or ``WhimbrelError/databaseUnusable(why:)`` where the directory itself cannot be used, and
+    /// ``WhimbrelError/locked`` where the device was not unlocked since its start and nothing in it can be read yet.
     ///
     /// - Parameters:
-    ///   - directory: On iOS in the container of an app group, where an extension opens it as well.
+    ///   - directory: On iOS in the container of an app group, where an extension opens it as well. No backup takes it along without
+    ///     the vault.
     ///   - vault: Where the keys of the databases are kept.
     ///   - resolver: Looks up servers by the platform's own means. Without one, the servers for names are asked that
     ///     ``networkChanged(_:)`` told, or the system's own.
@@ -83,13 +85,14 @@ public final class Client: Sendable {
     /// Signs out and deletes everything of this account from the device. Unsent messages are lost.
     ///
     /// Throws ``WhimbrelError/notFound``, and ``WhimbrelError/databaseUnusable(why:)`` where files cannot be deleted; then it can be
-    /// called again.
+    /// called again. When the task is cancelled it goes on to its end.
     public func removeAccount(_ address: String) async throws {
         try await waiting { [client] in try await client.removeAccount(jid: address) }
     }
 
     /// After ``WhimbrelError/keyLost`` or a damaged file: sets the file aside (it is never deleted) and begins anew with an empty
-    /// one. Then ``Account/signIn(password:)``.
+    /// one. Then ``Account/signIn(password:)``. How it connects was in the file: a ``Connection`` other than the default is to be given
+    /// again, with ``addAccount(_:connection:)``.
     ///
     /// The old object, and what follows it, throws ``WhimbrelError/closed``. Throws ``WhimbrelError/notFound``, and as
     /// ``addAccount(_:connection:)``.
@@ -112,7 +115,8 @@ public final class Client: Sendable {
         try await waiting { [client] in try await client.resume() }
     }
 
-    /// A push has come for this account. Opens it if it is suspended or the process has just begun, resumes its session or
+    /// A push has come for this account. It does not say by itself for which: each account gives its app server a node of its own
+    /// (``Account/setPush(_:)``), and that hands it on. Opens it if it is suspended or the process has just begun, resumes its session or
     /// connects, and catches up as far as the time allows. Says what to show, and leaves the account suspended, unless it was
     /// running or the app has resumed or connected it meanwhile. One that the app has disconnected stays offline. What is told
     /// once is not told again.
@@ -122,10 +126,13 @@ public final class Client: Sendable {
     /// Throws ``WhimbrelError/notFound``; ``WhimbrelError/inUse`` where this is an extension and the app is in charge, which does it
     /// itself; ``WhimbrelError/keyLost``, ``WhimbrelError/locked``, ``WhimbrelError/storageFull`` or
     /// ``WhimbrelError/databaseUnusable(why:)``; ``WhimbrelError/suspended`` where the app suspends it meanwhile: the next push
-    /// tells what this one did not. When the task is cancelled the account is suspended all the same, at the end of
-    /// `time` at the latest.
+    /// tells what this one did not. When the task is cancelled the account is suspended as well, and the next push
+    /// tells.
     public func wakeUp(_ address: String, within time: Duration) async throws -> WakeUp {
-        try await waiting { [client] in WakeUp(try await client.wakeUp(jid: address, within: time.seconds)) }
+        let ending = Ending()
+        return try await waiting(endedBy: { try? ending.end() }) { [client] in
+            WakeUp(try await client.wakeUp(jid: address, within: time.seconds, ending: ending))
+        }
     }
 
     /// The platform says that the network changed, came back, or is gone. To be called whenever it does, and once after the start.
@@ -141,7 +148,7 @@ public final class Client: Sendable {
         try immediately(client.woke)
     }
 
-    /// The app is in front of its user, or no longer (XEP-0352).
+    /// The app is in front of its user, or no longer (XEP-0352). It is until told otherwise: a process for a push says `false` first.
     public func setForeground(_ foreground: Bool) throws {
         try immediately { try client.setForeground(foreground: foreground) }
     }

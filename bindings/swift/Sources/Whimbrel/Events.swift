@@ -11,7 +11,8 @@ public enum Event: Sendable, Equatable {
     case offline(detail: String)
     /// A message is new here. `notify` says whether to notify of it, if nobody looks at its conversation: it was not read here or on
     /// another device, and its user wants to be notified of such messages. Whether another device is in use at this moment is
-    /// not known.
+    /// not known. What is shown of it is to be taken back when its conversation has nothing unread any more, or when ``changed(_:)``
+    /// says that it was retracted.
     case newMessage(Message, notify: Bool)
     /// A message was corrected, retracted or reacted to: so it is shown now.
     case changed(Message)

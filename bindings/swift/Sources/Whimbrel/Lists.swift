@@ -151,10 +151,11 @@ public final class Timeline: Sendable {
 
     /// Shows up to `limit` older messages: from the file, and where it has fewer, from the server's archive.
     ///
-    /// Throws ``WhimbrelError/offline`` where the file has no more and the archive cannot be asked, or
-    /// ``WhimbrelError/serverRefused(condition:text:)``.
+    /// Throws ``WhimbrelError/offline``, ``WhimbrelError/timedOut`` or ``WhimbrelError/serverRefused(condition:text:)`` where the file
+    /// has no more and the archive cannot be asked.
     ///
-    /// - Returns: Whether there may be more.
+    /// - Returns: Whether there may be more: where many pages of the archive have nothing of this conversation, nothing is shown and it
+    ///   is to be asked again.
     @discardableResult
     public func older(limit: Int = 50) async throws -> Bool {
         try await waiting { [timeline] in try await timeline.older(limit: UInt32(clamping: limit)) }

@@ -3,7 +3,8 @@ internal import WhimbrelFFI
 
 /// What to look for. All that is given has to be so.
 public struct Search: Sendable, Equatable {
-    /// Words, in any order, each of which may go on from two letters on; what stands in double quotes has to stand so.
+    /// Words, in any order, each of which may go on from two letters on; what stands in double quotes has to stand so. May be empty
+    /// where ``from`` or ``hasLink`` is given; else nothing is found.
     public var text: String
     /// In the conversation with this address.
     public var with: String?

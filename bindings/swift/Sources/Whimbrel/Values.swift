@@ -461,7 +461,7 @@ public enum Mute: Sendable, Equatable {
 public enum Notify: Sendable, Equatable {
     /// Of every message.
     case always
-    /// Of those that mention us (XEP-0372).
+    /// Of those that mention us, by address (XEP-0372) or by name, or answer us (XEP-0461).
     case onMention
     /// Of none.
     case never
@@ -739,9 +739,11 @@ public enum PushState: Sendable, Equatable {
 
 /// What a push has brought.
 public struct WakeUp: Sendable, Equatable {
-    /// Messages to notify of, oldest first; of very many the newest.
+    /// Messages to notify of, oldest first, the newest 200 at most. Of a text or a quotation of more than 4 KiB the beginning, with
+    /// "…" behind it; of links the first; no previews.
     public let notify: [Message]
-    /// The ids of messages whose notifications are to be taken back: they were read, perhaps on another device.
+    /// The ids of messages whose notifications are to be taken back: they were read, perhaps on another device, or their sender took
+    /// them back.
     public let withdraw: [String]
     /// Messages of the account that were not read: its part of the badge.
     public let unread: Int

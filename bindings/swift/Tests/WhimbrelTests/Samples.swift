@@ -61,14 +61,17 @@ func changed(to phase: ScenePhase, _ client: Client) async throws {
 // sample: notification extension
 func received(_ address: String, directory: URL, vault: any KeyVault, _ screen: some Notifications) async throws {
     let options = Options(isExtension: true)
-    let client = try await Client.open(directory: directory, vault: vault, options: options)
+    guard let client = try? await Client.open(directory: directory, vault: vault, options: options) else {
+        // Before the first unlock nothing can be read: the next push tells, or the app.
+        return
+    }
     do {
         let wakeUp = try await client.wakeUp(address, within: .seconds(25))
         for message in wakeUp.notify { screen.show(message.text, from: message.with, id: message.id) }
         screen.withdraw(wakeUp.withdraw)
         screen.badge = wakeUp.unread
-    } catch WhimbrelError.inUse {
-        // The app is running, and does it itself.
+    } catch is WhimbrelError {
+        // The app is running, and does it itself; or the next push tells.
     }
     try await client.close()
 }

@@ -59,7 +59,7 @@ pub struct Connection {
     pub server: Option<Server>,
     /// `host:port` of a SOCKS5 proxy. Names are resolved by the proxy.
     pub proxy: Option<String>,
-    /// Certificates to trust besides the platform's, as PEM.
+    /// Certificates to trust besides the platform's, as PEM. Not looked at on Android.
     pub certificates: Option<String>,
     /// The only keys that the server may have, as SHA-256 of the public key in its certificate (SubjectPublicKeyInfo) in
     /// hexadecimal. Where there are any, they are what is trusted, and no authority, name or date in a certificate is looked

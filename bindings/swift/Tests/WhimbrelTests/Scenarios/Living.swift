@@ -86,6 +86,54 @@ extension OverARealServer {
         }
     }
 
+    @Test("a wake-up that is broken off loses nothing", .timeLimit(.minutes(2)))
+    func wakeUpBrokenOff() async throws {
+        try await World.play { world in
+            let (client, alice) = try await world.signedIn("alice", over: linked())
+            let (_, bob) = try await world.signedIn("bob")
+            try await alice.sync(timeout: .seconds(30))
+            try await client.suspend(within: .seconds(10))
+            try await bob.send("Parting is such sweet sorrow", to: alice.address)
+            try await bob.sync(timeout: .seconds(30))
+
+            let data = world.path(alice.address).path
+            try await door("stall")
+            let waking = Task { try await client.wakeUp(alice.address, within: .seconds(1000)) }
+            try await until { !openFiles(under: data).isEmpty }
+            waking.cancel()
+            await #expect(throws: CancellationError.self) { try await waking.value }
+            try await until { openFiles(under: data).isEmpty }
+            try await door("flow")
+            try await door("cut")
+
+            let woken = try await client.wakeUp(alice.address, within: .seconds(30))
+            #expect(woken.notify.map(\.text) == ["Parting is such sweet sorrow"])
+        }
+    }
+
+    @Test("a removal that nobody waits for comes to its end", .timeLimit(.minutes(2)))
+    func removalAlone() async throws {
+        try await World.play { world in
+            let (client, alice) = try await world.signedIn("alice", over: linked())
+            try await alice.sync(timeout: .seconds(30))
+            let address = alice.address
+            try await door("stall")
+            let removing = Task { try await client.removeAccount(address) }
+            // It is under way: the server is to be told first, and says nothing.
+            try await until {
+                if case .catchingUp = alice.status { false } else { alice.status != .online }
+            }
+            removing.cancel()
+            await #expect(throws: CancellationError.self) { try await removing.value }
+            try await until { try client.account(address) == nil }
+            try await door("flow")
+            try await door("cut")
+            let left = FileManager.default.enumerator(at: world.path(address), includingPropertiesForKeys: nil)
+            let files = left?.compactMap { $0 as? URL }.filter { !$0.hasDirectoryPath }
+            #expect(files?.map(\.lastPathComponent) == [])
+        }
+    }
+
     @Test("kill the process and start again, the stream resumes", .timeLimit(.minutes(2)))
     func killed() async throws {
         try await World.play { world in

@@ -30,11 +30,14 @@ public class Account internal constructor(private val account: FfiAccount) {
      *
      * Fails with [WhimbrelException.WrongPassword] or [WhimbrelException.Untrusted]; with [WhimbrelException.NotFound],
      * [WhimbrelException.ServerRefused], or [WhimbrelException.Offline] where there is no connection: in these three cases it goes
-     * on trying.
+     * on trying. Whatever the answer, the account stays: who gives up, or mistyped the address, calls [Client.removeAccount].
      */
     public suspend fun signIn(password: String): Unit = call { account.signIn(password) }
 
-    /** Connects as signed in before and stays connected. Returns at once: the [status] tells how it goes. */
+    /**
+     * Connects as signed in before and stays connected. Returns at once: the [status] tells how it goes. Without a password of an earlier
+     * [signIn] it is offline with [WhimbrelException.WrongPassword].
+     */
     public suspend fun connect(): Unit = call { account.connect() }
 
     /** Closes the session on the server and stays offline. */
@@ -221,7 +224,10 @@ public class Account internal constructor(private val account: FfiAccount) {
      */
     public suspend fun setDraft(draft: Draft?, with: String): Unit = call { account.setDraft(with, draft?.toFfi()) }
 
-    /** Whether a conversation stands above those that are not pinned. */
+    /**
+     * Whether a conversation stands above those that are not pinned. This, and [setMuted], [setArchived] and [setNotify], is decided for
+     * all of our devices; of two decisions the later counts.
+     */
     public suspend fun setPinned(pinned: Boolean, with: String): Unit = call { account.setPinned(with, pinned) }
 
     /** Until when nothing in a conversation is notified of; `null`: from now on again. */
@@ -234,7 +240,9 @@ public class Account internal constructor(private val account: FfiAccount) {
     public suspend fun setNotify(notify: Notify, with: String): Unit = call { account.setNotify(with, notify.toFfi()) }
 
     /**
-     * Tells a contact that we are typing, or no longer (XEP-0085). Not kept, not repeated. Fails with [WhimbrelException.Offline].
+     * Tells a contact that we are typing, or no longer (XEP-0085). Not kept, not repeated. Once when it begins and once when it pauses, not
+     * for every key; a message that is sent ends it. Who knows no chat states, strangers, and those for whom [Signals.typing] is off are
+     * sent nothing, which is no error. Fails with [WhimbrelException.Offline].
      */
     public suspend fun setChatState(state: ChatState, with: String): Unit = call { account.setChatState(with, state.toFfi()) }
 
@@ -556,7 +564,8 @@ public sealed interface Event {
      *
      * @property message which
      * @property notify whether to notify of it, if nobody looks at its conversation: it was not read here or on another device, and its
-     *   user wants to be notified of such messages. Whether another device is in use at this moment is not known
+     *   user wants to be notified of such messages. Whether another device is in use at this moment is not known. What is shown of it is
+     *   to be taken back when its conversation has nothing unread any more, or when [Changed] says that it was retracted
      */
     public data class NewMessage(val message: Message, val notify: Boolean) : Event
 

@@ -20,7 +20,8 @@ public class Client private constructor(private val client: FfiClient) {
          * An account that cannot be opened is there all the same, and answers with the reason: [WhimbrelException.KeyLost],
          * [WhimbrelException.Locked], [WhimbrelException.DatabaseUnusable], and [WhimbrelException.InUse] where this is an extension
          * and the app is in charge. Fails with [WhimbrelException.StorageFull] or [WhimbrelException.DatabaseUnusable] where the
-         * directory itself cannot be used.
+         * directory itself cannot be used, and with [WhimbrelException.Locked] where the device was not unlocked since its start and
+         * nothing in it can be read yet.
          *
          * @param directory one that no other app reads and that no backup takes along without the vault
          * @param vault keeps the keys of the databases
@@ -91,7 +92,7 @@ public class Client private constructor(private val client: FfiClient) {
     /**
      * Signs out and deletes everything of this account from the device. Unsent messages are lost. Fails with
      * [WhimbrelException.NotFound], and with [WhimbrelException.DatabaseUnusable] where files cannot be deleted; then it can be
-     * called again.
+     * called again. When it is cancelled it goes on to its end.
      */
     public suspend fun removeAccount(address: String): Unit = call { client.removeAccount(address) }
 
@@ -122,7 +123,8 @@ public class Client private constructor(private val client: FfiClient) {
     public suspend fun resume(): Unit = call { client.resume() }
 
     /**
-     * A push has come for this account, an address. Opens it if it is suspended or the process has just begun, resumes its session
+     * A push has come for this account, an address. It does not say by itself for which: each account gives its app server a node of its
+     * own ([Account.setPush]), and that hands it on. Opens it if it is suspended or the process has just begun, resumes its session
      * or connects, and catches up as far as the time allows: [within] is for all of it. Says what to show, and leaves the account
      * suspended, unless it was running or the app has resumed or connected it meanwhile. One that the app has disconnected
      * stays offline. What is told once is not told again.
@@ -131,10 +133,11 @@ public class Client private constructor(private val client: FfiClient) {
      * extension and the app is in charge, which does it itself; with [WhimbrelException.KeyLost], [WhimbrelException.Locked],
      * [WhimbrelException.StorageFull] or [WhimbrelException.DatabaseUnusable]; with [WhimbrelException.Suspended] where the app
      * suspends it meanwhile: the next push tells what this one did not. No connection, or no answer in time, is not a failure,
-     * but not [WakeUp.complete].
+     * but not [WakeUp.complete]. When it is cancelled the account is suspended as well, and the next push tells; a time limit around it
+     * is longer than [within], so that nothing is told to nobody in its last moment.
      */
     public suspend fun wakeUp(account: String, within: Duration): WakeUp =
-        call { client.wakeUp(account, within.toFfi()) }.toFace()
+        call { client.wakeUp(account, within.toFfi(), null) }.toFace()
 
     /**
      * The platform says that the network changed, came back, or is gone. To be called whenever it does, and once after the start.
@@ -148,7 +151,7 @@ public class Client private constructor(private val client: FfiClient) {
      */
     public fun woke(): Unit = answered { client.woke() }
 
-    /** The app is in front of its user, or no longer (XEP-0352). It is until told otherwise. */
+    /** The app is in front of its user, or no longer (XEP-0352). It is until told otherwise: a process for a push says `false` first. */
     public fun setForeground(foreground: Boolean): Unit = answered { client.setForeground(foreground) }
 
     /**
@@ -178,7 +181,7 @@ public data class Options(val software: String = "Whimbrel", val extension: Bool
  *
  * @property server a server given by hand, for intranets and tests: nothing is looked up
  * @property proxy `host:port` of a SOCKS5 proxy. Names are resolved by the proxy.
- * @property certificates certificates to trust besides the platform's, as PEM
+ * @property certificates certificates to trust besides the platform's, as PEM. Not looked at on Android
  * @property keys the only keys that the server may have, as SHA-256 of the public key in its certificate in hexadecimal. Where there
  *   are any, nothing else is trusted, and nothing else in a certificate is looked at.
  * @property resource what the user calls this device; part of the full address
@@ -238,8 +241,10 @@ public data class Network(
 /**
  * What a push has brought.
  *
- * @property notify messages to notify of, oldest first; of very many the newest
- * @property withdraw the ids of messages whose notifications are to be taken back: they were read, perhaps on another device
+ * @property notify messages to notify of, oldest first, the newest 200 at most. Of a text or a quotation of more than 4 KiB the beginning,
+ *   with "…" behind it; of links the first; no previews
+ * @property withdraw the ids of messages whose notifications are to be taken back: they were read, perhaps on another device, or their
+ *   sender took them back
  * @property unread messages of the account that were not read: its part of the badge
  * @property complete whether that was everything that the server had
  */

@@ -59,6 +59,9 @@ internal inline fun <T> answered(work: () -> T): T = try {
     work()
 } catch (error: FfiException) {
     throw error.toFace()
+} catch (_: CharacterCodingException) {
+    // There is no such text in Unicode: it was cut within a character.
+    throw WhimbrelException.InvalidInput("a text has half of a surrogate pair in it")
 }
 
 /** For calls that wait or read: what they bring is unpacked away from the caller's thread. */

@@ -25,7 +25,7 @@ public class Timeline internal constructor(
      * did not change is the same object in the next.
      *
      * While the collector is busy nothing is fetched, and what changes meanwhile comes as one. While the account is suspended it
-     * waits. Fails with [WhimbrelException.Closed].
+     * waits. Fails with [WhimbrelException.Closed], and with [WhimbrelException.DatabaseUnusable] where the file is damaged.
      */
     public val items: Flow<List<TimelineItem>> = followed.items
 
@@ -34,8 +34,9 @@ public class Timeline internal constructor(
 
     /**
      * Shows up to [limit] older messages: from the file, and where it has fewer, from the server's archive. Returns whether there may
-     * be more. Fails with [WhimbrelException.Offline] where the file has no more and the archive cannot be asked, or with
-     * [WhimbrelException.ServerRefused].
+     * be more: where many pages of the archive have nothing of this conversation, nothing is shown and it is to be asked again. Fails
+     * with [WhimbrelException.Offline], [WhimbrelException.TimedOut] or [WhimbrelException.ServerRefused] where the file has no more and
+     * the archive cannot be asked.
      */
     public suspend fun older(limit: Int = 50): Boolean = call { timeline.older(limit.toCount()) }
 
@@ -428,7 +429,7 @@ public enum class Notify {
     /** Of every message. */
     ALWAYS,
 
-    /** Of those that mention us (XEP-0372). */
+    /** Of those that mention us, by address (XEP-0372) or by name, or answer us (XEP-0461). */
     ON_MENTION,
 
     /** Of none. */

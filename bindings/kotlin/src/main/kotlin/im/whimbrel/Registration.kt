@@ -8,6 +8,9 @@ import im.whimbrel.ffi.RegistrationForm as FfiRegistrationForm
  * ends when it is closed, or let go of and freed with the garbage; nothing is left of it.
  */
 public class Registration internal constructor(private val registration: FfiRegistration) : AutoCloseable {
+    @Volatile
+    private var isClosed = false
+
     /** What the server wants to know. */
     public val form: RegistrationForm = answered { registration.form() }.toFace()
 
@@ -18,12 +21,19 @@ public class Registration internal constructor(private val registration: FfiRegi
      * Fails with [WhimbrelException.InvalidInput] where something is missing, or the invitation is for another name; with
      * [WhimbrelException.ServerRefused] as the server says: `conflict` where the name is taken, `not-acceptable` for a wrong answer or
      * a weak password; with [WhimbrelException.Offline] or [WhimbrelException.TimedOut] where the connection has ended: the server may
-     * have made the account all the same, and signing in tells.
+     * have made the account all the same, and signing in tells; with [WhimbrelException.Closed] after [close]. When it is cancelled it
+     * goes on to its end.
      */
-    public suspend fun submit(answers: Map<String, String>): Account = Account(call { registration.submit(answers) })
+    public suspend fun submit(answers: Map<String, String>): Account {
+        if (isClosed) throw WhimbrelException.Closed()
+        return Account(call { registration.submit(answers) })
+    }
 
     /** Ends the connection. An account that was made stays. */
-    override fun close(): Unit = registration.close()
+    override fun close() {
+        isClosed = true
+        registration.close()
+    }
 }
 
 /**

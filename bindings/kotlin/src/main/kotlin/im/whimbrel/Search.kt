@@ -6,7 +6,8 @@ import kotlin.time.Instant
 /**
  * What to look for. All that is given has to be so.
  *
- * @property text words, in any order, each of which may go on from two letters on; what stands in double quotes has to stand so
+ * @property text words, in any order, each of which may go on from two letters on; what stands in double quotes has to stand so. May be
+ *   empty where [from] or [hasLink] is given; else nothing is found
  * @property with in the conversation with this address
  * @property from written by the account's own user, if it is the account's address, or by a contact
  * @property since not before this

@@ -101,6 +101,11 @@ class FaceTest : Scenario() {
         assertFails<WhimbrelException.InvalidInput> { alice.timeline("bob@a.test", limit = -1) }
         assertFails<WhimbrelException.InvalidInput> { alice.send("text", "bob@a.test", id = "no UUID") }
         assertFails<WhimbrelException.InvalidInput> { alice.send("", "bob@a.test") }
+        // As `take` cuts an emoji.
+        assertFails<WhimbrelException.InvalidInput> { alice.send("light\uD83D", "bob@a.test") }
+        assertFails<WhimbrelException.InvalidInput> { alice.setDraft(Draft("light\uD83D"), with = "bob@a.test") }
+        assertFails<WhimbrelException.InvalidInput> { alice.search(Search("\uDE00")) }
+        assertFails<WhimbrelException.InvalidInput> { XmppLink.parse("xmpp:\uD83D@a.test") }
         assertFails<WhimbrelException.InvalidInput> { alice.node("play", of = "@") }
         assertFails<WhimbrelException.InvalidInput> { alice.feed("@") }
         assertFails<WhimbrelException.InvalidInput> { alice.setPush(Push("a.test", node = "")) }

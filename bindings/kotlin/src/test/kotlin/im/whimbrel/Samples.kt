@@ -40,18 +40,25 @@ suspend fun quickStart(directory: String, vault: KeyVault, connection: Connectio
 class Screen(private val account: Account, private val timeline: Timeline, private val scope: CoroutineScope) {
     /** While nobody looks, nothing is fetched. */
     val items: StateFlow<List<TimelineItem>> = timeline.items
-        .catch { error -> if (error !is WhimbrelException.Closed) throw error }
+        // After `close`, or where the file is damaged: the account's status says so.
+        .catch { error -> if (error !is WhimbrelException) throw error }
         .stateIn(scope, SharingStarted.WhileSubscribed(5_000), emptyList())
 
     fun scrolledToTheTop() = scope.launch {
         try {
             timeline.older()
-        } catch (_: WhimbrelException.Offline) {
+        } catch (_: WhimbrelException) {
             // What the file has is shown; the archive has to wait.
         }
     }
 
-    fun seen() = scope.launch { account.markRead(timeline.with) }
+    fun seen() = scope.launch {
+        try {
+            account.markRead(timeline.with)
+        } catch (_: WhimbrelException) {
+            // Hidden by now, or the disk is full: the next look marks it.
+        }
+    }
 }
 // end
 
@@ -190,7 +197,12 @@ class Life(private val client: Client, private val notifications: Notifications)
      * `doWork` of an expedited `CoroutineWorker`, which an FCM service or a UnifiedPush receiver has enqueued. `false`: `Result.retry()`.
      */
     suspend fun pushed(address: String): Boolean {
-        val news = client.wakeUp(address, within = 20.seconds)
+        val news = try {
+            client.wakeUp(address, within = 20.seconds)
+        } catch (error: WhimbrelException) {
+            // The account is gone; or the app was opened and left meanwhile, the device is locked, the disk full.
+            return error is WhimbrelException.NotFound
+        }
         news.withdraw.forEach(notifications::cancel)
         news.notify.forEach { notifications.show(it.id, title = it.with, text = it.text) }
         notifications.badge(news.unread)

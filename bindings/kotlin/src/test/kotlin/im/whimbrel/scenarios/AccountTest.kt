@@ -75,7 +75,8 @@ class AccountTest : Scenario() {
         val client = open("tybalt")
         assertFails<WhimbrelException.ServerRefused> { client.register("a.test", token = "made up", connection = direct()) }
         val name = newcomer("tybalt")
-        val tybalt = client.register("a.test", connection = direct()).use { registration ->
+        val registration = client.register("a.test", connection = direct())
+        val tybalt = registration.use {
             assertTrue(registration.form.fields.map { it.name }.containsAll(listOf("username", "password")), "${registration.form}")
             val refused = assertFails<WhimbrelException.ServerRefused> {
                 registration.submit(mapOf("username" to taken, "password" to PASSWORD))
@@ -84,6 +85,7 @@ class AccountTest : Scenario() {
             // Another one, on the same form.
             registration.submit(mapOf("username" to name, "password" to PASSWORD))
         }
+        assertFails<WhimbrelException.Closed> { registration.submit(emptyMap()) }
         assertEquals("$name@a.test", tybalt.address)
         tybalt.sync(60.seconds)
         val info = tybalt.serverInfo()

@@ -16,6 +16,7 @@ import im.whimbrel.overLink
 import im.whimbrel.person
 import im.whimbrel.texts
 import java.util.UUID
+import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.CoroutineScope
@@ -25,6 +26,7 @@ import kotlinx.coroutines.Job
 import kotlinx.coroutines.NonCancellable
 import kotlinx.coroutines.async
 import kotlinx.coroutines.cancelAndJoin
+import kotlinx.coroutines.delay
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.flow.onEach
@@ -98,6 +100,38 @@ class LifeTest : Scenario() {
         val news = alice.client.wakeUp(alice.address, 60.seconds)
         assertEquals(listOf("But soft, what light?"), news.notify.map { it.text })
         assertTrue(news.complete)
+    }
+
+    @Test
+    fun `a wake-up that is broken off loses nothing`() = play {
+        val alice = online("alice", overLink())
+        val bob = online("bob")
+        alice.client.suspend(10.seconds)
+        bob.account.send("But soft, what light?", alice.address)
+        bob.account.sync(60.seconds)
+        stalled {
+            val waking = launch { alice.client.wakeUp(alice.address, 1000.seconds) }
+            until { openFiles(directory.resolve("alice")).isNotEmpty() }
+            waking.cancelAndJoin()
+            until { openFiles(directory.resolve("alice")).isEmpty() }
+            assertFails<WhimbrelException.Suspended> { alice.account.send("?", bob.address) }
+        }
+        val news = alice.client.wakeUp(alice.address, 60.seconds)
+        assertEquals(listOf("But soft, what light?"), news.notify.map { it.text })
+    }
+
+    @Test
+    fun `a removal that nobody waits for comes to its end`() = play {
+        val alice = online("alice", overLink())
+        stalled {
+            val removing = launch { alice.client.removeAccount(alice.address) }
+            // It is under way: the server is to be told first, and says nothing.
+            alice.account.status.first { it != Status.Online && it !is Status.CatchingUp }
+            removing.cancelAndJoin()
+            until { alice.client.account(alice.address) == null }
+        }
+        val left = directory.resolve("alice").walk().filter { it.isFile }.map { it.name }
+        assertEquals(emptyList<String>(), left.toList())
     }
 
     @Test
@@ -239,6 +273,11 @@ class LifeTest : Scenario() {
                 door("cut")
             }
         }
+    }
+
+    /** For what nobody tells: looks again and again. */
+    private suspend fun until(so: () -> Boolean) {
+        while (!so()) delay(5.milliseconds)
     }
 
     /** Collects a flow for ever; returns when it has seen something. */
