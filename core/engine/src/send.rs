@@ -54,6 +54,18 @@ struct Meant {
     target: Option<String>,
 }
 
+impl Meant {
+    /// What others know it by. A correction that stands alone is called by what it corrects, which they may have without it.
+    fn called(&self) -> Option<&String> {
+        if self.kind == Kind::Correction { self.target.as_ref() } else { self.name.as_ref() }
+    }
+
+    /// Likewise, in a correction: XEP-0308 goes by the id attribute.
+    fn called_by_attribute(&self) -> Option<&String> {
+        self.stanza_id.as_ref().filter(|_| self.kind != Kind::Correction).or(self.called())
+    }
+}
+
 /// A stanza to be.
 pub(crate) struct Draft<'a> {
     pub(crate) id: &'a ItemId,
@@ -93,7 +105,7 @@ impl Account {
             let Some(answered) = meant(cx, answered)?.filter(|answered| answered.with == *to) else {
                 return Ok(Err(Error::NotFound));
             };
-            let Some(name) = &answered.name else { return Ok(Err(invalid("what it answers has no id"))) };
+            let Some(name) = answered.called() else { return Ok(Err(invalid("what it answers has no id"))) };
             let author = if answered.mine { &self.jid } else { to };
             content.reply = Some(Answer { to: Some(author.to_string()), id: name.clone() });
             text = quote(cx, answered.row, &mut content, &text)?;
@@ -155,7 +167,7 @@ impl Account {
         if let Some(earlier) = earlier {
             return self.rewrite(cx, earlier, &id, &text, &content);
         }
-        let Some(target) = meant.stanza_id.as_ref().or(meant.name.as_ref()) else {
+        let Some(target) = meant.called_by_attribute() else {
             return Ok(Err(invalid("it has no id")));
         };
         let said =
@@ -177,7 +189,7 @@ impl Account {
             self.forget(cx, &meant)?;
             return Ok(Ok(Reply::Done));
         }
-        let Some(target) = &meant.name else { return Ok(Err(invalid("it has no id"))) };
+        let Some(target) = meant.called() else { return Ok(Err(invalid("it has no id"))) };
         if timeline::message(cx.tx, meant.row)?.is_some_and(|(shown, _)| shown.retracted) {
             return Ok(Ok(Reply::Sent { id }));
         }
@@ -202,7 +214,7 @@ impl Account {
         if wanted.len() != reactions.len() {
             return Ok(Err(invalid("a reaction is empty, too long, there twice, or one of too many")));
         }
-        let Some(target) = &meant.name else { return Ok(Err(invalid("it has no id"))) };
+        let Some(target) = meant.called() else { return Ok(Err(invalid("it has no id"))) };
         let Some((shown, _)) = timeline::message(cx.tx, meant.row)? else { return Ok(Err(Error::NotFound)) };
         if shown.retracted {
             return Ok(Err(invalid("it was retracted")));

@@ -762,6 +762,36 @@ fn first_correction_stands_for_a_message_that_is_not_here() {
     }
 }
 
+/// Whoever has the message may not have the correction: it went out while they had blocked us.
+#[test]
+fn what_stands_for_a_message_that_is_not_here_is_called_by_that() {
+    let mut world = World::online();
+    let said = format!(
+        "<message xmlns='jabber:client' type='chat' from='{OWN}/x' to='{JULIET}' id='o2'>{}<origin-id xmlns='urn:xmpp:sid:0' id='o2'/></message>",
+        replace("o1", "Rome")
+    );
+    world.gets(&carbon(OWN, "sent", &said));
+    let message = world.newest().id;
+    let about = |world: &mut World, command: Command, name: &str, ns: &str| {
+        world.wrote.clear();
+        assert!(matches!(world.does(command), Some(Ok(Reply::Sent { .. }))));
+        let sent = world.next("message");
+        let id = sent.get_child(name, ns).and_then(|child| child.attr("id")).map(str::to_owned);
+        world.acknowledge();
+        assert_eq!(id.as_deref(), Some("o1"), "{name}");
+    };
+    let reactions = vec!["👍".to_owned()];
+    let react = Command::React { id: new_id(1), message: message.clone(), reactions };
+    about(&mut world, react, "reactions", "urn:xmpp:reactions:0");
+    let edit = Command::Edit { id: new_id(2), message: message.clone(), text: "Romeo".into() };
+    about(&mut world, edit, "replace", CORRECT);
+    let what = Outgoing { reply_to: Some(message.clone()), ..Outgoing::from("wherefore") };
+    about(&mut world, Command::Send { id: new_id(3), to: juliet(), what }, "reply", "urn:xmpp:reply:0");
+    assert_eq!(world.reads(), ["> Romeo (edited) 👍1!", "> wherefore <- Romeo"]);
+    about(&mut world, Command::Retract { id: new_id(4), message }, "retract", RETRACT);
+    assert_eq!(world.reads(), ["> (retracted)", "> wherefore <- "]);
+}
+
 #[test]
 fn mixture_of_names_is_resolved_alike_in_any_order_of_a_batch() {
     // Reactions and corrections that came before everything that they are about, in every mixture.
