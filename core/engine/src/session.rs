@@ -692,7 +692,12 @@ impl Account {
     pub(crate) fn compute_status(&self, cx: &Cx<'_>) -> Result<Status> {
         Ok(match &self.link {
             Link::Down => match &self.status {
-                status @ Status::Offline { .. } => status.clone(),
+                // Where nobody wants it any more it does not go on by itself.
+                Status::Offline { reason, detail, next_attempt } => Status::Offline {
+                    reason: reason.clone(),
+                    detail: detail.clone(),
+                    next_attempt: next_attempt.filter(|_| self.wanted),
+                },
                 _ => Status::Offline { reason: None, detail: String::new(), next_attempt: None },
             },
             Link::Opening { .. } | Link::Negotiating { .. } => Status::Connecting,

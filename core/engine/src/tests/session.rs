@@ -1067,3 +1067,22 @@ fn server_that_refuses_carbons_is_asked_for_what_other_devices_sent_and_for_carb
     assert_eq!(world.sees(), ["1", "2", "3"]);
     assert_eq!(enabled, 1);
 }
+
+#[test]
+fn who_disconnects_between_two_attempts_is_not_told_of_another_one() {
+    for command in [Command::Disconnect, Command::Suspend { seen: true }] {
+        let mut world = World::online();
+        world.cut();
+        assert!(
+            matches!(world.status, Some(Status::Offline { next_attempt: Some(_), .. })),
+            "{:?}",
+            world.status
+        );
+        world.does(command);
+        assert!(
+            matches!(world.status, Some(Status::Offline { next_attempt: None, .. })),
+            "{:?}",
+            world.status
+        );
+    }
+}
