@@ -35,6 +35,7 @@ found! {
     contact_that_was_accepted_before_and_asks_is_listed_so,
     contact_that_was_accepted_before_and_is_removed_is_listed_so,
     correction_that_stood_alone_was_read_where_it_belongs,
+    correction_whose_original_was_blocked_is_edited_by_the_originals_name,
     corrections_read_alone_before_their_originals,
     cut_of_an_earlier_process_is_not_told_the_next_one,
     doubt_found_where_the_archive_was_not_read_moves_nothing,
