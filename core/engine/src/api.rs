@@ -1115,7 +1115,7 @@ pub enum Unusable {
 pub enum Status {
     /// Not connected.
     Offline {
-        /// Why; `None` where nobody asked for a connection.
+        /// Why; `None` where nobody asked for a connection, or there is none: then there is a next attempt, or no network.
         reason: Option<Error>,
         /// What happened, for a person; empty where there is nothing to say.
         detail: String,

@@ -898,10 +898,7 @@ impl Account {
         }
         let fin = match answer {
             Ok(iq) => iq.get_child("fin", ns::MAM),
-            Err(condition) => {
-                self.leave_open(cx, query)?;
-                return self.page_failed(cx, query, condition);
-            }
+            Err(condition) => return self.page_failed(cx, query, condition),
         };
         if query.cut {
             self.catching_up.halve();
@@ -948,7 +945,7 @@ impl Account {
                 self.tell_soon(cx);
                 Ok(())
             }
-            Aim::Before { gap } if ends_at_once => self.edge_forgotten(cx, query, *gap),
+            Aim::Before { .. } if ends_at_once => self.page_failed(cx, query, "item-not-found"),
             Aim::Before { gap } => self.before_done(cx, query, *gap, complete),
             Aim::End { of } => self.end_seen(cx, query, of),
             Aim::Fill { gap } if !stable => {
@@ -1034,11 +1031,18 @@ impl Account {
             opened == gap && cx.now.wall.abs_diff(heard) < self.config.kept_for as u64
         });
         if by_time && since.is_some() && !reaches_back && !was_here {
-            // Nothing of the overlap is there any more: what followed the lower edge is no longer on the server. Before what was found.
-            let first = query.first_position.map_or(low + 1, |first| first.min(low + 1));
+            // Nothing of the overlap is there any more: what followed the lower edge is no longer on the server. Behind what came live
+            // after that and was never named, and before what was found.
+            let end = query.first_position.unwrap_or(high);
+            let behind: Option<i64> = cx.tx.query_row(
+                "SELECT max(position) FROM message WHERE position > ?1 AND position < ?2",
+                params![low, end],
+                |row| row.get(0),
+            )?;
+            let behind = behind.unwrap_or(low);
             cx.tx.execute(
                 "INSERT INTO gap (archive, kind, low_position, high_position) VALUES (?1, 2, ?2, ?3)",
-                params![own, low, first],
+                params![own, behind, (behind + 1).min(end)],
             )?;
             cx.touched.all_timelines = true;
         }
@@ -1348,6 +1352,7 @@ impl Account {
     }
 
     fn page_failed(&mut self, cx: &mut Cx<'_>, query: &Query, condition: &str) -> Result<()> {
+        self.leave_open(cx, query)?;
         match &query.aim {
             Aim::Before { gap } if condition == "item-not-found" => {
                 return self.edge_forgotten(cx, query, *gap);
@@ -1461,7 +1466,8 @@ impl Account {
         }
         let from_above: Option<i64> =
             cx.tx.query_row("SELECT since FROM gap WHERE id = ?1", params![gap], |row| row.get(0))?;
-        self.query(cx, Query { from_above, ..Query::new(query.aim.clone(), query.start) })
+        let brought = query.has_brought();
+        self.query(cx, Query { from_above, brought, ..Query::new(query.aim.clone(), query.start) })
     }
 
     /// Someone scrolls to where the unfetched region begins.

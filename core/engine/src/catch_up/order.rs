@@ -49,8 +49,15 @@ impl Query {
     /// behind it.
     fn ceiling(&self) -> Option<i64> {
         let rest = (PAGE - i64::from(self.seen)).max(1);
-        let is_below = self.is_backwards() && self.from_above.is_none();
-        self.edge.filter(|_| is_below).map(|end| end.saturating_sub(rest))
+        self.edge.filter(|_| self.is_backwards()).map(|end| end.saturating_sub(rest))
+    }
+
+    /// Whether this is above the ceiling; where more is read than the region, that is known and stands close together, above its end.
+    fn is_too_high(&self, place: i64) -> bool {
+        match (self.from_above, self.edge, self.ceiling()) {
+            (Some(_), Some(edge), Some(_)) => place >= edge,
+            (_, _, ceiling) => ceiling.is_some_and(|ceiling| place > ceiling),
+        }
     }
 }
 
@@ -68,10 +75,10 @@ impl Account {
         let anywhere = query.is_floating() && !query.has_not_reached(known);
         let cursor = if anywhere { i64::MIN } else { query.cursor };
         let ceiling = query.ceiling();
-        let keeps = |place: i64| place > cursor && ceiling.is_none_or(|ceiling| place <= ceiling);
+        let kept = known.place.filter(|place| *place > cursor && !query.is_too_high(*place));
         // What has to move below the end moves no further than it must: what stands there and is not named may have been before it.
         let position = match ceiling {
-            Some(ceiling) if known.position > ceiling => position.max(ceiling),
+            Some(ceiling) if query.is_too_high(known.position) => position.max(ceiling),
             _ => position,
         };
         if mutants::on(Mutant::ResultsUnordered) {
@@ -85,9 +92,12 @@ impl Account {
             // in the archive before what is asked. That shows there.
             query.is_unsure_of(known.message);
         }
-        let place = match known.place {
-            Some(place) if keeps(place) => place,
-            None if !known.is_named && (!is_older || is_local(cx, known.message)?) => {
+        let place = match kept {
+            Some(place) => place,
+            None if known.place.is_none()
+                && !known.is_named
+                && (!is_older || is_local(cx, known.message)?) =>
+            {
                 return self.stand_in_order(cx, query, id, known, cursor, position);
             }
             _ => position,
@@ -119,7 +129,7 @@ impl Account {
         mut position: i64,
     ) -> Result<i64> {
         let (message, standing) = (known.message, known.position);
-        let too_high = query.ceiling().is_some_and(|ceiling| standing > ceiling);
+        let too_high = query.is_too_high(standing);
         let conversation = conversation_of(cx, message)?;
         let beyond = match query.aim {
             // Far above it stands beyond the gap that is being filled. Above the first page is no gap.
