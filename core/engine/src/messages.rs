@@ -241,6 +241,7 @@ impl Account {
             if let Some(id) = archive_id {
                 let place = match source {
                     Source::Archive { position, .. } => position,
+                    _ if mine && !is_named => self.place_named_live(cx, conversation, known)?,
                     _ => self.next_position(),
                 };
                 self.join_archive(cx, known, id, place)?;

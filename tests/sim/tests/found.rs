@@ -105,6 +105,7 @@ found! {
     what_other_devices_sent_before_carbons_is_found,
     what_other_devices_sent_before_carbons_is_found_behind_a_filled_gap,
     what_stands_below_a_gap_is_not_beyond_it,
+    what_the_archive_names_after_the_first_page_stands_above_what_is_not_fetched,
     what_was_deleted_was_read,
     what_was_dropped_at_the_archives_beginning_moves_nothing_that_is_known,
     what_was_dropped_behind_what_has_expired_is_found,

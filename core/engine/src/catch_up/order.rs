@@ -161,6 +161,29 @@ impl Account {
         Ok(position)
     }
 
+    /// A message of ours has left in an earlier session and is archived in this one: what is read backwards ends before it, and does not
+    /// have it. It stands above that, and before what was sent since.
+    pub(crate) fn place_named_live(
+        &mut self,
+        cx: &mut Cx<'_>,
+        conversation: i64,
+        message: i64,
+    ) -> Result<i64> {
+        let begin = self.queries.values().find(|query| query.aim == Aim::Newest).map(|query| query.start);
+        let region: Option<i64> =
+            cx.tx.query_row("SELECT max(high_position) FROM gap WHERE kind = 1", [], |row| row.get(0))?;
+        let standing = position_of(cx, message)?;
+        let Some(end) = region.max(begin).filter(|end| standing < *end) else {
+            return Ok(self.next_position());
+        };
+        let place = match unnamed(cx, conversation, (end, i64::MAX), true)?.first() {
+            Some(sent_since) => position_of(cx, *sent_since)? - 1,
+            None => self.next_position(),
+        };
+        messages::move_to(cx, message, conversation, place)?;
+        Ok(place)
+    }
+
     /// A page that may be read from above has named this message.
     pub(super) fn is_named_from_above(
         &self,
@@ -294,6 +317,13 @@ fn first_place(cx: &Cx<'_>, message: i64) -> Result<i64> {
     Ok(cx
         .tx
         .prepare_cached("SELECT min(place) FROM archived WHERE message = ?1")?
+        .query_row(params![message], |row| row.get(0))?)
+}
+
+fn position_of(cx: &Cx<'_>, message: i64) -> Result<i64> {
+    Ok(cx
+        .tx
+        .prepare_cached("SELECT position FROM message WHERE id = ?1")?
         .query_row(params![message], |row| row.get(0))?)
 }
 
