@@ -8,8 +8,13 @@
 //! file to after it has closed it. What the handle is to be is decided first, under `life`; threads follow.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering, mpsc::RecvTimeoutError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+        mpsc::RecvTimeoutError,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -63,6 +68,21 @@ impl Home {
     pub(crate) fn installation(&self) -> String {
         format!("installation-{}", self.dir.file_name().unwrap_or_default().to_string_lossy())
     }
+
+    /// Whether its user has disconnected it, for processes to come: a push does not connect it again.
+    fn keep_offline(&self, keep: bool) {
+        let marker = self.dir.join("disconnected");
+        let done = if keep { fs::write(marker, "") } else { fs::remove_file(marker) };
+        if let Err(error) = done
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "the next process does not know whether the account is to be online");
+        }
+    }
+
+    fn is_kept_offline(&self) -> bool {
+        self.dir.join("disconnected").exists()
+    }
 }
 
 /// One account. Cheap to clone; all clones are the same account.
@@ -80,6 +100,8 @@ struct Inner {
     /// Told after each.
     started: watch::Sender<()>,
     file: FileLock,
+    /// How often the file had been opened when we did last.
+    openings: AtomicU64,
     /// How it connects, and in which way.
     route: Mutex<Option<(Connection, Route)>>,
 }
@@ -103,10 +125,14 @@ struct Life {
     foreground: bool,
     /// What the platform said last.
     network: Option<Network>,
+    /// When the same network was taken for another one, as a portal had barred the account.
+    asked_again: Option<Instant>,
     /// How many pushes are being looked after.
     waking: u32,
     /// Whether the last of them is to leave it suspended, since nobody but pushes wants it to run.
     woken: bool,
+    /// The app has resumed it, whether or not it is to be online.
+    resumed: bool,
     /// Its file could not be opened, for a reason that passes by itself.
     again: Option<Again>,
 }
@@ -157,6 +183,9 @@ pub struct WakeUp {
     pub complete: bool,
 }
 
+/// A portal is asked so often at most whether it lets through, by a platform that says the same network again and again.
+const BARRED: Duration = Duration::from_secs(5);
+
 /// Of the time that a push has, what is kept for hanging up and closing the file.
 const TO_HANG_UP: Duration = Duration::from_millis(500);
 
@@ -194,6 +223,8 @@ impl Account {
             network,
             waking: 0,
             woken: false,
+            resumed: false,
+            asked_again: None,
             again: None,
         };
         Self {
@@ -204,6 +235,7 @@ impl Account {
                 starting: tokio::sync::Mutex::default(),
                 started: watch::Sender::new(()),
                 file,
+                openings: AtomicU64::new(0),
                 route: Mutex::default(),
             }),
         }
@@ -267,6 +299,7 @@ impl Account {
 
     fn wants_online(&self) {
         self.inner.shared.is_refused.store(false, Ordering::Relaxed);
+        self.home().keep_offline(false);
         let mut life = self.life();
         life.wish = Wish::Online;
         // It is no longer there for a push alone, in the background.
@@ -284,6 +317,7 @@ impl Account {
     /// Where the account could not be opened.
     pub async fn disconnect(&self) -> Result<(), Error> {
         self.life().wish = Wish::Offline;
+        self.home().keep_offline(true);
         self.done(Command::Disconnect).await
     }
 
@@ -986,7 +1020,7 @@ impl Account {
     pub async fn resume(&self) -> Result<(), Error> {
         let foreground = {
             let mut life = self.life();
-            life.woken = false;
+            (life.woken, life.resumed) = (false, true);
             if matches!(life.state, State::Suspended) {
                 life.state = State::Stopped;
             }
@@ -1014,7 +1048,12 @@ impl Account {
         self.start_anew().await?;
         let (woken, wish) = {
             let life = self.life();
-            (life.woken, life.wish)
+            let wish = match life.wish {
+                // What the app has said in another process.
+                Wish::Unsaid if self.home().is_kept_offline() => Wish::Offline,
+                said => said,
+            };
+            (life.woken, wish)
         };
         if woken {
             self.tell(Request::Foreground(false));
@@ -1031,13 +1070,15 @@ impl Account {
                 () = self.gives_up() => false,
             }
         };
-        let News { notify, withdraw, unread } = match self.ask(Command::News).await? {
-            Reply::News(news) => news,
+        match self.ask(Command::News).await? {
+            // Whoever breaks this off now has not been told.
+            Reply::News(news) => self.inner.shared.not_told(news),
             other => return Err(unexpected(&other)),
-        };
+        }
         if let Some(stopped) = waking.end() {
             let _ = tokio::time::timeout_at(deadline.into(), stopped).await;
         }
+        let News { notify, withdraw, unread } = self.inner.shared.tell();
         Ok(WakeUp { notify, withdraw, unread, complete })
     }
 
@@ -1057,6 +1098,23 @@ impl Account {
         life.network = Some(network.clone());
         if let State::Running(requests) = &life.state {
             let _ = requests.send(Request::Network(network.clone()));
+        }
+    }
+
+    /// The same network once more. A portal may let through by now whom it has barred.
+    pub(crate) fn network_again(&self, network: &Network) {
+        if !matches!(
+            self.status(),
+            Status::Offline { reason: Some(Error::Untrusted { .. }), next_attempt: None, .. }
+        ) {
+            return;
+        }
+        let mut life = self.life();
+        if life.asked_again.is_none_or(|at| at.elapsed() >= BARRED) {
+            life.asked_again = Some(Instant::now());
+            if let State::Running(requests) = &life.state {
+                let _ = requests.send(Request::Network(network.clone()));
+            }
         }
     }
 
@@ -1136,7 +1194,11 @@ impl Account {
         let mut started = self.inner.started.subscribe();
         let next = if matches!(life.state, State::Closed) { State::Closed } else { next };
         let why = if matches!(next, State::Closed) { Error::Closed } else { Error::Suspended };
+        life.resumed = false;
         let stopped = self.end_thread(life, next, why, seen);
+        if seen {
+            drop(self.inner.shared.tell());
+        }
         let (file, snapshot) = (self.file(), Arc::clone(&self.inner.shared.snapshot));
         async move {
             stopped.await;
@@ -1327,7 +1389,8 @@ impl Inner {
         match (&life.state, result) {
             (State::Stopped, _) if life.connection != *given => Ok(false),
             (State::Stopped, Ok((requests, secret, connection))) => {
-                life.connection = Some(connection);
+                // An extension that lives on looks again: the app may have changed it.
+                life.connection = (self.home.options.role == Role::App).then_some(connection);
                 if let Some(network) = &life.network {
                     let _ = requests.send(Request::Network(network.clone()));
                 }
@@ -1402,7 +1465,9 @@ impl<'a> Waking<'a> {
                 life.woken = true;
             }
             // A process that has just begun, for this push.
-            State::Running(_) | State::Stopped => life.woken |= life.wish == Wish::Unsaid,
+            State::Running(_) | State::Stopped => {
+                life.woken |= life.wish == Wish::Unsaid && !life.resumed;
+            }
         }
         life.waking += 1;
         Ok(Self { account: Some(account) })
@@ -1582,6 +1647,11 @@ fn open(inner: &Inner, connection: Option<Connection>) -> Result<(Driver, Secret
     let engine = engine.map_err(|error| error.to_api())?;
     // The file is ahead for a moment, which is no harm: only one that is behind is a copy.
     installation::store(&*home.vault, &home.installation(), known)?;
+    let openings = known.map_or(0, |known| known.openings);
+    if openings != inner.openings.swap(openings, Ordering::Relaxed) + 1 {
+        // Another process had it meanwhile, and may know a password that is not refused.
+        inner.shared.is_refused.store(false, Ordering::Relaxed);
+    }
     let bell = bell.inspect_err(|error| tracing::info!(%error, "no pipe to be asked through")).ok();
     let domain = home.jid.domain().to_string();
     inner.shared.opened();

@@ -158,12 +158,24 @@ impl Client {
                 starting_over: tokio::sync::Mutex::default(),
             }),
         };
-        for entry in fs::read_dir(client.inner.dir.join("accounts")).map_err(unusable)? {
+        client.look(true)?;
+        if client.inner.options.role == Role::App {
+            // What is wrong with one account is told by that account.
+            all(client.accounts().iter().map(Account::start)).await;
+        }
+        Ok(client)
+    }
+
+    /// Finds the accounts of the directory that are not known yet.
+    fn look(&self, first: bool) -> Result<(), Error> {
+        for entry in fs::read_dir(self.inner.dir.join("accounts")).map_err(unusable)? {
             let entry = entry.map_err(unusable)?;
             let home = entry.path();
             if entry.file_name().to_string_lossy().starts_with(REMOVED) {
-                // The process that removed it has ended before it was done.
-                let _ = fs::remove_dir_all(home);
+                if first {
+                    // The process that removed it has ended before it was done.
+                    let _ = fs::remove_dir_all(home);
+                }
                 continue;
             }
             let address = match fs::read_to_string(home.join("address")) {
@@ -177,16 +189,13 @@ impl Client {
                 }
             };
             let Ok(jid) = address.trim().parse::<Address>() else { continue };
-            if home.join("account.db").exists() {
-                let account = client.account_at(&jid, None, None);
-                client.accounts_mut().insert(jid, account);
+            let is_known = self.accounts_mut().contains_key(&jid);
+            if !is_known && home.join("account.db").exists() {
+                let account = self.account_at(&jid, None, None);
+                self.accounts_mut().entry(jid).or_insert(account);
             }
         }
-        if client.inner.options.role == Role::App {
-            // What is wrong with one account is told by that account.
-            all(client.accounts().iter().map(Account::start)).await;
-        }
-        Ok(client)
+        Ok(())
     }
 
     /// All accounts, by address.
@@ -415,6 +424,10 @@ impl Client {
         if let Some(Error::Closed) = self.life().over {
             return Err(Error::Closed);
         }
+        if self.account(jid).is_none() {
+            // Another process may have added it since this one looked.
+            self.look(false)?;
+        }
         self.account(jid).ok_or(Error::NotFound)?.wake_up(within).await
     }
 
@@ -422,7 +435,8 @@ impl Client {
     /// start: how long a link may idle is remembered by the network's id.
     ///
     /// The same again counts once in half a minute, however often the platform says it: Android does of each change of the signal.
-    /// Without an id it may be another network that looks alike; with one it may be that its portal lets through by now.
+    /// Without an id it may be another network that looks alike; with one it may be that its portal lets through by now, which is
+    /// looked after at once for an account that it has barred.
     pub fn network_changed(&self, network: &Network) {
         {
             let mut life = self.life();
@@ -431,6 +445,8 @@ impl Client {
                 .as_ref()
                 .is_some_and(|(last, since)| last == network && since.elapsed() < SAME_NETWORK);
             if is_same {
+                drop(life);
+                self.accounts().iter().for_each(|account| account.network_again(network));
                 return;
             }
             life.network = Some((network.clone(), Instant::now()));

@@ -408,8 +408,11 @@ impl Driver {
                         }
                     }
                     Effect::Reply { request, result } => {
-                        if let Some(reply) = replies.remove(&request) {
-                            let _ = reply.send(result);
+                        if let Some(reply) = replies.remove(&request)
+                            && let Err(Ok(Reply::News(news))) = reply.send(result)
+                        {
+                            // What nobody waits for any more was not told.
+                            self.shared.not_told(news);
                         }
                     }
                     Effect::Update(touched) => self.shared.touched(&touched),
@@ -441,10 +444,11 @@ impl Driver {
         for reply in std::mem::take(&mut replies).into_values() {
             let _ = reply.send(Err(why.clone()));
         }
-        while closing.join_next().await.is_some() {}
+        // The file first: a peer that is gone may take a second to say so, and the system does not wait.
         if let Err(error) = self.engine.close() {
             tracing::warn!(%error, "the file was closed without writing its journal back");
         }
+        while closing.join_next().await.is_some() {}
         stopped
     }
 }

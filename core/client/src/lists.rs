@@ -18,7 +18,7 @@ use std::sync::{
 use whimbrel_engine::{
     roster,
     splice::{Splice, diff},
-    timeline::{self, Span},
+    timeline::{self, Span, Start},
 };
 
 use crate::{
@@ -282,6 +282,10 @@ impl Timeline {
         let here =
             self.shared.read(|connection| timeline::count_before(connection, &self.with, before, limit))?;
         let mut more = true;
+        if here > 0 && here < limit {
+            // What is here is shown at once, however long the archive takes.
+            self.reach_back(before, here)?;
+        }
         if here < limit {
             let oldest = || self.shared.read(|connection| timeline::oldest(connection, &self.with));
             let first = oldest()?;
@@ -297,6 +301,13 @@ impl Timeline {
                 }
             }
         }
+        let start = self.reach_back(before, limit)?;
+        let left = self.shared.read(|connection| timeline::count_before(connection, &self.with, start, 1))?;
+        Ok(more || left > 0)
+    }
+
+    /// Shows this many more that are here; from where.
+    fn reach_back(&self, before: Start, limit: u32) -> Result<Start, Error> {
         let start =
             self.shared.read(|connection| timeline::earlier(connection, &self.with, before, limit))?;
         {
@@ -305,8 +316,7 @@ impl Timeline {
             reached.start = start.min(reached.start);
         }
         self.shared.window_moved(&self.with);
-        let left = self.shared.read(|connection| timeline::count_before(connection, &self.with, start, 1))?;
-        Ok(more || left > 0)
+        Ok(start)
     }
 
     /// Shows up to `limit` newer messages, where it does not reach to the newest, as it was opened at a message. Returns whether

@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::{mpsc, watch};
 use whimbrel_engine::{
     Touched,
-    api::{Error, Event, Status},
+    api::{Error, Event, News, Status},
     store::{self, Secret},
 };
 
@@ -20,6 +20,9 @@ use crate::{Address, account::Events, lines::Lines};
 
 /// Events that a slow listener may fall behind.
 const EVENTS: usize = 16_384;
+
+/// Of what pushes have brought and nobody was told, so many of the newest are kept: as many as one of them tells.
+const UNTOLD: usize = 200;
 
 /// What a subscription shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +74,7 @@ pub(crate) struct Shared {
     pub(crate) lines: Lines,
     /// Wakes them.
     pub(crate) changes: watch::Sender<()>,
+    untold: Mutex<Option<News>>,
 }
 
 enum Reader {
@@ -106,6 +110,7 @@ impl Shared {
             stales: Mutex::default(),
             lines: Lines::default(),
             changes: watch::Sender::new(()),
+            untold: Mutex::default(),
         }
     }
 
@@ -223,6 +228,27 @@ impl Shared {
         self.changed(|topic| matches!(topic, Topic::Timeline(other) if other == with).then_some(i64::MIN));
     }
 
+    /// What a push has brought, from the moment at which the file takes it for told until somebody has it.
+    pub(crate) fn not_told(&self, news: News) {
+        let mut untold = self.untold();
+        let before = untold.take().unwrap_or_default();
+        let still = before.notify.into_iter().filter(|message| !news.withdraw.contains(&message.id));
+        let mut notify: Vec<_> = still.chain(news.notify).collect();
+        notify.drain(..notify.len().saturating_sub(UNTOLD));
+        let mut withdraw = before.withdraw;
+        withdraw.extend(news.withdraw);
+        *untold = Some(News { notify, withdraw, unread: news.unread });
+    }
+
+    /// All of it; nobody else has it then.
+    pub(crate) fn tell(&self) -> News {
+        self.untold().take().unwrap_or_default()
+    }
+
+    fn untold(&self) -> MutexGuard<'_, Option<News>> {
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn stales(&self) -> MutexGuard<'_, Vec<Weak<Stale>>> {
         self.stales.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -266,8 +292,12 @@ impl Shared {
     fn log(&self, status: &Status) {
         let account = &self.account;
         match status {
-            Status::Offline { reason, detail, .. } => {
-                let name = reason.as_ref().map_or("not wanted", name);
+            Status::Offline { reason, detail, next_attempt } => {
+                let name = match (reason, next_attempt) {
+                    (Some(reason), _) => name(reason),
+                    (None, Some(_)) => "no connection",
+                    (None, None) => "not wanted, or no network",
+                };
                 tracing::info!(reason = name, "offline");
                 tracing::debug!(%account, %detail, "offline");
             }

@@ -204,6 +204,50 @@ async fn older_messages_at_the_edges() {
     assert_eq!(timeline.older(5).await, Err(Error::Suspended));
 }
 
+/// An archive may take a minute, and what is on the disk is there in tunnels as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_here_is_shown_before_the_archive_has_answered() {
+    let stage = Stage::new();
+    let (_client, account) = stage.account().await;
+    let signing_in = tokio::spawn({
+        let account = account.clone();
+        async move { account.sign_in("secret").await }
+    });
+    tokio::task::yield_now().await;
+    let mut peer = stage.server.accept();
+    let said = peer.log_in();
+    soon(signing_in).await.unwrap().unwrap();
+    let asked = said.split("disco#info").next().unwrap().rsplit("id='").next().unwrap();
+    let asked = asked.split('\'').next().unwrap();
+    peer.say(&format!(
+        "<iq type='result' id='{asked}' from='romeo@montague.lit'><query xmlns='http://jabber.org/protocol/disco#info'><feature var='urn:xmpp:mam:2'/></query></iq>"
+    ));
+    let said = peer.hear("<before/>");
+    let page = said.rsplit("queryid='").next().unwrap().split('\'').next().unwrap().to_owned();
+    peer.say(&format!(
+        "<message from='romeo@montague.lit'><result xmlns='urn:xmpp:mam:2' id='a1' queryid='{page}'><forwarded xmlns='urn:xmpp:forward:0'><delay xmlns='urn:xmpp:delay' stamp='2026-11-18T11:05:24Z'/>{}</forwarded></result></message>",
+        message("archived").replace("<message ", "<message xmlns='jabber:client' ")
+    ));
+    peer.say(&format!(
+        "<iq type='result' id='{page}' from='romeo@montague.lit'><fin xmlns='urn:xmpp:mam:2'><set xmlns='http://jabber.org/protocol/rsm'><first>a1</first><last>a1</last></set></fin></iq>"
+    ));
+    let timeline = account.timeline(&juliet(), 2).unwrap();
+    while !timeline.items().unwrap().iter().any(|item| matches!(item, Item::Gap(_))) {
+        tokio::task::yield_now().await;
+    }
+    for number in 0..10 {
+        say(&account, &format!("message {number}")).await;
+    }
+    let timeline = account.timeline(&juliet(), 2).unwrap();
+    let mut older = Box::pin(timeline.older(20));
+    tokio::select! {
+        biased;
+        older = &mut older => panic!("nobody has answered: {older:?}"),
+        () = std::future::ready(()) => {}
+    }
+    assert_eq!(texts(&timeline.items().unwrap()).len(), 11);
+}
+
 #[tokio::test]
 async fn conversation_list_is_what_a_fresh_query_gives_whatever_changes() {
     let stage = Stage::new();

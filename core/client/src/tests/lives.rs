@@ -781,6 +781,27 @@ async fn same_network_again_does_not_break_off_what_is_under_way() {
     status_becomes(&account, |status| matches!(status, Status::Online)).await;
 }
 
+/// Its user has logged in at the portal within half a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn portal_that_lets_through_is_noticed_when_the_same_network_is_said_again() {
+    let stage = Stage::new();
+    let client = stage.client().await;
+    let connection = crate::Connection { certificates: None, ..stage.server.connection() };
+    let account = client.add_account(romeo(), connection).await.unwrap();
+    let home = crate::Network { id: Some(crate::NetworkId("home".into())), ..crate::Network::default() };
+    client.network_changed(&home);
+    let signing_in = tokio::spawn({
+        let account = account.clone();
+        async move { account.sign_in("secret").await }
+    });
+    tokio::task::yield_now().await;
+    let _ = stage.server.accept().try_say("a portal's page");
+    assert!(matches!(soon(signing_in).await.unwrap(), Err(Error::Untrusted { .. })));
+    status_becomes(&account, |status| matches!(status, Status::Offline { next_attempt: None, .. })).await;
+    client.network_changed(&home);
+    let _ = stage.server.accept().try_say("the same");
+}
+
 #[tokio::test]
 async fn refused_password_is_not_tried_again_before_somebody_wants_to() {
     let stage = Stage::new();

@@ -31,7 +31,8 @@ use server::{PATIENCE, Server, message};
 use tempfile::TempDir;
 
 use crate::{
-    Account, Address, Client, Error, Item, ItemId, KeyVault, Options, Role, Scope, Status, Unusable,
+    Account, Address, Client, Connection, Error, Item, ItemId, KeyVault, Options, Role, Scope, Status,
+    Unusable,
 };
 
 /// A keychain, and whether the device is locked.

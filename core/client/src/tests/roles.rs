@@ -1,6 +1,8 @@
 //! An app and its extension over one directory. Here they are two clients of one process, which is the same to the file and to
 //! the pipe; with processes that are stopped and killed: `tests/two-processes` and `tests/interop`.
 
+use std::time::Duration;
+
 use super::*;
 
 #[tokio::test]
@@ -111,4 +113,71 @@ async fn suspending_wins_over_taking_back_what_another_has() {
     assert_eq!(resumed, Err(Error::Suspended));
     assert_eq!(account.send(ItemId::new(), &juliet(), "nothing").await, Err(Error::Suspended));
     assert_eq!(stage.open_files(), Vec::<String>::new());
+}
+
+/// An extension may be kept by the system for many pushes.
+#[tokio::test(flavor = "multi_thread")]
+async fn extension_that_lives_on_connects_as_the_app_has_said_meanwhile() {
+    let stage = Stage::new();
+    let (app, account, peer) = stage.online().await;
+    soon(app.suspend(PATIENCE)).await;
+    drop(peer);
+    let extension = stage.extension().await;
+    let other = extension.account(&romeo()).unwrap();
+    other.send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+    soon(extension.suspend(PATIENCE)).await;
+    soon(app.resume()).await.unwrap();
+    drop(stage.server.accept_plain());
+    let connection = Connection { resource: Some("lute".into()), ..stage.server.connection() };
+    app.add_account(romeo(), connection).await.unwrap();
+    soon(app.suspend(PATIENCE)).await;
+    soon(extension.resume()).await.unwrap();
+    other.send(ItemId::new(), &juliet(), "what light").await.unwrap();
+    soon(extension.close()).await;
+    soon(app.close()).await;
+    let app = stage.client().await;
+    let account_again = app.account(&romeo()).unwrap();
+    assert!(!account_again.is_same(&account));
+    account_again.send(ItemId::new(), &juliet(), "through yonder").await.unwrap();
+    assert_eq!(
+        account_again.connection().and_then(|connection| connection.resource).as_deref(),
+        Some("lute")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn extension_that_lives_on_tries_again_what_the_server_took_from_the_app_meanwhile() {
+    let stage = Stage::new();
+    let (app, account, peer) = stage.online().await;
+    soon(app.suspend(PATIENCE)).await;
+    drop(peer);
+    let extension = stage.extension().await;
+    let push = |extension: &Client| {
+        let extension = extension.clone();
+        tokio::spawn(async move { extension.wake_up(&romeo(), Duration::from_secs(5)).await })
+    };
+    let waking = push(&extension);
+    tokio::task::yield_now().await;
+    stage.server.accept().refuse_password();
+    assert!(!soon(waking).await.unwrap().unwrap().complete);
+    soon(app.resume()).await.unwrap();
+    let peer = stage.server.accept_login();
+    status_becomes(&account, |status| matches!(status, Status::Online)).await;
+    soon(app.suspend(PATIENCE)).await;
+    drop(peer);
+    let waking = push(&extension);
+    tokio::task::yield_now().await;
+    drop(stage.server.accept_plain());
+    drop(soon(waking).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn extension_that_lives_on_finds_the_account_that_the_app_has_added() {
+    let stage = Stage::new();
+    let (app, _) = stage.account().await;
+    let extension = stage.extension().await;
+    app.add_account(juliet(), stage.server.connection()).await.unwrap();
+    soon(app.suspend(PATIENCE)).await;
+    let woken = soon(extension.wake_up(&juliet(), Duration::from_secs(1))).await;
+    assert!(woken.is_ok(), "{woken:?}");
 }

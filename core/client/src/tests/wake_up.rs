@@ -126,3 +126,89 @@ async fn what_a_push_that_was_broken_off_has_brought_is_told_by_the_next() {
     let told: Vec<&str> = told.notify.iter().map(|message| message.text.as_str()).collect();
     assert_eq!(told, ["It is the east"]);
 }
+
+/// The engine takes it for told once it was asked: whoever breaks it off while it hangs up has not heard it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_push_has_brought_is_told_by_the_next_where_it_was_broken_off_at_its_very_end() {
+    let stage = Stage::new();
+    let (client, account, peer) = stage.online().await;
+    drop(peer);
+    soon(client.suspend(PATIENCE)).await;
+    let broken_off = tokio::spawn({
+        let client = client.clone();
+        async move { client.wake_up(&romeo(), Duration::from_secs(3)).await }
+    });
+    tokio::task::yield_now().await;
+    let mut peer = stage.server.accept_login();
+    peer.say(&message("It is the east"));
+    // It has asked for what is new, and waits for a peer that does not hang up.
+    while account.send(ItemId::new(), &juliet(), "But soft").await != Err(Error::Suspended) {
+        tokio::task::yield_now().await;
+    }
+    broken_off.abort();
+    let first = broken_off.await.ok().and_then(Result::ok);
+    drop(peer);
+    let next = tokio::spawn({
+        let client = client.clone();
+        async move { client.wake_up(&romeo(), Duration::from_secs(1)).await }
+    });
+    tokio::task::yield_now().await;
+    let _silent = stage.server.accept_plain();
+    let told = first.into_iter().chain(soon(next).await.unwrap());
+    let told: Vec<String> = told.flat_map(|woken| woken.notify).map(|message| message.text).collect();
+    assert_eq!(told, ["It is the east"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn account_that_was_disconnected_in_an_earlier_process_stays_offline() {
+    let stage = Stage::new();
+    let (client, account, peer) = stage.online().await;
+    account.disconnect().await.unwrap();
+    client.close().await;
+    drop(peer);
+    for is_app in [false, true] {
+        let client = if is_app { stage.client().await } else { stage.extension().await };
+        assert_eq!(soon(client.wake_up(&romeo(), Duration::from_secs(2))).await, Ok(WakeUp::default()));
+        assert!(stage.server.try_accept().is_none());
+        soon(client.close()).await;
+    }
+    // Until its user wants it again.
+    let client = stage.client().await;
+    client.account(&romeo()).unwrap().connect().await.unwrap();
+    let _peer = stage.server.accept_plain();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn account_that_the_app_shows_is_not_suspended_though_nobody_has_connected_it() {
+    let stage = Stage::new();
+    let (client, _, peer) = stage.online().await;
+    client.close().await;
+    drop(peer);
+    let client = stage.client().await;
+    soon(client.resume()).await.unwrap();
+    let waking = tokio::spawn({
+        let client = client.clone();
+        async move { client.wake_up(&romeo(), Duration::from_secs(1)).await }
+    });
+    tokio::task::yield_now().await;
+    let _silent = stage.server.accept_plain();
+    soon(waking).await.unwrap().unwrap();
+    client.account(&romeo()).unwrap().send(ItemId::new(), &juliet(), "But soft").await.unwrap();
+}
+
+/// The system ends a process that is suspended with a file of a shared container open.
+#[tokio::test(flavor = "multi_thread")]
+async fn file_is_closed_before_a_peer_has_hung_up_that_is_gone() {
+    let stage = Stage::new();
+    let (client, _, peer) = stage.online().await;
+    drop(peer);
+    soon(client.suspend(PATIENCE)).await;
+    let waking = tokio::spawn({
+        let client = client.clone();
+        async move { client.wake_up(&romeo(), Duration::from_secs(2)).await }
+    });
+    tokio::task::yield_now().await;
+    let _silent = stage.server.accept_login();
+    soon(waking).await.unwrap().unwrap();
+    assert_eq!(stage.open_files(), Vec::<String>::new());
+}
