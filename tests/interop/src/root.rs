@@ -232,11 +232,14 @@ fn install_mmdebstrap(say: &dyn Fn(&str)) -> Result<()> {
         ));
     }
     say("Installing mmdebstrap with apt (less than 1 MB). It goes with: apt-get purge mmdebstrap");
+    // Others may be installing something as well, and mirrors fail now and then.
+    let patience = ["-oDPkg::Lock::Timeout=300", "-oAcquire::Retries=3"];
     let mut update = leashed("apt-get");
-    update.args(["-q", "update"]);
+    update.args(patience).args(["-q", "update"]);
     run_to_end(update, "apt-get update")?;
     let mut install = leashed("apt-get");
-    install.env("DEBIAN_FRONTEND", "noninteractive").args(["-qy", "--no-install-recommends", "install"]);
+    install.env("DEBIAN_FRONTEND", "noninteractive").args(patience);
+    install.args(["-qy", "--no-install-recommends", "install"]);
     install.args(["mmdebstrap", "debian-archive-keyring"]);
     run_to_end(install, "apt-get install mmdebstrap").map(|_| ())
 }

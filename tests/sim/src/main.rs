@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     let sums = Mutex::new((0u64, Report::default()));
     let failures = Mutex::new(Vec::new());
     thread::scope(|scope| {
-        for _ in 0..arguments.jobs {
+        let spawn = |_| {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -84,7 +84,14 @@ fn main() -> ExitCode {
                         }
                     }
                 }
-            });
+            })
+        };
+        let workers: Vec<_> = (0..arguments.jobs).map(spawn).collect();
+        // To the very end of each, with what the libraries keep for a thread: a process that ends meanwhile takes that down as well.
+        for worker in workers {
+            if let Err(panic) = worker.join() {
+                std::panic::resume_unwind(panic);
+            }
         }
     });
     let (worlds, report) = *sums.lock().unwrap_or_else(PoisonError::into_inner);

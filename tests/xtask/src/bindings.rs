@@ -63,6 +63,13 @@ fn told(name: &str, test: impl FnOnce() -> Result<Outcome>) -> Result<()> {
     }
 }
 
+/// Maven gives up a download whose connection fails, and a repository that is busy, at once.
+const DOWNLOADS: [&str; 3] = [
+    "-Dmaven.wagon.http.retryHandler.count=5",
+    "-Dmaven.wagon.http.retryHandler.nonRetryableClasses=java.io.UnsupportedEncodingException",
+    "-Dmaven.wagon.http.serviceUnavailableRetryStrategy.class=standard",
+];
+
 /// Generates the Kotlin, and runs its JUnit tests.
 pub(crate) fn kotlin() -> Result<Outcome> {
     host::need(&host::KOTLIN, "300 MB, a minute")?;
@@ -76,7 +83,7 @@ pub(crate) fn kotlin() -> Result<Outcome> {
     // Without -q, which would hide how many tests ran.
     // The panics are on purpose.
     maven.env("RUST_BACKTRACE", "0");
-    maven.current_dir(&package).args(["-B", "-ntp", "test"]);
+    maven.current_dir(&package).args(["-B", "-ntp", "test"]).args(DOWNLOADS);
     maven.arg(property("library", parent(&library)));
     maven.args(stage.ports().map(|(name, port)| property(name, port.to_string())));
     maven.arg(property("ca", stage.server().ca()));
@@ -94,7 +101,7 @@ pub(crate) fn kotlin_programs(library: &Path) -> Result<OsString> {
     let package = kotlin_package();
     generate("kotlin", library, &package.join("generated"))?;
     let mut maven = leashed("mvn");
-    maven.current_dir(&package).args(["-B", "-ntp", "-q", "test-compile"]);
+    maven.current_dir(&package).args(["-B", "-ntp", "-q", "test-compile"]).args(DOWNLOADS);
     // Each module's own, below its directory. Standard output is for figures.
     maven.args(["dependency:build-classpath", "-Dmdep.outputFile=target/classpath"]).stdout(io::stderr());
     cargo::run(&mut maven)?;
@@ -170,6 +177,18 @@ fn swift_package(library: &Path) -> Result<PathBuf> {
     fs::rename(swift.join("CWhimbrel.modulemap"), c.join("module.modulemap"))?;
 
     let dir = cargo::target().join("bindings/swift");
+    fs::create_dir_all(&dir)?;
+    // What the compiler has built knows where it lay.
+    let (stamp, here) = (dir.join("built-in"), dir.display().to_string());
+    if fs::read_to_string(&stamp).is_ok_and(|there| there != here) {
+        for built in [".build", "bench"] {
+            let built = dir.join(built);
+            if built.exists() {
+                fs::remove_dir_all(built)?;
+            }
+        }
+    }
+    fs::write(&stamp, &here)?;
     for part in ["Sources", "Tests"] {
         mirror(&package.join(part), &dir.join(part))?;
     }

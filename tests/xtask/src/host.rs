@@ -33,9 +33,18 @@ pub(crate) const PYTHON: [Need; 1] = [("python3", "python3 python3-venv")];
 /// Others may be installing something as well, and mirrors fail now and then.
 const PATIENCE: [&str; 2] = ["-oDPkg::Lock::Timeout=300", "-oAcquire::Retries=3"];
 
+/// Whether a program is here, and can do what it is needed for: Debian's Python makes no environments without a package more.
+fn is_there(program: &str) -> bool {
+    let makes_environments = || {
+        let asked = Command::new(program).args(["-c", "import ensurepip, venv"]).output();
+        asked.is_ok_and(|asked| asked.status.success())
+    };
+    found(program) && (program != "python3" || makes_environments())
+}
+
 /// Installs what is missing of `needs`; `cost` is for the sentence about it.
 pub(crate) fn need(needs: &[Need], cost: &str) -> Result<()> {
-    let missing: Vec<&Need> = needs.iter().filter(|(program, _)| !found(program)).collect();
+    let missing: Vec<&Need> = needs.iter().filter(|(program, _)| !is_there(program)).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -6,7 +6,8 @@
 
 use std::{
     path::PathBuf,
-    process::Command,
+    process::{self, Command},
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -25,6 +26,9 @@ pub(crate) struct Arguments {
     #[arg(long)]
     hostile: bool,
 }
+
+/// A phase that takes longer hangs: whoever waits for it is told which.
+const LONGEST: Duration = Duration::from_secs(45 * 60);
 
 /// How a phase ended that did not fail.
 pub(crate) enum Outcome {
@@ -55,7 +59,15 @@ impl Run {
         }
         println!("\n── {name}");
         let started = Instant::now();
+        let (over, waits) = mpsc::channel::<()>();
+        thread::spawn(move || {
+            if waits.recv_timeout(LONGEST) == Err(mpsc::RecvTimeoutError::Timeout) {
+                println!("── {name} failed: it hangs, after {} minutes", minutes(LONGEST));
+                process::exit(1);
+            }
+        });
         let ended = phase();
+        drop(over);
         self.report(Report { name, took: started.elapsed(), ended });
     }
 

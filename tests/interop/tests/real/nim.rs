@@ -5,7 +5,9 @@ use std::{
     fs::File,
     io::{BufRead as _, BufReader},
     path::PathBuf,
-    process::{Child, ChildStdout, Stdio},
+    process::{Child, Stdio},
+    sync::mpsc,
+    thread,
     time::Duration,
 };
 
@@ -16,7 +18,7 @@ use crate::support::{JULIET, ROMEO, Stage};
 /// A process that plays, and what it has said so far.
 struct Player {
     process: Child,
-    says: BufReader<ChildStdout>,
+    says: mpsc::Receiver<String>,
     said: Vec<String>,
 }
 
@@ -35,16 +37,20 @@ impl Player {
         command.arg(format!("127.0.0.1:{}", link.port())).arg(stage.server.ca()).arg(turn);
         command.env("WHIMBREL_PASSWORD", own.1).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut process = spawn(command).unwrap();
-        let says = BufReader::new(process.stdout.take().unwrap());
+        let out = BufReader::new(process.stdout.take().unwrap());
+        let (line, says) = mpsc::channel();
+        thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|said| line.send(said)));
         Self { process, says, said: Vec::new() }
     }
 
     /// Waits until it has seen so many moves, or for its end.
     fn sees(&mut self, moves: usize) {
-        let mut line = String::new();
-        while self.said.len() < moves && self.says.read_line(&mut line).unwrap() > 0 {
-            self.said.push(line.trim().to_owned());
-            line.clear();
+        while self.said.len() < moves {
+            match self.says.recv_timeout(Duration::from_secs(180)) {
+                Ok(line) => self.said.push(line.trim().to_owned()),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("nothing moves any more: {:?}", self.said),
+            }
         }
     }
 
