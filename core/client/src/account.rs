@@ -125,8 +125,8 @@ struct Life {
     foreground: bool,
     /// What the platform said last.
     network: Option<Network>,
-    /// When the same network was taken for another one, as a portal had barred the account.
-    asked_again: Option<Instant>,
+    /// When the same network was taken for another one, as a portal had barred the account, and how long it is not again.
+    asked_again: Option<(Instant, Duration)>,
     /// How many pushes are being looked after.
     waking: u32,
     /// Whether the last of them is to leave it suspended, since nobody but pushes wants it to run.
@@ -183,8 +183,9 @@ pub struct WakeUp {
     pub complete: bool,
 }
 
-/// A portal is asked so often at most whether it lets through, by a platform that says the same network again and again.
-const BARRED: Duration = Duration::from_secs(5);
+/// Between two questions whether a portal lets through, by a platform that says the same network again and again: doubled from the
+/// first to the last.
+const BARRED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(120));
 
 /// Of the time that a push has, what is kept for hanging up and closing the file.
 const TO_HANG_UP: Duration = Duration::from_millis(500);
@@ -299,14 +300,21 @@ impl Account {
 
     fn wants_online(&self) {
         self.inner.shared.is_refused.store(false, Ordering::Relaxed);
-        self.home().keep_offline(false);
         let mut life = self.life();
         life.wish = Wish::Online;
+        self.keep_offline(&life, false);
         // It is no longer there for a push alone, in the background.
         let (woken, foreground) = (std::mem::take(&mut life.woken), life.foreground);
         drop(life);
         if woken {
             self.tell(Request::Foreground(foreground));
+        }
+    }
+
+    /// For processes to come. Another handle may have the directory by now.
+    fn keep_offline(&self, life: &Life, keep: bool) {
+        if !matches!(life.state, State::Closed) {
+            self.home().keep_offline(keep);
         }
     }
 
@@ -316,8 +324,11 @@ impl Account {
     /// # Errors
     /// Where the account could not be opened.
     pub async fn disconnect(&self) -> Result<(), Error> {
-        self.life().wish = Wish::Offline;
-        self.home().keep_offline(true);
+        {
+            let mut life = self.life();
+            life.wish = Wish::Offline;
+            self.keep_offline(&life, true);
+        }
         self.done(Command::Disconnect).await
     }
 
@@ -1070,15 +1081,15 @@ impl Account {
                 () = self.gives_up() => false,
             }
         };
-        match self.ask(Command::News).await? {
-            // Whoever breaks this off now has not been told.
-            Reply::News(news) => self.inner.shared.not_told(news),
+        let unread = match self.ask(Command::News).await? {
+            // The rest is kept until it is told: this may be broken off.
+            Reply::News(News { unread, .. }) => unread,
             other => return Err(unexpected(&other)),
-        }
+        };
         if let Some(stopped) = waking.end() {
             let _ = tokio::time::timeout_at(deadline.into(), stopped).await;
         }
-        let News { notify, withdraw, unread } = self.inner.shared.tell();
+        let News { notify, withdraw, .. } = self.inner.shared.tell();
         Ok(WakeUp { notify, withdraw, unread, complete })
     }
 
@@ -1095,7 +1106,9 @@ impl Account {
 
     pub(crate) fn network_changed(&self, network: &Network) {
         let mut life = self.life();
-        life.network = Some(network.clone());
+        if life.network.replace(network.clone()).as_ref() != Some(network) {
+            life.asked_again = None;
+        }
         if let State::Running(requests) = &life.state {
             let _ = requests.send(Request::Network(network.clone()));
         }
@@ -1110,8 +1123,9 @@ impl Account {
             return;
         }
         let mut life = self.life();
-        if life.asked_again.is_none_or(|at| at.elapsed() >= BARRED) {
-            life.asked_again = Some(Instant::now());
+        if life.asked_again.is_none_or(|(at, wait)| at.elapsed() >= wait) {
+            let wait = life.asked_again.map_or(BARRED.0, |(_, wait)| (2 * wait).min(BARRED.1));
+            life.asked_again = Some((Instant::now(), wait));
             if let State::Running(requests) = &life.state {
                 let _ = requests.send(Request::Network(network.clone()));
             }
@@ -1195,8 +1209,9 @@ impl Account {
         let next = if matches!(life.state, State::Closed) { State::Closed } else { next };
         let why = if matches!(next, State::Closed) { Error::Closed } else { Error::Suspended };
         life.resumed = false;
+        let was_running = matches!(life.state, State::Running(_));
         let stopped = self.end_thread(life, next, why, seen);
-        if seen {
+        if seen && was_running {
             drop(self.inner.shared.tell());
         }
         let (file, snapshot) = (self.file(), Arc::clone(&self.inner.shared.snapshot));

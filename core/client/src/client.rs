@@ -391,7 +391,8 @@ impl Client {
     }
 
     /// Opens the files again and connects the accounts that were connected. What another process has taken meanwhile is taken
-    /// back, as by [`Client::open`]; also from what was not suspended, but frozen.
+    /// back, as by [`Client::open`]; also from what was not suspended, but frozen. Also for the first time, by an app that is shown: then
+    /// no push suspends what it shows.
     ///
     /// # Errors
     /// The first account's that could not be opened; the others go on.

@@ -408,11 +408,13 @@ impl Driver {
                         }
                     }
                     Effect::Reply { request, result } => {
-                        if let Some(reply) = replies.remove(&request)
-                            && let Err(Ok(Reply::News(news))) = reply.send(result)
-                        {
-                            // What nobody waits for any more was not told.
-                            self.shared.not_told(news);
+                        // The file takes it for told from now on, and whoever has asked may not wait any more.
+                        let result = result.map(|reply| match reply {
+                            Reply::News(news) => Reply::News(self.shared.not_told(news)),
+                            other => other,
+                        });
+                        if let Some(reply) = replies.remove(&request) {
+                            let _ = reply.send(result);
                         }
                     }
                     Effect::Update(touched) => self.shared.touched(&touched),
@@ -444,7 +446,8 @@ impl Driver {
         for reply in std::mem::take(&mut replies).into_values() {
             let _ = reply.send(Err(why.clone()));
         }
-        // The file first: a peer that is gone may take a second to say so, and the system does not wait.
+        // The last bytes are with the system, and then the file: a peer that is gone may take a second to say so, and the system does not wait.
+        tokio::task::yield_now().await;
         if let Err(error) = self.engine.close() {
             tracing::warn!(%error, "the file was closed without writing its journal back");
         }

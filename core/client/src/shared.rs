@@ -229,7 +229,9 @@ impl Shared {
     }
 
     /// What a push has brought, from the moment at which the file takes it for told until somebody has it.
-    pub(crate) fn not_told(&self, news: News) {
+    /// What is left of it is how much was not read.
+    pub(crate) fn not_told(&self, news: News) -> News {
+        let unread = news.unread;
         let mut untold = self.untold();
         let before = untold.take().unwrap_or_default();
         let still = before.notify.into_iter().filter(|message| !news.withdraw.contains(&message.id));
@@ -237,7 +239,8 @@ impl Shared {
         notify.drain(..notify.len().saturating_sub(UNTOLD));
         let mut withdraw = before.withdraw;
         withdraw.extend(news.withdraw);
-        *untold = Some(News { notify, withdraw, unread: news.unread });
+        *untold = Some(News { notify, withdraw, unread });
+        News { unread, ..News::default() }
     }
 
     /// All of it; nobody else has it then.

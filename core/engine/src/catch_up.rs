@@ -1031,18 +1031,11 @@ impl Account {
             opened == gap && cx.now.wall.abs_diff(heard) < self.config.kept_for as u64
         });
         if by_time && since.is_some() && !reaches_back && !was_here {
-            // Nothing of the overlap is there any more: what followed the lower edge is no longer on the server. Behind what came live
-            // after that and was never named, and before what was found.
-            let end = query.first_position.unwrap_or(high);
-            let behind: Option<i64> = cx.tx.query_row(
-                "SELECT max(position) FROM message WHERE position > ?1 AND position < ?2",
-                params![low, end],
-                |row| row.get(0),
-            )?;
-            let behind = behind.unwrap_or(low);
+            // Nothing of the overlap is there any more: what followed the lower edge is no longer on the server. Before what was found.
+            let first = query.first_position.map_or(low + 1, |first| first.min(low + 1));
             cx.tx.execute(
                 "INSERT INTO gap (archive, kind, low_position, high_position) VALUES (?1, 2, ?2, ?3)",
-                params![own, behind, (behind + 1).min(end)],
+                params![own, low, first],
             )?;
             cx.touched.all_timelines = true;
         }
@@ -1398,7 +1391,11 @@ impl Account {
                          AND low_position < (SELECT low_position FROM gap WHERE id = ?1)",
                         params![gap],
                     )?;
-                    cx.tx.execute("UPDATE gap SET by_time = 1 WHERE id = ?1", params![gap])?;
+                    // What an unfinished page has brought by the id stands below: what is missing followed it.
+                    cx.tx.execute(
+                        "UPDATE gap SET by_time = 1, low_position = max(low_position, coalesce(brought_position, low_position)) WHERE id = ?1",
+                        params![gap],
+                    )?;
                     self.drop_checks(cx)?;
                     cx.touched.all_timelines = true;
                 }

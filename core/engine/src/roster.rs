@@ -251,6 +251,20 @@ impl Account {
     pub(crate) fn remove_contact(&mut self, cx: &mut Cx<'_>, jid: &BareJid) -> Result<()> {
         let item = Tag::new("item").attr("jid", jid.as_str()).attr("subscription", "remove");
         forget_accepted(cx, jid.as_str())?;
+        for kind in ["subscribe", "subscribed"] {
+            withdraw_answer(cx, jid, kind)?;
+            // What has left is not said again in another session: behind the removal it would bring them back.
+            cx.tx
+                .prepare_cached(
+                    "UPDATE outbox SET kind = ?1 WHERE kind = ?2 AND peer = ?3 AND instr(bytes, ?4) > 0",
+                )?
+                .execute(params![
+                    Kind::Fleeting.code(),
+                    Kind::Note.code(),
+                    jid.as_str(),
+                    format!(" type='{kind}'")
+                ])?;
+        }
         self.set_item(cx, jid, item, None)
     }
 

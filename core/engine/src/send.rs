@@ -55,14 +55,18 @@ struct Meant {
 }
 
 impl Meant {
-    /// What others know it by. A correction that stands alone is called by what it corrects, which they may have without it.
+    /// What others know it by. A correction of ours that stands alone is called by what it corrects, which they may have without it.
     fn called(&self) -> Option<&String> {
-        if self.kind == Kind::Correction { self.target.as_ref() } else { self.name.as_ref() }
+        if self.stands_in() { self.target.as_ref() } else { self.name.as_ref() }
+    }
+
+    fn stands_in(&self) -> bool {
+        self.mine && self.kind == Kind::Correction
     }
 
     /// Likewise, in a correction: XEP-0308 goes by the id attribute.
     fn called_by_attribute(&self) -> Option<&String> {
-        self.stanza_id.as_ref().filter(|_| self.kind != Kind::Correction).or(self.called())
+        self.stanza_id.as_ref().filter(|_| !self.stands_in()).or(self.called())
     }
 }
 

@@ -147,6 +147,8 @@ async fn what_a_push_has_brought_is_told_by_the_next_where_it_was_broken_off_at_
     }
     broken_off.abort();
     let first = broken_off.await.ok().and_then(Result::ok);
+    // As the system says once more that the time is over.
+    soon(client.suspend(PATIENCE)).await;
     drop(peer);
     let next = tokio::spawn({
         let client = client.clone();

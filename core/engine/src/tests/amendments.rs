@@ -762,6 +762,22 @@ fn first_correction_stands_for_a_message_that_is_not_here() {
     }
 }
 
+/// Nobody corrects what another wrote, so that this is a message of its own, and called so.
+#[test]
+fn what_a_contact_says_to_correct_a_message_of_ours_is_called_by_its_own_name() {
+    let mut world = World::online();
+    let ours = world.says("But soft");
+    world.acknowledge();
+    world.gets(&from_juliet("id='j1'", &replace(&ours.0, "forged")));
+    let message = world.newest().id;
+    world.wrote.clear();
+    world.does(Command::React { id: new_id(1), message, reactions: vec!["👍".into()] });
+    let sent = world.next("message");
+    let about = sent.get_child("reactions", "urn:xmpp:reactions:0").and_then(|child| child.attr("id"));
+    assert_eq!(about, Some("j1"));
+    assert_eq!(world.reads(), ["> But soft", "forged (edited) 👍1!"]);
+}
+
 /// Whoever has the message may not have the correction: it went out while they had blocked us.
 #[test]
 fn what_stands_for_a_message_that_is_not_here_is_called_by_that() {

@@ -269,6 +269,29 @@ fn contact_keeps_its_groups_when_asked_again_and_has_others_when_edited() {
     assert_eq!(groups(&world.next("iq")), (None, edited));
 }
 
+/// Whoever was asked and removed is not asked again behind that, which would bring them back.
+#[test]
+fn contact_that_was_removed_is_not_asked_again_by_another_session() {
+    for first_cut in [true, false] {
+        let mut world = World::online();
+        world.does(Command::AddContact { jid: juliet(), name: Some("Julia".into()) });
+        if first_cut {
+            world.cut();
+        }
+        world.does(Command::RemoveContact { jid: juliet() });
+        world.kill();
+        world.reconnect(Resume::Refuse);
+        let asks = |presence: &Element| presence.attr("type") == Some("subscribe");
+        assert!(!world.all("presence").iter().any(asks));
+        let removes = |iq: &Element| {
+            let item =
+                iq.get_child("query", ns::ROSTER).and_then(|query| query.get_child("item", ns::ROSTER));
+            item.is_some_and(|item| item.attr("subscription") == Some("remove"))
+        };
+        assert!(world.all("iq").iter().any(removes));
+    }
+}
+
 #[test]
 fn contact_that_was_removed_and_added_again_offline_is_not_removed() {
     let mut world = World::online();
