@@ -185,16 +185,9 @@ impl Account {
             return Ok(());
         }
         if self.sees_our_presence(cx, &from)? {
-            // RFC 6121 §3.1.3: they forgot; say it again, unless it is about to be said.
-            let said: bool = cx.tx.query_row(
-                "SELECT EXISTS (SELECT 1 FROM outbox WHERE kind = 1 AND peer = ?1 AND instr(bytes, 'subscribed'))",
-                params![from.as_str()],
-                |row| row.get(0),
-            )?;
-            if said {
-                return Ok(());
-            }
-            return self.answer_subscription(cx, &from, "subscribed");
+            // Of somebody whom we let see a server asks nobody (RFC 6121 §3.1.3). So they are not let see any more, perhaps since they
+            // were removed by another device, and it is lost that we were told so; or it is an old request. The roster tells.
+            self.read_roster_again(cx)?;
         }
         if self.accepts_invited(cx, &from, element)? {
             return Ok(());

@@ -66,6 +66,26 @@ fn sees_all(world: &mut World, who: &str, id: u32) {
     world.commands(Command::SetChatState { with: jid(who), state: ChatState::Composing });
 }
 
+/// A server asks nobody of whom we let see: another device has removed them, and nobody told us.
+#[test]
+fn contact_who_asks_although_they_see_us_is_looked_up_and_not_let_in_again() {
+    for item in ["", "subscription='none'", "subscription='from'"] {
+        let mut world = World::online();
+        world.wrote.clear();
+        world.gets(&asks(JULIET));
+        let asked = world.next("iq");
+        assert_eq!(asked.get_child("query", ns::ROSTER).and_then(|query| query.attr("ver")), Some(""));
+        let items = if item.is_empty() { String::new() } else { format!("<item jid='{JULIET}' {item}/>") };
+        world.gets(&format!(
+            "<iq type='result' id='{}'><query xmlns='jabber:iq:roster' ver='9'>{items}</query></iq>",
+            asked.attr("id").unwrap()
+        ));
+        assert_eq!(world.tells(JULIET), Vec::<String>::new());
+        let asking = world.count("SELECT count(*) FROM subscription_request");
+        assert_eq!(asking, i64::from(!item.contains("from")), "{item}");
+    }
+}
+
 #[test]
 fn who_was_accepted_before_is_answered_when_they_ask() {
     // The server does not remember it: we do.
