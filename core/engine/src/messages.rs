@@ -284,6 +284,10 @@ impl Account {
             let message =
                 deletions::insert(cx, conversation, position, mine, peer, at, name, (said.kind, body))?;
             self.is_archived_as(cx, message, archive_id, position, from_archive)?;
+            if matches!(said.kind, Row::Text | Row::Correction) {
+                // What stood for it until now is about it, and as little shown.
+                amendments::gather(cx, peer, conversation, [name, None, None])?;
+            }
             return Ok(Stored::New(message));
         }
         let asks = i64::from(view.wants_receipt) | i64::from(view.markable) << 1;

@@ -36,6 +36,7 @@ found! {
     contact_that_was_accepted_before_and_is_removed_is_listed_so,
     contact_that_was_removed_is_not_asked_for_again_by_the_next_process,
     contact_who_was_removed_is_not_let_in_again_by_a_device_that_missed_it,
+    correction_that_stood_alone_goes_with_what_was_deleted,
     correction_that_stood_alone_was_read_where_it_belongs,
     correction_whose_original_was_blocked_is_edited_by_the_originals_name,
     corrections_read_alone_before_their_originals,

@@ -276,6 +276,25 @@ fn deleted_conversation_stays_deleted_when_the_archive_before_it_is_read_and_goe
     assert_eq!(world.list()[0].2, 0);
 }
 
+/// It stood for a message that was not here, and that turns out to be of what was deleted.
+#[test]
+fn correction_that_stood_alone_goes_when_the_archive_brings_what_was_deleted() {
+    let mut world = World::new();
+    world.server.archive = archived(0..120);
+    world.connect();
+    world.serve();
+    world.acknowledge();
+    world.deletes(Delete::Conversation { with: juliet() });
+    let correction = "<body>corrected</body><replace xmlns='urn:xmpp:message-correct:0' id='j10'/>";
+    world.gets(&from_juliet("id='late'", correction));
+    assert_eq!(world.items().len(), 1);
+    for _ in 0..3 {
+        world.does(Command::Older);
+        world.serve();
+    }
+    assert_eq!(world.items(), []);
+}
+
 #[test]
 fn everything_before_a_time_goes_in_all_conversations_and_the_index_follows() {
     let mut world = World::online();
