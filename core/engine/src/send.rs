@@ -60,13 +60,13 @@ impl Meant {
         if self.stands_in() { self.target.as_ref() } else { self.name.as_ref() }
     }
 
-    fn stands_in(&self) -> bool {
-        self.mine && self.kind == Kind::Correction
-    }
-
     /// Likewise, in a correction: XEP-0308 goes by the id attribute.
     fn called_by_attribute(&self) -> Option<&String> {
         self.stanza_id.as_ref().filter(|_| !self.stands_in()).or(self.called())
+    }
+
+    fn stands_in(&self) -> bool {
+        self.mine && self.kind == Kind::Correction
     }
 }
 

@@ -25,14 +25,16 @@ use std::{
     future::Future,
     path::Path,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use server::{PATIENCE, Server, message};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 use crate::{
     Account, Address, Client, Connection, Error, Item, ItemId, KeyVault, Options, Role, Scope, Status,
-    Unusable,
+    Unusable, WakeUp,
 };
 
 /// A keychain, and whether the device is locked.
@@ -138,6 +140,14 @@ fn open_descriptors(wanted: impl Fn(&str) -> bool) -> Vec<String> {
     let all = fs::read_dir("/proc/self/fd").unwrap();
     let targets = all.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
     targets.map(|target| target.to_string_lossy().into_owned()).filter(|target| wanted(target)).collect()
+}
+
+/// A push has come, and is being looked after.
+async fn pushed(client: &Client, within: Duration) -> JoinHandle<Result<WakeUp, Error>> {
+    let client = client.clone();
+    let waking = tokio::spawn(async move { client.wake_up(&romeo(), within).await });
+    tokio::task::yield_now().await;
+    waking
 }
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {

@@ -1,8 +1,6 @@
 //! An app and its extension over one directory. Here they are two clients of one process, which is the same to the file and to
 //! the pipe; with processes that are stopped and killed: `tests/two-processes` and `tests/interop`.
 
-use std::time::Duration;
-
 use super::*;
 
 #[tokio::test]
@@ -152,12 +150,7 @@ async fn extension_that_lives_on_tries_again_what_the_server_took_from_the_app_m
     soon(app.suspend(PATIENCE)).await;
     drop(peer);
     let extension = stage.extension().await;
-    let push = |extension: &Client| {
-        let extension = extension.clone();
-        tokio::spawn(async move { extension.wake_up(&romeo(), Duration::from_secs(5)).await })
-    };
-    let waking = push(&extension);
-    tokio::task::yield_now().await;
+    let waking = pushed(&extension, Duration::from_secs(5)).await;
     stage.server.accept().refuse_password();
     assert!(!soon(waking).await.unwrap().unwrap().complete);
     soon(app.resume()).await.unwrap();
@@ -165,8 +158,7 @@ async fn extension_that_lives_on_tries_again_what_the_server_took_from_the_app_m
     status_becomes(&account, |status| matches!(status, Status::Online)).await;
     soon(app.suspend(PATIENCE)).await;
     drop(peer);
-    let waking = push(&extension);
-    tokio::task::yield_now().await;
+    let waking = pushed(&extension, Duration::from_secs(5)).await;
     drop(stage.server.accept_plain());
     drop(soon(waking).await.unwrap());
 }

@@ -1,9 +1,6 @@
 //! A push has come.
 
-use std::time::Duration;
-
 use super::*;
-use crate::WakeUp;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn push_finds_a_stalled_server_and_the_account_is_suspended_as_before() {
@@ -12,11 +9,7 @@ async fn push_finds_a_stalled_server_and_the_account_is_suspended_as_before() {
     drop(peer);
     soon(client.suspend(PATIENCE)).await;
     for _ in 0..2 {
-        let waking = tokio::spawn({
-            let client = client.clone();
-            async move { client.wake_up(&romeo(), Duration::from_secs(1)).await }
-        });
-        tokio::task::yield_now().await;
+        let waking = pushed(&client, Duration::from_secs(1)).await;
         let silent = stage.server.accept_plain();
         assert_eq!(soon(waking).await.unwrap(), Ok(WakeUp::default()));
         stage.has_closed().await;
@@ -34,11 +27,7 @@ async fn account_that_the_app_wants_meanwhile_goes_on_and_one_that_nobody_wants_
     drop(peer);
     for meanwhile in ["resumed", "connected", ""] {
         soon(client.suspend(PATIENCE)).await;
-        let waking = tokio::spawn({
-            let client = client.clone();
-            async move { client.wake_up(&romeo(), PATIENCE).await }
-        });
-        tokio::task::yield_now().await;
+        let waking = pushed(&client, PATIENCE).await;
         let connected = stage.server.accept_plain();
         match meanwhile {
             "resumed" => soon(client.resume()).await.unwrap(),
@@ -71,11 +60,7 @@ async fn process_that_a_push_has_started_leaves_nothing_open() {
     client.close().await;
     drop(peer);
     let client = stage.extension().await;
-    let waking = tokio::spawn({
-        let client = client.clone();
-        async move { client.wake_up(&romeo(), Duration::from_secs(1)).await }
-    });
-    tokio::task::yield_now().await;
+    let waking = pushed(&client, Duration::from_secs(1)).await;
     let _silent = stage.server.accept_plain();
     assert_eq!(soon(waking).await.unwrap(), Ok(WakeUp::default()));
     stage.has_closed().await;
@@ -102,11 +87,7 @@ async fn what_a_push_that_was_broken_off_has_brought_is_told_by_the_next() {
     let (client, account, peer) = stage.online().await;
     drop(peer);
     soon(client.suspend(PATIENCE)).await;
-    let broken_off = tokio::spawn({
-        let client = client.clone();
-        async move { client.wake_up(&romeo(), PATIENCE).await }
-    });
-    tokio::task::yield_now().await;
+    let broken_off = pushed(&client, PATIENCE).await;
     let mut peer = stage.server.accept_login();
     peer.say(&message("It is the east"));
     let conversations = account.conversations();
@@ -116,11 +97,7 @@ async fn what_a_push_that_was_broken_off_has_brought_is_told_by_the_next() {
     soon(client.suspend(PATIENCE)).await;
     assert_eq!(soon(broken_off).await.unwrap(), Err(Error::Suspended));
     drop(peer);
-    let next = tokio::spawn({
-        let client = client.clone();
-        async move { client.wake_up(&romeo(), Duration::from_secs(1)).await }
-    });
-    tokio::task::yield_now().await;
+    let next = pushed(&client, Duration::from_secs(1)).await;
     let _silent = stage.server.accept_plain();
     let told = soon(next).await.unwrap().unwrap();
     let told: Vec<&str> = told.notify.iter().map(|message| message.text.as_str()).collect();
@@ -134,11 +111,7 @@ async fn what_a_push_has_brought_is_told_by_the_next_where_it_was_broken_off_at_
     let (client, account, peer) = stage.online().await;
     drop(peer);
     soon(client.suspend(PATIENCE)).await;
-    let broken_off = tokio::spawn({
-        let client = client.clone();
-        async move { client.wake_up(&romeo(), Duration::from_secs(3)).await }
-    });
-    tokio::task::yield_now().await;
+    let broken_off = pushed(&client, Duration::from_secs(3)).await;
     let mut peer = stage.server.accept_login();
     peer.say(&message("It is the east"));
     // It has asked for what is new, and waits for a peer that does not hang up.
@@ -150,11 +123,7 @@ async fn what_a_push_has_brought_is_told_by_the_next_where_it_was_broken_off_at_
     // As the system says once more that the time is over.
     soon(client.suspend(PATIENCE)).await;
     drop(peer);
-    let next = tokio::spawn({
-        let client = client.clone();
-        async move { client.wake_up(&romeo(), Duration::from_secs(1)).await }
-    });
-    tokio::task::yield_now().await;
+    let next = pushed(&client, Duration::from_secs(1)).await;
     let _silent = stage.server.accept_plain();
     let told = first.into_iter().chain(soon(next).await.unwrap());
     let told: Vec<String> = told.flat_map(|woken| woken.notify).map(|message| message.text).collect();
@@ -188,11 +157,7 @@ async fn account_that_the_app_shows_is_not_suspended_though_nobody_has_connected
     drop(peer);
     let client = stage.client().await;
     soon(client.resume()).await.unwrap();
-    let waking = tokio::spawn({
-        let client = client.clone();
-        async move { client.wake_up(&romeo(), Duration::from_secs(1)).await }
-    });
-    tokio::task::yield_now().await;
+    let waking = pushed(&client, Duration::from_secs(1)).await;
     let _silent = stage.server.accept_plain();
     soon(waking).await.unwrap().unwrap();
     client.account(&romeo()).unwrap().send(ItemId::new(), &juliet(), "But soft").await.unwrap();
@@ -205,11 +170,7 @@ async fn file_is_closed_before_a_peer_has_hung_up_that_is_gone() {
     let (client, _, peer) = stage.online().await;
     drop(peer);
     soon(client.suspend(PATIENCE)).await;
-    let waking = tokio::spawn({
-        let client = client.clone();
-        async move { client.wake_up(&romeo(), Duration::from_secs(2)).await }
-    });
-    tokio::task::yield_now().await;
+    let waking = pushed(&client, Duration::from_secs(2)).await;
     let _silent = stage.server.accept_login();
     soon(waking).await.unwrap().unwrap();
     assert_eq!(stage.open_files(), Vec::<String>::new());
