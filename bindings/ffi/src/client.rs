@@ -207,7 +207,8 @@ impl Client {
     }
 
     /// After `KeyLost` or a damaged file: sets the file aside (it is never deleted) and begins anew with an empty one. Then
-    /// `sign_in`; a `Connection` other than the default is to be given again, with `add_account`. The old object, and what follows it, answers `Closed`. Fails with `NotFound`, and as `add_account`.
+    /// `sign_in`; a `Connection` other than the default is to be given again, with `add_account`. The old object, and what follows it,
+    /// answers `Closed`. Fails with `NotFound`, and as `add_account`.
     pub async fn start_over(&self, jid: String) -> Result<Arc<Account>, WhimbrelError> {
         let client = self.client.clone();
         guard::to_the_end(async move { Ok(Account::new(client.start_over(&address(&jid)?).await?)) }).await

@@ -17,7 +17,7 @@ use std::{
     task::Poll,
 };
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::WhimbrelError;
 
@@ -38,7 +38,7 @@ pub(crate) async fn task<T: Send + 'static>(
 ) -> Result<T, WhimbrelError> {
     remember_places();
     let mut task = AbortOnDrop(tokio::spawn(caught(work)));
-    (&mut task.0).await.unwrap_or_else(|gone| Err(WhimbrelError::Bug { report: gone.to_string() }))
+    (&mut task.0).await.unwrap_or_else(lost)
 }
 
 /// For what takes several steps, none of which may be left out: an account that is signed out and not deleted is neither here nor
@@ -47,9 +47,11 @@ pub(crate) async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, WhimbrelError>> + Send + 'static,
 ) -> Result<T, WhimbrelError> {
     remember_places();
-    tokio::spawn(caught(work))
-        .await
-        .unwrap_or_else(|gone| Err(WhimbrelError::Bug { report: gone.to_string() }))
+    tokio::spawn(caught(work)).await.unwrap_or_else(lost)
+}
+
+fn lost<T>(gone: JoinError) -> Result<T, WhimbrelError> {
+    Err(WhimbrelError::Bug { report: gone.to_string() })
 }
 
 struct AbortOnDrop<T>(JoinHandle<T>);

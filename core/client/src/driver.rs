@@ -446,7 +446,8 @@ impl Driver {
         for reply in std::mem::take(&mut replies).into_values() {
             let _ = reply.send(Err(why.clone()));
         }
-        // The last bytes are with the system, and then the file: a peer that is gone may take a second to say so, and the system does not wait.
+        // The last bytes are with the system, and then the file: a peer that is gone may take a second to say so, and the system does
+        // not wait.
         tokio::task::yield_now().await;
         if let Err(error) = self.engine.close() {
             tracing::warn!(%error, "the file was closed without writing its journal back");

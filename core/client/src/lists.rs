@@ -282,11 +282,11 @@ impl Timeline {
         let here =
             self.shared.read(|connection| timeline::count_before(connection, &self.with, before, limit))?;
         let mut more = true;
-        if here > 0 && here < limit {
-            // What is here is shown at once, however long the archive takes.
-            self.reach_back(before, here)?;
-        }
         if here < limit {
+            if here > 0 {
+                // It is shown at once, however long the archive takes.
+                self.reach_back(before, here)?;
+            }
             let oldest = || self.shared.read(|connection| timeline::oldest(connection, &self.with));
             let first = oldest()?;
             for page in 0..PAGES {

@@ -74,7 +74,7 @@ pub(crate) struct Shared {
     pub(crate) lines: Lines,
     /// Wakes them.
     pub(crate) changes: watch::Sender<()>,
-    untold: Mutex<Option<News>>,
+    untold: Mutex<News>,
 }
 
 enum Reader {
@@ -233,22 +233,20 @@ impl Shared {
     pub(crate) fn not_told(&self, news: News) -> News {
         let unread = news.unread;
         let mut untold = self.untold();
-        let before = untold.take().unwrap_or_default();
-        let still = before.notify.into_iter().filter(|message| !news.withdraw.contains(&message.id));
-        let mut notify: Vec<_> = still.chain(news.notify).collect();
-        notify.drain(..notify.len().saturating_sub(UNTOLD));
-        let mut withdraw = before.withdraw;
-        withdraw.extend(news.withdraw);
-        *untold = Some(News { notify, withdraw, unread });
+        untold.notify.retain(|message| !news.withdraw.contains(&message.id));
+        untold.notify.extend(news.notify);
+        let too_many = untold.notify.len().saturating_sub(UNTOLD);
+        untold.notify.drain(..too_many);
+        untold.withdraw.extend(news.withdraw);
         News { unread, ..News::default() }
     }
 
     /// All of it; nobody else has it then.
     pub(crate) fn tell(&self) -> News {
-        self.untold().take().unwrap_or_default()
+        std::mem::take(&mut *self.untold())
     }
 
-    fn untold(&self) -> MutexGuard<'_, Option<News>> {
+    fn untold(&self) -> MutexGuard<'_, News> {
         self.untold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

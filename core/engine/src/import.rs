@@ -318,12 +318,7 @@ impl Account {
                 return Ok(Some((known.message, known.position)));
             }
         }
-        let stands = |id: i64| -> Result<(i64, i64)> {
-            let position =
-                cx.tx
-                    .query_row("SELECT position FROM message WHERE id = ?1", params![id], |row| row.get(0))?;
-            Ok((id, position))
-        };
+        let stands = |id: i64| -> Result<(i64, i64)> { Ok((id, messages::position_of(cx, id)?)) };
         if let Some(local) = place.local.filter(|_| mine) {
             let known: Option<(i64, i64)> = cx
                 .tx

@@ -251,10 +251,7 @@ impl Account {
                 corrected_by_archive(cx, known, matches!(source, Source::Archive { .. }))?;
             }
             // It may have moved just now.
-            let position = cx
-                .tx
-                .prepare_cached("SELECT position FROM message WHERE id = ?1")?
-                .query_row(params![known], |row| row.get(0))?;
+            let position = position_of(cx, known)?;
             return Ok(Stored::Known(Known { message: known, position, place: None, is_named }));
         }
         let (position, at) = match source {
@@ -832,6 +829,14 @@ pub(crate) fn set_state(cx: &mut Cx<'_>, message: i64, state: &SendState) -> Res
         outbox::fail_what_is_about(cx, message)?;
     }
     amendments::amends_anew(cx, message)
+}
+
+/// Where a message stands.
+pub(crate) fn position_of(cx: &Cx<'_>, message: i64) -> Result<i64> {
+    Ok(cx
+        .tx
+        .prepare_cached("SELECT position FROM message WHERE id = ?1")?
+        .query_row(params![message], |row| row.get(0))?)
 }
 
 /// Moves a message to another position.

@@ -37,7 +37,7 @@ pub use error::Error;
 pub use link::{Break, Connection, InFlight, Link, Rate, Then, Way};
 pub use process::{leashed, run_to_end, spawn};
 pub use python::{program, python_with_slixmpp};
-pub use root::{Release, Root, cache_dir, found, host_prosody, remove_all};
+pub use root::{APT_PATIENCE, Release, Root, cache_dir, found, host_prosody, remove_all};
 pub use scratch::Scratch;
 pub use server::{Kind, Options, Server};
 pub use talker::{Seen, Session, Talker, line, number};

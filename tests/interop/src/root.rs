@@ -222,6 +222,9 @@ pub fn remove_all() -> Result<Vec<PathBuf>> {
     Ok(there)
 }
 
+/// For apt: others may be installing something as well, and mirrors fail now and then.
+pub const APT_PATIENCE: [&str; 2] = ["-oDPkg::Lock::Timeout=300", "-oAcquire::Retries=3"];
+
 fn install_mmdebstrap(say: &dyn Fn(&str)) -> Result<()> {
     if found("mmdebstrap") {
         return Ok(());
@@ -232,13 +235,11 @@ fn install_mmdebstrap(say: &dyn Fn(&str)) -> Result<()> {
         ));
     }
     say("Installing mmdebstrap with apt (less than 1 MB). It goes with: apt-get purge mmdebstrap");
-    // Others may be installing something as well, and mirrors fail now and then.
-    let patience = ["-oDPkg::Lock::Timeout=300", "-oAcquire::Retries=3"];
     let mut update = leashed("apt-get");
-    update.args(patience).args(["-q", "update"]);
+    update.args(APT_PATIENCE).args(["-q", "update"]);
     run_to_end(update, "apt-get update")?;
     let mut install = leashed("apt-get");
-    install.env("DEBIAN_FRONTEND", "noninteractive").args(patience);
+    install.env("DEBIAN_FRONTEND", "noninteractive").args(APT_PATIENCE);
     install.args(["-qy", "--no-install-recommends", "install"]);
     install.args(["mmdebstrap", "debian-archive-keyring"]);
     run_to_end(install, "apt-get install mmdebstrap").map(|_| ())

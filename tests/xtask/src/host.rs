@@ -5,7 +5,7 @@
 
 use std::{env, process::Command, time::Instant};
 
-use interop::found;
+use interop::{APT_PATIENCE, found};
 
 use crate::{Result, cargo};
 
@@ -29,9 +29,6 @@ pub(crate) const KOTLIN: [Need; 2] = [("javac", "default-jdk-headless"), ("mvn",
 
 /// For slixmpp, which pip installs.
 pub(crate) const PYTHON: [Need; 1] = [("python3", "python3 python3-venv")];
-
-/// Others may be installing something as well, and mirrors fail now and then.
-const PATIENCE: [&str; 2] = ["-oDPkg::Lock::Timeout=300", "-oAcquire::Retries=3"];
 
 /// Whether a program is here, and can do what it is needed for: Debian's Python makes no environments without a package more.
 fn is_there(program: &str) -> bool {
@@ -65,7 +62,7 @@ pub(crate) fn need(needs: &[Need], cost: &str) -> Result<()> {
     let started = Instant::now();
     let apt = |arguments: &[&str]| {
         let mut apt = Command::new("apt-get");
-        apt.env("DEBIAN_FRONTEND", "noninteractive").arg("-qy").args(PATIENCE).args(arguments);
+        apt.env("DEBIAN_FRONTEND", "noninteractive").arg("-qy").args(APT_PATIENCE).args(arguments);
         cargo::run(&mut apt)
     };
     apt(&["update"])?;

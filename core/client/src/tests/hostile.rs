@@ -108,11 +108,7 @@ async fn huge_roster() {
     let stage = Stage::new();
     let (_client, account) = stage.account().await;
     let mut events = account.events();
-    let signing_in = tokio::spawn({
-        let account = account.clone();
-        async move { account.sign_in("secret").await }
-    });
-    tokio::task::yield_now().await;
+    let signing_in = signing_in(&account).await;
     let mut peer = stage.server.accept();
     let said = peer.log_in();
     soon(signing_in).await.unwrap().unwrap();
@@ -138,11 +134,7 @@ async fn bad_xml_in_archive() {
     let stage = Stage::new();
     let (_client, account) = stage.account().await;
     let mut events = account.events();
-    let signing_in = tokio::spawn({
-        let account = account.clone();
-        async move { account.sign_in("secret").await }
-    });
-    tokio::task::yield_now().await;
+    let signing_in = signing_in(&account).await;
     // An attribute larger than can be skipped stands in the archive: the stream ends at it, each time.
     let result = |query: &str, id: &str, content: &str| {
         format!(
@@ -207,11 +199,7 @@ async fn server_that_is_not_trusted_is_tried_again_behind_a_suspension() {
     let client = stage.client().await;
     let connection = crate::Connection { certificates: None, ..stage.server.connection() };
     let account = client.add_account(romeo(), connection).await.unwrap();
-    let signing_in = tokio::spawn({
-        let account = account.clone();
-        async move { account.sign_in("secret").await }
-    });
-    tokio::task::yield_now().await;
+    let signing_in = signing_in(&account).await;
     stage.server.accept().hear_out();
     assert!(matches!(soon(signing_in).await.unwrap(), Err(Error::Untrusted { .. })));
     soon(client.suspend(PATIENCE)).await;

@@ -209,11 +209,7 @@ async fn older_messages_at_the_edges() {
 async fn what_is_here_is_shown_before_the_archive_has_answered() {
     let stage = Stage::new();
     let (_client, account) = stage.account().await;
-    let signing_in = tokio::spawn({
-        let account = account.clone();
-        async move { account.sign_in("secret").await }
-    });
-    tokio::task::yield_now().await;
+    let signing_in = signing_in(&account).await;
     let mut peer = stage.server.accept();
     let said = peer.log_in();
     soon(signing_in).await.unwrap().unwrap();

@@ -327,11 +327,7 @@ async fn resuming_that_nobody_waits_for_is_done_all_the_same() {
     let vault = Arc::new(Waiting::default());
     let client = Client::open(stage.dir.path(), vault.clone(), Options::default()).await.unwrap();
     let account = client.add_account(romeo(), stage.server.connection()).await.unwrap();
-    let signing_in = tokio::spawn({
-        let account = account.clone();
-        async move { account.sign_in("secret").await }
-    });
-    tokio::task::yield_now().await;
+    let signing_in = signing_in(&account).await;
     drop(stage.server.accept_login());
     soon(signing_in).await.unwrap().unwrap();
     soon(client.suspend(PATIENCE)).await;
@@ -762,11 +758,7 @@ async fn same_network_again_does_not_break_off_what_is_under_way() {
         ..crate::Network::default()
     };
     client.network_changed(&network(None));
-    let _signing_in = tokio::spawn({
-        let account = account.clone();
-        async move { account.sign_in("secret").await }
-    });
-    tokio::task::yield_now().await;
+    let _signing_in = signing_in(&account).await;
     let first = stage.server.accept_plain();
     for _ in 0..3 {
         client.network_changed(&network(None));
@@ -790,11 +782,7 @@ async fn portal_that_lets_through_is_noticed_when_the_same_network_is_said_again
     let account = client.add_account(romeo(), connection).await.unwrap();
     let home = crate::Network { id: Some(crate::NetworkId("home".into())), ..crate::Network::default() };
     client.network_changed(&home);
-    let signing_in = tokio::spawn({
-        let account = account.clone();
-        async move { account.sign_in("secret").await }
-    });
-    tokio::task::yield_now().await;
+    let signing_in = signing_in(&account).await;
     let _ = stage.server.accept().try_say("a portal's page");
     assert!(matches!(soon(signing_in).await.unwrap(), Err(Error::Untrusted { .. })));
     status_becomes(&account, |status| matches!(status, Status::Offline { next_attempt: None, .. })).await;

@@ -105,11 +105,7 @@ impl Stage {
     /// An account that is online, and the other end of its connection.
     async fn online(&self) -> (Client, Account, server::Peer) {
         let (client, account) = self.account().await;
-        let signing_in = tokio::spawn({
-            let account = account.clone();
-            async move { account.sign_in("secret").await }
-        });
-        tokio::task::yield_now().await;
+        let signing_in = signing_in(&account).await;
         let peer = self.server.accept_login();
         soon(signing_in).await.unwrap().unwrap();
         (client, account, peer)
@@ -140,6 +136,14 @@ fn open_descriptors(wanted: impl Fn(&str) -> bool) -> Vec<String> {
     let all = fs::read_dir("/proc/self/fd").unwrap();
     let targets = all.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
     targets.map(|target| target.to_string_lossy().into_owned()).filter(|target| wanted(target)).collect()
+}
+
+/// It has begun to sign in, and waits for the server.
+async fn signing_in(account: &Account) -> JoinHandle<Result<(), Error>> {
+    let account = account.clone();
+    let signing_in = tokio::spawn(async move { account.sign_in("secret").await });
+    tokio::task::yield_now().await;
+    signing_in
 }
 
 /// A push has come, and is being looked after.

@@ -180,11 +180,7 @@ async fn server_that_answered_is_the_first_to_be_tried_however_often_the_account
     let client = Client::open(stage.dir.path(), stage.keychain.clone(), options).await.unwrap();
     let connection = crate::Connection { server: None, ..stage.server.connection() };
     let account = client.add_account(romeo(), connection).await.unwrap();
-    let _signing_in = tokio::spawn({
-        let account = account.clone();
-        async move { account.sign_in("secret").await }
-    });
-    tokio::task::yield_now().await;
+    let _signing_in = signing_in(&account).await;
     let first = tokio::task::spawn_blocking({
         let silent = silent.try_clone().unwrap();
         move || silent.accept().unwrap()
@@ -231,11 +227,7 @@ impl Stage {
         let client = Client::open(self.dir.path(), self.keychain.clone(), options).await.unwrap();
         let connection = crate::Connection { server: None, ..self.server.connection() };
         let account = client.add_account(romeo(), connection).await.unwrap();
-        tokio::spawn({
-            let account = account.clone();
-            async move { account.sign_in("secret").await }
-        });
-        tokio::task::yield_now().await;
+        signing_in(&account).await;
         (client, account)
     }
 }

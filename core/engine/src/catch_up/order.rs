@@ -172,12 +172,12 @@ impl Account {
         let begin = self.queries.values().find(|query| query.aim == Aim::Newest).map(|query| query.start);
         let region: Option<i64> =
             cx.tx.query_row("SELECT max(high_position) FROM gap WHERE kind = 1", [], |row| row.get(0))?;
-        let standing = position_of(cx, message)?;
+        let standing = messages::position_of(cx, message)?;
         let Some(end) = region.max(begin).filter(|end| standing < *end) else {
             return Ok(self.next_position());
         };
         let place = match unnamed(cx, conversation, (end, i64::MAX), true)?.first() {
-            Some(sent_since) => position_of(cx, *sent_since)? - 1,
+            Some(sent_since) => messages::position_of(cx, *sent_since)? - 1,
             None => self.next_position(),
         };
         messages::move_to(cx, message, conversation, place)?;
@@ -317,13 +317,6 @@ fn first_place(cx: &Cx<'_>, message: i64) -> Result<i64> {
     Ok(cx
         .tx
         .prepare_cached("SELECT min(place) FROM archived WHERE message = ?1")?
-        .query_row(params![message], |row| row.get(0))?)
-}
-
-fn position_of(cx: &Cx<'_>, message: i64) -> Result<i64> {
-    Ok(cx
-        .tx
-        .prepare_cached("SELECT position FROM message WHERE id = ?1")?
         .query_row(params![message], |row| row.get(0))?)
 }
 

@@ -66,11 +66,7 @@ impl Stage {
     ) -> (Account, Result<(), Error>, T) {
         let client = self.client().await;
         let account = client.add_account(romeo(), connection).await.unwrap();
-        let signing_in = tokio::spawn({
-            let account = account.clone();
-            async move { account.sign_in("secret").await }
-        });
-        tokio::task::yield_now().await;
+        let signing_in = signing_in(&account).await;
         let played = play(self.server.accept_plain());
         (account, soon(signing_in).await.unwrap(), played)
     }
